@@ -1,0 +1,90 @@
+//! Owner, mode, attributes and time of what was just made, in the order that keeps all of them:
+//! chown(2) clears setuid and file capabilities, so it comes first; the time comes last.
+
+use crate::layer::entry::Meta;
+use rustix::fs::{
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, flistxattr,
+    fremovexattr, fsetxattr, futimens, lsetxattr, utimensat,
+};
+use rustix::io::{self, Errno};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// Sets everything on an open file or directory. Attributes that stand there and that `meta` does
+/// not name are removed.
+pub fn set(file: impl AsFd, meta: &Meta, before: Before) -> io::Result<()> {
+    let file = file.as_fd();
+    fchown(file, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
+    fchmod(file, Mode::from_raw_mode(meta.mode))?;
+    if before == Before::Existed {
+        clear_attributes(file)?;
+    }
+    for (name, value) in &meta.xattrs {
+        fsetxattr(file, &name[..], value, XattrFlags::empty())?;
+    }
+    futimens(file, &times(meta.mtime))
+}
+
+/// Whether the thing stood there before, and may have attributes of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// It is new.
+    Missing,
+    /// It was there.
+    Existed,
+}
+
+/// Sets everything on what is no file or directory; a link itself, not what it points to.
+pub fn set_at(parent: BorrowedFd, name: &[u8], meta: &Meta, what: What) -> io::Result<()> {
+    let link = AtFlags::SYMLINK_NOFOLLOW;
+    chownat(parent, name, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)), link)?;
+    if what == What::Node {
+        chmodat(parent, name, Mode::from_raw_mode(meta.mode), AtFlags::empty())?;
+    }
+    // No system call sets an attribute by descriptor on what cannot be opened; this path can: its
+    // first part is our own descriptor, its last is not followed.
+    let path = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd())).join(std::ffi::OsStr::from_bytes(name));
+    for (key, value) in &meta.xattrs {
+        lsetxattr(&path, &key[..], value, XattrFlags::empty())?;
+    }
+    utimensat(parent, name, &times(meta.mtime), link)
+}
+
+/// What [`set_at`] sets metadata of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A symbolic link; it has no mode.
+    Link,
+    /// A device node or FIFO.
+    Node,
+}
+
+/// Sets the modification time alone, and leaves the access time.
+pub fn set_mtime(file: impl AsFd, mtime: (i64, u32)) -> io::Result<()> {
+    let mut both = times(mtime);
+    both.last_access.tv_nsec = UTIME_OMIT;
+    futimens(file, &both)
+}
+
+/// Access time equals modification time: an image does not say when a file was last read.
+fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn clear_attributes(file: BorrowedFd) -> io::Result<()> {
+    // XATTR_LIST_MAX (linux/limits.h): all names of one file fit.
+    let mut names = vec![0; 65536];
+    let length = match flistxattr(file, &mut names) {
+        Err(Errno::NOTSUP) => return Ok(()),
+        length => length?,
+    };
+    for name in names[..length].split_inclusive(|byte| *byte == 0) {
+        if let Ok(name) = CStr::from_bytes_with_nul(name) {
+            fremovexattr(file, name)?;
+        }
+    }
+    Ok(())
+}

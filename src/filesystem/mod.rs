@@ -1,0 +1,13 @@
+//! Filesystems: made, written through a mount, read without leaving them, and checked.
+
+pub mod ext4;
+pub mod fat;
+pub mod metadata;
+pub mod mounted;
+pub mod remove;
+pub mod root;
+pub mod upper;
+pub mod walk;
+
+pub use mounted::MountedRoot;
+pub use root::Root;

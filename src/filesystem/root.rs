@@ -1,0 +1,209 @@
+//! A slot's root directory, and paths that are resolved inside it as if it were `/`.
+//!
+//! An image may hold any symbolic link; merged-usr needs absolute ones. They are followed, but
+//! never out of the slot: the kernel does that (openat2(2), Linux 5.6), or [`walk`] does.
+
+use crate::error::{Result, failed};
+use crate::filesystem::walk;
+use crate::layer::LayerPath;
+use anyhow::Context;
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::io::{self, Errno};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// How often a resolution is tried again that raced with a rename (openat2(2), EAGAIN).
+const RACES: usize = 64;
+
+/// A directory that paths cannot leave.
+pub struct Root {
+    directory: OwnedFd,
+    resolver: Resolver,
+}
+
+/// Who resolves paths inside the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolver {
+    /// The kernel, by `RESOLVE_IN_ROOT`.
+    Openat2,
+    /// This program, one component and one descriptor at a time.
+    Walk,
+}
+
+impl Resolver {
+    /// What this kernel (and whatever filters its system calls) offers.
+    pub fn of_this_kernel() -> Resolver {
+        match openat2(CWD, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT) {
+            Ok(_) => Resolver::Openat2,
+            Err(_) => Resolver::Walk,
+        }
+    }
+}
+
+impl Root {
+    /// Opens `directory` as a root, with the best resolver there is.
+    pub fn open(directory: &Path) -> Result<Root> {
+        Root::open_with(directory, Resolver::of_this_kernel())
+    }
+
+    /// Opens `directory` as a root with a chosen resolver.
+    pub fn open_with(directory: &Path, resolver: Resolver) -> Result<Root> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = open(directory, flags, Mode::empty())
+            .with_context(|| format!("opening {} as the root of a slot", directory.display()))?;
+        Ok(Root { directory, resolver })
+    }
+
+    /// The root directory itself.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Opens `path` inside the root. Links are followed inside it, the last one too; magic links
+    /// (those of /proc) never.
+    pub fn openat(&self, path: &LayerPath, flags: OFlags) -> io::Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC;
+        let bytes = if path.is_root() { &b"."[..] } else { path.as_bytes() };
+        if self.resolver == Resolver::Walk {
+            return walk::open(self.fd(), bytes, flags);
+        }
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        for _ in 0..RACES {
+            match openat2(self.fd(), bytes, flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                other => return other,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// Opens the directory `path`.
+    pub fn directory(&self, path: &LayerPath) -> io::Result<OwnedFd> {
+        self.openat(path, OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
+    /// Opens the regular file `path` for reading. A device, FIFO or socket that stands there is
+    /// refused before it is opened.
+    pub fn file(&self, path: &LayerPath) -> io::Result<File> {
+        let place = self.openat(path, OFlags::PATH)?;
+        if FileType::from_raw_mode(fstat(&place)?.st_mode) != FileType::RegularFile {
+            return Err(Errno::INVAL);
+        }
+        self.openat(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map(File::from)
+    }
+
+    /// Whether a regular file stands at `path`, links followed.
+    pub fn has_file(&self, path: &str) -> bool {
+        LayerPath::clean(path.as_bytes()).is_ok_and(|path| self.file(&path).is_ok())
+    }
+
+    /// Whether anything that can be executed as a program stands at `path`, links followed.
+    pub fn has_program(&self, path: &str) -> bool {
+        let mode = || -> Option<u32> { Some(fstat(self.file(&LayerPath::clean(path.as_bytes()).ok()?).ok()?).ok()?.st_mode) };
+        mode().is_some_and(|mode| mode & 0o111 != 0)
+    }
+
+    /// The text of a small file; `None` if there is none. More than `limit` bytes are an error.
+    pub fn read(&self, path: &str, limit: u64) -> Result<Option<String>> {
+        let place = LayerPath::clean(path.as_bytes())?;
+        let file = match self.file(&place) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            file => file.with_context(|| format!("opening {place} in the slot"))?,
+        };
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes).with_context(|| format!("reading {place} in the slot"))?;
+        if bytes.len() as u64 > limit {
+            return Err(failed(format!("{place} in the slot is longer than {limit} bytes"), ""));
+        }
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// The names in the directory `path`, sorted; none if there is no such directory.
+    pub fn list(&self, path: &str) -> Result<Vec<String>> {
+        let place = LayerPath::clean(path.as_bytes())?;
+        let directory = match self.directory(&place) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
+            directory => directory.with_context(|| format!("opening {place} in the slot"))?,
+        };
+        let mut names = Vec::new();
+        for entry in Dir::read_from(directory)? {
+            let name = entry.with_context(|| format!("listing {place} in the slot"))?.file_name().to_owned();
+            // A name that is no UTF-8 is none that a kernel or a release is called by.
+            names.extend(name.into_string().ok().filter(|name| name != "." && name != ".."));
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A root with links of every kind, beside a victim that none of them may reach.
+    fn trap() -> (tempfile::TempDir, Vec<Root>) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        fs::create_dir_all(root.join("inner")).unwrap();
+        fs::write(root.join("usr/lib/os-release"), "inside").unwrap();
+        fs::write(folder.path().join("victim"), "outside").unwrap();
+        for (link, target) in [
+            ("lib", "usr/lib"),
+            ("abs", "/usr/lib"),
+            ("up", "../../../../../.."),
+            ("inner/go_up", ".."),
+            ("inner/escape", "go_up/../../victim"),
+            ("a", "b"),
+            ("b", "a"),
+            ("magic", "/proc/self/root"),
+            ("twice", "abs/../lib"),
+        ] {
+            symlink(target, root.join(link)).unwrap();
+        }
+        for step in 0..41 {
+            symlink(format!("chain{}", step + 1), root.join(format!("chain{step}"))).unwrap();
+        }
+        let roots = [Resolver::Openat2, Resolver::Walk].map(|how| Root::open_with(&root, how).unwrap());
+        (folder, roots.into())
+    }
+
+    #[test]
+    fn both_resolvers_follow_links_inside_the_root() {
+        let (_folder, roots) = trap();
+        assert_eq!(Resolver::of_this_kernel(), Resolver::Openat2, "this machine cannot test the kernel's resolver");
+        for root in &roots {
+            for path in ["lib/os-release", "abs/os-release", "twice/os-release", "up/usr/lib/os-release", "inner/go_up/lib/os-release"] {
+                assert_eq!(root.read(path, 100).unwrap().as_deref(), Some("inside"), "{path} by {:?}", root.resolver);
+            }
+        }
+    }
+
+    #[test]
+    fn both_resolvers_stay_inside_and_end() {
+        let (_folder, roots) = trap();
+        for root in &roots {
+            let errno = |path: &str| root.openat(&LayerPath::clean(path.as_bytes()).unwrap(), OFlags::RDONLY).unwrap_err();
+            assert_eq!(errno("up/victim"), Errno::NOENT, "{:?}", root.resolver);
+            assert_eq!(errno("inner/escape"), Errno::NOENT, "{:?}", root.resolver);
+            assert_eq!(errno("a/x"), Errno::LOOP, "{:?}", root.resolver);
+            assert_eq!(errno("chain0"), Errno::LOOP, "{:?}", root.resolver);
+            assert_eq!(errno("magic"), Errno::NOENT, "{:?}", root.resolver);
+            assert_eq!(errno("lib/os-release/x"), Errno::NOTDIR, "{:?}", root.resolver);
+        }
+    }
+
+    #[test]
+    fn a_fifo_in_place_of_a_file_does_not_hang() {
+        let (folder, roots) = trap();
+        rustix::fs::mknodat(CWD, folder.path().join("root/fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        for root in &roots {
+            assert!(root.read("fifo", 100).is_err());
+            assert!(!root.has_file("fifo"));
+        }
+    }
+}

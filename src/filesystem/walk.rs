@@ -1,0 +1,78 @@
+//! Resolving a path inside a root where the kernel has no openat2(2): before Linux 5.6, or under
+//! a system call filter.
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
+use rustix::io::{self, Errno};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Links followed in one resolution before it is taken for a loop, as the kernel does
+/// (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// Opens `path` below `root` with `flags`; links, also absolute ones, are followed inside it.
+///
+/// Each component is opened by its parent's descriptor and never followed by the kernel. A `..`
+/// starts again from the root with the real components so far, so that a directory which someone
+/// moves away meanwhile leads nowhere else.
+pub fn open(root: BorrowedFd, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+    let mut left: VecDeque<Vec<u8>> = components(path).collect();
+    let mut real: Vec<Vec<u8>> = Vec::new();
+    let mut here = reopen(root, &real)?;
+    let mut links = 0;
+    while let Some(name) = left.pop_front() {
+        if name == b".." {
+            real.pop();
+            here = reopen(root, &real)?;
+            continue;
+        }
+        let kind = statat(&here, &name[..], AtFlags::SYMLINK_NOFOLLOW)?.st_mode;
+        if FileType::from_raw_mode(kind) != FileType::Symlink {
+            if left.is_empty() {
+                return open_last(here.as_fd(), &name, flags);
+            }
+            here = descend(here.as_fd(), &name)?;
+            real.push(name);
+            continue;
+        }
+        links += 1;
+        if links > LINKS_MAX {
+            return Err(Errno::LOOP);
+        }
+        let target = readlinkat(&here, &name[..], Vec::new())?.into_bytes();
+        if target.starts_with(b"/") {
+            real.clear();
+            here = reopen(root, &real)?;
+        }
+        for part in components(&target).collect::<Vec<_>>().into_iter().rev() {
+            left.push_front(part);
+        }
+    }
+    openat(&here, c".", flags, Mode::empty())
+}
+
+fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").map(<[u8]>::to_vec)
+}
+
+fn descend(here: BorrowedFd, name: &[u8]) -> io::Result<OwnedFd> {
+    openat(here, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn reopen(root: BorrowedFd, real: &[Vec<u8>]) -> io::Result<OwnedFd> {
+    let mut here = descend(root, b".")?;
+    for name in real {
+        here = descend(here.as_fd(), name)?;
+    }
+    Ok(here)
+}
+
+/// Opens the last component, which was no link when it was looked at.
+fn open_last(here: BorrowedFd, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+    let opened = openat(here, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    // With O_PATH a link that came meanwhile would be opened itself (open(2)).
+    if FileType::from_raw_mode(fstat(&opened)?.st_mode) == FileType::Symlink {
+        return Err(Errno::LOOP);
+    }
+    Ok(opened)
+}

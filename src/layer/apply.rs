@@ -1,0 +1,131 @@
+//! One layer's entries, applied to a root: whiteouts told from files, and everything counted.
+
+use crate::error::{Result, failed};
+use crate::layer::entry::{Entry, Kind};
+use crate::layer::path::LayerPath;
+use crate::layer::sink::RootSink;
+use crate::layer::tar::TarReader;
+use crate::units::Bytes;
+use anyhow::Context;
+use std::io::BufRead;
+
+/// The prefix of a whiteout (OCI image specification, layer.md, "Whiteouts").
+const WHITEOUT: &[u8] = b".wh.";
+/// The name of an opaque whiteout.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// How much an image may still write, over all its layers.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// Bytes of file content.
+    pub bytes: u64,
+    /// Entries; each needs an inode or a name.
+    pub entries: u64,
+}
+
+impl Budget {
+    /// The longest uncompressed archive that can fit this budget: its content, and for each entry
+    /// a header, padding and an extended header of some size (4 KiB together).
+    pub fn stream_max(&self) -> u64 {
+        self.bytes.saturating_add(self.entries.saturating_mul(4096)).saturating_add(1 << 20)
+    }
+
+    fn charge(&mut self, entry: &Entry) -> Result<()> {
+        self.entries = self
+            .entries
+            .checked_sub(1)
+            .ok_or_else(|| failed("the image has more files than the slot can hold", "give the slot a larger size: --slot-size"))?;
+        if let Kind::File { size } = entry.kind {
+            self.bytes = self.bytes.checked_sub(size).ok_or_else(|| {
+                let found = format!("its {} do not fit; {} of the slot are left", Bytes(size), Bytes(self.bytes));
+                failed(found, "give the slot a larger size: --slot-size")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What an entry's name asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// Something at this path.
+    Put,
+    /// The path without its whiteout prefix is to go.
+    Whiteout(LayerPath),
+    /// What lower layers put into this directory is to go.
+    Opaque(LayerPath),
+}
+
+/// Applies one uncompressed layer to `sink` and reads the stream to its very end, so that the
+/// reader behind it can verify every byte. An error names the path and what failed there.
+pub fn apply(layer: impl BufRead, sink: &mut dyn RootSink, budget: &mut Budget) -> Result<()> {
+    sink.begin_layer()?;
+    let mut reader = TarReader::new(layer);
+    let mut previous: Option<LayerPath> = None;
+    loop {
+        let after = || match &previous {
+            Some(path) => format!("reading the entry after {path}"),
+            None => "reading the first entry".to_owned(),
+        };
+        let Some(entry) = reader.next_entry().with_context(after)? else { break };
+        budget.charge(&entry).with_context(|| format!("writing {}", entry.path))?;
+        put(&entry, &mut reader, sink).with_context(|| format!("writing {}", entry.path))?;
+        previous = Some(entry.path);
+    }
+    reader.drain()
+}
+
+fn put<R: BufRead>(entry: &Entry, reader: &mut TarReader<R>, sink: &mut dyn RootSink) -> Result<()> {
+    let Entry { path, meta, kind } = entry;
+    match asked(path)? {
+        Asked::Whiteout(path) => return sink.whiteout(&path),
+        Asked::Opaque(path) => return sink.opaque(&path),
+        Asked::Put => {}
+    }
+    match kind {
+        Kind::Directory => sink.directory(path, meta),
+        Kind::File { .. } => sink.file(path, meta, &mut reader.body()),
+        Kind::Symlink { target } => sink.symlink(path, meta, target),
+        Kind::Hardlink { target } => sink.hardlink(path, target),
+        Kind::Node(node) => sink.node(path, meta, *node),
+    }
+}
+
+fn asked(path: &LayerPath) -> Result<Asked> {
+    let Some((parent, name)) = path.split() else { return Ok(Asked::Put) };
+    if name == OPAQUE {
+        return Ok(Asked::Opaque(parent));
+    }
+    match name.strip_prefix(WHITEOUT) {
+        None => Ok(Asked::Put),
+        Some(b"" | b"." | b"..") => Err(failed("it is a whiteout of nothing, or of a directory's own entry", "rebuild the layer")),
+        Some(hidden) if hidden.starts_with(WHITEOUT) => {
+            Err(failed("it is a kind of whiteout that OCI does not have", "rebuild the layer"))
+        }
+        Some(hidden) => Ok(Asked::Whiteout(parent.join(hidden))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(raw: &[u8]) -> Result<Asked> {
+        asked(&LayerPath::clean(raw).unwrap())
+    }
+
+    #[test]
+    fn whiteouts_are_told_from_files() {
+        assert_eq!(of(b"etc/passwd").unwrap(), Asked::Put);
+        assert_eq!(of(b"etc/.whatever").unwrap(), Asked::Put);
+        assert_eq!(of(b"etc/.wh.passwd").unwrap(), Asked::Whiteout(LayerPath::clean(b"etc/passwd").unwrap()));
+        assert_eq!(of(b"etc/.wh..wh..opq").unwrap(), Asked::Opaque(LayerPath::clean(b"etc").unwrap()));
+    }
+
+    #[test]
+    fn a17_a18_whiteouts_of_dot_dotdot_and_nothing_are_refused() {
+        for odd in [&b".wh.."[..], b".wh...", b"etc/.wh...", b".wh.", b"etc/.wh.", b"etc/.wh..wh.aufs"] {
+            assert!(of(odd).is_err(), "{}", odd.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! PAX extended headers (pax(1), "pax Interchange Format"): records of `LENGTH KEY=VALUE\n`.
+//!
+//! The `tar` crate splits them at newlines, which a binary value (a file capability, say) may
+//! hold; here a record is as long as it says.
+
+use crate::error::{Result, failed};
+use crate::layer::entry::Meta;
+
+/// The key prefix under which archives carry extended attributes (star(1), also GNU tar and Go).
+const XATTR: &[u8] = b"SCHILY.xattr.";
+/// The longest value that Linux takes for an extended attribute (`XATTR_SIZE_MAX`, linux/limits.h).
+const XATTR_SIZE_MAX: usize = 65536;
+/// The longest name of an extended attribute (`XATTR_NAME_MAX`, linux/limits.h).
+const XATTR_NAME_MAX: usize = 255;
+
+/// The records that override fields of the header that follows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `path`.
+    pub path: Option<Vec<u8>>,
+    /// `linkpath`.
+    pub link: Option<Vec<u8>>,
+    /// `size` in bytes.
+    pub size: Option<u64>,
+    /// `uid`.
+    pub uid: Option<u64>,
+    /// `gid`.
+    pub gid: Option<u64>,
+    /// `mtime`: seconds and nanoseconds.
+    pub mtime: Option<(i64, u32)>,
+    /// `SCHILY.xattr.*`, without the prefix.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Overrides {
+    /// Takes the records of one extended header; a later record of a key replaces an earlier one.
+    pub fn take(&mut self, mut records: &[u8]) -> Result<()> {
+        while !records.is_empty() {
+            let (key, value, rest) = record(records)
+                .ok_or_else(|| failed("a PAX header is malformed: a record's length does not fit", ""))?;
+            self.set(key, value)?;
+            records = rest;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let odd = || failed(format!("PAX record {}={} makes no sense", key.escape_ascii(), value.escape_ascii()), "");
+        let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(odd);
+        match key {
+            b"path" => self.path = Some(value.to_vec()),
+            b"linkpath" => self.link = Some(value.to_vec()),
+            b"size" => self.size = Some(number()?),
+            b"uid" => self.uid = Some(number()?),
+            b"gid" => self.gid = Some(number()?),
+            b"mtime" => self.mtime = Some(time(value).ok_or_else(odd)?),
+            key if key.starts_with(b"GNU.sparse.") => {
+                return Err(failed(
+                    "a sparse file (GNU.sparse): no container tool writes one, and flipslot does not read them",
+                    "make the layer without sparse files (tar without -S; bsdtar with --no-read-sparse)",
+                ));
+            }
+            key if key.starts_with(XATTR) => {
+                let name = &key[XATTR.len()..];
+                check_xattr(name, value)?;
+                self.xattrs.retain(|(known, _)| known != name);
+                self.xattrs.push((name.to_vec(), value.to_vec()));
+            }
+            _ => {} // atime, ctime, uname, comment, charset, vendor records
+        }
+        Ok(())
+    }
+
+    /// Moves the attributes and the time into `meta`.
+    pub fn complete(self, meta: &mut Meta) {
+        meta.xattrs = self.xattrs;
+        if let Some(mtime) = self.mtime {
+            meta.mtime = mtime;
+        }
+    }
+}
+
+/// One record: key, value, and what follows it.
+fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
+    let line = bytes.get(space + 1..length)?;
+    let (newline, line) = line.split_last()?;
+    let equals = line.iter().position(|byte| *byte == b'=')?;
+    (*newline == b'\n').then_some((&line[..equals], &line[equals + 1..], &bytes[length..]))
+}
+
+/// `[-]seconds[.fraction]`, as (floor, nanoseconds).
+fn time(value: &[u8]) -> Option<(i64, u32)> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let seconds: i64 = whole.parse().ok()?;
+    let nanoseconds: u32 = format!("{fraction:0<9.9}").parse().ok()?;
+    if whole.starts_with('-') && nanoseconds > 0 {
+        return Some((seconds.checked_sub(1)?, 1_000_000_000 - nanoseconds));
+    }
+    Some((seconds, nanoseconds))
+}
+
+/// Attributes that an operating system's files carry; `trusted.overlay.*` would make the files
+/// mean something else to the overlay filesystem, and what is unknown is no part of an image.
+fn check_xattr(name: &[u8], value: &[u8]) -> Result<()> {
+    let known = [&b"user."[..], b"security.", b"trusted.", b"system.posix_acl_"];
+    let allowed = known.iter().any(|space| name.starts_with(space) && name.len() > space.len() - 1)
+        && !name.starts_with(b"trusted.overlay.")
+        && !name.contains(&0)
+        && name.len() <= XATTR_NAME_MAX
+        && value.len() <= XATTR_SIZE_MAX;
+    if allowed {
+        return Ok(());
+    }
+    Err(failed(
+        format!("extended attribute '{}' of {} bytes is not allowed in a slot", name.escape_ascii(), value.len()),
+        "rebuild the layer without it",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(records: &[u8]) -> Result<Overrides> {
+        let mut overrides = Overrides::default();
+        overrides.take(records).map(|()| overrides)
+    }
+
+    #[test]
+    fn a_binary_value_may_hold_newlines() {
+        let overrides = take(b"38 SCHILY.xattr.security.capability=\n\n\n11 path=ab\n");
+        assert!(overrides.is_err(), "a length that does not fit is refused");
+        let overrides = take(b"39 SCHILY.xattr.security.capability=\n\n\n11 path=ab\n").unwrap();
+        assert_eq!(overrides.xattrs, [(b"security.capability".to_vec(), b"\n\n".to_vec())]);
+        assert_eq!(overrides.path.as_deref(), Some(&b"ab"[..]));
+    }
+
+    #[test]
+    fn times_keep_nanoseconds_and_may_lie_before_1970() {
+        assert_eq!(time(b"1350244992.023960108"), Some((1_350_244_992, 23_960_108)));
+        assert_eq!(time(b"-1.5"), Some((-2, 500_000_000)));
+        assert_eq!(time(b"-0.25"), Some((-1, 750_000_000)));
+        assert_eq!(time(b"7"), Some((7, 0)));
+        for odd in [&b"x"[..], b"1.-5", b"9223372036854775808", b""] {
+            assert_eq!(time(odd), None, "{}", odd.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a24_only_known_attribute_namespaces_pass() {
+        assert!(check_xattr(b"security.selinux", b"x").is_ok());
+        assert!(check_xattr(b"user.x", &[0; 65536]).is_ok());
+        for name in [&b"trusted.overlay.opaque"[..], b"system.nfs4_acl", b"user.a\0b", b"", b"nonsense"] {
+            assert!(check_xattr(name, b"x").is_err(), "{}", name.escape_ascii());
+        }
+        assert!(check_xattr(&[b"user."[..].to_vec(), vec![b'a'; 256]].concat(), b"").is_err());
+        assert!(check_xattr(b"user.x", &[0; 65537]).is_err());
+    }
+
+    #[test]
+    fn odd_lengths_do_not_panic() {
+        for odd in [&b"0 a=b\n"[..], b"99999999999999999999 a=b\n", b"6 a=b", b" a=b\n", b"3 a\n", b"-5 a=b\n", b"6"] {
+            assert!(take(odd).is_err(), "{}", odd.escape_ascii());
+        }
+    }
+}

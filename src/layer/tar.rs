@@ -1,0 +1,293 @@
+//! The entries of a tar stream, read with every size bounded before anything is allocated.
+//!
+//! The `tar` crate decodes a header's fields; the walk from header to header is ours, because
+//! that crate reads an extended header of any size into memory and lets PAX and ustar disagree.
+
+use crate::error::{Result, failed, from_io};
+use crate::layer::body::Body;
+use crate::layer::entry::{Entry, Kind, Meta, Node};
+use crate::layer::path::LayerPath;
+use crate::layer::pax::Overrides;
+use anyhow::Context;
+use std::io::{BufRead, ErrorKind};
+use tar::{EntryType, Header};
+
+/// A tar archive is a row of blocks of 512 bytes (tar(5)).
+const BLOCK: usize = 512;
+/// The most bytes of extended headers (PAX and GNU long names) before one entry.
+const EXTENDED_MAX: u64 = 1 << 20;
+/// The largest size that eleven octal digits of a ustar header hold.
+const USTAR_SIZE_MAX: u64 = 0o777_7777_7777;
+
+/// Reads the entries of one layer.
+pub struct TarReader<R> {
+    input: R,
+    /// Bytes of the current entry's body that were not read.
+    body: u64,
+    /// Zero bytes between the body and the next header.
+    padding: u64,
+}
+
+/// The extended headers that stand before one entry.
+#[derive(Default)]
+struct Extended {
+    pax: Overrides,
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    bytes: u64,
+}
+
+impl<R: BufRead> TarReader<R> {
+    /// A reader at the start of an uncompressed layer.
+    pub fn new(input: R) -> TarReader<R> {
+        TarReader { input, body: 0, padding: 0 }
+    }
+
+    /// The next entry, or `None` at the end of the archive. What is left of the previous entry's
+    /// body is passed over.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>> {
+        let mut extended = Extended::default();
+        loop {
+            self.pass_over()?;
+            let Some(header) = self.header()? else {
+                if extended.bytes > 0 {
+                    return Err(failed("the archive ends after an extended header, before its entry", ""));
+                }
+                return Ok(None);
+            };
+            let size = number(&header.as_old().size).ok().and_then(|size| u64::try_from(size).ok());
+            let size = size.ok_or_else(|| failed("a tar header's size is no number or negative", ""))?;
+            match header.entry_type() {
+                EntryType::XHeader => extended.pax.take(&self.extended(size, &mut extended.bytes)?)?,
+                EntryType::XGlobalHeader => drop(self.extended(size, &mut extended.bytes)?),
+                EntryType::GNULongName => {
+                    extended.long_name = Some(until_nul(self.extended(size, &mut extended.bytes)?));
+                }
+                EntryType::GNULongLink => {
+                    extended.long_link = Some(until_nul(self.extended(size, &mut extended.bytes)?));
+                }
+                _ => return self.entry(&header, size, extended).map(Some),
+            }
+        }
+    }
+
+    /// The bytes of the entry that [`TarReader::next_entry`] returned last.
+    pub fn body(&mut self) -> Body<'_, R> {
+        Body::new(&mut self.input, &mut self.body)
+    }
+
+    /// Reads on to the end of the stream, so that all of it has been hashed. What stands after
+    /// the end of the archive means nothing, but counts in the digest.
+    pub fn drain(mut self) -> Result<()> {
+        loop {
+            let length = self.input.fill_buf().map_err(from_io)?.len();
+            if length == 0 {
+                return Ok(());
+            }
+            self.input.consume(length);
+        }
+    }
+
+    /// The next header, checked against its sum; `None` at the end: a block of zeros, or no block.
+    fn header(&mut self) -> Result<Option<Header>> {
+        let mut block = [0; BLOCK];
+        if self.input.fill_buf().map_err(from_io)?.is_empty() {
+            return Ok(None);
+        }
+        self.read_exact(&mut block, "in a header")?;
+        if block == [0; BLOCK] {
+            return Ok(None);
+        }
+        let header = Header::from_byte_slice(&block).clone();
+        // The sum of all bytes, with the eight of the sum itself taken as spaces (tar(5)).
+        let sum: u32 = block[..148].iter().chain(&block[156..]).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
+        if header.cksum().ok() != Some(sum) {
+            return Err(failed(
+                "a tar header's checksum does not fit: this is no tar archive, or a broken one",
+                "see whether the layer's media type names its compression rightly",
+            ));
+        }
+        Ok(Some(header))
+    }
+
+    /// The whole content of an extended header.
+    fn extended(&mut self, size: u64, before: &mut u64) -> Result<Vec<u8>> {
+        *before = before.saturating_add(size).saturating_add(1);
+        if *before > EXTENDED_MAX {
+            return Err(failed(format!("extended headers of {before} bytes before one entry; at most 1 MiB is read"), ""));
+        }
+        self.expect_body(size);
+        let mut content = vec![0; usize::try_from(size)?];
+        self.read_exact(&mut content, "in an extended header")?;
+        self.body = 0;
+        Ok(content)
+    }
+
+    fn entry(&mut self, header: &Header, ustar_size: u64, extended: Extended) -> Result<Entry> {
+        let Extended { pax, long_name, long_link, .. } = extended;
+        let name = long_name.or_else(|| pax.path.clone()).unwrap_or_else(|| header.path_bytes().into_owned());
+        let path = LayerPath::clean(&name)?;
+        let link = long_link.or_else(|| pax.link.clone()).or_else(|| header.link_name_bytes().map(Into::into));
+        let size = one_size(ustar_size, pax.size).with_context(|| format!("reading the header of {path}"))?;
+        let kind = match header.entry_type() {
+            // Before POSIX, a directory was a file whose name ends in a slash.
+            EntryType::Regular | EntryType::Continuous if name.ends_with(b"/") => Kind::Directory,
+            EntryType::Regular | EntryType::Continuous => Kind::File { size },
+            EntryType::Directory => Kind::Directory,
+            EntryType::Symlink => Kind::Symlink { target: symlink_target(link)? },
+            EntryType::Link => Kind::Hardlink { target: LayerPath::clean(&link.unwrap_or_default())? },
+            EntryType::Fifo => Kind::Node(Node::Fifo),
+            other => device(other, header).with_context(|| format!("reading the header of {path}"))?,
+        };
+        if path.is_root() && kind != Kind::Directory {
+            return Err(failed(format!("name '{}' would replace the root directory", name.escape_ascii()), ""));
+        }
+        let mut meta = meta(header, &pax).with_context(|| format!("reading the header of {path}"))?;
+        pax.complete(&mut meta);
+        // Only a file has a body, whatever the size field of another type says.
+        self.expect_body(if let Kind::File { size } = kind { size } else { 0 });
+        Ok(Entry { path, meta, kind })
+    }
+
+    fn expect_body(&mut self, size: u64) {
+        self.body = size;
+        self.padding = size.wrapping_neg() % BLOCK as u64;
+    }
+
+    /// Goes to the end of the current body and its padding.
+    fn pass_over(&mut self) -> Result<()> {
+        let mut left = self.body.saturating_add(self.padding);
+        (self.body, self.padding) = (0, 0);
+        while left > 0 {
+            let ready = self.input.fill_buf().map_err(from_io)?.len();
+            if ready == 0 {
+                return Err(failed("the archive ends in the middle of an entry", ""));
+            }
+            let step = left.min(ready as u64);
+            self.input.consume(usize::try_from(step)?);
+            left -= step;
+        }
+        Ok(())
+    }
+
+    fn read_exact(&mut self, buffer: &mut [u8], place: &str) -> Result<()> {
+        self.input.read_exact(buffer).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => failed(format!("the archive ends {place}"), ""),
+            _ => from_io(error),
+        })
+    }
+}
+
+/// PAX wins over ustar; but two sizes that are both meant are two archives in one, and refused.
+fn one_size(ustar: u64, pax: Option<u64>) -> Result<u64> {
+    let Some(pax) = pax else { return Ok(ustar) };
+    if ustar == pax || ustar == 0 || pax > USTAR_SIZE_MAX {
+        return Ok(pax);
+    }
+    Err(failed(format!("its size is {ustar} by the ustar header and {pax} by the PAX header"), "rebuild the layer"))
+}
+
+fn symlink_target(link: Option<Vec<u8>>) -> Result<Vec<u8>> {
+    let target = link.unwrap_or_default();
+    if target.is_empty() || target.len() > 4095 || target.contains(&0) {
+        return Err(failed(format!("a symbolic link's target of {} bytes is none that Linux takes", target.len()), ""));
+    }
+    Ok(target)
+}
+
+fn device(kind: EntryType, header: &Header) -> Result<Kind> {
+    let numbers = || -> Result<(u32, u32)> {
+        let major = header.device_major().ok().flatten().unwrap_or(u32::MAX);
+        let minor = header.device_minor().ok().flatten().unwrap_or(u32::MAX);
+        // Linux has 12 bits of major and 20 bits of minor number (linux/kdev_t.h).
+        if major >= 1 << 12 || minor >= 1 << 20 {
+            return Err(failed("its device numbers are none that Linux has", ""));
+        }
+        Ok((major, minor))
+    };
+    match kind {
+        EntryType::Char => match numbers()? {
+            (0, 0) => Err(failed("it is an overlay whiteout (device 0:0), which is no part of an OCI layer", "")),
+            (major, minor) => Ok(Kind::Node(Node::Character { major, minor })),
+        },
+        EntryType::Block => numbers().map(|(major, minor)| Kind::Node(Node::Block { major, minor })),
+        EntryType::GNUSparse => Err(failed("it is a sparse file (type S), which flipslot does not read", "")),
+        other => Err(failed(format!("its type '{}' is unknown", other.as_byte().escape_ascii()), "")),
+    }
+}
+
+fn meta(header: &Header, pax: &Overrides) -> Result<Meta> {
+    let old = header.as_old();
+    let field = |name: &str, bytes: &[u8]| number(bytes).with_context(|| format!("its {name} makes no sense"));
+    let id = |name: &str, over: Option<u64>, bytes: &[u8]| -> Result<u32> {
+        let value = over.map_or_else(|| field(name, bytes), |over| Ok(i128::from(over)))?;
+        // 2^32 - 1 means "unchanged" to chown(2), so it can be no owner.
+        u32::try_from(value).ok().filter(|id| *id != u32::MAX).ok_or_else(|| failed(format!("its {name} is {value}"), ""))
+    };
+    let mtime = match pax.mtime {
+        Some(mtime) => mtime,
+        None => (i64::try_from(field("time", &old.mtime)?).map_err(|_| failed("its time is beyond 2^63", ""))?, 0),
+    };
+    Ok(Meta {
+        mode: u32::try_from(field("mode", &old.mode)? & 0o7777)?,
+        uid: id("owner", pax.uid, &old.uid)?,
+        gid: id("group", pax.gid, &old.gid)?,
+        mtime,
+        xattrs: Vec::new(),
+    })
+}
+
+/// A number field: octal digits, or base 256 in two's complement when the first bit is set
+/// (GNU tar manual, "Extensions to the archive format").
+fn number(field: &[u8]) -> Result<i128> {
+    let odd = || failed(format!("number field '{}'", field.escape_ascii()), "");
+    if field[0] & 0x80 != 0 {
+        // The first byte gives one bit of marker, one of sign and six of value.
+        let first = i128::from(((field[0] << 1).cast_signed()) >> 1);
+        return field[1..].iter().try_fold(first, |value, byte| {
+            value.checked_mul(256).and_then(|value| value.checked_add(i128::from(*byte))).ok_or_else(odd)
+        });
+    }
+    let text = std::str::from_utf8(field).map_err(|_| odd())?.trim_matches(|c| c == ' ' || c == '\0');
+    if text.is_empty() {
+        return Ok(0);
+    }
+    // What stands after the first NUL or space is not part of the number.
+    let digits = text.split(['\0', ' ']).next().unwrap_or_default();
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(odd());
+    }
+    i128::from_str_radix(digits, 8).map_err(|_| odd())
+}
+
+fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(nul) = bytes.iter().position(|byte| *byte == 0) {
+        bytes.truncate(nul);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a31_number_fields_are_octal_or_base_256() {
+        assert_eq!(number(b"0000644\0").unwrap(), 0o644);
+        assert_eq!(number(b"  644 \0\0").unwrap(), 0o644);
+        assert_eq!(number(b"\0\0\0\0").unwrap(), 0);
+        assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]).unwrap(), 1 << 25);
+        assert_eq!(number(&[0xff; 12]).unwrap(), -1);
+        assert!(number(b"-1234567").is_err());
+        assert!(number(b"12x").is_err());
+        assert!(number(b"\xc3\x28").is_ok_and(|n| n < 0) || number(b"8").is_err());
+    }
+
+    #[test]
+    fn a27_two_sizes_that_differ_are_refused() {
+        assert_eq!(one_size(5, None).unwrap(), 5);
+        assert_eq!(one_size(5, Some(5)).unwrap(), 5);
+        assert_eq!(one_size(0, Some(1 << 40)).unwrap(), 1 << 40);
+        assert!(one_size(1024, Some(512)).is_err());
+    }
+}

@@ -1,0 +1,15 @@
+//! flipslot puts OCI images on bare metal: one disk, several slots, one image a slot.
+//!
+//! The folders are the flow of the main job, and knowledge flows one way through them:
+//! [`oci`] (reference to layers) → [`layer`] (bytes to entries) → [`filesystem`] (entries to a
+//! slot) → [`boot`] (kernel, initramfs, GRUB) → [`disk`]; [`commands`] tell the story of each verb.
+
+pub mod digest;
+pub mod error;
+pub mod filesystem;
+pub mod layer;
+pub mod slot;
+pub mod sys;
+pub mod tool;
+pub mod units;
+

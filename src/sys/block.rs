@@ -1,0 +1,28 @@
+//! Sizes of block devices (linux/fs.h).
+#![allow(unsafe_code)]
+
+use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKRRPART, BLKSSZGET};
+use rustix::io;
+use rustix::ioctl::{Getter, NoArg, ioctl};
+use std::ffi::c_int;
+use std::os::fd::AsFd;
+
+/// The size of a block device in bytes (`BLKGETSIZE64`).
+pub fn size(device: impl AsFd) -> io::Result<u64> {
+    // SAFETY: BLKGETSIZE64 writes one u64 through its argument; Getter gives it one.
+    unsafe { ioctl(device, Getter::<{ BLKGETSIZE64 }, u64>::new()) }
+}
+
+/// The logical sector size of a block device in bytes (`BLKSSZGET`).
+pub fn sector_size(device: impl AsFd) -> io::Result<u64> {
+    // SAFETY: BLKSSZGET writes one int through its argument; Getter gives it one.
+    let size = unsafe { ioctl(device, Getter::<{ BLKSSZGET }, c_int>::new()) }?;
+    u64::try_from(size).map_err(|_| io::Errno::INVAL)
+}
+
+/// Asks the kernel to read the partition table again (`BLKRRPART`); `EINVAL` where the kernel
+/// scans no partitions, `EBUSY` where one is in use.
+pub fn reread_partitions(device: impl AsFd) -> io::Result<()> {
+    // SAFETY: BLKRRPART takes no argument.
+    unsafe { ioctl(device, NoArg::<{ BLKRRPART }>::new()) }
+}

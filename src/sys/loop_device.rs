@@ -1,0 +1,55 @@
+//! Loop devices (linux/loop.h), set up in one call so that nothing is left half-attached.
+#![allow(unsafe_code)]
+
+use linux_raw_sys::loop_device::{
+    _bindgen_ty_1::LO_FLAGS_AUTOCLEAR, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, loop_config, loop_info64,
+};
+use rustix::io;
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Setter, ioctl};
+use std::ffi::c_void;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+/// `LOOP_CTL_GET_FREE` gives the number of a free device as its return value.
+struct GetFree;
+
+// SAFETY: LOOP_CTL_GET_FREE reads and writes no memory of ours; its answer is the return value.
+unsafe impl Ioctl for GetFree {
+    type Output = IoctlOutput;
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        LOOP_CTL_GET_FREE
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        std::ptr::null_mut()
+    }
+
+    unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> io::Result<IoctlOutput> {
+        Ok(out)
+    }
+}
+
+/// The number of a loop device that is free now; another process may take it first.
+pub fn free_number(control: impl AsFd) -> io::Result<IoctlOutput> {
+    // SAFETY: see the implementation of Ioctl above.
+    unsafe { ioctl(control, GetFree) }
+}
+
+/// Binds `device` to `backing` at `offset`, for `length` bytes, with `sector` bytes a sector
+/// (`LOOP_CONFIGURE`, Linux 5.8). The kernel detaches it when its last user is gone
+/// (`LO_FLAGS_AUTOCLEAR`), also after a kill. `EBUSY` if someone was faster.
+pub fn configure(device: impl AsFd, backing: BorrowedFd, (offset, length): (u64, u64), sector: u32) -> io::Result<()> {
+    // SAFETY: both are plain C structures of integers, for which all-zero is a valid value.
+    let mut config: loop_config = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let mut info: loop_info64 = unsafe { std::mem::zeroed() };
+    info.lo_offset = offset;
+    info.lo_sizelimit = length;
+    info.lo_flags = LO_FLAGS_AUTOCLEAR as u32;
+    config.fd = u32::try_from(backing.as_raw_fd()).map_err(|_| io::Errno::BADF)?;
+    config.block_size = sector;
+    config.info = info;
+    // SAFETY: LOOP_CONFIGURE reads one loop_config, which Setter keeps alive for the call.
+    unsafe { ioctl(device, Setter::<{ LOOP_CONFIGURE }, loop_config>::new(config)) }
+}

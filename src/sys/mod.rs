@@ -1,0 +1,7 @@
+//! The only unsafe code: system calls that have no safe wrapper. Each number comes from the
+//! kernel's own headers, through `linux-raw-sys`.
+
+pub mod block;
+pub mod loop_device;
+pub mod namespace;
+pub mod process;

@@ -1,0 +1,219 @@
+//! External programs: the one place that starts them, and what their failure looks like.
+
+use crate::error::{Result, failed};
+use crate::sys::process::die_with_us;
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long a program may run that sets no deadline of its own.
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// How much of each output stream is kept, in bytes: the end of it.
+const TAIL: usize = 8 * 1024;
+
+/// A program to run, with its arguments.
+pub struct Tool {
+    program: OsString,
+    arguments: Vec<OsString>,
+    environment: Option<Vec<(String, String)>>,
+    deadline: Duration,
+    hint: String,
+}
+
+/// What a program that ended with 0 has printed: the last 8 KiB of each stream.
+#[derive(Debug)]
+pub struct Printed {
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Tool {
+    /// The program of this name, found in `PATH`.
+    pub fn new(program: impl AsRef<OsStr>) -> Tool {
+        Tool {
+            program: program.as_ref().to_owned(),
+            arguments: Vec::new(),
+            environment: None,
+            deadline: DEADLINE,
+            hint: String::new(),
+        }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Tool {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, arguments: I) -> Tool {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Gives the program this environment and nothing of ours.
+    pub fn only_environment(mut self, pairs: &[(&str, &str)]) -> Tool {
+        self.environment = Some(pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect());
+        self
+    }
+
+    /// Kills the program, with all that it started, if it has not ended by then.
+    pub fn deadline(mut self, deadline: Duration) -> Tool {
+        self.deadline = deadline;
+        self
+    }
+
+    /// What to tell the user to do when the program is missing or fails.
+    pub fn hint(mut self, hint: impl Into<String>) -> Tool {
+        self.hint = hint.into();
+        self
+    }
+
+    /// Runs the program to its end. Any other end than exit code 0 is an error that shows the
+    /// whole command line, the exit code or signal, and the end of what it printed.
+    pub fn run(&self) -> Result<Printed> {
+        let (status, printed) = self.run_to_end()?;
+        if status.is_some_and(|status| status.success()) {
+            return Ok(printed);
+        }
+        Err(failed(
+            format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)),
+            self.hint.clone(),
+        ))
+    }
+
+    fn run_to_end(&self) -> Result<(Option<ExitStatus>, Printed)> {
+        #[allow(clippy::disallowed_methods)] // the one place
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(environment) = &self.environment {
+            command.env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
+        }
+        die_with_us(&mut command);
+        let mut child = command.spawn().map_err(|error| {
+            failed(format!("starting `{self}`: {error}"), self.hint.clone())
+        })?;
+        let (stdout, stderr) = (tail_of(child.stdout.take()), tail_of(child.stderr.take()));
+        let status = wait(&mut child, self.deadline).with_context(|| format!("waiting for `{self}`"))?;
+        let text = |tail: JoinHandle<Vec<u8>>| String::from_utf8_lossy(&tail.join().unwrap_or_default()).into_owned();
+        Ok((status, Printed { stdout: text(stdout), stderr: text(stderr) }))
+    }
+
+    fn how_it_ended(&self, status: Option<ExitStatus>) -> String {
+        match status {
+            None => format!("was killed: it had not ended after {} s", self.deadline.as_secs()),
+            Some(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("ended with exit code {code}"),
+                (None, Some(signal)) => format!("was ended by signal {signal}"),
+                (None, None) => "ended in an unknown way".to_owned(),
+            },
+        }
+    }
+}
+
+/// The command line, as it could be typed.
+impl std::fmt::Display for Tool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.program.to_string_lossy())?;
+        for argument in &self.arguments {
+            let argument = argument.to_string_lossy();
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+,./:@%^".contains(c);
+            if !argument.is_empty() && argument.chars().all(plain) {
+                write!(f, " {argument}")?;
+            } else {
+                write!(f, " '{}'", argument.replace('\'', r"'\''"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a program of this name can be found in `PATH`.
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// The text after the way a program ended: the end of stderr, or of stdout if that is empty.
+fn said(printed: &Printed) -> String {
+    let text = [&printed.stderr, &printed.stdout].map(|text| text.trim()).into_iter().find(|text| !text.is_empty());
+    match text {
+        None => "; it printed nothing".to_owned(),
+        Some(text) => {
+            let lines: Vec<&str> = text.lines().collect();
+            let last = &lines[lines.len().saturating_sub(20)..];
+            format!("; it said:\n    {}", last.join("\n    "))
+        }
+    }
+}
+
+fn tail_of(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut tail = Vec::new();
+        let mut chunk = [0; 4096];
+        if let Some(mut stream) = stream {
+            while let Ok(length @ 1..) = stream.read(&mut chunk) {
+                tail.extend_from_slice(&chunk[..length]);
+                tail.drain(..tail.len().saturating_sub(TAIL));
+            }
+        }
+        tail
+    })
+}
+
+/// Waits for the child; `None` if the deadline came first and its process group was killed.
+fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if begin.elapsed() > deadline {
+            kill_process_group(Pid::from_child(child), Signal::KILL)?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_shows_command_line_exit_code_and_stderr() {
+        let error = Tool::new("sh").args(["-c", "echo 'no space' >&2; exit 7"]).run().unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("`sh -c 'echo"), "{text}");
+        assert!(text.contains("ended with exit code 7"), "{text}");
+        assert!(text.contains("no space"), "{text}");
+    }
+
+    #[test]
+    fn a_signal_and_a_missing_program_are_named() {
+        let killed = Tool::new("sh").args(["-c", "kill -9 $$"]).run().unwrap_err();
+        assert!(format!("{killed:#}").contains("ended by signal 9"));
+        let missing = Tool::new("flipslot-no-such-program").hint("apt install it").run().unwrap_err();
+        assert_eq!(crate::error::hint(&missing), Some("apt install it"));
+    }
+
+    #[test]
+    fn what_hangs_is_killed_with_its_children() {
+        let tool = Tool::new("sh").args(["-c", "sleep 1000 & sleep 1000"]).deadline(Duration::from_millis(50));
+        assert!(format!("{:#}", tool.run().unwrap_err()).contains("was killed"));
+    }
+
+    #[test]
+    fn only_the_end_of_a_long_output_is_kept() {
+        let printed = Tool::new("sh").args(["-c", "seq 100000"]).run().unwrap();
+        assert!(printed.stdout.len() <= TAIL && printed.stdout.ends_with("100000\n"));
+    }
+}

@@ -1,0 +1,83 @@
+//! Sizes in bytes, as people write and read them.
+
+use crate::error::{Result, usage};
+use std::fmt;
+use std::str::FromStr;
+
+/// One mebibyte: the alignment of every partition.
+pub const MIB: u64 = 1 << 20;
+
+/// A number of bytes; reads `512MiB`, `8G`, `2GB`, prints `8GiB`, `1.5MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Bytes(pub u64);
+
+/// The units of a size, largest first: IEC powers of two, and SI powers of ten.
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl FromStr for Bytes {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Bytes> {
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let factor = match unit.trim() {
+            "" => Some(1),
+            // One letter, as qemu-img and sgdisk take it: a power of two.
+            unit if unit.len() == 1 && unit != "B" => {
+                UNITS.iter().find(|(name, _)| name.len() == 3 && name.starts_with(&unit.to_uppercase())).map(|u| u.1)
+            }
+            unit => UNITS.iter().find(|(name, _)| *name == unit).map(|u| u.1),
+        };
+        number
+            .parse::<u64>()
+            .ok()
+            .zip(factor)
+            .and_then(|(number, factor)| number.checked_mul(factor))
+            .map(Bytes)
+            .ok_or_else(|| usage(format!("'{text}' is no size"), "write a size like 8GiB, 512MiB or 4000000000"))
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, factor) = UNITS[..4].iter().find(|(_, factor)| self.0 >= *factor).unwrap_or(&("B", 1));
+        if self.0.is_multiple_of(*factor) {
+            write!(f, "{}{unit}", self.0 / factor)
+        } else {
+            let tenths = u128::from(self.0) * 10 / u128::from(*factor);
+            write!(f, "{}.{}{unit}", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_prints() {
+        for text in ["8GiB", "512MiB", "3TiB", "1KiB", "17B"] {
+            assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
+        }
+        assert_eq!("8G".parse::<Bytes>().unwrap(), Bytes(8 << 30));
+        assert_eq!("2GB".parse::<Bytes>().unwrap(), Bytes(2_000_000_000));
+        assert_eq!(Bytes(3 * MIB / 2).to_string(), "1.5MiB");
+    }
+
+    #[test]
+    fn refuses_what_is_no_size() {
+        for text in ["", "GiB", "-1GiB", "8 parsecs", "99999999999TiB", "1.5GiB"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+}

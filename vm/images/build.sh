@@ -1,0 +1,45 @@
+#!/bin/bash
+# Builds one small, bootable Debian image as an OCI layout and prints its path.
+#
+#   build.sh SUITE          e.g. build.sh bookworm
+#
+# The layout is cached by the hash of this recipe (and the suite) under
+# $FLIPSLOT_CACHE (default ~/.cache/flipslot), outside the tree; without the
+# cache it is built again. Needs root and: mmdebstrap umoci skopeo.
+set -euo pipefail
+suite=$1
+here=$(cd "$(dirname "$0")" && pwd)
+hash=$(cat "$here/build.sh" "$here/packages" | sha256sum | cut -c1-16)
+cache=${FLIPSLOT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flipslot}/images
+layout=$cache/$suite-$hash
+mkdir -p "$cache"
+exec 9>"$cache/$suite.lock"
+flock 9
+if [[ -e $layout/done ]]; then echo "$layout/oci"; exit; fi
+
+rm -rf "$layout" && mkdir -p "$layout"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# INITRD=No: the kernel's postinst runs no dracut; flipslot makes the initramfs.
+# The test logs in as root on the serial console, so root has no password here.
+INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
+  --include="$(paste -sd, "$here/packages")" \
+  --dpkgopt='path-exclude=/usr/share/doc/*' \
+  --dpkgopt='path-exclude=/usr/share/man/*' \
+  --dpkgopt='path-exclude=/usr/share/locale/*' \
+  --essential-hook='mkdir -p "$1/etc/dracut.conf.d"' \
+  --customize-hook='chroot "$1" passwd -d root >/dev/null' \
+  --customize-hook='rm -f "$1"/boot/initrd.img-* "$1"/boot/initramfs-*; : > "$1/etc/machine-id"' \
+  --customize-hook='echo flipslot-vm > "$1/etc/hostname"' \
+  "$suite" "$work/root.tar" >&2
+
+umoci init --layout "$work/oci" >&2
+umoci new --image "$work/oci:latest" >&2
+umoci raw add-layer --image "$work/oci:latest" "$work/root.tar" >&2
+umoci config --image "$work/oci:latest" --config.cmd /sbin/init \
+  --config.label "org.opencontainers.image.title=debian-$suite" >&2
+umoci gc --layout "$work/oci" >&2
+mv "$work/oci" "$layout/oci"
+touch "$layout/done"
+echo "$layout/oci"
