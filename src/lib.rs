@@ -8,6 +8,7 @@ pub mod digest;
 pub mod error;
 pub mod filesystem;
 pub mod layer;
+pub mod oci;
 pub mod slot;
 pub mod sys;
 pub mod tool;

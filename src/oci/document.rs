@@ -1,0 +1,270 @@
+//! Index, manifest and config: JSON that strangers wrote, read with limits and made into types.
+
+use crate::digest::Digest;
+use crate::error::{Result, failed, refused};
+use crate::layer::stream::Compression;
+use crate::oci::platform::Platform;
+use anyhow::Context;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The most bytes of one document: what registries take at least (OCI distribution
+/// specification, "Pushing Manifests": 4 MiB).
+pub const DOCUMENT_MAX: u64 = 4 << 20;
+/// The most layers of one image: Linux's overlay, which makes images, takes 500 (containerd).
+const LAYERS_MAX: usize = 1000;
+
+/// Media types of an index (OCI image specification; Docker schema 2).
+pub const INDEX_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+/// Media types of a manifest.
+pub const MANIFEST_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+
+/// What a document names: digest, size, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// Digest of the content.
+    pub digest: Digest,
+    /// Size of the content in bytes.
+    pub size: u64,
+    /// What the content is.
+    #[serde(default)]
+    pub media_type: String,
+    /// For an index: which platform the manifest is for.
+    platform: Option<PlatformOf>,
+    /// For an index: names, among others `org.opencontainers.image.ref.name`.
+    #[serde(default)]
+    pub annotations: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct PlatformOf {
+    architecture: String,
+    os: String,
+    variant: Option<String>,
+}
+
+/// An index or a manifest, told apart by what they hold.
+#[derive(Debug)]
+pub enum Document {
+    /// A list of manifests.
+    Index(Vec<Descriptor>),
+    /// One image.
+    Manifest(Manifest),
+}
+
+/// One image: its config and its layers, lowest first.
+#[derive(Debug)]
+pub struct Manifest {
+    /// The config blob.
+    pub config: Descriptor,
+    /// The layer blobs.
+    pub layers: Vec<Descriptor>,
+}
+
+/// What the config blob says that matters here.
+#[derive(Debug, Deserialize)]
+pub struct Config {
+    /// `linux`.
+    pub os: String,
+    /// GOARCH name.
+    pub architecture: String,
+    variant: Option<String>,
+    rootfs: RootFs,
+}
+
+#[derive(Debug, Deserialize)]
+struct RootFs {
+    diff_ids: Vec<Digest>,
+}
+
+/// Reads an index or a manifest. What could be read as both, or as neither, is refused: two
+/// programs must not see two images in one digest (CVE-2021-41190).
+pub fn parse(bytes: &[u8]) -> Result<Document> {
+    check_size(bytes)?;
+    let value: Value = serde_json::from_slice(bytes).context("reading a manifest as JSON")?;
+    let declared = value.get("mediaType").and_then(Value::as_str).unwrap_or_default();
+    let has = |key: &str| value.get(key).is_some();
+    if value.get("schemaVersion").and_then(Value::as_u64) == Some(1) {
+        return Err(refused("the manifest is of Docker schema 1, which has no digests of its content", "push the image anew with a current tool"));
+    }
+    match (has("manifests"), has("config") || has("layers")) {
+        (true, false) if declared.is_empty() || INDEX_TYPES.contains(&declared) => index(&value).map(Document::Index),
+        (false, true) if declared.is_empty() || MANIFEST_TYPES.contains(&declared) => manifest(&value).map(Document::Manifest),
+        (true, true) => Err(failed("the document is index and manifest at once; one digest must mean one image", "push the image anew")),
+        _ => Err(failed(format!("the document is neither an image manifest nor an index (mediaType '{}')", declared.escape_debug()), "")),
+    }
+}
+
+fn index(value: &Value) -> Result<Vec<Descriptor>> {
+    serde_json::from_value(value["manifests"].clone()).context("reading the manifests of an index")
+}
+
+fn manifest(value: &Value) -> Result<Manifest> {
+    let config: Descriptor = serde_json::from_value(value["config"].clone()).context("reading the config descriptor")?;
+    let layers = value["layers"].as_array().context("reading the layers of a manifest")?;
+    if layers.len() > LAYERS_MAX {
+        return Err(failed(format!("the manifest has {} layers; at most {LAYERS_MAX} are read", layers.len()), "squash the image"));
+    }
+    let mut descriptors = Vec::new();
+    for layer in layers {
+        let descriptor: Descriptor = serde_json::from_value(layer.clone()).context("reading a layer descriptor")?;
+        if layer.get("urls").is_some_and(|urls| urls.as_array().is_none_or(|urls| !urls.is_empty())) {
+            let found = format!("layer {} is to be fetched from elsewhere (urls), which flipslot never does", descriptor.digest);
+            return Err(refused(found, "push the image with all its layers"));
+        }
+        compression(&descriptor)?;
+        descriptors.push(descriptor);
+    }
+    const CONFIGS: [&str; 2] = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+    if !config.media_type.is_empty() && !CONFIGS.contains(&config.media_type.as_str()) {
+        let found = format!("the reference names an artifact ('{}'), not an image", config.media_type.escape_debug());
+        return Err(refused(found, "name a container image"));
+    }
+    Ok(Manifest { config, layers: descriptors })
+}
+
+/// Reads a config blob and checks it against the platform and the manifest's number of layers.
+pub fn config(bytes: &[u8], platform: &Platform, layers: usize) -> Result<Vec<Digest>> {
+    check_size(bytes)?;
+    let config: Config = serde_json::from_slice(bytes).context("reading the image's config as JSON")?;
+    if !platform.matches(&config.os, &config.architecture, config.variant.as_deref()) {
+        let found = format!("the image is for {}/{}, not for {platform}", config.os, config.architecture);
+        return Err(refused(found, "name an image for this machine, or choose with --arch"));
+    }
+    let diff_ids = config.rootfs.diff_ids;
+    if diff_ids.len() != layers {
+        let found = format!("the manifest has {layers} layers, the config {} diff_ids", diff_ids.len());
+        return Err(failed(found, "push the image anew"));
+    }
+    Ok(diff_ids)
+}
+
+/// The one manifest of an index that is for `platform`; several are told apart by nothing.
+pub fn choose<'d>(descriptors: &'d [Descriptor], platform: &Platform) -> Result<&'d Descriptor> {
+    let fits = |descriptor: &&Descriptor| {
+        descriptor.platform.as_ref().is_some_and(|p| platform.matches(&p.os, &p.architecture, p.variant.as_deref()))
+    };
+    let offered = || {
+        let names: Vec<String> = descriptors.iter().filter_map(|descriptor| descriptor.platform.as_ref()).map(|p| format!("{}/{}", p.os, p.architecture)).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    let mut fitting = descriptors.iter().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(refused(format!("the image is not there for {platform}; it is for: {}", offered()), "choose one of them with --arch")),
+        (Some(_), Some(_)) => Err(refused(format!("several images of the index are for {platform}: {}", offered()), "pin one by its digest: name@sha256:…")),
+    }
+}
+
+/// How a layer is compressed, by its media type.
+pub fn compression(layer: &Descriptor) -> Result<Compression> {
+    let media_type = layer.media_type.as_str();
+    match media_type {
+        "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => Ok(Compression::Plain),
+        "application/vnd.oci.image.layer.v1.tar+gzip" | "application/vnd.docker.image.rootfs.diff.tar.gzip" => Ok(Compression::Gzip),
+        "application/vnd.oci.image.layer.v1.tar+zstd" | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Ok(Compression::Zstd),
+        other => Err(refused(
+            format!("layer {} has the media type '{}'; flipslot reads tar, tar+gzip and tar+zstd", layer.digest, other.escape_debug()),
+            "push the image with gzip or zstd layers",
+        )),
+    }
+}
+
+fn check_size(bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 > DOCUMENT_MAX {
+        return Err(failed(format!("a manifest or config of {} bytes; at most 4 MiB are read", bytes.len()), ""));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn layer(extra: &str) -> String {
+        format!(r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{DIGEST}","size":3{extra}}}"#)
+    }
+
+    fn manifest_of(layers: &[String]) -> String {
+        let config = format!(r#"{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{DIGEST}","size":3}}"#);
+        format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{}]}}"#, layers.join(","))
+    }
+
+    fn config_of(os: &str, architecture: &str, diff_ids: usize) -> String {
+        let ids = vec![format!("\"{DIGEST}\""); diff_ids].join(",");
+        format!(r#"{{"os":"{os}","architecture":"{architecture}","rootfs":{{"type":"layers","diff_ids":[{ids}]}}}}"#)
+    }
+
+    fn amd64() -> Platform {
+        "amd64".parse().unwrap()
+    }
+
+    #[test]
+    fn a_manifest_and_an_index_are_told_apart() {
+        assert!(matches!(parse(manifest_of(&[layer("")]).as_bytes()).unwrap(), Document::Manifest(m) if m.layers.len() == 1));
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, layer(""));
+        assert!(matches!(parse(index.as_bytes()).unwrap(), Document::Index(list) if list.len() == 1));
+    }
+
+    #[test]
+    fn b7_absurd_documents_are_refused_without_using_their_sizes() {
+        assert!(parse(&vec![b' '; 5 << 20]).is_err());
+        assert!(parse(manifest_of(&vec![layer(""); 100_000 / 50]).as_bytes()).is_err());
+        assert!(parse("[".repeat(10_000).as_bytes()).is_err());
+        for size in ["-1", "9223372036854775808000", "1e99"] {
+            let odd = manifest_of(&[layer("").replace("\"size\":3", &format!("\"size\":{size}"))]);
+            assert!(parse(odd.as_bytes()).is_err(), "{size}");
+        }
+    }
+
+    #[test]
+    fn b8_a_document_that_is_both_is_refused() {
+        let both = manifest_of(&[layer("")]).replace("\"schemaVersion\":2", "\"schemaVersion\":2,\"manifests\":[]");
+        assert!(format!("{:#}", parse(both.as_bytes()).unwrap_err()).contains("at once"));
+        let lies = manifest_of(&[layer("")]).replace("\"schemaVersion\":2", &format!("\"mediaType\":\"{}\"", INDEX_TYPES[0]));
+        assert!(parse(lies.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn b10_no_or_several_fitting_platforms_list_what_there_is() {
+        let of = |architecture: &str| layer(&format!(r#","platform":{{"os":"linux","architecture":"{architecture}"}}"#));
+        let index = |all: &[&str]| match parse(format!(r#"{{"manifests":[{}]}}"#, all.iter().map(|a| of(a)).collect::<Vec<_>>().join(",")).as_bytes()).unwrap() {
+            Document::Index(list) => list,
+            Document::Manifest(_) => panic!("an index"),
+        };
+        assert!(choose(&index(&["arm64", "amd64"]), &amd64()).is_ok());
+        let none = format!("{:#}", choose(&index(&["arm64", "s390x"]), &amd64()).unwrap_err());
+        assert!(none.contains("linux/arm64, linux/s390x"), "{none}");
+        assert!(choose(&index(&["amd64", "amd64"]), &amd64()).is_err());
+    }
+
+    #[test]
+    fn b11_b13_the_config_must_be_for_this_platform_and_these_layers() {
+        assert_eq!(config(config_of("linux", "amd64", 2).as_bytes(), &amd64(), 2).unwrap().len(), 2);
+        for (os, architecture, diff_ids) in [("windows", "amd64", 2), ("linux", "arm64", 2), ("linux", "amd64", 1)] {
+            assert!(config(config_of(os, architecture, diff_ids).as_bytes(), &amd64(), 2).is_err());
+        }
+        let artifact = manifest_of(&[]).replace("application/vnd.oci.image.config.v1+json", "application/vnd.cncf.helm.config.v1+json");
+        assert!(parse(artifact.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn b16_schema_1_and_foreign_layers_are_refused() {
+        assert!(parse(br#"{"schemaVersion":1,"fsLayers":[]}"#).is_err());
+        let foreign = layer(r#","urls":["https://elsewhere.example/layer"]"#);
+        assert!(format!("{:#}", parse(manifest_of(&[foreign]).as_bytes()).unwrap_err()).contains("urls"));
+    }
+
+    #[test]
+    fn b6_layers_of_other_compressions_are_refused() {
+        for other in ["application/vnd.oci.image.layer.v1.tar+xz", "application/x-bzip2", ""] {
+            let odd = layer("").replace("application/vnd.oci.image.layer.v1.tar", other);
+            assert!(parse(manifest_of(&[odd]).as_bytes()).is_err(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! An image whose manifest and config are verified and whose layers can be fetched.
+
+use crate::digest::Digest;
+use crate::error::{Result, refused};
+use crate::layer::stream::{Expected, Fetching, fetch};
+use crate::oci::archive::Archive;
+use crate::oci::docker_archive::DockerArchive;
+use crate::oci::document::{self, DOCUMENT_MAX, Descriptor, Document, INDEX_TYPES, MANIFEST_TYPES};
+use crate::oci::layout::{self, Layout};
+use crate::oci::reference::Reference;
+use crate::oci::registry::{Access, Registry};
+use crate::oci::source::{self, Source, verified};
+use crate::oci::platform::Platform;
+use anyhow::Context;
+use std::io::Read;
+use std::sync::Arc;
+
+/// How deep indexes may be nested: an index of indexes is as much as tools write.
+const NESTING_MAX: usize = 3;
+
+/// An image, pinned: whatever the tag it came from points to later, this is what is written.
+pub struct Image {
+    /// What the user named.
+    pub reference: Reference,
+    /// Digest of the manifest; of the config where the archive has no manifest (docker-archive).
+    pub digest: Digest,
+    layers: Vec<Layer>,
+}
+
+/// A layer that can be fetched.
+#[derive(Clone)]
+struct Layer {
+    expected: Expected,
+    /// Bytes as stored.
+    size: u64,
+    open: Arc<dyn Fn() -> Result<Box<dyn Read>> + Send + Sync>,
+}
+
+impl Image {
+    /// How many layers it has.
+    pub fn layer_count(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Bytes of all layers, as they are stored.
+    pub fn stored_bytes(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add)
+    }
+
+    /// The name of the layer at `index`, for messages: its digest.
+    pub fn layer_name(&self, index: usize) -> String {
+        let expected = &self.layers[index].expected;
+        expected.blob.as_ref().map_or_else(|| expected.diff_id.to_string(), |(digest, _)| digest.to_string())
+    }
+
+    /// Starts to fetch the layer at `index`; `count` is called with the bytes that arrive.
+    pub fn fetch(&self, index: usize, count: impl Fn(u64) + Send + 'static) -> Fetching {
+        let layer = self.layers[index].clone();
+        fetch(layer.expected, move || (layer.open)(), count)
+    }
+}
+
+/// Looks up a reference, once: reads and verifies index, manifest and config.
+pub fn resolve(reference: &Reference, platform: &Platform, access: &Access) -> Result<Image> {
+    let looked_up = match reference {
+        Reference::DockerArchive { file, name } => {
+            DockerArchive::open(file, name.as_deref()).and_then(|archive| saved_image(reference, archive, platform))
+        }
+        _ => open(reference, access).and_then(|(source, top)| image(reference, source, &top, platform)),
+    };
+    looked_up.with_context(|| format!("looking up {reference}"))
+}
+
+/// Opens the place that `reference` names, and finds the descriptor that it pins.
+fn open(reference: &Reference, access: &Access) -> Result<(Arc<dyn Source>, Top)> {
+    Ok(match reference {
+        Reference::Registry { host, repository, pin } => {
+            let registry = Registry::open(host, repository, access)?;
+            let (bytes, digest) = registry.pinned(pin)?;
+            if let crate::oci::reference::Pin::Digest(pinned) = pin {
+                source::check(pinned, &bytes)?;
+            }
+            (Arc::new(registry), Top { bytes, digest })
+        }
+        Reference::Layout { directory, pin } => {
+            let (layout, index) = Layout::open(directory)?;
+            let top = Top::read(&layout, layout::pick(&index, pin.as_ref())?)?;
+            (Arc::new(layout), top)
+        }
+        Reference::Archive { file, pin } => {
+            let (archive, index) = Archive::open(file)?;
+            let top = Top::read(&archive, layout::pick(&index, pin.as_ref())?)?;
+            (Arc::new(archive), top)
+        }
+        Reference::DockerArchive { .. } => unreachable!("resolve() sends these another way"),
+    })
+}
+
+/// The document that the reference pins: an index or a manifest.
+struct Top {
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+impl Top {
+    fn read(source: &dyn Source, which: &Descriptor) -> Result<Top> {
+        Ok(Top { bytes: verified(source, which, DOCUMENT_MAX)?, digest: which.digest.clone() })
+    }
+}
+
+fn image(reference: &Reference, source: Arc<dyn Source>, top: &Top, platform: &Platform) -> Result<Image> {
+    let (mut bytes, mut digest) = (top.bytes.clone(), top.digest.clone());
+    for _ in 0..NESTING_MAX {
+        let manifest = match document::parse(&bytes)? {
+            Document::Index(manifests) => {
+                let chosen = document::choose(&manifests, platform)?;
+                let known = INDEX_TYPES.iter().chain(&MANIFEST_TYPES).any(|known| *known == chosen.media_type);
+                if !known {
+                    return Err(refused(format!("the index names a '{}', which is no image", chosen.media_type.escape_debug()), ""));
+                }
+                bytes = verified(source.as_ref(), chosen, DOCUMENT_MAX)?;
+                digest = chosen.digest.clone();
+                continue;
+            }
+            Document::Manifest(manifest) => manifest,
+        };
+        let config = verified(source.as_ref(), &manifest.config, DOCUMENT_MAX).context("reading the image's config")?;
+        let diff_ids = document::config(&config, platform, manifest.layers.len())?;
+        let layers = manifest
+            .layers
+            .into_iter()
+            .zip(diff_ids)
+            .map(|(descriptor, diff_id)| layer(&source, descriptor, diff_id))
+            .collect::<Result<_>>()?;
+        return Ok(Image { reference: reference.clone(), digest, layers });
+    }
+    Err(refused("the index leads to an index, and on, and on", "pin the manifest by its digest: name@sha256:…"))
+}
+
+fn layer(source: &Arc<dyn Source>, descriptor: Descriptor, diff_id: Digest) -> Result<Layer> {
+    let compression = document::compression(&descriptor)?;
+    let expected = Expected { blob: Some((descriptor.digest.clone(), descriptor.size)), diff_id, compression };
+    let source = Arc::clone(source);
+    let size = descriptor.size;
+    Ok(Layer { expected, size, open: Arc::new(move || source.blob(&descriptor)) })
+}
+
+fn saved_image(reference: &Reference, archive: DockerArchive, platform: &Platform) -> Result<Image> {
+    let (config, digest) = archive.config()?;
+    let saved = archive.layers()?;
+    let diff_ids = document::config(&config, platform, saved.len())?;
+    let archive = Arc::new(archive);
+    let layers = saved
+        .into_iter()
+        .zip(diff_ids)
+        .map(|((name, size, compression), diff_id)| {
+            let archive = Arc::clone(&archive);
+            let expected = Expected { blob: None, diff_id, compression };
+            Layer { expected, size, open: Arc::new(move || archive.layer(&name)) }
+        })
+        .collect();
+    Ok(Image { reference: reference.clone(), digest, layers })
+}

@@ -1,0 +1,18 @@
+//! OCI images: from a reference to verified manifests and the blobs of their layers.
+
+pub mod archive;
+pub mod credentials;
+pub mod docker_archive;
+pub mod document;
+pub mod image;
+pub mod layout;
+pub mod platform;
+pub mod reference;
+pub mod registry;
+pub mod source;
+pub mod tar_index;
+
+pub use image::{Image, resolve};
+pub use platform::Platform;
+pub use reference::Reference;
+pub use registry::Access;

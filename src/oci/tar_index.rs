@@ -1,0 +1,154 @@
+//! Where the files of a tar archive lie, so that they can be read without unpacking it.
+
+use crate::error::{Result, failed, refused};
+use crate::oci::layout::read_limited;
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The most files of an archive: an image has a few for each layer.
+const FILES_MAX: usize = 100_000;
+
+/// An image archive with the places of its files.
+pub struct TarIndex {
+    file: Arc<File>,
+    path: PathBuf,
+    places: BTreeMap<String, Place>,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    File { offset: u64, size: u64 },
+    /// Old `docker save` archives share layers by links between their directories.
+    Link { target: String },
+}
+
+impl TarIndex {
+    /// Reads the headers of the archive; bodies are passed over.
+    pub fn open(path: &Path) -> Result<TarIndex> {
+        let reading = || format!("reading the archive {}", path.display());
+        let file = File::open(path).map_err(|error| refused(format!("{}: {error}", path.display()), "name an archive that exists"))?;
+        let mut start = [0; 6];
+        let length = file.read_at(&mut start, 0).with_context(reading)?;
+        let packed = [(&[0x1f, 0x8b][..], "gunzip"), (&[0x28, 0xb5, 0x2f, 0xfd], "unzstd"), (b"\xfd7zXZ\0", "unxz")];
+        if let Some((_, unpack)) = packed.iter().find(|(magic, _)| start[..length].starts_with(magic)) {
+            let found = format!("{} is compressed as a whole, so its files cannot be read where they lie", path.display());
+            return Err(refused(found, format!("unpack it first: {unpack} {}", path.display())));
+        }
+        let mut archive = tar::Archive::new(BufReader::new(&file));
+        let mut places = BTreeMap::new();
+        for entry in archive.entries_with_seek().with_context(reading)? {
+            let entry = entry.with_context(reading)?;
+            let name = clean(&entry.path_bytes());
+            let link = entry.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned());
+            let place = match (entry.header().entry_type(), link) {
+                (tar::EntryType::Regular | tar::EntryType::Continuous, _) => {
+                    Place::File { offset: entry.raw_file_position(), size: entry.size() }
+                }
+                (tar::EntryType::Link, Some(target)) => Place::Link { target: clean(target.as_bytes()) },
+                (tar::EntryType::Symlink, Some(target)) => Place::Link { target: beside(&name, &target) },
+                _ => continue,
+            };
+            places.insert(name, place);
+            if places.len() > FILES_MAX {
+                return Err(failed("an image archive of more than 100000 files", "")).with_context(reading);
+            }
+        }
+        Ok(TarIndex { file: Arc::new(file), path: path.to_owned(), places })
+    }
+
+    /// The archive's own path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file `name` of the archive.
+    pub fn file(&self, name: &str) -> Result<Slice> {
+        let mut name = clean(name.as_bytes());
+        // A link to a link is one too many: no tool writes it.
+        for _ in 0..2 {
+            match self.places.get(&name) {
+                Some(Place::File { offset, size }) => {
+                    return Ok(Slice { file: Arc::clone(&self.file), at: *offset, left: *size });
+                }
+                Some(Place::Link { target }) => name.clone_from(target),
+                None => break,
+            }
+        }
+        let found = format!("the archive {} has no file '{}'", self.path.display(), name.escape_debug());
+        Err(failed(found, "the archive is damaged or is none of this kind: save the image anew"))
+    }
+
+    /// The whole of a small file.
+    pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
+        read_limited(self.file(name)?, limit).with_context(|| format!("reading '{name}' of {}", self.path.display()))
+    }
+
+    /// Whether the archive has a file `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+}
+
+/// Part of a file, read by position.
+pub struct Slice {
+    file: Arc<File>,
+    at: u64,
+    left: u64,
+}
+
+impl Slice {
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        self.left
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+}
+
+impl Read for Slice {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let length = self.file.read_at(&mut buffer[..most], self.at)?;
+        self.at += length as u64;
+        self.left -= length as u64;
+        Ok(length)
+    }
+}
+
+
+fn clean(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).trim_start_matches("./").trim_matches('/').to_owned()
+}
+
+/// The path that a link `target` in the file `name` leads to, inside the archive.
+fn beside(name: &str, target: &str) -> String {
+    let mut parts: Vec<&str> = name.split('/').collect();
+    parts.pop();
+    for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_files_of_the_same_archive() {
+        assert_eq!(beside("abc/layer.tar", "../def/layer.tar"), "def/layer.tar");
+        assert_eq!(beside("abc/layer.tar", "../../../etc/passwd"), "etc/passwd");
+    }
+}
