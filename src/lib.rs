@@ -4,13 +4,18 @@
 //! [`oci`] (reference to layers) → [`layer`] (bytes to entries) → [`filesystem`] (entries to a
 //! slot) → [`boot`] (kernel, initramfs, GRUB) → [`disk`]; [`commands`] tell the story of each verb.
 
+pub mod boot;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod digest;
+pub mod disk;
 pub mod error;
 pub mod filesystem;
 pub mod layer;
 pub mod oci;
+pub mod progress;
 pub mod slot;
 pub mod sys;
 pub mod tool;
 pub mod units;
-

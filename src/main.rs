@@ -1,1 +1,21 @@
-fn main(){}
+//! The program: reads the command line, runs one command, says how it ended.
+
+use clap::Parser;
+use flipslot::cli::{Cli, Verb};
+use flipslot::commands;
+use flipslot::error;
+use std::io::{Write, stderr};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Create(args) => commands::create::run(&args),
+    };
+    let Err(problem) = result else { return ExitCode::SUCCESS };
+    // A closed stderr must not turn an error into a panic.
+    let _ = writeln!(stderr(), "flipslot: {problem:#}");
+    if let Some(hint) = error::hint(&problem) {
+        let _ = writeln!(stderr(), "  next: {hint}");
+    }
+    ExitCode::from(error::kind(&problem).exit_code())
+}

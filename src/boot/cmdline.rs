@@ -1,0 +1,87 @@
+//! The kernel command line of a slot.
+
+use crate::error::{Result, failed, usage};
+use crate::slot::Slot;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+/// Words of a kernel command line, in their order. No word holds a space, a quote or a control
+/// byte, so that GRUB, kexec and the kernel all split it the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cmdline(Vec<String>);
+
+impl Cmdline {
+    /// The command line that boots `slot`, with the user's own words last, where they win.
+    pub fn new(slot: Slot, partuuid: Uuid, consoles: &[String], kargs: &str) -> Result<Cmdline> {
+        // - PARTUUID needs no label and no udev, and two disks never share one.
+        // - rw: an image has no fstab that would remount its root.
+        let mut words = vec![format!("root=PARTUUID={partuuid}"), "rootfstype=ext4".to_owned(), "rw".to_owned()];
+        if !consoles.is_empty() {
+            // The last console= is where init writes (kernel: admin-guide/serial-console.rst).
+            words.push("console=tty0".to_owned());
+            words.extend(consoles.iter().map(|console| format!("console={}", with_speed(console))));
+        }
+        words.push(format!("flipslot.slot={slot}"));
+        words.extend(kargs.split_whitespace().map(ToOwned::to_owned));
+        if let Some(odd) = words.iter().find(|word| !word.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(&byte))) {
+            let found = format!("'{}' cannot stand on a kernel command line: quotes, backslashes and control bytes mean different things to GRUB and to the kernel", odd.escape_debug());
+            return Err(usage(found, "write --kargs with plain words: key=value"));
+        }
+        if let Some(root) = words[1..].iter().find(|word| word.starts_with("root=")) {
+            return Err(usage(format!("--kargs holds '{root}', but each slot's root is its own partition"), "leave root= away"));
+        }
+        Ok(Cmdline(words))
+    }
+
+    /// Fails if the kernel would cut the line off: it takes `longest` bytes.
+    pub fn check_length(&self, longest: u32) -> Result<()> {
+        let length = self.to_string().len();
+        if length > longest as usize {
+            return Err(failed(format!("the kernel command line has {length} bytes; this kernel takes {longest}"), "shorten --kargs"));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Cmdline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+/// A serial port without a speed gets the one that GRUB uses, too.
+fn with_speed(console: &str) -> String {
+    if console.starts_with("ttyS") && !console.contains(',') { format!("{console},115200") } else { console.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(consoles: &[&str], kargs: &str) -> Result<String> {
+        let consoles: Vec<String> = consoles.iter().map(ToString::to_string).collect();
+        Cmdline::new(Slot::at(1).unwrap(), Uuid::nil(), &consoles, kargs).map(|line| line.to_string())
+    }
+
+    #[test]
+    fn the_root_is_the_slots_own_partition_and_the_users_words_come_last() {
+        assert_eq!(
+            line(&["ttyS0"], "quiet  mitigations=off").unwrap(),
+            "root=PARTUUID=00000000-0000-0000-0000-000000000000 rootfstype=ext4 rw console=tty0 console=ttyS0,115200 flipslot.slot=b quiet mitigations=off"
+        );
+        assert!(!line(&[], "").unwrap().contains("console"));
+        assert!(line(&["ttyS1,9600n8"], "").unwrap().contains("console=ttyS1,9600n8 "));
+    }
+
+    #[test]
+    fn g10_words_that_grub_and_the_kernel_read_differently_are_refused() {
+        for odd in ["a='b'", "x=\"y z\"", "a\\b", "root=/dev/sda1", "é"] {
+            assert!(line(&[], odd).is_err(), "{odd}");
+        }
+        assert!(line(&[], "a;b $c {d}").is_ok(), "GRUB's own metacharacters are quoted");
+        let long = Cmdline::new(Slot::at(0).unwrap(), Uuid::nil(), &[], &"x".repeat(2048)).unwrap();
+        assert!(long.check_length(2047).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! Compressing an initramfs: as well as the slot's kernel can read it, on all cores.
+
+use crate::boot::kernel::{Kernel, has_option};
+use crate::error::Result;
+use crate::filesystem::Root;
+use anyhow::Context;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write;
+use std::thread::available_parallelism;
+
+/// What a kernel can unpack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// zstd, since Linux 5.9 with `CONFIG_RD_ZSTD`.
+    Zstd,
+    /// gzip, in every kernel that has an initramfs.
+    Gzip,
+}
+
+/// The zstd level: 1 takes half a second for 100 MB on two cores, and each level above costs more
+/// than it saves in reading on any disk.
+const ZSTD_LEVEL: i32 = 1;
+
+impl Method {
+    /// The best method that the slot's kernel says it has; gzip if it says nothing.
+    pub fn of(root: &Root, kernel: &Kernel) -> Result<Method> {
+        Ok(if has_option(root, kernel, "CONFIG_RD_ZSTD")? == Some(true) { Method::Zstd } else { Method::Gzip })
+    }
+
+    /// Writes `bytes`, compressed, to `out`.
+    pub fn compress(self, bytes: &[u8], out: impl Write) -> Result<()> {
+        match self {
+            Method::Zstd => {
+                let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
+                encoder.multithread(u32::try_from(available_parallelism()?.get())?)?;
+                // The kernel checks nothing else (lib/decompress_unzstd.c).
+                encoder.include_checksum(true)?;
+                encoder.write_all(bytes).and_then(|()| encoder.finish().map(drop)).context("compressing with zstd")
+            }
+            Method::Gzip => {
+                let mut encoder = GzEncoder::new(out, Compression::fast());
+                encoder.write_all(bytes).and_then(|()| encoder.finish().map(drop)).context("compressing with gzip")
+            }
+        }
+    }
+}

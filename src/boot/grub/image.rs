@@ -1,0 +1,133 @@
+//! GRUB's programs: the core for BIOS machines and the EFI application, both with every module
+//! that `grub/` uses, so that nothing is loaded later.
+
+use crate::boot::chamber::Chamber;
+use crate::disk::gpt::SECTOR;
+use crate::disk::layout::Region;
+use crate::disk::mount::Scratch;
+use crate::error::{Result, failed};
+use crate::filesystem::Root;
+use crate::tool::{Tool, is_installed};
+use anyhow::Context;
+use std::fs;
+use std::path::Path;
+
+/// What `grub/` and the entries use; `biosdisk` is added for BIOS, where UEFI has its own.
+const MODULES: [&str; 30] = [
+    "part_gpt", "part_msdos", "fat", "ext2", "xfs", "btrfs", "squash4", "zstd", "gzio", "search", "search_fs_uuid",
+    "configfile", "normal", "linux", "loadenv", "test", "echo", "serial", "terminal", "sleep", "reboot", "all_video",
+    "regexp", "true", "read", "halt", "minicmd", "ls", "cat", "help",
+];
+
+/// Where distributions keep GRUB's modules.
+const FOLDERS: [&str; 2] = ["usr/lib/grub", "usr/share/grub2"];
+/// What distributions call the program.
+const PROGRAMS: [&str; 2] = ["grub-mkimage", "grub2-mkimage"];
+/// What to install where GRUB is missing.
+const HINT: &str = "install GRUB's tools and modules: apt-get install grub-common grub-pc-bin grub-efi-amd64-bin \
+                    (Fedora: grub2-tools grub2-pc-modules grub2-efi-x64-modules), here or in the image";
+
+/// GRUB as it stands on a disk.
+#[derive(Debug)]
+pub struct Grub {
+    /// The first 440 bytes of the disk, and `core`, which goes to the BIOS boot partition.
+    pub boot: Vec<u8>,
+    /// The core image with its own place in it.
+    pub core: Vec<u8>,
+    /// `EFI/BOOT/BOOTX64.EFI`.
+    pub efi: Vec<u8>,
+}
+
+impl Grub {
+    /// Makes both with this machine's GRUB, or with that of the slot mounted at `slot`.
+    pub fn make(scratch: &Scratch, slot: &Path, bios_boot: Region) -> Result<Grub> {
+        let program = PROGRAMS.into_iter().find(|program| is_installed(program));
+        let modules = modules_of(|file| Path::new("/").join(file).is_file());
+        let (boot, core, efi) = match program.zip(modules) {
+            Some((program, modules)) => make_here(scratch, program, &Path::new("/").join(modules))?,
+            None => make_in_slot(scratch, slot)?,
+        };
+        let (boot, core) = embed(boot, core, bios_boot)?;
+        Ok(Grub { boot, core, efi })
+    }
+}
+
+/// The two platforms: modules' folder, how the prefix names the boot partition, the disk module.
+struct Platform {
+    name: &'static str,
+    prefix: &'static str,
+    disk: &'static [&'static str],
+}
+
+const BIOS: Platform = Platform { name: "i386-pc", prefix: "(,gpt2)/grub", disk: &["biosdisk"] };
+/// A prefix with no device is on the partition that the program came from.
+const EFI: Platform = Platform { name: "x86_64-efi", prefix: "/grub", disk: &[] };
+
+/// The folder that has the modules of both platforms.
+fn modules_of(has: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let platforms = [&BIOS, &EFI];
+    FOLDERS.into_iter().find(|folder| platforms.iter().all(|platform| has(&format!("{folder}/{}/normal.mod", platform.name))))
+}
+
+fn arguments(platform: &Platform, modules: &str, output: &str) -> Vec<String> {
+    let folder = format!("{modules}/{}", platform.name);
+    let mut all: Vec<String> =
+        ["-O", platform.name, "-d", &folder, "-o", output, "-p", platform.prefix].map(ToOwned::to_owned).into();
+    all.extend(platform.disk.iter().chain(&MODULES).map(ToString::to_string));
+    all
+}
+
+fn make_here(scratch: &Scratch, program: &str, modules: &Path) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+    let image = |platform: &Platform| -> Result<Vec<u8>> {
+        let output = scratch.path(platform.name);
+        let arguments = arguments(platform, &modules.to_string_lossy(), &output.to_string_lossy());
+        Tool::new(program).args(arguments).hint(HINT).run().context("making GRUB's image")?;
+        fs::read(&output).context("reading GRUB's image")
+    };
+    let boot = fs::read(modules.join(BIOS.name).join("boot.img")).context("reading GRUB's boot sector")?;
+    Ok((boot, image(&BIOS)?, image(&EFI)?))
+}
+
+fn make_in_slot(scratch: &Scratch, slot: &Path) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+    let root = Root::open(slot)?;
+    let program = PROGRAMS.into_iter().find(|program| root.has_program(&format!("usr/bin/{program}")));
+    let (program, modules) = program
+        .zip(modules_of(|file| root.has_file(file)))
+        .ok_or_else(|| failed("neither this machine nor the image has GRUB for both BIOS and UEFI", HINT))?;
+    let chamber = Chamber::open(scratch, slot)?;
+    let image = |platform: &Platform| -> Result<Vec<u8>> {
+        let output = format!("/run/{}", platform.name);
+        let arguments = arguments(platform, &format!("/{modules}"), &output);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        chamber.run(program, &arguments).context("making GRUB's image")?;
+        chamber.read(&output)
+    };
+    let (core, efi) = (image(&BIOS)?, image(&EFI)?);
+    let boot = chamber.read(&format!("{modules}/{}/boot.img", BIOS.name))?;
+    chamber.close()?;
+    Ok((boot, core, efi))
+}
+
+/// Tells the boot sector where the core lies, and the core where the rest of it lies
+/// (GRUB: include/grub/i386/pc/boot.h and include/grub/offsets.h).
+fn embed(mut boot: Vec<u8>, mut core: Vec<u8>, region: Region) -> Result<(Vec<u8>, Vec<u8>)> {
+    /// GRUB_BOOT_MACHINE_KERNEL_SECTOR: LBA of the core's first sector, a u64.
+    const KERNEL_SECTOR: usize = 0x5c;
+    /// GRUB_BOOT_MACHINE_DRIVE_CHECK: a jump that two NOPs (0x90) replace, so that the drive
+    /// number of the firmware is believed; grub-install does the same on hard disks.
+    const DRIVE_CHECK: usize = 0x66;
+    /// The first blocklist entry at the end of the core's first sector (diskboot.img): a u64 LBA.
+    const BLOCKLIST: usize = 0x1f4;
+    /// Bytes of the boot sector before the disk signature and the partition table.
+    const BOOT_CODE: usize = 440;
+
+    let sector = region.start / SECTOR;
+    if boot.len() < 512 || core.len() < 512 || core.len() as u64 > region.size {
+        return Err(failed(format!("GRUB's core has {} bytes, its boot sector {}", core.len(), boot.len()), HINT));
+    }
+    boot.truncate(BOOT_CODE);
+    boot[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&sector.to_le_bytes());
+    boot[DRIVE_CHECK..DRIVE_CHECK + 2].copy_from_slice(&[0x90, 0x90]);
+    core[BLOCKLIST..BLOCKLIST + 8].copy_from_slice(&(sector + 1).to_le_bytes());
+    Ok((boot, core))
+}

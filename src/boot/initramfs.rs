@@ -1,0 +1,76 @@
+//! The initramfs of a slot: made by the image's dracut, looked into, compressed, written.
+
+use crate::boot::chamber::Chamber;
+use crate::boot::compress::Method;
+use crate::boot::cpio;
+use crate::boot::dracut;
+use crate::boot::hardware::Hardware;
+use crate::boot::kernel::Kernel;
+use crate::disk::mount::Scratch;
+use crate::error::{Result, failed};
+use crate::filesystem::Root;
+use crate::layer::LayerPath;
+use anyhow::Context;
+use rustix::fs::{Mode, OFlags, openat};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+/// Where dracut writes, in the chamber's memory.
+const RAW: &str = "/run/flipslot-initramfs";
+
+/// Makes the initramfs of `kernel` in the slot that is mounted at `slot`; returns its path there.
+pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, hardware: Hardware) -> Result<String> {
+    let chamber = Chamber::open(scratch, slot)?;
+    dracut::run(&chamber, kernel, hardware, RAW)?;
+    let raw = chamber.read(RAW).context("reading the initramfs that dracut made")?;
+    chamber.close()?;
+    let early = early_length(&raw)?;
+    check(&cpio::first(&raw[early..])?.names, root, kernel)?;
+    let path = format!("boot/initramfs-{}.img", kernel.version);
+    let mut file = create(root, &path)?;
+    // Microcode is read before anything can be unpacked (kernel: arch/x86/microcode.rst).
+    file.write_all(&raw[..early]).context("writing the initramfs")?;
+    Method::of(root, kernel)?.compress(&raw[early..], &file)?;
+    Ok(path)
+}
+
+/// Length of the archive that must stay uncompressed in front; 0 if there is none.
+fn early_length(raw: &[u8]) -> Result<usize> {
+    let first = cpio::first(raw)?;
+    Ok(if first.names.contains("early_cpio") { first.length } else { 0 })
+}
+
+/// dracut may say nothing and still leave out what matters: what is in the archive decides.
+fn check(names: &BTreeSet<String>, root: &Root, kernel: &Kernel) -> Result<()> {
+    if !names.contains("init") {
+        return Err(failed("dracut made an initramfs with no /init", "run dracut in the image to see why"));
+    }
+    let is_module = |name: &str| name.rsplit('/').next().is_some_and(|file| file.split('.').next() == Some("ext4"));
+    if names.iter().any(|name| name.contains(".ko") && is_module(name)) {
+        return Ok(());
+    }
+    let builtin = root.read(&format!("lib/modules/{}/modules.builtin", kernel.version), 4 << 20)?.unwrap_or_default();
+    if builtin.lines().any(is_module) {
+        return Ok(());
+    }
+    Err(failed(
+        format!("the initramfs has no driver for the root filesystem: ext4 is neither in it nor built into kernel {}", kernel.version),
+        "install the kernel's modules in the image",
+    ))
+}
+
+/// A new file in the slot; what stood there is removed, not followed.
+fn create(root: &Root, path: &str) -> Result<File> {
+    let path = LayerPath::clean(path.as_bytes())?;
+    let (folder, name) = path.split().context("the root is no file")?;
+    let folder = root.directory(&folder).with_context(|| format!("opening {folder} in the slot"))?;
+    match rustix::fs::unlinkat(&folder, name, rustix::fs::AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(errno) => return Err(errno).with_context(|| format!("removing {path} of the slot")),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&folder, name, flags, Mode::RUSR | Mode::WUSR).with_context(|| format!("making {path} in the slot"))?;
+    Ok(file.into())
+}

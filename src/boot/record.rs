@@ -1,0 +1,44 @@
+//! What a slot holds, as it stands on the boot partition: `flipslot/slot-a.json`.
+
+use crate::boot::entry::Entry;
+use crate::boot::hardware::Hardware;
+use crate::digest::Digest;
+use crate::error::{Result, failed};
+use serde::{Deserialize, Serialize};
+
+/// Size of the file in bytes, the same for every slot and for ever: a flash rewrites it in place.
+pub const SIZE: usize = 16 * 1024;
+
+/// The record of a slot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of this form: 1.
+    pub version: u32,
+    /// What the user named.
+    pub reference: String,
+    /// What it was when it was written: digest of the manifest, or of a docker-archive's config.
+    pub digest: Digest,
+    /// How it boots.
+    pub entry: Entry,
+    /// The root filesystem's type.
+    pub filesystem: String,
+    /// The root filesystem's UUID.
+    pub filesystem_uuid: String,
+    /// What the initramfs was made for.
+    pub hardware: Hardware,
+    /// When it was written: seconds since 1970.
+    pub written: u64,
+    /// Which flipslot wrote it.
+    pub flipslot: String,
+}
+
+/// The bytes of a slot's record, padded with spaces; all spaces for a slot that holds nothing.
+pub fn render(record: Option<&Record>) -> Result<Vec<u8>> {
+    let mut text = record.map(serde_json::to_string_pretty).transpose()?.unwrap_or_default().into_bytes();
+    if text.len() > SIZE - 1 {
+        return Err(failed(format!("the slot's record has {} bytes; {SIZE} are reserved", text.len()), "shorten --kargs"));
+    }
+    text.resize(SIZE - 1, b' ');
+    text.push(b'\n');
+    Ok(text)
+}

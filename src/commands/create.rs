@@ -1,0 +1,96 @@
+//! `flipslot create`: OCI images in, a disk that boots out.
+
+use crate::boot::grub::{config, entry, image::Grub};
+use crate::boot::record;
+use crate::boot::state::State;
+use crate::cli::CreateArgs;
+use crate::commands::created::{Created, Format};
+use crate::commands::definition::Definition;
+use crate::commands::fill::{Formatted, Place, Sealed, Wanted};
+use crate::disk::gpt::{Guids, table};
+use crate::disk::mount::Scratch;
+use crate::disk::{Layout, Target};
+use crate::error::Result;
+use crate::filesystem::fat;
+use crate::oci;
+use crate::progress::Progress;
+use crate::slot::Slot;
+use crate::units::MIB;
+use anyhow::Context;
+use std::time::Instant;
+
+/// Makes a disk of images.
+///
+/// Until the last effect, [`Target::finish`], nothing boots from it: a file has no name yet, a
+/// device no partition table. Whatever stood there is refused before anything is written.
+pub fn run(args: &CreateArgs) -> Result<()> {
+    let begin = Instant::now();
+    let progress = Progress::new(args.progress);
+    let wanted = Definition::of(args)?;
+    let layout = Layout::plan(&wanted.wish)?;
+    let guids = Guids::random(&layout);
+    let scratch = Scratch::enter()?;
+    let images = resolve(&wanted, &layout, &guids, &progress)?;
+    let mut disk = Target::claim(&args.disk, wanted.wish.size, wanted.existing)?;
+    disk.withdraw()?; // from here on it does not boot
+    let mut grub = None;
+    let mut sealed = Vec::new();
+    for (place, image) in &images {
+        let doing = || format!("slot {}", place.slot);
+        let filled = Formatted::new(&scratch, &disk, *place, &progress).with_context(doing)?.fill(image, &progress).with_context(doing)?;
+        let boot = Wanted { kernel: wanted.kernel(place.slot), hardware: wanted.hardware, consoles: &wanted.consoles, kargs: &wanted.kargs };
+        let entry = filled.entry(&scratch, &boot, &progress).with_context(doing)?;
+        if grub.is_none() {
+            grub = Some(Grub::make(&scratch, filled.path(), layout.bios_boot)?);
+        }
+        sealed.push(filled.seal(image, entry, wanted.hardware, &progress).with_context(doing)?);
+    }
+    let grub = grub.context("no slot was filled")?;
+    let step = progress.step(None, "writing the boot partition", None);
+    disk.write_region(layout.bios_boot, &grub.core)?;
+    disk.write_region(layout.boot, &boot_partition(&layout, &grub, &sealed)?)?;
+    let mut first_mib = vec![(0, grub.boot)];
+    for (offset, bytes) in table(&layout, &guids)? {
+        if offset < MIB {
+            first_mib.push((offset, bytes));
+        } else {
+            disk.write_at(offset, &bytes)?;
+        }
+    }
+    disk.finish(&first_mib)?; // now it boots
+    drop(step);
+    let format = if args.json { Format::Json } else { Format::Text };
+    Created::new(&args.disk, &layout, &images, sealed, (progress.phases(), begin.elapsed())).print(format)
+}
+
+/// Looks up every image, by digest from here on, and refuses those that cannot fit.
+fn resolve(wanted: &Definition, layout: &Layout, guids: &Guids, progress: &Progress) -> Result<Vec<(Place, oci::Image)>> {
+    let _step = progress.step(None, "looking up images", None);
+    let mut images = Vec::new();
+    for (slot, reference) in &wanted.images {
+        let place = Place::new(*slot, layout.slot(*slot)?, guids);
+        let image = oci::resolve(reference, &wanted.platform, &wanted.access).with_context(|| format!("slot {slot}"))?;
+        place.refuse_larger(&image)?;
+        images.push((place, image));
+    }
+    Ok(images)
+}
+
+/// The boot partition: GRUB, its static config, the state block, an entry and a record a slot.
+fn boot_partition(layout: &Layout, grub: &Grub, sealed: &[Sealed]) -> Result<Vec<u8>> {
+    let first = sealed.first().context("no slot was filled")?;
+    let state = State::first(first.slot).render().to_vec();
+    let mut files = vec![
+        ("EFI/BOOT/BOOTX64.EFI".to_owned(), grub.efi.clone()),
+        ("grub/grub.cfg".to_owned(), config::CONFIG.into()),
+        ("flipslot/state-1".to_owned(), state.clone()),
+        ("flipslot/state-2".to_owned(), state),
+    ];
+    for slot in (0..).map_while(Slot::at).take(layout.slots.len()) {
+        let record = sealed.iter().find(|sealed| sealed.slot == slot).map(|sealed| &sealed.record);
+        files.push((format!("flipslot/slot-{slot}.cfg"), entry::render(slot, record.map(|record| &record.entry))?));
+        files.push((format!("flipslot/slot-{slot}.json"), record::render(record)?));
+    }
+    let volume_id = u32::from_str_radix(&first.record.filesystem_uuid[..8], 16)?;
+    fat::image(layout.boot.size, "FLIPSLOT", volume_id, &files)
+}

@@ -1,0 +1,185 @@
+//! A slot on its way from an empty partition to one that may boot. Each step takes the one before
+//! it, so that a slot which was not filled, verified and checked cannot be published.
+
+use crate::boot::cmdline::Cmdline;
+use crate::boot::kernel::{self, Kernel};
+use crate::boot::record::Record;
+use crate::boot::release::Release;
+use crate::boot::{Entry, Hardware, initramfs, requirements};
+use crate::digest::Digest;
+use crate::disk::gpt::Guids;
+use crate::disk::loops::Loop;
+use crate::disk::mount::{Mount, Scratch};
+use crate::disk::{Region, Target};
+use crate::error::{Result, refused};
+use crate::filesystem::{MountedRoot, Root, ext4};
+use crate::layer::{Budget, LayerPath, RootSink, apply};
+use crate::oci::Image;
+use crate::progress::Progress;
+use crate::slot::Slot;
+use crate::units::Bytes;
+use anyhow::Context;
+use rustix::fs::{fstatvfs, syncfs};
+use std::io::Read;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+use uuid::Uuid;
+
+/// Where a slot is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Its name.
+    pub slot: Slot,
+    /// Its partition.
+    pub region: Region,
+    /// Its partition's GUID.
+    pub partuuid: Uuid,
+}
+
+impl Place {
+    /// The place of `slot` in its partition.
+    pub fn new(slot: Slot, region: Region, guids: &Guids) -> Place {
+        Place { slot, region, partuuid: guids.of(region) }
+    }
+
+    /// Fails if an image cannot fit: what is stored is hardly ever larger than what it unpacks to.
+    pub fn refuse_larger(&self, image: &Image) -> Result<()> {
+        if image.stored_bytes() > self.region.size {
+            let found = format!(
+                "{} has layers of {}, slot {} has {}",
+                image.reference, Bytes(image.stored_bytes()), self.slot, Bytes(self.region.size)
+            );
+            return Err(refused(found, "give the slots a larger --slot-size, or the disk a larger --size"));
+        }
+        Ok(())
+    }
+}
+
+/// A slot with an empty filesystem, mounted where only this process sees it.
+pub struct Formatted {
+    place: Place,
+    filesystem_uuid: Uuid,
+    device: Loop,
+    mount: Mount,
+}
+
+/// A slot that holds all of an image, every byte of it verified.
+pub struct Filled {
+    place: Place,
+    filesystem_uuid: Uuid,
+    device: Loop,
+    mount: Mount,
+    root: Root,
+}
+
+/// A slot that is flushed, unmounted, checked, and may boot.
+pub struct Sealed {
+    /// Which slot.
+    pub slot: Slot,
+    /// What it holds and how it boots.
+    pub record: Record,
+}
+
+/// What the user wants of a slot's boot.
+pub struct Wanted<'w> {
+    /// Which kernel, if there are several.
+    pub kernel: Option<&'w str>,
+    /// What machine.
+    pub hardware: Hardware,
+    /// Consoles.
+    pub consoles: &'w [String],
+    /// Words for the command line.
+    pub kargs: &'w str,
+}
+
+impl Formatted {
+    /// Makes a filesystem in the slot's partition and mounts it.
+    pub fn new(scratch: &Scratch, disk: &Target, place: Place, progress: &Progress) -> Result<Formatted> {
+        let _step = progress.step(Some(place.slot), "making the filesystem", None);
+        let device = Loop::attach(disk.fd(), place.region)?;
+        let filesystem_uuid = Uuid::new_v4();
+        ext4::format(device.path(), &format!("slot-{}", place.slot), filesystem_uuid)?;
+        let mount_point = scratch.directory(&format!("slot-{}", place.slot))?;
+        let mount = Mount::filesystem(device.path(), c"ext4", &mount_point)?;
+        Ok(Formatted { place, filesystem_uuid, device, mount })
+    }
+
+    /// Writes all layers of `image` in one pass; the next one is on its way while one is written.
+    pub fn fill(self, image: &Image, progress: &Progress) -> Result<Filled> {
+        let step = progress.step(Some(self.place.slot), "writing layers", Some(image.stored_bytes()));
+        let root = Root::open(self.mount.place())?;
+        let room = fstatvfs(root.fd())?;
+        let mut budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries: room.f_favail };
+        let longest = budget.stream_max();
+        let mut sink = MountedRoot::new(root)?;
+        let mut next = (image.layer_count() > 0).then(|| image.fetch(0, step.counter()));
+        for index in 0..image.layer_count() {
+            let Some(fetching) = next.take() else { break };
+            next = (index + 1 < image.layer_count()).then(|| image.fetch(index + 1, step.counter()));
+            apply(fetching.decompress(longest), &mut sink, &mut budget).with_context(|| {
+                format!("layer {} of {} ({})", index + 1, image.layer_count(), image.layer_name(index))
+            })?;
+        }
+        sink.finish()?;
+        let Formatted { place, filesystem_uuid, device, mount } = self;
+        let root = Root::open(mount.place())?;
+        Ok(Filled { place, filesystem_uuid, device, mount, root })
+    }
+}
+
+impl Filled {
+    /// Where the slot is mounted.
+    pub fn path(&self) -> &Path {
+        self.mount.place()
+    }
+
+    /// Finds the kernel, makes the initramfs and the command line. Fails if the image lacks what
+    /// a boot needs, and says how to add it.
+    pub fn entry(&self, scratch: &Scratch, wanted: &Wanted, progress: &Progress) -> Result<Entry> {
+        let _step = progress.step(Some(self.place.slot), "making the initramfs", None);
+        let release = Release::of(&self.root)?;
+        let kernels = requirements::check(&self.root, &release)?;
+        let kernel = kernel::choose(&kernels, wanted.kernel)?;
+        let longest = kernel::check(&self.root, &kernel)?;
+        let cmdline = Cmdline::new(self.place.slot, self.place.partuuid, wanted.consoles, wanted.kargs)?;
+        cmdline.check_length(longest)?;
+        let initramfs = initramfs::make(scratch, self.path(), &self.root, &kernel, wanted.hardware)?;
+        Ok(Entry {
+            title: release.title().to_owned(),
+            partition: self.place.region.number,
+            kernel_digest: self.digest_of(&kernel.path)?,
+            initramfs_digest: self.digest_of(&initramfs)?,
+            kernel: Kernel { path: kernel.path, ..kernel },
+            initramfs,
+            cmdline,
+        })
+    }
+
+    fn digest_of(&self, path: &str) -> Result<Digest> {
+        let mut bytes = Vec::new();
+        let mut file = self.root.file(&LayerPath::clean(path.as_bytes())?)?;
+        file.read_to_end(&mut bytes).with_context(|| format!("reading {path} of the slot"))?;
+        Ok(Digest::of(&bytes))
+    }
+
+    /// Flushes, unmounts and checks the slot; from here on it is not touched.
+    pub fn seal(self, image: &Image, entry: Entry, hardware: Hardware, progress: &Progress) -> Result<Sealed> {
+        let _step = progress.step(Some(self.place.slot), "flushing and checking", None);
+        syncfs(self.root.fd()).context("flushing the slot")?;
+        drop(self.root);
+        self.mount.close()?;
+        ext4::check(self.device.path())?;
+        let record = Record {
+            version: 1,
+            reference: image.reference.to_string(),
+            digest: image.digest.clone(),
+            entry,
+            filesystem: "ext4".to_owned(),
+            filesystem_uuid: self.filesystem_uuid.to_string(),
+            hardware,
+            written: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+            flipslot: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Ok(Sealed { slot: self.place.slot, record })
+    }
+}

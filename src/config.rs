@@ -1,0 +1,71 @@
+//! A disk's definition as a TOML file, the same words as the flags of `create`.
+
+use crate::boot::Hardware;
+use crate::error::{Result, refused, usage};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What the file may say; every key is optional, and a flag overrides it.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// `--size`.
+    pub size: Option<String>,
+    /// `--slots`.
+    pub slots: Option<u32>,
+    /// `--slot-size`.
+    pub slot_size: Option<String>,
+    /// `--data`.
+    pub data: Option<bool>,
+    /// `--hardware`.
+    pub hardware: Option<Hardware>,
+    /// `--kargs`.
+    pub kargs: Option<String>,
+    /// `--console`, once or several times.
+    pub console: Option<Vec<String>>,
+    /// `--arch`.
+    pub arch: Option<String>,
+    /// `--plain-http`, once or several times.
+    pub plain_http: Option<Vec<String>>,
+    /// `--registry-ca`, once or several times.
+    pub registry_ca: Option<Vec<PathBuf>>,
+    /// `--slot`: reference by slot.
+    #[serde(default)]
+    pub slot: BTreeMap<String, String>,
+    /// `--kernel`: version by slot.
+    #[serde(default)]
+    pub kernel: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Reads the file; an unknown key is an error that shows its line.
+    pub fn read(path: &Path) -> Result<Config> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| refused(format!("the config {} cannot be read: {error}", path.display()), ""))?;
+        parse(&text).map_err(|error| usage(format!("{}: {error}", path.display()), "see `flipslot create --help` for the keys: they are its flags"))
+    }
+}
+
+fn parse(text: &str) -> std::result::Result<Config, toml::de::Error> {
+    toml::from_str(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_are_the_flags() {
+        let text = "size = '8GiB'\nslot-size = '3GiB'\ndata = true\nhardware = 'qemu'\nconsole = ['ttyS0']\n[slot]\na = 'docker://h/r:1'\n";
+        let config = parse(text).unwrap();
+        assert_eq!(config.hardware, Some(Hardware::Qemu));
+        assert_eq!(config.slot["a"], "docker://h/r:1");
+    }
+
+    #[test]
+    fn an_unknown_key_is_shown_with_its_line() {
+        let text = parse("size = '8GiB'\nslotsize = '3GiB'\n").unwrap_err().to_string();
+        assert!(text.contains("line 2") && text.contains("slotsize"), "{text}");
+    }
+}

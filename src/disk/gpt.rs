@@ -1,0 +1,110 @@
+//! The partition table, as bytes and where they belong.
+
+use crate::disk::layout::{Layout, Region};
+use crate::error::Result;
+use crate::slot::Slot;
+use anyhow::Context;
+use gptman::{GPT, GPTPartitionEntry};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use uuid::{Uuid, uuid};
+
+/// Bytes of a logical sector; disks of 4096 are refused for now.
+pub const SECTOR: u64 = 512;
+
+/// Partition type: BIOS boot (GRUB manual, "BIOS installation").
+const TYPE_BIOS_BOOT: Uuid = uuid!("21686148-6449-6e6f-744e-656564454649");
+/// Partition type: EFI system partition (UEFI specification 2.10, 5.3.3).
+const TYPE_ESP: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+/// Partition type: x86-64 root (Discoverable Partitions Specification).
+const TYPE_ROOT: Uuid = uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
+/// Partition type: generic Linux data (Discoverable Partitions Specification).
+const TYPE_DATA: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
+/// Attribute "no-auto": systemd-gpt-auto-generator does not mount it by itself, so that two slots
+/// of the root type are never taken for each other (Discoverable Partitions Specification).
+const NO_AUTO: u64 = 1 << 63;
+
+/// The GUIDs of a disk and its partitions.
+#[derive(Debug, Clone)]
+pub struct Guids {
+    disk: Uuid,
+    partitions: BTreeMap<u32, Uuid>,
+}
+
+impl Guids {
+    /// Fresh random ones for every partition of `layout`.
+    pub fn random(layout: &Layout) -> Guids {
+        let regions = layout.slots.iter().chain([&layout.bios_boot, &layout.boot]).chain(&layout.data);
+        Guids { disk: Uuid::new_v4(), partitions: regions.map(|region| (region.number, Uuid::new_v4())).collect() }
+    }
+
+    /// The partition GUID, which Linux calls PARTUUID.
+    pub fn of(&self, region: Region) -> Uuid {
+        self.partitions.get(&region.number).copied().unwrap_or_default()
+    }
+}
+
+/// The table of a disk: protective MBR, primary and backup table, each at its offset in bytes.
+/// gptman checks bounds, overlaps and duplicate GUIDs.
+pub fn table(layout: &Layout, guids: &Guids) -> Result<Vec<(u64, Vec<u8>)>> {
+    let mut image = Recorder { size: layout.size, at: 0, writes: Vec::new() };
+    let mut gpt = GPT::new_from(&mut image, SECTOR, guids.disk.to_bytes_le()).context("laying out a partition table")?;
+    let mut set = |region: Region, kind: Uuid, name: &str, attributes: u64| {
+        gpt[region.number] = GPTPartitionEntry {
+            partition_type_guid: kind.to_bytes_le(),
+            unique_partition_guid: guids.of(region).to_bytes_le(),
+            starting_lba: region.start / SECTOR,
+            ending_lba: (region.start + region.size) / SECTOR - 1,
+            attribute_bits: attributes,
+            partition_name: name.into(),
+        };
+    };
+    set(layout.bios_boot, TYPE_BIOS_BOOT, "bios-boot", 0);
+    set(layout.boot, TYPE_ESP, "boot", 0);
+    for (slot, region) in (0..).filter_map(Slot::at).zip(&layout.slots) {
+        set(*region, TYPE_ROOT, &format!("slot-{slot}"), NO_AUTO);
+    }
+    if let Some(data) = layout.data {
+        set(data, TYPE_DATA, "data", 0);
+    }
+    GPT::write_protective_mbr_into(&mut image, SECTOR).context("writing the protective MBR")?;
+    gpt.write_into(&mut image).context("writing the partition table")?;
+    Ok(image.writes)
+}
+
+/// Keeps what is written, so that the caller decides when which part reaches the disk.
+struct Recorder {
+    size: u64,
+    at: u64,
+    writes: Vec<(u64, Vec<u8>)>,
+}
+
+impl Write for Recorder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writes.push((self.at, bytes.to_vec()));
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Recorder {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl Seek for Recorder {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}

@@ -1,0 +1,50 @@
+//! A partition as a device of its own, at its offset and size: kernels that scan no partitions
+//! on loop devices are common in CI, and so is a missing udev.
+
+use crate::disk::layout::Region;
+use crate::error::{Result, failed, refused};
+use crate::sys::loop_device;
+use anyhow::Context;
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+/// How often a device is tried that another process took first.
+const RACES: u32 = 200;
+
+/// A loop device; the kernel detaches it when the last descriptor and mount are gone, also after
+/// a kill.
+pub struct Loop {
+    _device: File,
+    path: PathBuf,
+}
+
+impl Loop {
+    /// Attaches `region` of `disk`, with 512-byte sectors.
+    pub fn attach(disk: BorrowedFd, region: Region) -> Result<Loop> {
+        let control = File::open("/dev/loop-control").map_err(|error| {
+            refused(format!("/dev/loop-control: {error}"), "run as root on a kernel with loop devices (modprobe loop); in a container, give it /dev/loop-control and /dev/loop*")
+        })?;
+        for race in 0..RACES {
+            let number = loop_device::free_number(control.as_fd()).context("asking for a free loop device")?;
+            let path = PathBuf::from(format!("/dev/loop{number}"));
+            let device = File::options().read(true).write(true).open(&path).map_err(|error| {
+                refused(format!("{}: {error}", path.display()), format!("make the device: mknod {} b 7 {number}", path.display()))
+            })?;
+            match loop_device::configure(&device, disk, (region.start, region.size), 512) {
+                Ok(()) => return Ok(Loop { _device: device, path }),
+                Err(Errno::BUSY) => thread::sleep(Duration::from_millis(u64::from(race.min(20)))),
+                Err(errno) => return Err(errno).with_context(|| format!("attaching partition {} to {}", region.number, path.display())),
+            }
+        }
+        Err(failed("no loop device could be had: others take them faster", "detach unused ones: losetup -D"))
+    }
+
+    /// The device's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}

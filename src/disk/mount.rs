@@ -1,0 +1,105 @@
+//! Mounts that nobody else sees and that end with the process.
+
+use crate::error::{Result, failed, refused};
+use crate::sys::namespace::enter_private_mounts;
+use anyhow::Context;
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
+use std::ffi::{CStr, CString};
+use std::fs::{self, DirBuilder};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Where our mounts are: an empty directory to everyone else.
+const PLACE: &str = "/run/flipslot";
+
+/// A private mount namespace with an empty filesystem in memory at `/run/flipslot`, where mount
+/// points and small files are made. A kill leaves none of it.
+pub struct Scratch {
+    _private: (),
+}
+
+impl Scratch {
+    /// Moves this thread, and those it starts later, into the namespace. Needs root.
+    pub fn enter() -> Result<Scratch> {
+        enter_private_mounts().map_err(|errno| {
+            refused(format!("no mount namespace can be made: {errno}"), "run as root (sudo); in a container, with CAP_SYS_ADMIN (--privileged)")
+        })?;
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(PLACE);
+        made.with_context(|| format!("making the directory {PLACE}"))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount(c"flipslot", PLACE, c"tmpfs", flags, c"mode=0700").with_context(|| format!("mounting a tmpfs at {PLACE}"))?;
+        Ok(Scratch { _private: () })
+    }
+
+    /// The path of `name` in the private filesystem.
+    pub fn path(&self, name: &str) -> PathBuf {
+        Path::new(PLACE).join(name)
+    }
+
+    /// Makes the directory `name` there, to mount something on.
+    pub fn directory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path(name);
+        fs::create_dir_all(&path).with_context(|| format!("making the directory {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// Something that is mounted; unmounted on drop, or by [`Mount::close`], which can fail.
+pub struct Mount {
+    place: PathBuf,
+    open: bool,
+}
+
+impl Mount {
+    /// Mounts `device` at `place`, such that nothing in it can be run or used as a device.
+    pub fn filesystem(device: &Path, kind: &CStr, place: &Path) -> Result<Mount> {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
+        // No background zeroing of inode tables while we write (ext4(5), "noinit_itable").
+        Mount::new(device, place, kind, flags, c"noinit_itable")
+    }
+
+    /// Mounts an empty filesystem in memory.
+    pub fn memory(place: &Path, flags: MountFlags) -> Result<Mount> {
+        Mount::new(Path::new("flipslot"), place, c"tmpfs", flags, c"mode=0755")
+    }
+
+    /// Makes the tree at `from` visible at `place` too, where its programs can be run.
+    pub fn runnable(from: &Path, place: &Path) -> Result<Mount> {
+        let binding = || format!("binding {} to {}", from.display(), place.display());
+        mount_bind(from, place).with_context(binding)?;
+        let bound = Mount { place: place.to_owned(), open: true };
+        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+        mount_remount(place, flags, c"").with_context(binding)?;
+        Ok(bound)
+    }
+
+    fn new(device: &Path, place: &Path, kind: &CStr, flags: MountFlags, data: &CStr) -> Result<Mount> {
+        let device = CString::new(device.as_os_str().as_bytes())?;
+        mount(device.as_c_str(), place, kind, flags, data).with_context(|| {
+            format!("mounting {} ({}) at {}", device.to_string_lossy(), kind.to_string_lossy(), place.display())
+        })?;
+        Ok(Mount { place: place.to_owned(), open: true })
+    }
+
+    /// Where it is mounted.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Unmounts; an error means that something still uses it.
+    pub fn close(mut self) -> Result<()> {
+        self.open = false;
+        unmount(&self.place, UnmountFlags::empty()).map_err(|errno| {
+            failed(format!("unmounting {}: {errno}", self.place.display()), "")
+        })
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if self.open && let Err(errno) = unmount(&self.place, UnmountFlags::DETACH) {
+            eprintln!("flipslot: unmounting {}: {errno}", self.place.display());
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What is written: a raw image file that appears whole or not at all, or a block device whose
+//! first MiB comes last. Either way, what was cut short does not boot.
+
+use crate::disk::gpt::SECTOR;
+use crate::disk::layout::Region;
+use crate::disk::safety::Device;
+use crate::error::{Result, failed, refused, usage};
+use crate::sys::block;
+use crate::units::{Bytes, MIB};
+use anyhow::Context;
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, linkat, major, minor, open, stat};
+use rustix::io::Errno;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Whether what stands at the target may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse it.
+    Keep,
+    /// The user said `--yes`.
+    Replace,
+}
+
+/// A disk that is locked and may be written.
+pub struct Target {
+    file: File,
+    path: PathBuf,
+    kind: Kind,
+    size: u64,
+}
+
+enum Kind {
+    /// A file with no name yet; it gets one when it is whole.
+    Nameless,
+    /// A file with a name of its own, where the filesystem has no nameless ones.
+    Partial(PathBuf),
+    Device,
+}
+
+/// The disk's size, before anything is written: `--size` for a file, its own for a device.
+pub fn size_of(path: &Path, asked: Option<Bytes>) -> Result<Bytes> {
+    if let Some(Stands::Device) = look(path)? {
+        let device = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        let size = block::size(&device).with_context(|| format!("asking for the size of {}", path.display()))?;
+        return match asked {
+            Some(asked) if asked.0 > size => {
+                Err(refused(format!("{} has {}, less than --size {asked}", path.display(), Bytes(size)), "leave --size away"))
+            }
+            _ => Ok(Bytes(size)),
+        };
+    }
+    asked.ok_or_else(|| usage("a disk file needs a size", "write --size 8GiB"))
+}
+
+impl Target {
+    /// Opens and locks the disk. Refuses what is in use, what is no disk, and what exists unless
+    /// it may be replaced. A file stays as it is until [`Target::finish`].
+    pub fn claim(path: &Path, size: Bytes, existing: Existing) -> Result<Target> {
+        match look(path)? {
+            Some(Stands::Device) => Target::device(path, existing),
+            Some(Stands::File) if existing == Existing::Keep => {
+                Err(refused(format!("{} exists", path.display()), "replace it with --yes, or name another file"))
+            }
+            Some(Stands::File) => {
+                let old = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+                lock(&old, path)?;
+                Target::new_file(path, size)
+            }
+            None => Target::new_file(path, size),
+        }
+    }
+
+    fn device(path: &Path, existing: Existing) -> Result<Target> {
+        let name = path.display().to_string();
+        let found = stat(path).with_context(|| format!("looking at {name}"))?;
+        Device::new(major(found.st_rdev), minor(found.st_rdev)).refuse_if_used(&name)?;
+        // O_EXCL on a block device: nobody else has it mounted, held or open so (open(2)).
+        let exclusive = i32::try_from(OFlags::EXCL.bits())?;
+        let file = File::options().read(true).write(true).custom_flags(exclusive).open(path).map_err(|error| {
+            refused(format!("{name} cannot be opened for this program alone: {error}"), format!("see what uses it: lsblk {name}; lsof {name}"))
+        })?;
+        if fstat(&file)?.st_rdev != found.st_rdev {
+            return Err(refused(format!("{name} became another device while it was opened"), "run the command again"));
+        }
+        lock(&file, path)?;
+        let sector = block::sector_size(&file)?;
+        if sector != SECTOR {
+            return Err(refused(format!("{name} has sectors of {sector} bytes; flipslot writes tables for 512"), ""));
+        }
+        let size = block::size(&file)?;
+        if existing == Existing::Keep && !is_empty(&file)? {
+            return Err(refused(format!("{name} is not empty"), format!("see what is on it: wipefs {name}; overwrite it with --yes")));
+        }
+        Ok(Target { file, path: path.to_owned(), kind: Kind::Device, size })
+    }
+
+    fn new_file(path: &Path, size: Bytes) -> Result<Target> {
+        let folder = folder_of(path);
+        let context = || format!("making the disk file {}", path.display());
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let (file, kind) = match open(&folder, flags, Mode::from_raw_mode(0o644)) {
+            Ok(file) => (File::from(file), Kind::Nameless),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let partial = beside(path, "partial");
+                let file = File::options().read(true).write(true).create(true).truncate(false).open(&partial).with_context(context)?;
+                lock(&file, &partial)?;
+                file.set_len(0).with_context(context)?;
+                (file, Kind::Partial(partial))
+            }
+            Err(errno) => return Err(errno).with_context(context),
+        };
+        file.set_len(size.0).with_context(context)?;
+        Ok(Target { file, path: path.to_owned(), kind, size: size.0 })
+    }
+
+    /// The disk's descriptor.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Makes the disk unbootable: its first and last MiB become zeros.
+    pub fn withdraw(&self) -> Result<()> {
+        if matches!(self.kind, Kind::Device) {
+            let zeros = vec![0; usize::try_from(MIB)?];
+            self.write_at(0, &zeros)?;
+            self.write_at(self.size - MIB, &zeros)?;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes at an offset of the disk. Zeros that a new file has anyway are left out.
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        const PAGE: usize = 4096;
+        for (page, at) in bytes.chunks(PAGE).zip((offset..).step_by(PAGE)) {
+            if matches!(self.kind, Kind::Device) || page.iter().any(|byte| *byte != 0) {
+                self.file.write_all_at(page, at).with_context(|| format!("writing {} at byte {at}", self.path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of a partition; what it does not fill is not touched.
+    pub fn write_region(&self, region: Region, bytes: &[u8]) -> Result<()> {
+        if bytes.len() as u64 > region.size {
+            return Err(failed(format!("{} bytes do not fit partition {} of {}", bytes.len(), region.number, Bytes(region.size)), ""));
+        }
+        self.write_at(region.start, bytes)
+    }
+
+    /// Waits until everything written is on the disk.
+    pub fn flush(&self) -> Result<()> {
+        self.file.sync_all().with_context(|| format!("flushing {}", self.path.display()))
+    }
+
+    /// The last effect: the table's first MiB is written, the file gets its name. Before this the
+    /// disk does not boot, after it, it does.
+    pub fn finish(&mut self, first_mib: &[(u64, Vec<u8>)]) -> Result<()> {
+        self.flush()?;
+        for (offset, bytes) in first_mib {
+            self.write_at(*offset, bytes)?;
+        }
+        self.flush()?;
+        match &self.kind {
+            Kind::Device => {
+                // Where the kernel scans no partitions, there is nothing to read again.
+                let _ = block::reread_partitions(&self.file);
+                return Ok(());
+            }
+            Kind::Nameless => self.give_name()?,
+            Kind::Partial(partial) => {
+                fs::rename(partial, &self.path).with_context(|| format!("naming {}", self.path.display()))?;
+                self.kind = Kind::Nameless;
+            }
+        }
+        File::open(folder_of(&self.path))?.sync_all().context("flushing the directory of the disk file")
+    }
+
+    fn give_name(&self) -> Result<()> {
+        let context = || format!("naming {}", self.path.display());
+        let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        match linkat(CWD, &nameless, CWD, &self.path, AtFlags::SYMLINK_FOLLOW) {
+            Err(Errno::EXIST) => {
+                // It was there and may be replaced: rename(2) does it at once.
+                let new = beside(&self.path, "new");
+                let _ = fs::remove_file(&new);
+                linkat(CWD, &nameless, CWD, &new, AtFlags::SYMLINK_FOLLOW).with_context(context)?;
+                fs::rename(&new, &self.path).with_context(context)
+            }
+            linked => linked.with_context(context),
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if let Kind::Partial(partial) = &self.kind
+            && let Err(error) = fs::remove_file(partial)
+        {
+            eprintln!("flipslot: removing {}: {error}", partial.display());
+        }
+    }
+}
+
+/// What stands at a path and could be a disk.
+enum Stands {
+    File,
+    Device,
+}
+
+fn look(path: &Path) -> Result<Option<Stands>> {
+    let name = path.display();
+    let kind = match stat(path) {
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(errno).with_context(|| format!("looking at {name}")),
+        Ok(found) => FileType::from_raw_mode(found.st_mode),
+    };
+    match kind {
+        FileType::RegularFile => Ok(Some(Stands::File)),
+        FileType::BlockDevice => Ok(Some(Stands::Device)),
+        FileType::Directory => Err(refused(format!("{name} is a directory"), "name a file or a block device")),
+        other => Err(refused(format!("{name} is no disk ({other:?})"), "name a file or a block device")),
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<()> {
+    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        refused(format!("{} is locked by another process", path.display()), format!("see which: lsof {}", path.display()))
+    })
+}
+
+/// Whether the places where tables and filesystems have their signatures hold only zeros.
+fn is_empty(file: &File) -> Result<bool> {
+    let mut start = vec![0; usize::try_from(MIB)?];
+    let length = file.read_at(&mut start, 0)?;
+    Ok(start[..length].iter().all(|byte| *byte == 0))
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(path).join(format!(".{name}.flipslot-{what}"))
+}

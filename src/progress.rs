@@ -1,0 +1,189 @@
+//! What is going on, for people and for programs, always on stderr: the result has stdout.
+
+use crate::slot::Slot;
+use crate::units::Bytes;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write, stderr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Style {
+    /// A bar on a terminal, else lines.
+    Auto,
+    /// A bar that is drawn over itself.
+    Bar,
+    /// A line when a step begins and ends, and every 5 s.
+    Plain,
+    /// A JSON object a line.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// How often a plain or JSON line tells of a step that goes on.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// One step that has ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct Phase {
+    /// The slot it was for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Slot>,
+    /// What was done.
+    pub step: &'static str,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Shows steps and remembers how long each took.
+pub struct Progress {
+    style: Style,
+    phases: Arc<Mutex<Vec<Phase>>>,
+}
+
+impl Progress {
+    /// Shows progress in this style.
+    pub fn new(style: Style) -> Progress {
+        let style = match style {
+            Style::Auto if stderr().is_terminal() => Style::Bar,
+            Style::Auto => Style::Plain,
+            style => style,
+        };
+        Progress { style, phases: Arc::default() }
+    }
+
+    /// Begins a step; it ends when the returned value is dropped. `bytes` is how many it will
+    /// count, if that is known.
+    pub fn step(&self, slot: Option<Slot>, step: &'static str, bytes: Option<u64>) -> Step {
+        let bar = match self.style {
+            Style::Bar => bar(slot, step, bytes),
+            _ => ProgressBar::hidden(),
+        };
+        let shown = Shown { style: self.style, slot, step, bytes, begin: Instant::now(), done: AtomicU64::new(0), said: Mutex::new(Instant::now()), bar };
+        shown.begin();
+        Step { shown: Arc::new(shown), phases: Arc::clone(&self.phases) }
+    }
+
+    /// The steps that have ended, in that order.
+    pub fn phases(&self) -> Vec<Phase> {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A step that goes on.
+pub struct Step {
+    shown: Arc<Shown>,
+    phases: Arc<Mutex<Vec<Phase>>>,
+}
+
+impl Step {
+    /// A function that counts bytes of this step, for another thread.
+    pub fn counter(&self) -> impl Fn(u64) + Send + 'static {
+        let shown = Arc::clone(&self.shown);
+        move |bytes| shown.advance(bytes)
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        let phase = self.shown.end();
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner).push(phase);
+    }
+}
+
+struct Shown {
+    style: Style,
+    slot: Option<Slot>,
+    step: &'static str,
+    bytes: Option<u64>,
+    begin: Instant,
+    done: AtomicU64,
+    said: Mutex<Instant>,
+    bar: ProgressBar,
+}
+
+impl Shown {
+    fn begin(&self) {
+        match self.style {
+            Style::Plain => {
+                let bytes = self.bytes.map(|bytes| format!(" ({})", Bytes(bytes))).unwrap_or_default();
+                say(&format!("{}{}{bytes}", self.prefix(), self.step));
+            }
+            Style::Json => self.say_json("begin", &[("bytes", json!(self.bytes))]),
+            _ => {}
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.bar.inc(bytes);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.elapsed() < EVERY {
+            return;
+        }
+        *said = Instant::now();
+        match self.style {
+            Style::Plain => {
+                // A rate of bytes that is shown in whole KiB needs no more precision than this.
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+                let rate = Bytes((done as f64 / self.begin.elapsed().as_secs_f64()) as u64);
+                let total = self.bytes.map(|total| format!(" of {}", Bytes(total))).unwrap_or_default();
+                say(&format!("{}{}: {}{total}, {rate}/s", self.prefix(), self.step, Bytes(done)));
+            }
+            Style::Json => self.say_json("progress", &[("done", json!(done)), ("bytes", json!(self.bytes))]),
+            _ => {}
+        }
+    }
+
+    fn end(&self) -> Phase {
+        self.bar.finish_and_clear();
+        let seconds = (self.begin.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        match self.style {
+            Style::Plain | Style::Bar => say(&format!("{}{}: {seconds:.1} s", self.prefix(), self.step)),
+            Style::Json => self.say_json("end", &[("seconds", json!(seconds))]),
+            _ => {}
+        }
+        Phase { slot: self.slot, step: self.step, seconds }
+    }
+
+    fn prefix(&self) -> String {
+        self.slot.map(|slot| format!("slot {slot}: ")).unwrap_or_default()
+    }
+
+    fn say_json(&self, event: &str, more: &[(&str, Value)]) {
+        let mut line = json!({ "event": event, "step": self.step });
+        if let Some(slot) = self.slot {
+            line["slot"] = json!(slot);
+        }
+        for (key, value) in more.iter().filter(|(_, value)| !value.is_null()) {
+            line[*key] = value.clone();
+        }
+        say(&line.to_string());
+    }
+}
+
+/// One line on stderr; that nobody reads it is no reason to stop.
+fn say(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+fn bar(slot: Option<Slot>, step: &'static str, bytes: Option<u64>) -> ProgressBar {
+    let template = match bytes {
+        Some(_) => "{prefix}{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}",
+        None => "{prefix}{msg} {spinner} {elapsed}",
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    bar.set_style(style);
+    bar.set_prefix(slot.map(|slot| format!("slot {slot}: ")).unwrap_or_default());
+    bar.set_message(step);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
