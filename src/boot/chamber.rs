@@ -34,7 +34,6 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// A slot whose programs can be run.
 pub struct Chamber {
     place: PathBuf,
-    root: Root,
     /// In the order in which they were made; undone in the opposite one.
     mounts: Vec<Mount>,
 }
@@ -44,7 +43,7 @@ impl Chamber {
     pub fn open(scratch: &Scratch, slot: &Path) -> Result<Chamber> {
         let place = scratch.directory("chamber")?;
         let mounts = vec![Mount::runnable(slot, &place)?];
-        let mut chamber = Chamber { root: Root::open(&place)?, mounts, place };
+        let mut chamber = Chamber { mounts, place };
         for folder in NEEDED {
             chamber.inside(folder)?.ok_or_else(|| {
                 let hint = "add to its Dockerfile: RUN mkdir -p /dev /proc /run /sys /tmp";
@@ -64,7 +63,7 @@ impl Chamber {
     /// Where the directory `folder` of the slot really is, links followed inside the slot only; a
     /// mount must not land on a directory of this machine.
     fn inside(&self, folder: &str) -> Result<Option<PathBuf>> {
-        match self.root.openat(&LayerPath::clean(folder.as_bytes())?, OFlags::PATH | OFlags::DIRECTORY) {
+        match Root::open(&self.place)?.openat(&LayerPath::clean(folder.as_bytes())?, OFlags::PATH | OFlags::DIRECTORY) {
             Ok(directory) => Ok(Some(fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?)),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(errno) => Err(errno).with_context(|| format!("opening /{folder} of the slot")),
@@ -86,7 +85,7 @@ impl Chamber {
     /// program may have left a link there.
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {
         let reading = || format!("reading {path} of the slot");
-        let mut file = self.root.file(&LayerPath::clean(path.as_bytes())?).with_context(reading)?;
+        let mut file = Root::open(&self.place)?.file(&LayerPath::clean(path.as_bytes())?).with_context(reading)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).with_context(reading)?;
         Ok(bytes)

@@ -1,0 +1,1 @@
+//! Layers: what they may do to a slot, and what they may never do.

@@ -1,0 +1,4 @@
+//! Everything that needs no VM. Most of it needs root, and says so instead of passing without.
+
+mod layers;
+mod support;
