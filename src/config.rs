@@ -43,7 +43,12 @@ impl Config {
     pub fn read(path: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| refused(format!("the config {} cannot be read: {error}", path.display()), ""))?;
-        parse(&text).map_err(|error| usage(format!("{}: {error}", path.display()), "see `flipslot create --help` for the keys: they are its flags"))
+        parse(&text).map_err(|error| {
+            usage(
+                format!("{}: {error}", path.display()),
+                "see `flipslot create --help` for the keys: they are its flags",
+            )
+        })
     }
 }
 

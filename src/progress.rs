@@ -65,7 +65,16 @@ impl Progress {
             Style::Bar => bar(slot, step, bytes),
             _ => ProgressBar::hidden(),
         };
-        let shown = Shown { style: self.style, slot, step, bytes, begin: Instant::now(), done: AtomicU64::new(0), said: Mutex::new(Instant::now()), bar };
+        let shown = Shown {
+            style: self.style,
+            slot,
+            step,
+            bytes,
+            begin: Instant::now(),
+            done: AtomicU64::new(0),
+            said: Mutex::new(Instant::now()),
+            bar,
+        };
         shown.begin();
         Step { shown: Arc::new(shown), phases: Arc::clone(&self.phases) }
     }
@@ -173,6 +182,8 @@ fn say(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 
+// indicatif's own placeholders, not Rust's.
+#[allow(clippy::literal_string_with_formatting_args)]
 fn bar(slot: Option<Slot>, step: &'static str, bytes: Option<u64>) -> ProgressBar {
     let template = match bytes {
         Some(_) => "{prefix}{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}",

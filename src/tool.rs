@@ -83,10 +83,7 @@ impl Tool {
         if status.is_some_and(|status| status.success()) {
             return Ok(printed);
         }
-        Err(failed(
-            format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)),
-            self.hint.clone(),
-        ))
+        Err(failed(format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)), self.hint.clone()))
     }
 
     fn run_to_end(&self) -> Result<(Option<ExitStatus>, Printed)> {
@@ -97,9 +94,8 @@ impl Tool {
             command.env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
         }
         die_with_us(&mut command);
-        let mut child = command.spawn().map_err(|error| {
-            failed(format!("starting `{self}`: {error}"), self.hint.clone())
-        })?;
+        let mut child =
+            command.spawn().map_err(|error| failed(format!("starting `{self}`: {error}"), self.hint.clone()))?;
         let (stdout, stderr) = (tail_of(child.stdout.take()), tail_of(child.stderr.take()));
         let status = wait(&mut child, self.deadline).with_context(|| format!("waiting for `{self}`"))?;
         let text = |tail: JoinHandle<Vec<u8>>| String::from_utf8_lossy(&tail.join().unwrap_or_default()).into_owned();

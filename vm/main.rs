@@ -1,1 +1,10 @@
-fn main() {}
+//! Machines that boot: every scenario is a file, and its evidence is the serial log.
+//!
+//! Needs root, QEMU, OVMF and the packages that `make test` installs. Logs of every run are left
+//! in `vm/logs/`; a failure names the step and the log.
+
+mod accelerator;
+mod disks;
+mod images;
+mod machine;
+mod scenarios;

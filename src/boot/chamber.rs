@@ -21,8 +21,12 @@ use std::time::Duration;
 /// The devices of the chamber (kernel: admin-guide/devices.txt, major 1).
 const DEVICES: [(&str, u32); 5] = [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)];
 /// Links that shells and dracut expect in `/dev`.
-const LINKS: [(&str, &str); 4] =
-    [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 /// The directories of a slot that are covered by memory while its programs run: what they leave
 /// there is no part of the image.
 const MEMORY: [&str; 4] = ["dev", "run", "tmp", "var/tmp"];

@@ -25,12 +25,20 @@ impl Cmdline {
         }
         words.push(format!("flipslot.slot={slot}"));
         words.extend(kargs.split_whitespace().map(ToOwned::to_owned));
-        if let Some(odd) = words.iter().find(|word| !word.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(&byte))) {
-            let found = format!("'{}' cannot stand on a kernel command line: quotes, backslashes and control bytes mean different things to GRUB and to the kernel", odd.escape_debug());
+        if let Some(odd) =
+            words.iter().find(|word| !word.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(&byte)))
+        {
+            let found = format!(
+                "'{}' cannot stand on a kernel command line: quotes, backslashes and control bytes mean different things to GRUB and to the kernel",
+                odd.escape_debug()
+            );
             return Err(usage(found, "write --kargs with plain words: key=value"));
         }
         if let Some(root) = words[1..].iter().find(|word| word.starts_with("root=")) {
-            return Err(usage(format!("--kargs holds '{root}', but each slot's root is its own partition"), "leave root= away"));
+            return Err(usage(
+                format!("--kargs holds '{root}', but each slot's root is its own partition"),
+                "leave root= away",
+            ));
         }
         Ok(Cmdline(words))
     }
@@ -39,7 +47,10 @@ impl Cmdline {
     pub fn check_length(&self, longest: u32) -> Result<()> {
         let length = self.to_string().len();
         if length > longest as usize {
-            return Err(failed(format!("the kernel command line has {length} bytes; this kernel takes {longest}"), "shorten --kargs"));
+            return Err(failed(
+                format!("the kernel command line has {length} bytes; this kernel takes {longest}"),
+                "shorten --kargs",
+            ));
         }
         Ok(())
     }

@@ -53,7 +53,8 @@ mod tests {
     use super::*;
 
     fn file(name: &str, content: &[u8]) -> Vec<u8> {
-        let mut bytes = format!("070701{:048}{:08x}{:032}{:08x}{:08}{name}\0", 0, content.len(), 0, name.len() + 1, 0).into_bytes();
+        let mut bytes =
+            format!("070701{:048}{:08x}{:032}{:08x}{:08}{name}\0", 0, content.len(), 0, name.len() + 1, 0).into_bytes();
         bytes.resize(up(bytes.len(), 4), 0);
         bytes.extend_from_slice(content);
         bytes.resize(up(bytes.len(), 4), 0);

@@ -43,7 +43,8 @@ pub fn run(chamber: &Chamber, kernel: &Kernel, hardware: Hardware, output: &str)
     ];
     // The root filesystem's module goes in with --filesystems; its checksums with it, through
     // modules.softdep. `--drivers` would take exactly these and leave the rest out.
-    let drivers = hardware.drivers().map(|drivers| [drivers, &["ext4", "crc32c_generic", "crc32c_intel"]].concat().join(" "));
+    let drivers =
+        hardware.drivers().map(|drivers| [drivers, &["ext4", "crc32c_generic", "crc32c_intel"]].concat().join(" "));
     if let Some(drivers) = &drivers {
         arguments.extend(["--drivers", drivers]);
     }

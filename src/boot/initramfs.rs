@@ -56,7 +56,10 @@ fn check(names: &BTreeSet<String>, root: &Root, kernel: &Kernel) -> Result<()> {
         return Ok(());
     }
     Err(failed(
-        format!("the initramfs has no driver for the root filesystem: ext4 is neither in it nor built into kernel {}", kernel.version),
+        format!(
+            "the initramfs has no driver for the root filesystem: ext4 is neither in it nor built into kernel {}",
+            kernel.version
+        ),
         "install the kernel's modules in the image",
     ))
 }
@@ -71,6 +74,7 @@ fn create(root: &Root, path: &str) -> Result<File> {
         Err(errno) => return Err(errno).with_context(|| format!("removing {path} of the slot")),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(&folder, name, flags, Mode::RUSR | Mode::WUSR).with_context(|| format!("making {path} in the slot"))?;
+    let file =
+        openat(&folder, name, flags, Mode::RUSR | Mode::WUSR).with_context(|| format!("making {path} in the slot"))?;
     Ok(file.into())
 }

@@ -58,7 +58,10 @@ pub fn choose(kernels: &[Kernel], wanted: Option<&str>) -> Result<Kernel> {
             "choose one with --kernel VERSION (or --kernel SLOT=VERSION), or leave one in the image",
         )),
         (Some(wanted), _) => kernels.iter().find(|kernel| kernel.version == wanted).cloned().ok_or_else(|| {
-            failed(format!("the image has no kernel {wanted}; it has: {}", versions()), "choose one of them with --kernel")
+            failed(
+                format!("the image has no kernel {wanted}; it has: {}", versions()),
+                "choose one of them with --kernel",
+            )
         }),
     }
 }
@@ -72,9 +75,15 @@ pub fn check(root: &Root, kernel: &Kernel) -> Result<u32> {
     let length = file.read_at(&mut setup, 0).with_context(|| format!("reading the kernel {path}"))?;
     let longest = cmdline_size(&setup[..length]).ok_or_else(|| {
         let size = file.metadata().map(|meta| meta.len()).unwrap_or_default();
-        failed(format!("{path} ({size} bytes) is no x86 Linux kernel (bzImage)"), "install a kernel for x86-64 in the image")
+        failed(
+            format!("{path} ({size} bytes) is no x86 Linux kernel (bzImage)"),
+            "install a kernel for x86-64 in the image",
+        )
     })?;
-    if !["lib/modules", "usr/lib/modules"].iter().any(|folder| root.has_file(&format!("{folder}/{}/modules.dep", kernel.version))) {
+    if !["lib/modules", "usr/lib/modules"]
+        .iter()
+        .any(|folder| root.has_file(&format!("{folder}/{}/modules.dep", kernel.version)))
+    {
         return Err(failed(
             format!("the kernel {} has no modules (no /lib/modules/{}/modules.dep)", kernel.version, kernel.version),
             "install the modules package of that kernel in the image, and run depmod there",
@@ -96,7 +105,11 @@ fn cmdline_size(setup: &[u8]) -> Option<u32> {
 /// Whether the kernel's config has `option=y`; `None` if the image does not carry the config.
 pub fn has_option(root: &Root, kernel: &Kernel, option: &str) -> Result<Option<bool>> {
     let version = &kernel.version;
-    let places = [format!("boot/config-{version}"), format!("usr/lib/modules/{version}/config"), format!("lib/modules/{version}/config")];
+    let places = [
+        format!("boot/config-{version}"),
+        format!("usr/lib/modules/{version}/config"),
+        format!("lib/modules/{version}/config"),
+    ];
     for place in places {
         let place = LayerPath::clean(place.as_bytes())?;
         if let Ok(file) = root.file(&place) {
@@ -132,7 +145,13 @@ mod tests {
     fn kernels_are_found_where_distributions_keep_them() {
         let folder = tempfile::tempdir().unwrap();
         let id = "0123456789abcdef0123456789abcdef";
-        for path in ["boot/vmlinuz-6.1", "boot/vmlinuz-0-rescue-x", "usr/lib/modules/6.1/vmlinuz", "usr/lib/modules/6.6/vmlinuz", &format!("boot/{id}/6.9/linux")] {
+        for path in [
+            "boot/vmlinuz-6.1",
+            "boot/vmlinuz-0-rescue-x",
+            "usr/lib/modules/6.1/vmlinuz",
+            "usr/lib/modules/6.6/vmlinuz",
+            &format!("boot/{id}/6.9/linux"),
+        ] {
             let path = folder.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "kernel").unwrap();

@@ -36,7 +36,10 @@ pub struct Record {
 pub fn render(record: Option<&Record>) -> Result<Vec<u8>> {
     let mut text = record.map(serde_json::to_string_pretty).transpose()?.unwrap_or_default().into_bytes();
     if text.len() > SIZE - 1 {
-        return Err(failed(format!("the slot's record has {} bytes; {SIZE} are reserved", text.len()), "shorten --kargs"));
+        return Err(failed(
+            format!("the slot's record has {} bytes; {SIZE} are reserved", text.len()),
+            "shorten --kargs",
+        ));
     }
     text.resize(SIZE - 1, b' ');
     text.push(b'\n');

@@ -65,7 +65,10 @@ struct Missing {
 impl Missing {
     fn found(&self) -> Vec<&'static str> {
         let all = [
-            (self.kernel, "no kernel (/boot/vmlinuz-*, /usr/lib/modules/*/vmlinuz, /boot/<machine-id>/<version>/linux)"),
+            (
+                self.kernel,
+                "no kernel (/boot/vmlinuz-*, /usr/lib/modules/*/vmlinuz, /boot/<machine-id>/<version>/linux)",
+            ),
             (self.init, "no init (/sbin/init)"),
             (self.dracut, "no dracut (/usr/bin/dracut)"),
         ];
@@ -75,7 +78,9 @@ impl Missing {
 
 /// The `RUN` line for the image's own family, or for each family if it is of none.
 fn dockerfile(release: &Release, missing: &Missing) -> String {
-    let known = FAMILIES.iter().find(|family| release.families.iter().any(|id| family.ids.iter().any(|known| id.starts_with(known))));
+    let known = FAMILIES
+        .iter()
+        .find(|family| release.families.iter().any(|id| family.ids.iter().any(|known| id.starts_with(known))));
     let is_ubuntu = release.families.first().is_some_and(|id| id == "ubuntu");
     let line = |family: &Family| {
         let kernel = if is_ubuntu { UBUNTU_KERNEL } else { family.kernel };
@@ -85,7 +90,11 @@ fn dockerfile(release: &Release, missing: &Missing) -> String {
     };
     match known {
         Some(family) => line(family),
-        None => FAMILIES.iter().map(|family| format!("{}   # {}", line(family), family.ids.join(", "))).collect::<Vec<_>>().join("\n"),
+        None => FAMILIES
+            .iter()
+            .map(|family| format!("{}   # {}", line(family), family.ids.join(", ")))
+            .collect::<Vec<_>>()
+            .join("\n"),
     }
 }
 
@@ -104,10 +113,16 @@ mod tests {
 
     #[test]
     fn the_hint_is_a_line_of_the_images_own_family() {
-        assert!(hint_for("ID=debian").ends_with("RUN apt-get update && apt-get install -y linux-image-amd64 systemd-sysv dracut"));
+        assert!(
+            hint_for("ID=debian")
+                .ends_with("RUN apt-get update && apt-get install -y linux-image-amd64 systemd-sysv dracut")
+        );
         assert!(hint_for("ID=ubuntu\nID_LIKE=debian").contains("linux-image-generic"));
         assert!(hint_for("ID=rocky\nID_LIKE=\"rhel fedora\"").ends_with("RUN dnf install -y kernel systemd dracut"));
-        assert!(hint_for("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"").contains("zypper --non-interactive install kernel-default"));
+        assert!(
+            hint_for("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"")
+                .contains("zypper --non-interactive install kernel-default")
+        );
         assert_eq!(hint_for("ID=plan9").lines().count(), 4);
     }
 }

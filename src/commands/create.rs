@@ -37,8 +37,16 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let mut sealed = Vec::new();
     for (place, image) in &images {
         let doing = || format!("slot {}", place.slot);
-        let filled = Formatted::new(&scratch, &disk, *place, &progress).with_context(doing)?.fill(image, &progress).with_context(doing)?;
-        let boot = Wanted { kernel: wanted.kernel(place.slot), hardware: wanted.hardware, consoles: &wanted.consoles, kargs: &wanted.kargs };
+        let filled = Formatted::new(&scratch, &disk, *place, &progress)
+            .with_context(doing)?
+            .fill(image, &progress)
+            .with_context(doing)?;
+        let boot = Wanted {
+            kernel: wanted.kernel(place.slot),
+            hardware: wanted.hardware,
+            consoles: &wanted.consoles,
+            kargs: &wanted.kargs,
+        };
         let entry = filled.entry(&scratch, &boot, &progress).with_context(doing)?;
         if grub.is_none() {
             grub = Some(Grub::make(&scratch, filled.path(), layout.bios_boot)?);
@@ -64,12 +72,18 @@ pub fn run(args: &CreateArgs) -> Result<()> {
 }
 
 /// Looks up every image, by digest from here on, and refuses those that cannot fit.
-fn resolve(wanted: &Definition, layout: &Layout, guids: &Guids, progress: &Progress) -> Result<Vec<(Place, oci::Image)>> {
+fn resolve(
+    wanted: &Definition,
+    layout: &Layout,
+    guids: &Guids,
+    progress: &Progress,
+) -> Result<Vec<(Place, oci::Image)>> {
     let _step = progress.step(None, "looking up images", None);
     let mut images = Vec::new();
     for (slot, reference) in &wanted.images {
         let place = Place::new(*slot, layout.slot(*slot)?, guids);
-        let image = oci::resolve(reference, &wanted.platform, &wanted.access).with_context(|| format!("slot {slot}"))?;
+        let image =
+            oci::resolve(reference, &wanted.platform, &wanted.access).with_context(|| format!("slot {slot}"))?;
         place.refuse_larger(&image)?;
         images.push((place, image));
     }

@@ -84,9 +84,9 @@ fn images(args: &CreateArgs, config: &Config) -> Result<BTreeMap<Slot, Reference
     }
     let mut named = Vec::new();
     for text in &args.slot {
-        let (slot, reference) = text.split_once('=').ok_or_else(|| {
-            usage(format!("--slot '{text}' names no slot"), "write --slot a=docker://host/name:tag")
-        })?;
+        let (slot, reference) = text
+            .split_once('=')
+            .ok_or_else(|| usage(format!("--slot '{text}' names no slot"), "write --slot a=docker://host/name:tag"))?;
         let slot: Slot = slot.parse()?;
         if named.contains(&slot) {
             return Err(usage(format!("--slot {slot} is given twice"), "give each slot one image"));

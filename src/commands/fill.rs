@@ -11,7 +11,7 @@ use crate::disk::gpt::Guids;
 use crate::disk::loops::Loop;
 use crate::disk::mount::{Mount, Scratch};
 use crate::disk::{Region, Target};
-use crate::error::{Result, refused};
+use crate::error::{Result, failed, refused};
 use crate::filesystem::{MountedRoot, Root, ext4};
 use crate::layer::{Budget, LayerPath, RootSink, apply};
 use crate::oci::Image;
@@ -22,6 +22,7 @@ use anyhow::Context;
 use rustix::fs::{fstatvfs, syncfs};
 use std::io::Read;
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
@@ -47,7 +48,10 @@ impl Place {
         if image.stored_bytes() > self.region.size {
             let found = format!(
                 "{} has layers of {}, slot {} has {}",
-                image.reference, Bytes(image.stored_bytes()), self.slot, Bytes(self.region.size)
+                image.reference,
+                Bytes(image.stored_bytes()),
+                self.slot,
+                Bytes(self.region.size)
             );
             return Err(refused(found, "give the slots a larger --slot-size, or the disk a larger --size"));
         }
@@ -70,6 +74,7 @@ pub struct Filled {
     device: Loop,
     mount: Mount,
     root: Root,
+    flushing: JoinHandle<std::io::Result<()>>,
 }
 
 /// A slot that is flushed, unmounted, checked, and may boot.
@@ -123,7 +128,10 @@ impl Formatted {
         sink.finish()?;
         let Formatted { place, filesystem_uuid, device, mount } = self;
         let root = Root::open(mount.place())?;
-        Ok(Filled { place, filesystem_uuid, device, mount, root })
+        // The disk writes the layers while dracut computes.
+        let directory = root.fd().try_clone_to_owned()?;
+        let flushing = thread::spawn(move || Ok(syncfs(directory)?));
+        Ok(Filled { place, filesystem_uuid, device, mount, root, flushing })
     }
 }
 
@@ -165,6 +173,10 @@ impl Filled {
     /// Flushes, unmounts and checks the slot; from here on it is not touched.
     pub fn seal(self, image: &Image, entry: Entry, hardware: Hardware, progress: &Progress) -> Result<Sealed> {
         let _step = progress.step(Some(self.place.slot), "flushing and checking", None);
+        self.flushing
+            .join()
+            .map_err(|_| failed("flushing the slot stopped short", ""))?
+            .context("flushing the slot")?;
         syncfs(self.root.fd()).context("flushing the slot")?;
         drop(self.root);
         self.mount.close()?;

@@ -48,7 +48,8 @@ impl Guids {
 /// gptman checks bounds, overlaps and duplicate GUIDs.
 pub fn table(layout: &Layout, guids: &Guids) -> Result<Vec<(u64, Vec<u8>)>> {
     let mut image = Recorder { size: layout.size, at: 0, writes: Vec::new() };
-    let mut gpt = GPT::new_from(&mut image, SECTOR, guids.disk.to_bytes_le()).context("laying out a partition table")?;
+    let mut gpt =
+        GPT::new_from(&mut image, SECTOR, guids.disk.to_bytes_le()).context("laying out a partition table")?;
     let mut set = |region: Region, kind: Uuid, name: &str, attributes: u64| {
         gpt[region.number] = GPTPartitionEntry {
             partition_type_guid: kind.to_bytes_le(),

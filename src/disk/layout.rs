@@ -68,27 +68,40 @@ impl Layout {
     /// Divides a disk; every partition starts and ends at a whole MiB.
     pub fn plan(wish: &Wish) -> Result<Layout> {
         if wish.slots == 0 || wish.slots > Slot::MOST {
-            return Err(usage(format!("a disk cannot have {} slots", wish.slots), "write --slots 1 to 26; two are usual"));
+            return Err(usage(
+                format!("a disk cannot have {} slots", wish.slots),
+                "write --slots 1 to 26; two are usual",
+            ));
         }
         if wish.data == Data::Rest && wish.slot_size.is_none() {
-            return Err(usage("with --data the slots do not take the whole disk", "say how large they shall be: --slot-size 3GiB"));
+            return Err(usage(
+                "with --data the slots do not take the whole disk",
+                "say how large they shall be: --slot-size 3GiB",
+            ));
         }
         let start = FIRST + BIOS_BOOT + BOOT;
         let slots = u64::from(wish.slots);
         let rest = (wish.size.0 / MIB * MIB).saturating_sub(start + LAST);
         let even = rest / slots / MIB * MIB;
         let slot_size = wish.slot_size.map_or(even, |size| size.0 / MIB * MIB);
-        let used = slot_size.checked_mul(slots).filter(|used| *used <= rest && slot_size >= SLOT_MIN).ok_or_else(|| {
-            let needed = slots.saturating_mul(slot_size.max(SLOT_MIN)).saturating_add(start + LAST);
-            let found = format!(
-                "a disk of {} is too small for {} of {} (with boot partitions and table: {})",
-                wish.size, count(wish.slots), Bytes(slot_size.max(SLOT_MIN)), Bytes(needed)
-            );
-            refused(found, "choose a larger --size, a smaller --slot-size (at least 64MiB), or fewer --slots")
-        })?;
+        let used =
+            slot_size.checked_mul(slots).filter(|used| *used <= rest && slot_size >= SLOT_MIN).ok_or_else(|| {
+                let needed = slots.saturating_mul(slot_size.max(SLOT_MIN)).saturating_add(start + LAST);
+                let found = format!(
+                    "a disk of {} is too small for {} of {} (with boot partitions and table: {})",
+                    wish.size,
+                    count(wish.slots),
+                    Bytes(slot_size.max(SLOT_MIN)),
+                    Bytes(needed)
+                );
+                refused(found, "choose a larger --size, a smaller --slot-size (at least 64MiB), or fewer --slots")
+            })?;
         let data_size = rest - used;
         if wish.data == Data::Rest && data_size < MIB {
-            return Err(refused("nothing is left for the data partition", "choose a larger --size or a smaller --slot-size"));
+            return Err(refused(
+                "nothing is left for the data partition",
+                "choose a larger --size or a smaller --slot-size",
+            ));
         }
         let region = |number, start, size| Region { number, start, size };
         Ok(Layout {
@@ -103,7 +116,13 @@ impl Layout {
     /// The region of a slot, if the disk has it.
     pub fn slot(&self, slot: Slot) -> Result<Region> {
         self.slots.get(slot.index() as usize).copied().ok_or_else(|| {
-            usage(format!("slot {slot} is not on this disk, which has {}", count(u32::try_from(self.slots.len()).unwrap_or(0))), "raise --slots")
+            usage(
+                format!(
+                    "slot {slot} is not on this disk, which has {}",
+                    count(u32::try_from(self.slots.len()).unwrap_or(0))
+                ),
+                "raise --slots",
+            )
         })
     }
 }

@@ -32,12 +32,18 @@ impl Loop {
             let number = loop_device::free_number(control.as_fd()).context("asking for a free loop device")?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
             let device = File::options().read(true).write(true).open(&path).map_err(|error| {
-                refused(format!("{}: {error}", path.display()), format!("make the device: mknod {} b 7 {number}", path.display()))
+                refused(
+                    format!("{}: {error}", path.display()),
+                    format!("make the device: mknod {} b 7 {number}", path.display()),
+                )
             })?;
             match loop_device::configure(&device, disk, (region.start, region.size), 512) {
                 Ok(()) => return Ok(Loop { _device: device, path }),
                 Err(Errno::BUSY) => thread::sleep(Duration::from_millis(u64::from(race.min(20)))),
-                Err(errno) => return Err(errno).with_context(|| format!("attaching partition {} to {}", region.number, path.display())),
+                Err(errno) => {
+                    return Err(errno)
+                        .with_context(|| format!("attaching partition {} to {}", region.number, path.display()));
+                }
             }
         }
         Err(failed("no loop device could be had: others take them faster", "detach unused ones: losetup -D"))

@@ -23,12 +23,16 @@ impl Scratch {
     /// Moves this thread, and those it starts later, into the namespace. Needs root.
     pub fn enter() -> Result<Scratch> {
         enter_private_mounts().map_err(|errno| {
-            refused(format!("no mount namespace can be made: {errno}"), "run as root (sudo); in a container, with CAP_SYS_ADMIN (--privileged)")
+            refused(
+                format!("no mount namespace can be made: {errno}"),
+                "run as root (sudo); in a container, with CAP_SYS_ADMIN (--privileged)",
+            )
         })?;
         let made = DirBuilder::new().mode(0o700).recursive(true).create(PLACE);
         made.with_context(|| format!("making the directory {PLACE}"))?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        mount(c"flipslot", PLACE, c"tmpfs", flags, c"mode=0700").with_context(|| format!("mounting a tmpfs at {PLACE}"))?;
+        mount(c"flipslot", PLACE, c"tmpfs", flags, c"mode=0700")
+            .with_context(|| format!("mounting a tmpfs at {PLACE}"))?;
         Ok(Scratch { _private: () })
     }
 
@@ -90,15 +94,16 @@ impl Mount {
     /// Unmounts; an error means that something still uses it.
     pub fn close(mut self) -> Result<()> {
         self.open = false;
-        unmount(&self.place, UnmountFlags::empty()).map_err(|errno| {
-            failed(format!("unmounting {}: {errno}", self.place.display()), "")
-        })
+        unmount(&self.place, UnmountFlags::empty())
+            .map_err(|errno| failed(format!("unmounting {}: {errno}", self.place.display()), ""))
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if self.open && let Err(errno) = unmount(&self.place, UnmountFlags::DETACH) {
+        if self.open
+            && let Err(errno) = unmount(&self.place, UnmountFlags::DETACH)
+        {
             eprintln!("flipslot: unmounting {}: {errno}", self.place.display());
         }
     }

@@ -25,7 +25,10 @@ impl Device {
         let numbers: Vec<String> = [sys.clone()].iter().chain(&partitions).filter_map(|path| numbers(path)).collect();
         let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
         if let Some(place) = mounted_at(&mounts, &numbers) {
-            return Err(refused(format!("{name} is in use: mounted at {place}; writing would destroy it"), format!("unmount it: umount {place}")));
+            return Err(refused(
+                format!("{name} is in use: mounted at {place}; writing would destroy it"),
+                format!("unmount it: umount {place}"),
+            ));
         }
         let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
         let names: Vec<String> = [sys.clone()].iter().chain(&partitions).filter_map(|path| device_name(path)).collect();
@@ -35,7 +38,12 @@ impl Device {
         for path in [sys].iter().chain(&partitions) {
             if let Some(holder) = first_name(&path.join("holders")) {
                 let found = format!("{name} is in use: {holder} is built on it (LVM, RAID or encryption)");
-                return Err(refused(found, format!("see what it is: lsblk /dev/{holder}; then close it (vgchange -an, mdadm --stop, cryptsetup close)")));
+                return Err(refused(
+                    found,
+                    format!(
+                        "see what it is: lsblk /dev/{holder}; then close it (vgchange -an, mdadm --stop, cryptsetup close)"
+                    ),
+                ));
             }
         }
         Ok(())
@@ -55,7 +63,10 @@ fn mounted_at(mountinfo: &str, numbers: &[String]) -> Option<String> {
 /// The first swap area on one of these devices (proc(5), swaps).
 fn swap_on(swaps: &str, names: &[String]) -> Option<String> {
     let devices = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
-    devices.into_iter().find(|device| names.iter().any(|name| **device == format!("/dev/{name}"))).map(ToOwned::to_owned)
+    devices
+        .into_iter()
+        .find(|device| names.iter().any(|name| **device == format!("/dev/{name}")))
+        .map(ToOwned::to_owned)
 }
 
 fn partitions(disk: &Path) -> Vec<PathBuf> {

@@ -8,7 +8,9 @@ use crate::error::{Result, failed, refused, usage};
 use crate::sys::block;
 use crate::units::{Bytes, MIB};
 use anyhow::Context;
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, linkat, major, minor, open, stat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, linkat, major, minor, open, stat,
+};
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -46,9 +48,10 @@ pub fn size_of(path: &Path, asked: Option<Bytes>) -> Result<Bytes> {
         let device = File::open(path).with_context(|| format!("opening {}", path.display()))?;
         let size = block::size(&device).with_context(|| format!("asking for the size of {}", path.display()))?;
         return match asked {
-            Some(asked) if asked.0 > size => {
-                Err(refused(format!("{} has {}, less than --size {asked}", path.display(), Bytes(size)), "leave --size away"))
-            }
+            Some(asked) if asked.0 > size => Err(refused(
+                format!("{} has {}, less than --size {asked}", path.display(), Bytes(size)),
+                "leave --size away",
+            )),
             _ => Ok(Bytes(size)),
         };
     }
@@ -80,7 +83,10 @@ impl Target {
         // O_EXCL on a block device: nobody else has it mounted, held or open so (open(2)).
         let exclusive = i32::try_from(OFlags::EXCL.bits())?;
         let file = File::options().read(true).write(true).custom_flags(exclusive).open(path).map_err(|error| {
-            refused(format!("{name} cannot be opened for this program alone: {error}"), format!("see what uses it: lsblk {name}; lsof {name}"))
+            refused(
+                format!("{name} cannot be opened for this program alone: {error}"),
+                format!("see what uses it: lsblk {name}; lsof {name}"),
+            )
         })?;
         if fstat(&file)?.st_rdev != found.st_rdev {
             return Err(refused(format!("{name} became another device while it was opened"), "run the command again"));
@@ -92,7 +98,10 @@ impl Target {
         }
         let size = block::size(&file)?;
         if existing == Existing::Keep && !is_empty(&file)? {
-            return Err(refused(format!("{name} is not empty"), format!("see what is on it: wipefs {name}; overwrite it with --yes")));
+            return Err(refused(
+                format!("{name} is not empty"),
+                format!("see what is on it: wipefs {name}; overwrite it with --yes"),
+            ));
         }
         Ok(Target { file, path: path.to_owned(), kind: Kind::Device, size })
     }
@@ -105,7 +114,13 @@ impl Target {
             Ok(file) => (File::from(file), Kind::Nameless),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
                 let partial = beside(path, "partial");
-                let file = File::options().read(true).write(true).create(true).truncate(false).open(&partial).with_context(context)?;
+                let file = File::options()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(&partial)
+                    .with_context(context)?;
                 lock(&file, &partial)?;
                 file.set_len(0).with_context(context)?;
                 (file, Kind::Partial(partial))
@@ -142,7 +157,9 @@ impl Target {
         const PAGE: usize = 4096;
         for (page, at) in bytes.chunks(PAGE).zip((offset..).step_by(PAGE)) {
             if matches!(self.kind, Kind::Device) || page.iter().any(|byte| *byte != 0) {
-                self.file.write_all_at(page, at).with_context(|| format!("writing {} at byte {at}", self.path.display()))?;
+                self.file
+                    .write_all_at(page, at)
+                    .with_context(|| format!("writing {} at byte {at}", self.path.display()))?;
             }
         }
         Ok(())
@@ -151,7 +168,10 @@ impl Target {
     /// Writes all of a partition; what it does not fill is not touched.
     pub fn write_region(&self, region: Region, bytes: &[u8]) -> Result<()> {
         if bytes.len() as u64 > region.size {
-            return Err(failed(format!("{} bytes do not fit partition {} of {}", bytes.len(), region.number, Bytes(region.size)), ""));
+            return Err(failed(
+                format!("{} bytes do not fit partition {} of {}", bytes.len(), region.number, Bytes(region.size)),
+                "",
+            ));
         }
         self.write_at(region.start, bytes)
     }
@@ -233,7 +253,10 @@ fn look(path: &Path) -> Result<Option<Stands>> {
 
 fn lock(file: &File, path: &Path) -> Result<()> {
     flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        refused(format!("{} is locked by another process", path.display()), format!("see which: lsof {}", path.display()))
+        refused(
+            format!("{} is locked by another process", path.display()),
+            format!("see which: lsof {}", path.display()),
+        )
     })
 }
 

@@ -48,5 +48,11 @@ const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetyp
 
 /// Checks the filesystem on `device`, which is not mounted, and changes nothing.
 pub fn check(device: &Path) -> Result<()> {
-    Tool::new("e2fsck").args(["-f", "-n"]).arg(device).hint(HINT).run().map(drop).context("checking the ext4 filesystem")
+    Tool::new("e2fsck")
+        .args(["-f", "-n"])
+        .arg(device)
+        .hint(HINT)
+        .run()
+        .map(drop)
+        .context("checking the ext4 filesystem")
 }

@@ -2,7 +2,10 @@
 
 use crate::error::Result;
 use anyhow::Context;
-use fatfs::{Date, DateTime, FatType, FileSystem, FormatVolumeOptions, FsOptions, StdIoWrapper, Time, TimeProvider, format_volume};
+use fatfs::{
+    Date, DateTime, FatType, FileSystem, FormatVolumeOptions, FsOptions, StdIoWrapper, Time, TimeProvider,
+    format_volume,
+};
 use std::io::{Cursor, Write};
 
 /// A FAT32 image of `size` bytes with these files; directories are made as needed. The same files
@@ -20,7 +23,8 @@ pub fn image(size: u64, label: &str, volume_id: u32, files: &[(String, Vec<u8>)]
         .volume_id(volume_id)
         .volume_label(name);
     format_volume(&mut StdIoWrapper::new(&mut disk), options).context("making a FAT filesystem")?;
-    let fat = FileSystem::new(&mut disk, FsOptions::new().time_provider(Fixed)).context("opening the FAT filesystem")?;
+    let fat =
+        FileSystem::new(&mut disk, FsOptions::new().time_provider(Fixed)).context("opening the FAT filesystem")?;
     for (path, bytes) in files {
         write(&fat, path, bytes).with_context(|| format!("writing {path} to the boot partition"))?;
     }

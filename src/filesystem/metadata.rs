@@ -3,8 +3,8 @@
 
 use crate::layer::entry::Meta;
 use rustix::fs::{
-    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, flistxattr,
-    fremovexattr, fsetxattr, futimens, lsetxattr, utimensat,
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fchown,
+    flistxattr, fremovexattr, fsetxattr, futimens, lsetxattr, utimensat,
 };
 use rustix::io::{self, Errno};
 use std::ffi::CStr;

@@ -2,9 +2,9 @@
 
 use crate::error::{Result, failed};
 use crate::filesystem::metadata::{self, Before, What};
+use crate::filesystem::remove;
 use crate::filesystem::root::Root;
 use crate::filesystem::upper::Upper;
-use crate::filesystem::remove;
 use crate::layer::entry::{Meta, Node};
 use crate::layer::{LayerPath, RootSink};
 use anyhow::Context;
@@ -205,7 +205,10 @@ impl RootSink for MountedRoot {
             return Ok(());
         }
         let Some(parent) = &self.parent else { return Ok(()) };
-        self.upper.whiteout(parent.directory.as_fd(), name).map_err(problem).context("removing what lower layers put there")
+        self.upper
+            .whiteout(parent.directory.as_fd(), name)
+            .map_err(problem)
+            .context("removing what lower layers put there")
     }
 
     fn opaque(&mut self, path: &LayerPath) -> Result<()> {

@@ -101,7 +101,8 @@ impl Root {
 
     /// Whether anything that can be executed as a program stands at `path`, links followed.
     pub fn has_program(&self, path: &str) -> bool {
-        let mode = || -> Option<u32> { Some(fstat(self.file(&LayerPath::clean(path.as_bytes()).ok()?).ok()?).ok()?.st_mode) };
+        let mode =
+            || -> Option<u32> { Some(fstat(self.file(&LayerPath::clean(path.as_bytes()).ok()?).ok()?).ok()?.st_mode) };
         mode().is_some_and(|mode| mode & 0o111 != 0)
     }
 
@@ -177,7 +178,13 @@ mod tests {
         let (_folder, roots) = trap();
         assert_eq!(Resolver::of_this_kernel(), Resolver::Openat2, "this machine cannot test the kernel's resolver");
         for root in &roots {
-            for path in ["lib/os-release", "abs/os-release", "twice/os-release", "up/usr/lib/os-release", "inner/go_up/lib/os-release"] {
+            for path in [
+                "lib/os-release",
+                "abs/os-release",
+                "twice/os-release",
+                "up/usr/lib/os-release",
+                "inner/go_up/lib/os-release",
+            ] {
                 assert_eq!(root.read(path, 100).unwrap().as_deref(), Some("inside"), "{path} by {:?}", root.resolver);
             }
         }
@@ -187,7 +194,8 @@ mod tests {
     fn both_resolvers_stay_inside_and_end() {
         let (_folder, roots) = trap();
         for root in &roots {
-            let errno = |path: &str| root.openat(&LayerPath::clean(path.as_bytes()).unwrap(), OFlags::RDONLY).unwrap_err();
+            let errno =
+                |path: &str| root.openat(&LayerPath::clean(path.as_bytes()).unwrap(), OFlags::RDONLY).unwrap_err();
             assert_eq!(errno("up/victim"), Errno::NOENT, "{:?}", root.resolver);
             assert_eq!(errno("inner/escape"), Errno::NOENT, "{:?}", root.resolver);
             assert_eq!(errno("a/x"), Errno::LOOP, "{:?}", root.resolver);

@@ -31,10 +31,9 @@ impl Budget {
     }
 
     fn charge(&mut self, entry: &Entry) -> Result<()> {
-        self.entries = self
-            .entries
-            .checked_sub(1)
-            .ok_or_else(|| failed("the image has more files than the slot can hold", "give the slot a larger size: --slot-size"))?;
+        self.entries = self.entries.checked_sub(1).ok_or_else(|| {
+            failed("the image has more files than the slot can hold", "give the slot a larger size: --slot-size")
+        })?;
         if let Kind::File { size } = entry.kind {
             self.bytes = self.bytes.checked_sub(size).ok_or_else(|| {
                 let found = format!("its {} do not fit; {} of the slot are left", Bytes(size), Bytes(self.bytes));
@@ -98,7 +97,9 @@ fn asked(path: &LayerPath) -> Result<Asked> {
     }
     match name.strip_prefix(WHITEOUT) {
         None => Ok(Asked::Put),
-        Some(b"" | b"." | b"..") => Err(failed("it is a whiteout of nothing, or of a directory's own entry", "rebuild the layer")),
+        Some(b"" | b"." | b"..") => {
+            Err(failed("it is a whiteout of nothing, or of a directory's own entry", "rebuild the layer"))
+        }
         Some(hidden) if hidden.starts_with(WHITEOUT) => {
             Err(failed("it is a kind of whiteout that OCI does not have", "rebuild the layer"))
         }

@@ -253,7 +253,11 @@ mod tests {
 
     #[test]
     fn b1_b2_a_blob_of_another_digest_or_size_is_refused() {
-        let right = Expected { blob: Some((Digest::of(b"abcd"), 4)), diff_id: Digest::of(b"abcd"), compression: Compression::Plain };
+        let right = Expected {
+            blob: Some((Digest::of(b"abcd"), 4)),
+            diff_id: Digest::of(b"abcd"),
+            compression: Compression::Plain,
+        };
         assert!(read_expecting(right.clone(), b"abcd".to_vec()).is_ok());
         for wrong in [&b"abce"[..], b"abcde", b"abc", b""] {
             assert!(read_expecting(right.clone(), wrong.to_vec()).is_err(), "{}", wrong.escape_ascii());
@@ -305,7 +309,8 @@ mod tests {
     fn b6_the_media_type_decides_and_other_bytes_are_refused() {
         assert!(read(b"plain".to_vec(), b"plain", Compression::Gzip).is_err());
         assert!(read(gzip(b"x"), b"x", Compression::Zstd).is_err());
-        let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3][..], &zstd::encode_all(&b"x"[..], 1).unwrap()].concat();
+        let skippable =
+            [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3][..], &zstd::encode_all(&b"x"[..], 1).unwrap()].concat();
         assert_eq!(read(skippable, b"x", Compression::Zstd).unwrap(), b"x");
     }
 }

@@ -114,7 +114,10 @@ impl<R: BufRead> TarReader<R> {
     fn extended(&mut self, size: u64, before: &mut u64) -> Result<Vec<u8>> {
         *before = before.saturating_add(size).saturating_add(1);
         if *before > EXTENDED_MAX {
-            return Err(failed(format!("extended headers of {before} bytes before one entry; at most 1 MiB is read"), ""));
+            return Err(failed(
+                format!("extended headers of {before} bytes before one entry; at most 1 MiB is read"),
+                "",
+            ));
         }
         self.expect_body(size);
         let mut content = vec![0; usize::try_from(size)?];
@@ -222,7 +225,10 @@ fn meta(header: &Header, pax: &Overrides) -> Result<Meta> {
     let id = |name: &str, over: Option<u64>, bytes: &[u8]| -> Result<u32> {
         let value = over.map_or_else(|| field(name, bytes), |over| Ok(i128::from(over)))?;
         // 2^32 - 1 means "unchanged" to chown(2), so it can be no owner.
-        u32::try_from(value).ok().filter(|id| *id != u32::MAX).ok_or_else(|| failed(format!("its {name} is {value}"), ""))
+        u32::try_from(value)
+            .ok()
+            .filter(|id| *id != u32::MAX)
+            .ok_or_else(|| failed(format!("its {name} is {value}"), ""))
     };
     let mtime = match pax.mtime {
         Some(mtime) => mtime,

@@ -83,15 +83,20 @@ fn compression(magic: &[u8]) -> Compression {
 
 fn pick(images: Vec<Saved>, name: Option<&str>) -> Result<Saved> {
     let tags = |image: &Saved| image.repo_tags.clone().unwrap_or_default();
-    let all: Vec<String> = images.iter().flat_map(|image| tags(image)).collect();
+    let all: Vec<String> = images.iter().flat_map(tags).collect();
     // A tag may stand there with or without the registry that docker adds.
-    let fits = |image: &Saved| name.is_none_or(|name| tags(image).iter().any(|tag| tag == name || tag.ends_with(&format!("/{name}"))));
+    let fits = |image: &Saved| {
+        name.is_none_or(|name| tags(image).iter().any(|tag| tag == name || tag.ends_with(&format!("/{name}"))))
+    };
     let mut fitting: Vec<Saved> = images.into_iter().filter(fits).collect();
     match (fitting.pop(), fitting.is_empty()) {
         (Some(one), true) => Ok(one),
         _ => {
             let asked = name.map_or("one image".to_owned(), |name| format!("exactly one image '{name}'"));
-            Err(refused(format!("the archive does not hold {asked}; it holds: {}", all.join(", ")), "name one of them: docker-archive:file:name:tag"))
+            Err(refused(
+                format!("the archive does not hold {asked}; it holds: {}", all.join(", ")),
+                "name one of them: docker-archive:file:name:tag",
+            ))
         }
     }
 }

@@ -88,13 +88,24 @@ pub fn parse(bytes: &[u8]) -> Result<Document> {
     let declared = value.get("mediaType").and_then(Value::as_str).unwrap_or_default();
     let has = |key: &str| value.get(key).is_some();
     if value.get("schemaVersion").and_then(Value::as_u64) == Some(1) {
-        return Err(refused("the manifest is of Docker schema 1, which has no digests of its content", "push the image anew with a current tool"));
+        return Err(refused(
+            "the manifest is of Docker schema 1, which has no digests of its content",
+            "push the image anew with a current tool",
+        ));
     }
     match (has("manifests"), has("config") || has("layers")) {
         (true, false) if declared.is_empty() || INDEX_TYPES.contains(&declared) => index(&value).map(Document::Index),
-        (false, true) if declared.is_empty() || MANIFEST_TYPES.contains(&declared) => manifest(&value).map(Document::Manifest),
-        (true, true) => Err(failed("the document is index and manifest at once; one digest must mean one image", "push the image anew")),
-        _ => Err(failed(format!("the document is neither an image manifest nor an index (mediaType '{}')", declared.escape_debug()), "")),
+        (false, true) if declared.is_empty() || MANIFEST_TYPES.contains(&declared) => {
+            manifest(&value).map(Document::Manifest)
+        }
+        (true, true) => Err(failed(
+            "the document is index and manifest at once; one digest must mean one image",
+            "push the image anew",
+        )),
+        _ => Err(failed(
+            format!("the document is neither an image manifest nor an index (mediaType '{}')", declared.escape_debug()),
+            "",
+        )),
     }
 }
 
@@ -103,22 +114,30 @@ fn index(value: &Value) -> Result<Vec<Descriptor>> {
 }
 
 fn manifest(value: &Value) -> Result<Manifest> {
-    let config: Descriptor = serde_json::from_value(value["config"].clone()).context("reading the config descriptor")?;
+    let config: Descriptor =
+        serde_json::from_value(value["config"].clone()).context("reading the config descriptor")?;
     let layers = value["layers"].as_array().context("reading the layers of a manifest")?;
     if layers.len() > LAYERS_MAX {
-        return Err(failed(format!("the manifest has {} layers; at most {LAYERS_MAX} are read", layers.len()), "squash the image"));
+        return Err(failed(
+            format!("the manifest has {} layers; at most {LAYERS_MAX} are read", layers.len()),
+            "squash the image",
+        ));
     }
     let mut descriptors = Vec::new();
     for layer in layers {
         let descriptor: Descriptor = serde_json::from_value(layer.clone()).context("reading a layer descriptor")?;
         if layer.get("urls").is_some_and(|urls| urls.as_array().is_none_or(|urls| !urls.is_empty())) {
-            let found = format!("layer {} is to be fetched from elsewhere (urls), which flipslot never does", descriptor.digest);
+            let found = format!(
+                "layer {} is to be fetched from elsewhere (urls), which flipslot never does",
+                descriptor.digest
+            );
             return Err(refused(found, "push the image with all its layers"));
         }
         compression(&descriptor)?;
         descriptors.push(descriptor);
     }
-    const CONFIGS: [&str; 2] = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+    const CONFIGS: [&str; 2] =
+        ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
     if !config.media_type.is_empty() && !CONFIGS.contains(&config.media_type.as_str()) {
         let found = format!("the reference names an artifact ('{}'), not an image", config.media_type.escape_debug());
         return Err(refused(found, "name a container image"));
@@ -148,14 +167,24 @@ pub fn choose<'d>(descriptors: &'d [Descriptor], platform: &Platform) -> Result<
         descriptor.platform.as_ref().is_some_and(|p| platform.matches(&p.os, &p.architecture, p.variant.as_deref()))
     };
     let offered = || {
-        let names: Vec<String> = descriptors.iter().filter_map(|descriptor| descriptor.platform.as_ref()).map(|p| format!("{}/{}", p.os, p.architecture)).collect();
+        let names: Vec<String> = descriptors
+            .iter()
+            .filter_map(|descriptor| descriptor.platform.as_ref())
+            .map(|p| format!("{}/{}", p.os, p.architecture))
+            .collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     };
     let mut fitting = descriptors.iter().filter(fits);
     match (fitting.next(), fitting.next()) {
         (Some(one), None) => Ok(one),
-        (None, _) => Err(refused(format!("the image is not there for {platform}; it is for: {}", offered()), "choose one of them with --arch")),
-        (Some(_), Some(_)) => Err(refused(format!("several images of the index are for {platform}: {}", offered()), "pin one by its digest: name@sha256:…")),
+        (None, _) => Err(refused(
+            format!("the image is not there for {platform}; it is for: {}", offered()),
+            "choose one of them with --arch",
+        )),
+        (Some(_), Some(_)) => Err(refused(
+            format!("several images of the index are for {platform}: {}", offered()),
+            "pin one by its digest: name@sha256:…",
+        )),
     }
 }
 
@@ -163,11 +192,21 @@ pub fn choose<'d>(descriptors: &'d [Descriptor], platform: &Platform) -> Result<
 pub fn compression(layer: &Descriptor) -> Result<Compression> {
     let media_type = layer.media_type.as_str();
     match media_type {
-        "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => Ok(Compression::Plain),
-        "application/vnd.oci.image.layer.v1.tar+gzip" | "application/vnd.docker.image.rootfs.diff.tar.gzip" => Ok(Compression::Gzip),
-        "application/vnd.oci.image.layer.v1.tar+zstd" | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Ok(Compression::Zstd),
+        "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => {
+            Ok(Compression::Plain)
+        }
+        "application/vnd.oci.image.layer.v1.tar+gzip" | "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
+            Ok(Compression::Gzip)
+        }
+        "application/vnd.oci.image.layer.v1.tar+zstd" | "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
+            Ok(Compression::Zstd)
+        }
         other => Err(refused(
-            format!("layer {} has the media type '{}'; flipslot reads tar, tar+gzip and tar+zstd", layer.digest, other.escape_debug()),
+            format!(
+                "layer {} has the media type '{}'; flipslot reads tar, tar+gzip and tar+zstd",
+                layer.digest,
+                other.escape_debug()
+            ),
             "push the image with gzip or zstd layers",
         )),
     }
@@ -191,7 +230,8 @@ mod tests {
     }
 
     fn manifest_of(layers: &[String]) -> String {
-        let config = format!(r#"{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{DIGEST}","size":3}}"#);
+        let config =
+            format!(r#"{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{DIGEST}","size":3}}"#);
         format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{}]}}"#, layers.join(","))
     }
 
@@ -206,7 +246,9 @@ mod tests {
 
     #[test]
     fn a_manifest_and_an_index_are_told_apart() {
-        assert!(matches!(parse(manifest_of(&[layer("")]).as_bytes()).unwrap(), Document::Manifest(m) if m.layers.len() == 1));
+        assert!(
+            matches!(parse(manifest_of(&[layer("")]).as_bytes()).unwrap(), Document::Manifest(m) if m.layers.len() == 1)
+        );
         let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, layer(""));
         assert!(matches!(parse(index.as_bytes()).unwrap(), Document::Index(list) if list.len() == 1));
     }
@@ -226,14 +268,20 @@ mod tests {
     fn b8_a_document_that_is_both_is_refused() {
         let both = manifest_of(&[layer("")]).replace("\"schemaVersion\":2", "\"schemaVersion\":2,\"manifests\":[]");
         assert!(format!("{:#}", parse(both.as_bytes()).unwrap_err()).contains("at once"));
-        let lies = manifest_of(&[layer("")]).replace("\"schemaVersion\":2", &format!("\"mediaType\":\"{}\"", INDEX_TYPES[0]));
+        let lies =
+            manifest_of(&[layer("")]).replace("\"schemaVersion\":2", &format!("\"mediaType\":\"{}\"", INDEX_TYPES[0]));
         assert!(parse(lies.as_bytes()).is_err());
     }
 
     #[test]
     fn b10_no_or_several_fitting_platforms_list_what_there_is() {
-        let of = |architecture: &str| layer(&format!(r#","platform":{{"os":"linux","architecture":"{architecture}"}}"#));
-        let index = |all: &[&str]| match parse(format!(r#"{{"manifests":[{}]}}"#, all.iter().map(|a| of(a)).collect::<Vec<_>>().join(",")).as_bytes()).unwrap() {
+        let of =
+            |architecture: &str| layer(&format!(r#","platform":{{"os":"linux","architecture":"{architecture}"}}"#));
+        let index = |all: &[&str]| match parse(
+            format!(r#"{{"manifests":[{}]}}"#, all.iter().map(|a| of(a)).collect::<Vec<_>>().join(",")).as_bytes(),
+        )
+        .unwrap()
+        {
             Document::Index(list) => list,
             Document::Manifest(_) => panic!("an index"),
         };
@@ -249,7 +297,8 @@ mod tests {
         for (os, architecture, diff_ids) in [("windows", "amd64", 2), ("linux", "arm64", 2), ("linux", "amd64", 1)] {
             assert!(config(config_of(os, architecture, diff_ids).as_bytes(), &amd64(), 2).is_err());
         }
-        let artifact = manifest_of(&[]).replace("application/vnd.oci.image.config.v1+json", "application/vnd.cncf.helm.config.v1+json");
+        let artifact = manifest_of(&[])
+            .replace("application/vnd.oci.image.config.v1+json", "application/vnd.cncf.helm.config.v1+json");
         assert!(parse(artifact.as_bytes()).is_err());
     }
 

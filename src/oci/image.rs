@@ -7,10 +7,10 @@ use crate::oci::archive::Archive;
 use crate::oci::docker_archive::DockerArchive;
 use crate::oci::document::{self, DOCUMENT_MAX, Descriptor, Document, INDEX_TYPES, MANIFEST_TYPES};
 use crate::oci::layout::{self, Layout};
+use crate::oci::platform::Platform;
 use crate::oci::reference::Reference;
 use crate::oci::registry::{Access, Registry};
 use crate::oci::source::{self, Source, verified};
-use crate::oci::platform::Platform;
 use anyhow::Context;
 use std::io::Read;
 use std::sync::Arc;
@@ -116,7 +116,10 @@ fn image(reference: &Reference, source: Arc<dyn Source>, top: &Top, platform: &P
                 let chosen = document::choose(&manifests, platform)?;
                 let known = INDEX_TYPES.iter().chain(&MANIFEST_TYPES).any(|known| *known == chosen.media_type);
                 if !known {
-                    return Err(refused(format!("the index names a '{}', which is no image", chosen.media_type.escape_debug()), ""));
+                    return Err(refused(
+                        format!("the index names a '{}', which is no image", chosen.media_type.escape_debug()),
+                        "",
+                    ));
                 }
                 bytes = verified(source.as_ref(), chosen, DOCUMENT_MAX)?;
                 digest = chosen.digest.clone();

@@ -26,7 +26,10 @@ impl Layout {
     pub fn open(path: &Path) -> Result<(Layout, Vec<Descriptor>)> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
-            refused(format!("{} is no OCI image layout: {errno}", path.display()), "name a directory that holds index.json")
+            refused(
+                format!("{} is no OCI image layout: {errno}", path.display()),
+                "name a directory that holds index.json",
+            )
         })?;
         let layout = Layout { directory, path: path.to_owned() };
         let bytes = read_limited(layout.file("index.json")?, DOCUMENT_MAX)?;
@@ -44,7 +47,9 @@ impl Layout {
             file => file,
         };
         let file = file.map_err(|errno| match errno {
-            Errno::LOOP => failed("it is a symbolic link, which is not followed in a layout", "copy the layout with its files"),
+            Errno::LOOP => {
+                failed("it is a symbolic link, which is not followed in a layout", "copy the layout with its files")
+            }
             errno => errno.into(),
         });
         let file = file.with_context(context)?;

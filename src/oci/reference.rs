@@ -72,7 +72,8 @@ impl FromStr for Reference {
                 Ok(Reference::Archive { file: path, pin })
             }
             Some(("docker-archive", rest)) => {
-                let (path, name) = rest.split_once(':').map_or((rest.as_str(), None), |(path, name)| (path, Some(name)));
+                let (path, name) =
+                    rest.split_once(':').map_or((rest.as_str(), None), |(path, name)| (path, Some(name)));
                 if path.is_empty() {
                     return Err(odd("it names no file"));
                 }
@@ -174,7 +175,18 @@ mod tests {
 
     #[test]
     fn what_is_no_reference_is_a_usage_error() {
-        for odd in ["", "ftp://x/y", "docker://", "oci:", "docker-archive:", "oci:x:", "a b", "dir:x", "docker://h/UPPER", "oci:x@sha256:12"] {
+        for odd in [
+            "",
+            "ftp://x/y",
+            "docker://",
+            "oci:",
+            "docker-archive:",
+            "oci:x:",
+            "a b",
+            "dir:x",
+            "docker://h/UPPER",
+            "oci:x@sha256:12",
+        ] {
             let error = odd.parse::<Reference>().unwrap_err();
             assert_eq!(crate::error::kind(&error), crate::error::Kind::Usage, "{odd}");
         }

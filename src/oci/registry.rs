@@ -55,13 +55,18 @@ impl Registry {
         let credential = match credentials::find(host)? {
             Credential::None => RegistryAuth::Anonymous,
             _ if plain && !is_loopback(host) => {
-                let found = format!("there are credentials for {host}, and without TLS anyone on the way could read them");
-                return Err(refused(found, format!("log out (podman logout {host}), or give {host} a certificate and --registry-ca")));
+                let found =
+                    format!("there are credentials for {host}, and without TLS anyone on the way could read them");
+                return Err(refused(
+                    found,
+                    format!("log out (podman logout {host}), or give {host} a certificate and --registry-ca"),
+                ));
             }
             Credential::Password(name, password) => RegistryAuth::Basic(name, password),
             Credential::Token(token) => RegistryAuth::Bearer(token),
         };
-        let protocol = if plain || local { ClientProtocol::HttpsExcept(vec![host.to_owned()]) } else { ClientProtocol::Https };
+        let protocol =
+            if plain || local { ClientProtocol::HttpsExcept(vec![host.to_owned()]) } else { ClientProtocol::Https };
         let config = ClientConfig {
             protocol,
             extra_root_certificates: certificates(access)?,
@@ -74,7 +79,10 @@ impl Registry {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let image = Reference::with_tag(host.to_owned(), repository.to_owned(), "latest".to_owned());
         let auth = client.auth(&image, &credential, RegistryOperation::Pull);
-        runtime.block_on(auth).map_err(|error| explain(error, host)).with_context(|| format!("logging in at {host}"))?;
+        runtime
+            .block_on(auth)
+            .map_err(|error| explain(error, host))
+            .with_context(|| format!("logging in at {host}"))?;
         Ok(Registry { client, image, runtime: Arc::new(runtime) })
     }
 
@@ -195,7 +203,13 @@ impl BlobStream {
         let hopeless = crate::error::hint(&error).is_some();
         if hopeless || self.retries == RETRIES {
             return Err(error).with_context(|| {
-                format!("downloading {} from {} (byte {}, after {} retries)", self.descriptor.digest, self.image.registry(), self.at, self.retries)
+                format!(
+                    "downloading {} from {} (byte {}, after {} retries)",
+                    self.descriptor.digest,
+                    self.image.registry(),
+                    self.at,
+                    self.retries
+                )
             });
         }
         thread::sleep(PAUSE * 2u32.pow(self.retries));
@@ -227,7 +241,10 @@ impl Read for BlobStream {
 
 /// Whether `host[:port]` is this machine, so that nobody else can listen.
 fn is_loopback(host: &str) -> bool {
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name);
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -246,19 +263,27 @@ fn certificates(access: &Access) -> Result<Vec<Certificate>> {
 /// Says what the user can do about an error of the protocol.
 fn explain(error: OciDistributionError, host: &str) -> anyhow::Error {
     let unknown = |envelope: &oci_client::errors::OciEnvelope| {
-        let unknown = [OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::BlobUnknown, OciErrorCode::NotFound];
+        let unknown = [
+            OciErrorCode::ManifestUnknown,
+            OciErrorCode::NameUnknown,
+            OciErrorCode::BlobUnknown,
+            OciErrorCode::NotFound,
+        ];
         envelope.errors.iter().any(|error| unknown.contains(&error.code))
     };
     match &error {
-        OciDistributionError::ImageManifestNotFoundError(_) => {
-            failed(format!("{host} has no such image: {error}"), format!("see what is there: skopeo list-tags docker://{host}/…"))
-        }
-        OciDistributionError::RegistryError { envelope, .. } if unknown(envelope) => {
-            failed(format!("{host} has no such image: {error}"), format!("see what is there: skopeo list-tags docker://{host}/…"))
-        }
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            failed(format!("{host} refuses the credentials, or wants some: {error}"), format!("log in: podman login {host}, or docker login {host}"))
-        }
+        OciDistributionError::ImageManifestNotFoundError(_) => failed(
+            format!("{host} has no such image: {error}"),
+            format!("see what is there: skopeo list-tags docker://{host}/…"),
+        ),
+        OciDistributionError::RegistryError { envelope, .. } if unknown(envelope) => failed(
+            format!("{host} has no such image: {error}"),
+            format!("see what is there: skopeo list-tags docker://{host}/…"),
+        ),
+        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => failed(
+            format!("{host} refuses the credentials, or wants some: {error}"),
+            format!("log in: podman login {host}, or docker login {host}"),
+        ),
         OciDistributionError::RequestError(request) if request.is_connect() => {
             let mut text = String::new();
             let mut cause: Option<&dyn std::error::Error> = Some(request);
@@ -266,7 +291,9 @@ fn explain(error: OciDistributionError, host: &str) -> anyhow::Error {
                 text = format!("{text}{}{inner}", if text.is_empty() { "" } else { ": " });
                 cause = inner.source();
             }
-            let hint = format!("see that {host} is up; its own CA is given with --registry-ca, and --plain-http {host} speaks without TLS");
+            let hint = format!(
+                "see that {host} is up; its own CA is given with --registry-ca, and --plain-http {host} speaks without TLS"
+            );
             failed(format!("{host} cannot be reached: {text}"), hint)
         }
         _ => error.into(),

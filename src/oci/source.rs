@@ -33,5 +33,8 @@ pub fn check(digest: &Digest, bytes: &[u8]) -> Result<()> {
         return Ok(());
     }
     let found = format!("what is stored as {digest} hashes to something else");
-    Err(crate::error::failed(found, "the image is damaged where it is stored, or was tampered with: push or copy it anew"))
+    Err(crate::error::failed(
+        found,
+        "the image is damaged where it is stored, or was tampered with: push or copy it anew",
+    ))
 }

@@ -22,21 +22,28 @@ pub struct TarIndex {
 
 #[derive(Debug, Clone)]
 enum Place {
-    File { offset: u64, size: u64 },
+    File {
+        offset: u64,
+        size: u64,
+    },
     /// Old `docker save` archives share layers by links between their directories.
-    Link { target: String },
+    Link {
+        target: String,
+    },
 }
 
 impl TarIndex {
     /// Reads the headers of the archive; bodies are passed over.
     pub fn open(path: &Path) -> Result<TarIndex> {
         let reading = || format!("reading the archive {}", path.display());
-        let file = File::open(path).map_err(|error| refused(format!("{}: {error}", path.display()), "name an archive that exists"))?;
+        let file = File::open(path)
+            .map_err(|error| refused(format!("{}: {error}", path.display()), "name an archive that exists"))?;
         let mut start = [0; 6];
         let length = file.read_at(&mut start, 0).with_context(reading)?;
         let packed = [(&[0x1f, 0x8b][..], "gunzip"), (&[0x28, 0xb5, 0x2f, 0xfd], "unzstd"), (b"\xfd7zXZ\0", "unxz")];
         if let Some((_, unpack)) = packed.iter().find(|(magic, _)| start[..length].starts_with(magic)) {
-            let found = format!("{} is compressed as a whole, so its files cannot be read where they lie", path.display());
+            let found =
+                format!("{} is compressed as a whole, so its files cannot be read where they lie", path.display());
             return Err(refused(found, format!("unpack it first: {unpack} {}", path.display())));
         }
         let mut archive = tar::Archive::new(BufReader::new(&file));
@@ -122,7 +129,6 @@ impl Read for Slice {
         Ok(length)
     }
 }
-
 
 fn clean(name: &[u8]) -> String {
     String::from_utf8_lossy(name).trim_start_matches("./").trim_matches('/').to_owned()

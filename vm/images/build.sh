@@ -3,6 +3,7 @@
 #
 #   build.sh SUITE          e.g. build.sh bookworm
 #
+# Beside the layout lies `vmlinuz`, the image's kernel, to find out whether KVM works.
 # The layout is cached by the hash of this recipe (and the suite) under
 # $FLIPSLOT_CACHE (default ~/.cache/flipslot), outside the tree; without the
 # cache it is built again. Needs root and: mmdebstrap umoci skopeo.
@@ -32,6 +33,7 @@ INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
   --customize-hook='chroot "$1" passwd -d root >/dev/null' \
   --customize-hook='rm -f "$1"/boot/initrd.img-* "$1"/boot/initramfs-*; : > "$1/etc/machine-id"' \
   --customize-hook='echo flipslot-vm > "$1/etc/hostname"' \
+  --customize-hook="cp \"\$1\"/boot/vmlinuz-* '$layout/vmlinuz'" \
   "$suite" "$work/root.tar" >&2
 
 umoci init --layout "$work/oci" >&2

@@ -10,7 +10,7 @@ pub const SIZE: usize = 4096;
 
 /// The file for a slot; only a comment if it holds nothing.
 ///
-/// `boot_disk` and `entries` come from `grub/`. A kernel without its initramfs would come up and
+/// `boot_disk` comes from `grub/`, which asks for `entry`. A kernel without its initramfs would come up and
 /// find no root, so both must be there, or the entry fails and GRUB takes the next.
 pub fn render(slot: Slot, entry: Option<&Entry>) -> Result<Vec<u8>> {
     let text = match entry {
@@ -20,7 +20,7 @@ pub fn render(slot: Slot, entry: Option<&Entry>) -> Result<Vec<u8>> {
             let (kernel, initramfs) = (quote(&absolute(&entry.kernel.path)), quote(&absolute(&entry.initramfs)));
             let words: Vec<String> = entry.cmdline.to_string().split(' ').map(quote).collect();
             format!(
-                "set entries=\"$entries slot-{slot}\"\n\
+                "set entry=\"yes\"\n\
                  menuentry {title} --id slot-{slot} --hotkey {slot} {{\n\
                  \tset root=\"$boot_disk,gpt{partition}\"\n\
                  \tif [ -s {kernel} -a -s {initramfs} ]; then\n\
@@ -38,7 +38,10 @@ pub fn render(slot: Slot, entry: Option<&Entry>) -> Result<Vec<u8>> {
     };
     let mut bytes = text.into_bytes();
     if bytes.len() > SIZE - 2 {
-        return Err(failed(format!("the GRUB entry of slot {slot} has {} bytes; {SIZE} are reserved", bytes.len()), "shorten --kargs"));
+        return Err(failed(
+            format!("the GRUB entry of slot {slot} has {} bytes; {SIZE} are reserved", bytes.len()),
+            "shorten --kargs",
+        ));
     }
     // A comment to the end: what an earlier, longer entry left there means nothing.
     bytes.resize(SIZE - 1, b'#');

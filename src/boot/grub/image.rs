@@ -14,9 +14,36 @@ use std::path::Path;
 
 /// What `grub/` and the entries use; `biosdisk` is added for BIOS, where UEFI has its own.
 const MODULES: [&str; 30] = [
-    "part_gpt", "part_msdos", "fat", "ext2", "xfs", "btrfs", "squash4", "zstd", "gzio", "search", "search_fs_uuid",
-    "configfile", "normal", "linux", "loadenv", "test", "echo", "serial", "terminal", "sleep", "reboot", "all_video",
-    "regexp", "true", "read", "halt", "minicmd", "ls", "cat", "help",
+    "part_gpt",
+    "part_msdos",
+    "fat",
+    "ext2",
+    "xfs",
+    "btrfs",
+    "squash4",
+    "zstd",
+    "gzio",
+    "search",
+    "search_fs_uuid",
+    "configfile",
+    "normal",
+    "linux",
+    "loadenv",
+    "test",
+    "echo",
+    "serial",
+    "terminal",
+    "sleep",
+    "reboot",
+    "all_video",
+    "regexp",
+    "true",
+    "read",
+    "halt",
+    "minicmd",
+    "ls",
+    "cat",
+    "help",
 ];
 
 /// Where distributions keep GRUB's modules.
@@ -66,7 +93,9 @@ const EFI: Platform = Platform { name: "x86_64-efi", prefix: "/grub", disk: &[] 
 /// The folder that has the modules of both platforms.
 fn modules_of(has: impl Fn(&str) -> bool) -> Option<&'static str> {
     let platforms = [&BIOS, &EFI];
-    FOLDERS.into_iter().find(|folder| platforms.iter().all(|platform| has(&format!("{folder}/{}/normal.mod", platform.name))))
+    FOLDERS
+        .into_iter()
+        .find(|folder| platforms.iter().all(|platform| has(&format!("{folder}/{}/normal.mod", platform.name))))
 }
 
 fn arguments(platform: &Platform, modules: &str, output: &str) -> Vec<String> {

@@ -1,0 +1,5 @@
+//! One scenario a file.
+
+mod boots;
+mod fallback;
+mod hardware;
