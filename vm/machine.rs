@@ -24,6 +24,17 @@ pub enum Bus {
     Nvme,
 }
 
+/// A machine to start.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup<'s> {
+    /// What its log is called.
+    pub name: &'s str,
+    pub firmware: Firmware,
+    pub bus: Bus,
+    /// A raw disk; what the machine writes to it is thrown away.
+    pub disk: &'s Path,
+}
+
 /// No step of any scenario takes longer, even without KVM on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -38,9 +49,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts a machine; what it writes to `disk` is thrown away.
+    /// Starts a machine.
     #[allow(clippy::disallowed_methods)] // tests start programs by themselves
-    pub fn start(name: &str, firmware: Firmware, bus: Bus, disk: &Path) -> Machine {
+    pub fn start(setup: &Setup) -> Machine {
+        let Setup { name, firmware, bus, disk } = *setup;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/logs");
         fs::create_dir_all(&folder).expect("the folder of the logs can be made");
         let log = folder.join(format!("{name}.log"));

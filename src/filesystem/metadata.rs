@@ -4,7 +4,7 @@
 use crate::layer::entry::Meta;
 use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fchown,
-    flistxattr, fremovexattr, fsetxattr, futimens, lsetxattr, utimensat,
+    flistxattr, fremovexattr, fsetxattr, fstat, futimens, lsetxattr, utimensat,
 };
 use rustix::io::{self, Errno};
 use std::ffi::CStr;
@@ -59,6 +59,12 @@ pub enum What {
     Link,
     /// A device node or FIFO.
     Node,
+}
+
+/// The modification time: seconds since 1970, and nanoseconds.
+pub fn mtime_of(file: impl AsFd) -> io::Result<(i64, u32)> {
+    let stat = fstat(file)?;
+    Ok((stat.st_mtime, u32::try_from(stat.st_mtime_nsec).map_err(|_| Errno::RANGE)?))
 }
 
 /// Sets the modification time alone, and leaves the access time.

@@ -65,9 +65,9 @@ impl MountedRoot {
                 Err(Errno::NOENT | Errno::NOTDIR) if missing == Missing::Skip => return Ok(None),
                 directory => directory.map_err(problem).with_context(|| format!("opening the directory {path}"))?,
             };
-            let stat = fstat(&directory)?;
-            let mtime = (stat.st_mtime, u32::try_from(stat.st_mtime_nsec)?);
-            self.parent = Some(Parent { path: path.clone(), directory, inode: stat.st_ino, mtime, noted: false });
+            let inode = fstat(&directory)?.st_ino;
+            let mtime = metadata::mtime_of(&directory)?;
+            self.parent = Some(Parent { path: path.clone(), directory, inode, mtime, noted: false });
         }
         Ok(self.parent.as_mut())
     }
@@ -227,12 +227,11 @@ impl RootSink for MountedRoot {
 /// A directory that no entry describes: 0755, root, 1970, so that two runs make the same. The
 /// time of the one above stays.
 fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<OwnedFd> {
-    let before = fstat(parent)?;
+    let before = metadata::mtime_of(parent)?;
     mkdirat(parent, name, Mode::RWXU)?;
     let directory = remove::open_directory(parent, name)?;
     metadata::set(&directory, &Meta { mode: 0o755, ..Meta::default() }, Before::Missing)?;
-    let nanoseconds = u32::try_from(before.st_mtime_nsec).map_err(|_| Errno::RANGE)?;
-    metadata::set_mtime(parent, (before.st_mtime, nanoseconds))?;
+    metadata::set_mtime(parent, before)?;
     Ok(directory)
 }
 

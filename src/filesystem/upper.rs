@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::filesystem::remove;
+use crate::filesystem::{metadata, remove};
 
 /// The entries of one layer, as hashes of 8 bytes so that a million of them stay small.
 pub struct Upper {
@@ -75,11 +75,12 @@ impl Upper {
         self.opaque(remove::open_directory(parent, name)?.as_fd())
     }
 
-    /// Removes what lower layers put into `directory`.
+    /// Removes what lower layers put into `directory`, which keeps its time.
     pub fn opaque(&self, directory: BorrowedFd) -> io::Result<()> {
+        let mtime = metadata::mtime_of(directory)?;
         for name in remove::names(directory)? {
             self.whiteout(directory, name.as_bytes())?;
         }
-        Ok(())
+        metadata::set_mtime(directory, mtime)
     }
 }

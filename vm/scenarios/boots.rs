@@ -1,15 +1,15 @@
 //! Every slot comes up, from BIOS and from UEFI, as the system that its image holds.
 
 use crate::disks;
-use crate::machine::{Bus, Firmware, Machine};
+use crate::machine::{Bus, Firmware, Machine, Setup};
 
 /// The menu shows for one second; a busy host may be too slow for it.
 const ATTEMPTS: usize = 3;
 
-/// Starts `disk`, chooses `slot` by its letter in GRUB's menu, and waits for its login prompt.
-pub fn boot_slot(name: &str, firmware: Firmware, bus: Bus, disk: &std::path::Path, slot: char, os: &str) -> Machine {
+/// Starts a machine, chooses `slot` by its letter in GRUB's menu, and waits for its login prompt.
+pub fn boot_slot(setup: &Setup, slot: char, os: &str) -> Machine {
     for _ in 0..ATTEMPTS {
-        let mut machine = Machine::start(name, firmware, bus, disk);
+        let mut machine = Machine::start(setup);
         machine.wait_for("GRUB comes up", "GNU GRUB");
         machine.press(&slot.to_string());
         let slots = ["flipslot: booting slot a", "flipslot: booting slot b"];
@@ -24,7 +24,7 @@ pub fn boot_slot(name: &str, firmware: Firmware, bus: Bus, disk: &std::path::Pat
 }
 
 fn comes_up(name: &str, firmware: Firmware, slot: char, os: &str) {
-    let mut machine = boot_slot(name, firmware, Bus::VirtioBlk, disks::qemu(), slot, os);
+    let mut machine = boot_slot(&Setup { name, firmware, bus: Bus::VirtioBlk, disk: disks::qemu() }, slot, os);
     machine.log_in();
     assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "no unit has failed");
     let cmdline = machine.run("cat /proc/cmdline");

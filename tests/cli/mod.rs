@@ -1,0 +1,9 @@
+//! The program from the outside: arguments in, exit code and sentences out, and what is left.
+
+mod images;
+mod leftovers;
+mod refusals;
+mod registry;
+mod sources;
+mod usage;
+mod whole;

@@ -1,0 +1,132 @@
+//! Registries: a real one with passwords and TLS, and one that misbehaves.
+
+use crate::cli::images;
+use crate::support::program::{Guard, Run, assert_nothing_left, command, ended, tool};
+use crate::support::registry::{Fault, Registry};
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Runs `create` from docker://host/x/y:1; the images here fetch whole and then lack a kernel,
+/// which is how a test knows that everything before went right.
+fn create(folder: &Path, host: &str, more: &[&str], environment: &[(&str, &str)]) -> Run {
+    let slot = format!("--slot=a=docker://{host}/x/y:1");
+    let mut create = command(folder, &["create", "d.raw", "--size=600MiB", "--progress=none", &slot]);
+    ended(create.args(more).envs(environment.iter().copied()))
+}
+
+const FETCHED: [&str; 1] = ["cannot boot: it has no kernel"];
+
+#[test]
+fn c7_c8_a_transfer_that_breaks_off_goes_on_where_it_was() {
+    for fault in [Fault::None, Fault::CutOnce(700_000), Fault::CutOnceAndRestart(700_000)] {
+        let folder = tempfile::tempdir().unwrap();
+        images::bulky(3 << 20).write(&folder.path().join("image"), "1");
+        let registry = Registry::start(&folder.path().join("image"), fault);
+        create(folder.path(), &registry.address, &[], &[]).must_end(1, &FETCHED);
+        assert_nothing_left(folder.path(), &["image"]);
+    }
+}
+
+#[test]
+fn a_bearer_token_is_fetched_and_used() {
+    let folder = tempfile::tempdir().unwrap();
+    images::no_kernel().write(&folder.path().join("image"), "1");
+    let registry = Registry::start(&folder.path().join("image"), Fault::Bearer);
+    create(folder.path(), &registry.address, &[], &[]).must_end(1, &FETCHED);
+    let requests = registry.requests.lock().unwrap().join("\n");
+    assert!(requests.contains("/blobs/sha256:") && requests.contains("Bearer the-token"), "{requests}");
+}
+
+#[test]
+fn b12_a_tag_is_looked_up_once() {
+    let folder = tempfile::tempdir().unwrap();
+    images::no_kernel().write(&folder.path().join("image"), "1");
+    let registry = Registry::start(&folder.path().join("image"), Fault::MovingTag);
+    create(folder.path(), &registry.address, &[], &[]).must_end(1, &FETCHED);
+    let looks = registry.requests.lock().unwrap().iter().filter(|request| request.contains("/manifests/")).count();
+    assert_eq!(looks, 1);
+}
+
+#[test]
+fn c12_without_tls_only_this_machine_is_spoken_to() {
+    let folder = tempfile::tempdir().unwrap();
+    // 192.0.2.1 is for documentation (RFC 5737): nobody answers, and nothing must be sent there.
+    let auth = folder.path().join("auth.json");
+    fs::write(&auth, r#"{"auths":{"192.0.2.1:5000":{"auth":"dXNlcjpzZWNyZXQ="}}}"#).unwrap();
+    let environment = [("REGISTRY_AUTH_FILE", auth.to_str().unwrap())];
+    let run = create(folder.path(), "192.0.2.1:5000", &["--plain-http=192.0.2.1:5000"], &environment);
+    run.must_end(3, &["without TLS anyone on the way could read them"]);
+    assert!(!run.stderr.contains("secret"));
+}
+
+/// Debian's docker-registry with a password and a certificate of its own.
+struct Real {
+    _process: Guard,
+    host: String,
+    authority: String,
+}
+
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+fn real(folder: &Path) -> Real {
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let authority = path("ca.pem");
+    let new = |more: &[&str]| tool("openssl", &[&["req", "-newkey", "rsa:2048", "-nodes"], more].concat());
+    new(&["-x509", "-days", "2", "-subj", "/CN=flipslot test CA", "-keyout", &path("ca.key"), "-out", &authority]);
+    new(&["-subj", "/CN=127.0.0.1", "-keyout", &path("key.pem"), "-out", &path("request.pem")]);
+    fs::write(path("extensions"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    let sign = ["x509", "-req", "-days", "2", "-CAcreateserial", "-CA", &authority, "-CAkey", &path("ca.key")];
+    tool("openssl", &[&sign[..], &["-in", &path("request.pem"), "-extfile", &path("extensions"), "-out", &path("cert.pem")]].concat());
+    fs::write(path("htpasswd"), tool("htpasswd", &["-Bbn", "user", "secret"])).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = format!(
+        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}', tls: {{certificate: {}, key: {}}}}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+        path("data"), path("cert.pem"), path("key.pem"), path("htpasswd")
+    );
+    fs::write(path("config.yml"), config).unwrap();
+    let mut server = std::process::Command::new("docker-registry");
+    let server = server.args(["serve", &path("config.yml")]).stdout(Stdio::null()).stderr(Stdio::null());
+    let process = Guard(server.spawn().expect("docker-registry is installed"));
+    let host = format!("127.0.0.1:{port}");
+    let begin = Instant::now();
+    while std::net::TcpStream::connect(&host).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "the registry does not come up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let image = format!("oci:{}:1", path("image"));
+    tool("skopeo", &["copy", "-q", "--dest-tls-verify=false", "--dest-creds=user:secret", &image, &format!("docker://{host}/x/y:1")]);
+    Real { _process: process, host, authority }
+}
+
+#[test]
+fn a_registry_with_a_password_and_its_own_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    images::no_kernel().write(&folder.path().join("image"), "1");
+    let server = tempfile::tempdir().unwrap();
+    images::no_kernel().write(&server.path().join("image"), "1");
+    let Real { host, authority, .. } = &real(server.path());
+    let trusted = format!("--registry-ca={authority}");
+    let auth = |secret: &str| {
+        // "user:secret" and "user:wrong" in base64.
+        let encoded = if secret == "secret" { "dXNlcjpzZWNyZXQ=" } else { "dXNlcjp3cm9uZw==" };
+        let place = server.path().join(secret);
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("config.json"), format!(r#"{{"auths":{{"{host}":{{"auth":"{encoded}"}}}}}}"#)).unwrap();
+        place
+    };
+    let podman = auth("secret").join("config.json");
+    create(folder.path(), host, &[&trusted], &[("REGISTRY_AUTH_FILE", podman.to_str().unwrap())]).must_end(1, &FETCHED);
+    create(folder.path(), host, &[&trusted], &[("DOCKER_CONFIG", auth("secret").to_str().unwrap())]).must_end(1, &FETCHED);
+
+    let wrong = create(folder.path(), host, &[&trusted], &[("DOCKER_CONFIG", auth("wrong").to_str().unwrap())]);
+    wrong.must_end(1, &["refuses the credentials", "podman login"]);
+    assert!(!wrong.stderr.contains("wrong") && !wrong.stderr.contains("dXNlcjp"), "no secret is printed: {}", wrong.stderr);
+    create(folder.path(), host, &[&trusted], &[]).must_end(1, &["refuses the credentials, or wants some"]);
+
+    fs::write(folder.path().join("other.pem"), fs::read(authority).unwrap()).unwrap();
+    tool("openssl", &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-keyout", "/dev/null", "-out", &folder.path().join("other.pem").to_string_lossy()]);
+    let stranger = create(folder.path(), host, &["--registry-ca=other.pem"], &[]);
+    stranger.must_end(1, &["cannot be reached", "certificate", "--registry-ca"]);
+    assert_nothing_left(folder.path(), &["image", "other.pem"]);
+}

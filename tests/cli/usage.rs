@@ -1,0 +1,69 @@
+//! The command line and the config file: what is wrong with them is said before anything is done.
+
+use crate::support::program::{assert_nothing_left, flipslot};
+
+#[test]
+fn help_fits_80_columns_and_describes_every_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["create", "--help"]] {
+        let help = flipslot(folder.path(), arguments);
+        assert_eq!(help.code, 0);
+        let long: Vec<&str> = help.stdout.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{long:#?}");
+    }
+    let help = flipslot(folder.path(), &["create", "--help"]).stdout;
+    let help = help.split("References:").next().unwrap();
+    let flags: Vec<&str> = help.lines().map(str::trim).filter(|line| line.starts_with("--")).collect();
+    assert!(flags.len() >= 16, "{flags:?}");
+    for flag in flags {
+        let described = flag.split_once("  ").is_some_and(|(_, text)| !text.trim().is_empty());
+        let next = help.lines().skip_while(|line| line.trim() != flag).nth(1).unwrap_or_default();
+        assert!(described || next.starts_with("          "), "{flag} has no description");
+    }
+}
+
+#[test]
+fn what_is_no_command_line_ends_with_2_and_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, text) in [
+        (&["create", "x.raw", "--size", "1GiB"][..], "no slot gets an image"),
+        (&["create", "x.raw", "--size", "1GiB", "--slot", "a=ftp://h/x"], "its scheme is unknown"),
+        (&["create", "x.raw", "--size", "1GiB", "--slot", "debian"], "names no slot"),
+        (&["create", "x.raw", "--size", "1GiB", "--slot", "1=debian"], "'1' is no slot"),
+        (&["create", "x.raw", "--size", "1GiB", "--slot", "a=x", "--slot", "a=y"], "given twice"),
+        (&["create", "x.raw", "--size", "huge", "--slot", "a=x"], "'huge' is no size"),
+        (&["create", "x.raw", "--slot", "a=x"], "needs a size"),
+        (&["create", "x.raw", "--size", "1GiB", "--slots", "0", "--slot", "a=x"], "cannot have 0 slots"),
+        (&["create", "x.raw", "--size", "1GiB", "--data", "--slot", "a=x"], "--slot-size"),
+        (&["create", "x.raw", "--size", "1GiB", "--slots", "2", "--slot", "c=oci:x"], "slot c is not on this disk"),
+        (&["create", "--no-such-flag"], "--no-such-flag"),
+    ] {
+        let run = flipslot(folder.path(), arguments);
+        run.must_end(2, &[text]);
+        assert!(run.stderr.contains("next: ") || arguments.contains(&"--no-such-flag"), "{}", run.stderr);
+    }
+    assert_nothing_left(folder.path(), &[]);
+}
+
+#[test]
+fn an_unknown_key_of_the_config_is_shown_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("disk.toml"), "size = '1GiB'\n\nslotsize = '3GiB'\n").unwrap();
+    let run = flipslot(folder.path(), &["create", "x.raw", "--config", "disk.toml"]);
+    run.must_end(2, &["disk.toml", "line 3", "slotsize"]);
+    let run = flipslot(folder.path(), &["create", "x.raw", "--config", "none.toml"]);
+    run.must_end(3, &["none.toml"]);
+}
+
+#[test]
+fn a_flag_overrides_the_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "size = '100MiB'\nslots = 2\n[slot]\na = 'oci:nowhere'\n";
+    std::fs::write(folder.path().join("disk.toml"), config).unwrap();
+    let by_config = flipslot(folder.path(), &["create", "x.raw", "--config", "disk.toml"]);
+    by_config.must_end(3, &["100MiB is too small for 2 slots"]);
+    let by_flag = flipslot(folder.path(), &["create", "x.raw", "--config", "disk.toml", "--slots", "3"]);
+    by_flag.must_end(3, &["100MiB is too small for 3 slots"]);
+    let both = flipslot(folder.path(), &["create", "x.raw", "--config", "disk.toml", "--size", "1GiB", "--slot", "a=oci:elsewhere"]);
+    both.must_end(3, &["elsewhere"]);
+}
