@@ -2,8 +2,10 @@
 # Ubuntu, root or sudo).
 
 # What the tests and the demo do needs root: building does not.
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
+ifneq ($(shell id -u),0)
+SUDO := sudo -E
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO)
+endif
 CARGO := cargo
 FLIPSLOT := target/release/flipslot
 

@@ -5,6 +5,7 @@ use crate::filesystem::metadata::{self, Before, What};
 use crate::filesystem::remove;
 use crate::filesystem::root::Root;
 use crate::filesystem::upper::Upper;
+use crate::filesystem::walk;
 use crate::layer::entry::{Meta, Node};
 use crate::layer::{LayerPath, RootSink};
 use anyhow::Context;
@@ -61,7 +62,12 @@ impl MountedRoot {
         if self.parent.as_ref().is_none_or(|parent| parent.path != *path) {
             self.leave()?;
             let directory = match self.root.directory(path) {
-                Err(Errno::NOENT) if missing == Missing::Make => self.make_directories(path)?,
+                Err(Errno::NOENT) if missing == Missing::Make => {
+                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    walk::open_or_make(self.root.fd(), path.as_bytes(), flags, &new_directory)
+                        .map_err(problem)
+                        .with_context(|| format!("making the directory {path}"))?
+                }
                 Err(Errno::NOENT | Errno::NOTDIR) if missing == Missing::Skip => return Ok(None),
                 directory => directory.map_err(problem).with_context(|| format!("opening the directory {path}"))?,
             };
@@ -79,21 +85,6 @@ impl MountedRoot {
                 .with_context(|| format!("setting the time of {}", parent.path))?;
         }
         Ok(())
-    }
-
-    /// Makes `path` and what is missing above it, and opens it.
-    fn make_directories(&mut self, path: &LayerPath) -> Result<OwnedFd> {
-        let mut here = LayerPath::root();
-        let mut directory = self.root.directory(&here)?;
-        for name in path.as_bytes().split(|byte| *byte == b'/') {
-            here = here.join(name);
-            let making = || format!("making the directory {here}");
-            directory = match self.root.directory(&here) {
-                Err(Errno::NOENT) => new_directory(directory.as_fd(), name).map_err(problem).with_context(making)?,
-                known => known.map_err(problem).with_context(making)?,
-            };
-        }
-        Ok(directory)
     }
 
     /// Runs `make` for `path`; what stands there already is removed first.
@@ -226,13 +217,14 @@ impl RootSink for MountedRoot {
 
 /// A directory that no entry describes: 0755, root, 1970, so that two runs make the same. The
 /// time of the one above stays.
-fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<OwnedFd> {
-    let before = metadata::mtime_of(parent)?;
-    mkdirat(parent, name, Mode::RWXU)?;
-    let directory = remove::open_directory(parent, name)?;
+fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
+    // The walk opens by O_PATH, which is good for looking alone.
+    let parent = remove::open_directory(parent, b".")?;
+    let before = metadata::mtime_of(&parent)?;
+    mkdirat(&parent, name, Mode::RWXU)?;
+    let directory = remove::open_directory(parent.as_fd(), name)?;
     metadata::set(&directory, &Meta { mode: 0o755, ..Meta::default() }, Before::Missing)?;
-    metadata::set_mtime(parent, before)?;
-    Ok(directory)
+    metadata::set_mtime(parent, before)
 }
 
 /// A system call's error, with the way on where there is one.

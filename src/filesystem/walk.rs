@@ -1,5 +1,5 @@
-//! Resolving a path inside a root where the kernel has no openat2(2): before Linux 5.6, or under
-//! a system call filter.
+//! Resolving a path inside a root, one component at a time: where the kernel has no openat2(2)
+//! (before Linux 5.6, or under a system call filter), and where directories are made on the way.
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::{self, Errno};
@@ -16,6 +16,16 @@ const LINKS_MAX: usize = 40;
 /// starts again from the root with the real components so far, so that a directory which someone
 /// moves away meanwhile leads nowhere else.
 pub fn open(root: BorrowedFd, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+    open_or_make(root, path, flags, &|_, _| Err(Errno::NOENT))
+}
+
+/// The same; where a directory is missing, also behind a link, `make` is to make it.
+pub fn open_or_make(
+    root: BorrowedFd,
+    path: &[u8],
+    flags: OFlags,
+    make: &dyn Fn(BorrowedFd, &[u8]) -> io::Result<()>,
+) -> io::Result<OwnedFd> {
     let mut left: VecDeque<Vec<u8>> = components(path).collect();
     let mut real: Vec<Vec<u8>> = Vec::new();
     let mut here = reopen(root, &real)?;
@@ -26,7 +36,13 @@ pub fn open(root: BorrowedFd, path: &[u8], flags: OFlags) -> io::Result<OwnedFd>
             here = reopen(root, &real)?;
             continue;
         }
-        let kind = statat(&here, &name[..], AtFlags::SYMLINK_NOFOLLOW)?.st_mode;
+        let kind = match statat(&here, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => {
+                make(here.as_fd(), &name)?;
+                FileType::Directory.as_raw_mode()
+            }
+            found => found?.st_mode,
+        };
         if FileType::from_raw_mode(kind) != FileType::Symlink {
             if left.is_empty() {
                 return open_last(here.as_fd(), &name, flags);

@@ -109,7 +109,7 @@ fn time(value: &[u8]) -> Option<(i64, u32)> {
 /// mean something else to the overlay filesystem, and what is unknown is no part of an image.
 fn check_xattr(name: &[u8], value: &[u8]) -> Result<()> {
     let known = [&b"user."[..], b"security.", b"trusted.", b"system.posix_acl_"];
-    let allowed = known.iter().any(|space| name.starts_with(space) && name.len() > space.len() - 1)
+    let allowed = known.iter().any(|space| name.starts_with(space) && name.len() > space.len())
         && !name.starts_with(b"trusted.overlay.")
         && !name.contains(&0)
         && name.len() <= XATTR_NAME_MAX

@@ -112,7 +112,7 @@ impl<R: BufRead> TarReader<R> {
 
     /// The whole content of an extended header.
     fn extended(&mut self, size: u64, before: &mut u64) -> Result<Vec<u8>> {
-        *before = before.saturating_add(size).saturating_add(1);
+        *before = before.saturating_add(size).saturating_add(BLOCK as u64);
         if *before > EXTENDED_MAX {
             return Err(failed(
                 format!("extended headers of {before} bytes before one entry; at most 1 MiB is read"),

@@ -8,7 +8,8 @@ use std::process::Command;
 /// An image that unpacks, but has neither kernel nor init nor dracut.
 pub fn no_kernel() -> ImageLayout {
     let release = "ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
-    let tar = Tar::of([dir("etc"), file("etc/os-release", release), dir("usr"), dir("usr/bin"), symlink("bin", "usr/bin")]);
+    let tar =
+        Tar::of([dir("etc"), file("etc/os-release", release), dir("usr"), dir("usr/bin"), symlink("bin", "usr/bin")]);
     ImageLayout::new(&[(Packing::Gzip, tar)])
 }
 

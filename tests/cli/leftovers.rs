@@ -17,7 +17,16 @@ fn an_image_that_cannot_boot_says_which_line_to_add_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     images::no_kernel().write(&folder.path().join("image"), "1");
     let run = flipslot(folder.path(), &["create", "d.raw", "--size=600MiB", SLOT]);
-    run.must_end(1, &["slot a", "no kernel", "no init", "no dracut", "RUN apt-get update && apt-get install -y linux-image-amd64 systemd-sysv dracut"]);
+    run.must_end(
+        1,
+        &[
+            "slot a",
+            "no kernel",
+            "no init",
+            "no dracut",
+            "RUN apt-get update && apt-get install -y linux-image-amd64 systemd-sysv dracut",
+        ],
+    );
     assert_nothing_left(folder.path(), &["image"]);
 }
 
@@ -85,7 +94,10 @@ fn a23_while_layers_are_written_nothing_of_the_slot_can_be_run() {
         assert!(slot.contains(flag), "{slot}");
     }
     assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains("/run/flipslot"), "nobody else sees it");
-    assert_eq!(fs::metadata("/run/flipslot").unwrap().permissions(), std::os::unix::fs::PermissionsExt::from_mode(0o40700));
+    assert_eq!(
+        fs::metadata("/run/flipslot").unwrap().permissions(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o40700)
+    );
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn what_is_no_disk_is_refused() {
 fn a_disk_too_small_and_an_image_too_large_are_refused_with_their_sizes() {
     let folder = tempfile::tempdir().unwrap();
     images::bulky(80 << 20).write(&folder.path().join("image"), "1");
-    create(folder.path(), "d.raw", &["--slot=a=oci:image:1", "--size=100MiB"]).must_end(3, &["100MiB is too small", "195MiB"]);
+    create(folder.path(), "d.raw", &["--slot=a=oci:image:1", "--size=100MiB"])
+        .must_end(3, &["100MiB is too small", "195MiB"]);
     let small = ["--slot=a=oci:image:1", "--slot-size=64MiB"];
     create(folder.path(), "d.raw", &small).must_end(3, &["has layers of 80.0MiB", "slot a has 64MiB", "--slot-size"]);
     assert_nothing_left(folder.path(), &["image"]);
@@ -66,7 +67,8 @@ fn b11_an_image_for_another_platform_is_refused() {
     let mut image = images::no_kernel();
     image.config["architecture"] = "arm64".into();
     image.write(&folder.path().join("image"), "1");
-    create(folder.path(), "d.raw", &["--slot=a=oci:image:1"]).must_end(3, &["is for linux/arm64, not for linux/amd64", "--arch"]);
+    create(folder.path(), "d.raw", &["--slot=a=oci:image:1"])
+        .must_end(3, &["is for linux/arm64, not for linux/amd64", "--arch"]);
     assert_nothing_left(folder.path(), &["image"]);
 }
 

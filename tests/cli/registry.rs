@@ -77,12 +77,19 @@ fn real(folder: &Path) -> Real {
     new(&["-subj", "/CN=127.0.0.1", "-keyout", &path("key.pem"), "-out", &path("request.pem")]);
     fs::write(path("extensions"), "subjectAltName=IP:127.0.0.1\n").unwrap();
     let sign = ["x509", "-req", "-days", "2", "-CAcreateserial", "-CA", &authority, "-CAkey", &path("ca.key")];
-    tool("openssl", &[&sign[..], &["-in", &path("request.pem"), "-extfile", &path("extensions"), "-out", &path("cert.pem")]].concat());
+    tool(
+        "openssl",
+        &[&sign[..], &["-in", &path("request.pem"), "-extfile", &path("extensions"), "-out", &path("cert.pem")]]
+            .concat(),
+    );
     fs::write(path("htpasswd"), tool("htpasswd", &["-Bbn", "user", "secret"])).unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = format!(
         "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}', tls: {{certificate: {}, key: {}}}}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-        path("data"), path("cert.pem"), path("key.pem"), path("htpasswd")
+        path("data"),
+        path("cert.pem"),
+        path("key.pem"),
+        path("htpasswd")
     );
     fs::write(path("config.yml"), config).unwrap();
     let mut server = std::process::Command::new("docker-registry");
@@ -95,7 +102,17 @@ fn real(folder: &Path) -> Real {
         std::thread::sleep(Duration::from_millis(50));
     }
     let image = format!("oci:{}:1", path("image"));
-    tool("skopeo", &["copy", "-q", "--dest-tls-verify=false", "--dest-creds=user:secret", &image, &format!("docker://{host}/x/y:1")]);
+    tool(
+        "skopeo",
+        &[
+            "copy",
+            "-q",
+            "--dest-tls-verify=false",
+            "--dest-creds=user:secret",
+            &image,
+            &format!("docker://{host}/x/y:1"),
+        ],
+    );
     Real { _process: process, host, authority }
 }
 
@@ -117,15 +134,35 @@ fn a_registry_with_a_password_and_its_own_certificate() {
     };
     let podman = auth("secret").join("config.json");
     create(folder.path(), host, &[&trusted], &[("REGISTRY_AUTH_FILE", podman.to_str().unwrap())]).must_end(1, &FETCHED);
-    create(folder.path(), host, &[&trusted], &[("DOCKER_CONFIG", auth("secret").to_str().unwrap())]).must_end(1, &FETCHED);
+    create(folder.path(), host, &[&trusted], &[("DOCKER_CONFIG", auth("secret").to_str().unwrap())])
+        .must_end(1, &FETCHED);
 
     let wrong = create(folder.path(), host, &[&trusted], &[("DOCKER_CONFIG", auth("wrong").to_str().unwrap())]);
     wrong.must_end(1, &["refuses the credentials", "podman login"]);
-    assert!(!wrong.stderr.contains("wrong") && !wrong.stderr.contains("dXNlcjp"), "no secret is printed: {}", wrong.stderr);
+    assert!(
+        !wrong.stderr.contains("wrong") && !wrong.stderr.contains("dXNlcjp"),
+        "no secret is printed: {}",
+        wrong.stderr
+    );
     create(folder.path(), host, &[&trusted], &[]).must_end(1, &["refuses the credentials, or wants some"]);
 
     fs::write(folder.path().join("other.pem"), fs::read(authority).unwrap()).unwrap();
-    tool("openssl", &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-keyout", "/dev/null", "-out", &folder.path().join("other.pem").to_string_lossy()]);
+    tool(
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=other",
+            "-keyout",
+            "/dev/null",
+            "-out",
+            &folder.path().join("other.pem").to_string_lossy(),
+        ],
+    );
     let stranger = create(folder.path(), host, &["--registry-ca=other.pem"], &[]);
     stranger.must_end(1, &["cannot be reached", "certificate", "--registry-ca"]);
     assert_nothing_left(folder.path(), &["image", "other.pem"]);

@@ -10,8 +10,13 @@ use flipslot::oci::{Access, Platform, Reference, resolve};
 use std::path::Path;
 
 fn image(packing: Packing) -> ImageLayout {
-    let lower = Tar::of([dir("etc").mtime(5, 0), file("etc/old", "x"), file("etc/a", "a").owner(7, 8).mode(0o4755).mtime(9, 0)]);
-    let upper = Tar::of([whiteout("etc/old"), symlink("l", "etc/a"), hardlink("b", "etc/a"), file("big", vec![7; 300_000])]);
+    let lower = Tar::of([
+        dir("etc").mtime(5, 0),
+        file("etc/old", "x"),
+        file("etc/a", "a").owner(7, 8).mode(0o4755).mtime(9, 0),
+    ]);
+    let upper =
+        Tar::of([whiteout("etc/old"), symlink("l", "etc/a"), hardlink("b", "etc/a"), file("big", vec![7; 300_000])]);
     ImageLayout::new(&[(packing, lower), (packing, upper)])
 }
 
@@ -19,15 +24,20 @@ fn image(packing: Packing) -> ImageLayout {
 fn tree(reference: &str, folder: &Path) -> Tree {
     let root = tempfile::tempdir_in(folder).unwrap();
     let reference: Reference = reference.parse().unwrap();
-    let image = resolve(&reference, &Platform::of_this_machine(), &Access::default()).unwrap_or_else(|error| panic!("{error:#}"));
+    let image = resolve(&reference, &Platform::of_this_machine(), &Access::default())
+        .unwrap_or_else(|error| panic!("{error:#}"));
     let mut sink = MountedRoot::new(Root::open(root.path()).unwrap()).unwrap();
     let mut budget = Budget { bytes: 1 << 30, entries: 1000 };
     for index in 0..image.layer_count() {
-        apply(image.fetch(index, |_| {}).decompress(1 << 30), &mut sink, &mut budget).unwrap_or_else(|error| panic!("{error:#}"));
+        apply(image.fetch(index, |_| {}).decompress(1 << 30), &mut sink, &mut budget)
+            .unwrap_or_else(|error| panic!("{error:#}"));
     }
     sink.finish().unwrap();
     // The root itself has no entry in these layers.
-    std::fs::File::open(root.path()).unwrap().set_times(std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH)).unwrap();
+    std::fs::File::open(root.path())
+        .unwrap()
+        .set_times(std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH))
+        .unwrap();
     Tree::of(root.path())
 }
 

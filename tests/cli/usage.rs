@@ -64,6 +64,9 @@ fn a_flag_overrides_the_config() {
     by_config.must_end(3, &["100MiB is too small for 2 slots"]);
     let by_flag = flipslot(folder.path(), &["create", "x.raw", "--config", "disk.toml", "--slots", "3"]);
     by_flag.must_end(3, &["100MiB is too small for 3 slots"]);
-    let both = flipslot(folder.path(), &["create", "x.raw", "--config", "disk.toml", "--size", "1GiB", "--slot", "a=oci:elsewhere"]);
+    let both = flipslot(
+        folder.path(),
+        &["create", "x.raw", "--config", "disk.toml", "--size", "1GiB", "--slot", "a=oci:elsewhere"],
+    );
     both.must_end(3, &["elsewhere"]);
 }

@@ -13,9 +13,15 @@ const MIB: u64 = 1 << 20;
 fn a_disk_is_clean_for_sgdisk_fsck_and_grub_and_its_result_is_json() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let config = format!("size = '4GiB'\nslot-size = '1500MiB'\ndata = true\nhardware = 'qemu'\n[slot]\nb = 'oci:{}:latest'\n", images::debian().display());
+    let config = format!(
+        "size = '4GiB'\nslot-size = '1500MiB'\ndata = true\nhardware = 'qemu'\n[slot]\nb = 'oci:{}:latest'\n",
+        images::debian().display()
+    );
     std::fs::write(path("disk.toml"), config).unwrap();
-    let run = flipslot(folder.path(), &["create", "d.raw", "--config=disk.toml", "--kargs=quiet a;b", "--json", "--progress=json"]);
+    let run = flipslot(
+        folder.path(),
+        &["create", "d.raw", "--config=disk.toml", "--kargs=quiet a;b", "--json", "--progress=json"],
+    );
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_nothing_left(folder.path(), &["d.raw", "disk.toml"]);
 
@@ -23,12 +29,15 @@ fn a_disk_is_clean_for_sgdisk_fsck_and_grub_and_its_result_is_json() {
     assert_eq!(result["slots"][0]["slot"], "b");
     assert_eq!(result["slots"][0]["os"], "Debian GNU/Linux 12 (bookworm)");
     assert!(result["phases"].as_array().unwrap().iter().any(|phase| phase["step"] == "making the initramfs"));
-    let events: Vec<Value> = run.stderr.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
+    let events: Vec<Value> =
+        run.stderr.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
     assert!(events.iter().any(|event| event["event"] == "begin" && event["slot"] == "b"));
 
     let table = tool("sgdisk", &["--verify", "--print", &path("d.raw")]);
     assert!(table.contains("No problems found") && !table.to_lowercase().contains("warning"), "{table}");
-    for (code, name) in [("EF02", "bios-boot"), ("EF00", "boot"), ("8304", "slot-a"), ("8304", "slot-b"), ("8300", "data")] {
+    for (code, name) in
+        [("EF02", "bios-boot"), ("EF00", "boot"), ("8304", "slot-a"), ("8304", "slot-b"), ("8300", "data")]
+    {
         assert!(table.lines().any(|line| line.contains(code) && line.ends_with(name)), "{name}: {table}");
     }
     let disk = File::open(path("d.raw")).unwrap();

@@ -1,1 +1,7 @@
 //! Fixtures that several tests use.
+
+pub mod layout;
+pub mod program;
+pub mod registry;
+pub mod tar;
+pub mod tree;

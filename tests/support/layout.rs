@@ -1,0 +1,105 @@
+//! OCI image layouts (OCI image specification, image-layout.md), whole or tampered with.
+
+use flate2::write::GzEncoder;
+use flipslot::digest::Digest;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// How a layer's blob is stored.
+#[derive(Clone, Copy)]
+pub enum Packing {
+    Plain,
+    Gzip,
+    /// umoci reads it only from version 0.5 on.
+    Zstd,
+}
+
+impl Packing {
+    fn media_type(self) -> &'static str {
+        match self {
+            Packing::Plain => "application/vnd.oci.image.layer.v1.tar",
+            Packing::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Packing::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+        }
+    }
+
+    fn pack(self, tar: &[u8]) -> Vec<u8> {
+        match self {
+            Packing::Plain => tar.to_vec(),
+            Packing::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(tar).unwrap();
+                encoder.finish().unwrap()
+            }
+            Packing::Zstd => zstd::encode_all(tar, 1).unwrap(),
+        }
+    }
+}
+
+/// An image for linux/amd64 that is not written yet. A test may change `config` and `manifest`;
+/// [`ImageLayout::write`] makes every digest fit what they then say.
+pub struct ImageLayout {
+    /// The config blob.
+    pub config: Value,
+    /// The manifest; its `config` descriptor is filled in when it is written.
+    pub manifest: Value,
+    blobs: Vec<Vec<u8>>,
+}
+
+impl ImageLayout {
+    /// An image of these uncompressed layers, lowest first.
+    pub fn new(layers: &[(Packing, Vec<u8>)]) -> ImageLayout {
+        let blobs: Vec<Vec<u8>> = layers.iter().map(|(packing, tar)| packing.pack(tar)).collect();
+        let diff_ids: Vec<String> = layers.iter().map(|(_, tar)| Digest::of(tar).to_string()).collect();
+        let descriptors: Vec<Value> =
+            layers.iter().zip(&blobs).map(|((packing, _), blob)| descriptor(packing.media_type(), blob)).collect();
+        ImageLayout {
+            config: json!({
+                "architecture": "amd64",
+                "os": "linux",
+                "config": {},
+                "rootfs": { "type": "layers", "diff_ids": diff_ids },
+            }),
+            manifest: json!({
+                "schemaVersion": 2,
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": {},
+                "layers": descriptors,
+            }),
+            blobs,
+        }
+    }
+
+    /// Writes the layout into `directory`, which is made, and tags the image.
+    pub fn write(mut self, directory: &Path, tag: &str) {
+        fs::create_dir_all(directory.join("blobs/sha256")).unwrap();
+        let config = serde_json::to_vec(&self.config).unwrap();
+        self.manifest["config"] = descriptor("application/vnd.oci.image.config.v1+json", &config);
+        let manifest = serde_json::to_vec(&self.manifest).unwrap();
+        let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
+        entry["platform"] = json!({ "os": "linux", "architecture": "amd64" });
+        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
+        for blob in self.blobs.iter().chain([&config, &manifest]) {
+            fs::write(blob_path(directory, &Digest::of(blob)), blob).unwrap();
+        }
+        let index = json!({ "schemaVersion": 2, "manifests": [entry] });
+        fs::write(directory.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
+        fs::write(directory.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    }
+
+    /// The digest of the layer at `index` as it is stored.
+    pub fn layer(&self, index: usize) -> Digest {
+        Digest::of(&self.blobs[index])
+    }
+}
+
+/// Where a layout keeps a blob.
+pub fn blob_path(layout: &Path, digest: &Digest) -> PathBuf {
+    layout.join("blobs").join(digest.algorithm()).join(digest.hex())
+}
+
+fn descriptor(media_type: &str, blob: &[u8]) -> Value {
+    json!({ "mediaType": media_type, "digest": Digest::of(blob).to_string(), "size": blob.len() })
+}

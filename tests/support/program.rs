@@ -1,0 +1,105 @@
+//! The real program, run as a user runs it, and what it leaves behind.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A command line of flipslot in `folder`, where relative paths are.
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flipslot"));
+    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    // Nobody's credentials but those that a test gives.
+    command
+        .env("HOME", folder)
+        .env_remove("REGISTRY_AUTH_FILE")
+        .env_remove("DOCKER_CONFIG")
+        .env_remove("XDG_RUNTIME_DIR");
+    command
+}
+
+/// Runs flipslot to its end.
+pub fn flipslot(folder: &Path, arguments: &[&str]) -> Run {
+    ended(&mut command(folder, arguments))
+}
+
+/// Runs a prepared command to its end.
+pub fn ended(command: &mut Command) -> Run {
+    let output = command.output().expect("the program can be started");
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs another program, which must succeed; returns what it printed.
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+pub fn tool(program: &str, arguments: &[&str]) -> String {
+    let run = ended(Command::new(program).args(arguments));
+    assert_eq!(run.code, 0, "{program} {arguments:?}: {}{}", run.stdout, run.stderr);
+    run.stdout + &run.stderr
+}
+
+/// Fails unless the run ended with `code` and said every one of `texts` on stderr.
+impl Run {
+    pub fn must_end(&self, code: i32, texts: &[&str]) {
+        assert_eq!(self.code, code, "{}", self.stderr);
+        for text in texts {
+            assert!(self.stderr.contains(text), "'{text}' is missing in:\n{}", self.stderr);
+        }
+    }
+}
+
+/// Fails unless `folder` holds exactly `names`, and no loop device and no mount is left of a run
+/// in it. The kernel cleans up after a kill by itself, which takes it a moment.
+pub fn assert_nothing_left(folder: &Path, names: &[&str]) {
+    let begin = Instant::now();
+    loop {
+        let left = leftovers(folder, names);
+        if left.is_empty() {
+            return;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(30), "left behind: {left:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn leftovers(folder: &Path, names: &[&str]) -> Vec<String> {
+    let place = folder.to_string_lossy().into_owned();
+    let loops = tool("losetup", &["--list", "--noheadings", "--output", "NAME,BACK-FILE"]);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mut left: Vec<String> = loops.lines().filter(|line| line.contains(&place)).map(ToOwned::to_owned).collect();
+    left.extend(
+        mounts.lines().filter(|line| line.contains(" /run/flipslot") || line.contains(&place)).map(ToOwned::to_owned),
+    );
+    let mut found: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    let mut expected = names.to_vec();
+    expected.sort_unstable();
+    if found != expected {
+        left.push(format!("files {found:?} instead of {expected:?}"));
+    }
+    left
+}
+
+/// Kills what it holds when a test ends, however it ends.
+pub struct Guard(pub Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
