@@ -4,6 +4,7 @@ use crate::error::{Result, failed};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 use std::fmt;
+use std::io::{self, Read};
 
 /// The hash functions that the OCI image specification registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +42,18 @@ impl Digest {
         let mut hasher = Hasher::Sha256(Sha256::new());
         hasher.update(bytes);
         hasher.finish()
+    }
+
+    /// The SHA-256 digest of all that `input` gives.
+    pub fn of_stream(mut input: impl Read) -> io::Result<Digest> {
+        let mut hasher = Hasher::Sha256(Sha256::new());
+        let mut chunk = vec![0; 1 << 16];
+        loop {
+            match input.read(&mut chunk)? {
+                0 => return Ok(hasher.finish()),
+                length => hasher.update(&chunk[..length]),
+            }
+        }
     }
 
     /// A hasher of this digest's own algorithm.

@@ -11,8 +11,7 @@ use anyhow::Context;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, makedev, mknodat};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -85,14 +84,11 @@ impl Chamber {
         LINKS.iter().try_for_each(|(name, target)| Ok(symlink(target, dev.join(name))?))
     }
 
-    /// The content of a file that a program of the slot made. It is looked up inside the slot: the
-    /// program may have left a link there.
-    pub fn read(&self, path: &str) -> Result<Vec<u8>> {
-        let reading = || format!("reading {path} of the slot");
-        let mut file = Root::open(&self.place)?.file(&LayerPath::clean(path.as_bytes())?).with_context(reading)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).with_context(reading)?;
-        Ok(bytes)
+    /// Opens a file that a program of the slot made. It is looked up inside the slot: the program
+    /// may have left a link there.
+    pub fn file(&self, path: &str) -> Result<File> {
+        let opening = || format!("opening {path} of the slot");
+        Root::open(&self.place)?.file(&LayerPath::clean(path.as_bytes())?).with_context(opening)
     }
 
     /// Runs a program of the slot. unshare(1) makes the namespaces, mounts `/proc`, and kills

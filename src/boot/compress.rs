@@ -6,7 +6,7 @@ use crate::filesystem::Root;
 use anyhow::Context;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::thread::available_parallelism;
 
 /// What a kernel can unpack.
@@ -28,19 +28,19 @@ impl Method {
         Ok(if has_option(root, kernel, "CONFIG_RD_ZSTD")? == Some(true) { Method::Zstd } else { Method::Gzip })
     }
 
-    /// Writes `bytes`, compressed, to `out`.
-    pub fn compress(self, bytes: &[u8], out: impl Write) -> Result<()> {
+    /// Reads all of `input` and writes it, compressed, to `out`.
+    pub fn compress(self, mut input: impl Read, out: impl Write) -> Result<()> {
         match self {
             Method::Zstd => {
                 let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
                 encoder.multithread(u32::try_from(available_parallelism()?.get())?)?;
                 // The kernel checks nothing else (lib/decompress_unzstd.c).
                 encoder.include_checksum(true)?;
-                encoder.write_all(bytes).and_then(|()| encoder.finish().map(drop)).context("compressing with zstd")
+                io::copy(&mut input, &mut encoder).and_then(|_| encoder.finish().map(drop)).context("compressing with zstd")
             }
             Method::Gzip => {
                 let mut encoder = GzEncoder::new(out, Compression::fast());
-                encoder.write_all(bytes).and_then(|()| encoder.finish().map(drop)).context("compressing with gzip")
+                io::copy(&mut input, &mut encoder).and_then(|_| encoder.finish().map(drop)).context("compressing with gzip")
             }
         }
     }

@@ -14,7 +14,7 @@ use anyhow::Context;
 use rustix::fs::{Mode, OFlags, openat};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Where dracut writes, in the chamber's memory.
@@ -24,21 +24,26 @@ const RAW: &str = "/run/flipslot-initramfs";
 pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, hardware: Hardware) -> Result<String> {
     let chamber = Chamber::open(scratch, slot)?;
     dracut::run(&chamber, kernel, hardware, RAW)?;
-    let raw = chamber.read(RAW).context("reading the initramfs that dracut made")?;
-    chamber.close()?;
-    let early = early_length(&raw)?;
-    check(&cpio::first(&raw[early..])?.names, root, kernel)?;
     let path = format!("boot/initramfs-{}.img", kernel.version);
     let mut file = create(root, &path)?;
+    let raw = chamber.file(RAW).context("opening the initramfs that dracut made")?;
+    let early = early_length(&raw)?;
+    let mut reader = BufReader::with_capacity(1 << 20, &raw);
+    reader.seek(SeekFrom::Start(early))?;
+    check(&cpio::first(&mut reader)?.names, root, kernel)?;
+    reader.seek(SeekFrom::Start(0))?;
     // Microcode is read before anything can be unpacked (kernel: arch/x86/microcode.rst).
-    file.write_all(&raw[..early]).context("writing the initramfs")?;
-    Method::of(root, kernel)?.compress(&raw[early..], &file)?;
+    io::copy(&mut reader.by_ref().take(early), &mut file).context("writing the initramfs")?;
+    Method::of(root, kernel)?.compress(&mut reader, &file)?;
+    drop(reader);
+    drop(raw);
+    chamber.close()?;
     Ok(path)
 }
 
 /// Length of the archive that must stay uncompressed in front; 0 if there is none.
-fn early_length(raw: &[u8]) -> Result<usize> {
-    let first = cpio::first(raw)?;
+fn early_length(raw: &File) -> Result<u64> {
+    let first = cpio::first(&mut BufReader::with_capacity(1 << 20, raw))?;
     Ok(if first.names.contains("early_cpio") { first.length } else { 0 })
 }
 

@@ -20,7 +20,6 @@ use crate::slot::Slot;
 use crate::units::Bytes;
 use anyhow::Context;
 use rustix::fs::{fstatvfs, syncfs};
-use std::io::Read;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -164,10 +163,8 @@ impl Filled {
     }
 
     fn digest_of(&self, path: &str) -> Result<Digest> {
-        let mut bytes = Vec::new();
-        let mut file = self.root.file(&LayerPath::clean(path.as_bytes())?)?;
-        file.read_to_end(&mut bytes).with_context(|| format!("reading {path} of the slot"))?;
-        Ok(Digest::of(&bytes))
+        let file = self.root.file(&LayerPath::clean(path.as_bytes())?)?;
+        Digest::of_stream(file).with_context(|| format!("reading {path} of the slot"))
     }
 
     /// Flushes, unmounts and checks the slot; from here on it is not touched.

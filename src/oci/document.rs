@@ -5,6 +5,8 @@ use crate::error::{Result, failed, refused};
 use crate::layer::stream::Compression;
 use crate::oci::platform::Platform;
 use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -34,6 +36,8 @@ pub struct Descriptor {
     pub media_type: String,
     /// For an index: which platform the manifest is for.
     platform: Option<PlatformOf>,
+    /// The content itself, in base64; read only to see that it is what the digest says.
+    data: Option<String>,
     /// For an index: names, among others `org.opencontainers.image.ref.name`.
     #[serde(default)]
     pub annotations: std::collections::BTreeMap<String, String>,
@@ -110,7 +114,23 @@ pub fn parse(bytes: &[u8]) -> Result<Document> {
 }
 
 fn index(value: &Value) -> Result<Vec<Descriptor>> {
-    serde_json::from_value(value["manifests"].clone()).context("reading the manifests of an index")
+    let manifests = value["manifests"].as_array().context("reading the manifests of an index")?;
+    manifests.iter().map(descriptor).collect::<Result<_>>().context("reading the manifests of an index")
+}
+
+/// Reads a descriptor. Content that it carries itself must be what its digest and size say (OCI
+/// image specification, descriptor.md, `data`): else another program would see another image.
+fn descriptor(value: &Value) -> Result<Descriptor> {
+    let descriptor = Descriptor::deserialize(value)?;
+    if let Some(data) = &descriptor.data {
+        let content = BASE64_STANDARD.decode(data).ok();
+        let fits = content.filter(|data| data.len() as u64 == descriptor.size && descriptor.digest.matches(data));
+        fits.ok_or_else(|| {
+            let found = format!("the descriptor of {} carries data that is not what its digest says", descriptor.digest);
+            failed(found, "push the image anew")
+        })?;
+    }
+    Ok(descriptor)
 }
 
 fn manifest(value: &Value) -> Result<Manifest> {
@@ -125,7 +145,7 @@ fn manifest(value: &Value) -> Result<Manifest> {
     }
     let mut descriptors = Vec::new();
     for layer in layers {
-        let descriptor: Descriptor = serde_json::from_value(layer.clone()).context("reading a layer descriptor")?;
+        let descriptor = descriptor(layer).context("reading a layer descriptor")?;
         if layer.get("urls").is_some_and(|urls| urls.as_array().is_none_or(|urls| !urls.is_empty())) {
             let found = format!(
                 "layer {} is to be fetched from elsewhere (urls), which flipslot never does",
@@ -300,6 +320,16 @@ mod tests {
         let artifact = manifest_of(&[])
             .replace("application/vnd.oci.image.config.v1+json", "application/vnd.cncf.helm.config.v1+json");
         assert!(parse(artifact.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn b14_embedded_data_must_be_what_the_digest_says() {
+        // "abc" in base64, and something else of the same length.
+        let of = |data: &str| manifest_of(&[layer(&format!(r#","data":"{data}""#))]);
+        assert!(parse(of("YWJj").as_bytes()).is_ok());
+        for wrong in ["YWJk", "YWJjZA==", "no base64"] {
+            assert!(format!("{:#}", parse(of(wrong).as_bytes()).unwrap_err()).contains("carries data"), "{wrong}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::filesystem::Root;
 use crate::tool::{Tool, is_installed};
 use anyhow::Context;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 /// What `grub/` and the entries use; `biosdisk` is added for BIOS, where UEFI has its own.
@@ -50,6 +51,8 @@ const MODULES: [&str; 30] = [
 const FOLDERS: [&str; 2] = ["usr/lib/grub", "usr/share/grub2"];
 /// What distributions call the program.
 const PROGRAMS: [&str; 2] = ["grub-mkimage", "grub2-mkimage"];
+/// More bytes than any of GRUB's images has (868 kB for UEFI).
+const CORE_MAX: u64 = 16 << 20;
 /// What to install where GRUB is missing.
 const HINT: &str = "install GRUB's tools and modules: apt-get install grub-common grub-pc-bin grub-efi-amd64-bin \
                     (Fedora: grub2-tools grub2-pc-modules grub2-efi-x64-modules), here or in the image";
@@ -124,15 +127,20 @@ fn make_in_slot(scratch: &Scratch, slot: &Path) -> Result<(Vec<u8>, Vec<u8>, Vec
         .zip(modules_of(|file| root.has_file(file)))
         .ok_or_else(|| failed("neither this machine nor the image has GRUB for both BIOS and UEFI", HINT))?;
     let chamber = Chamber::open(scratch, slot)?;
+    let read = |path: &str| -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        chamber.file(path)?.take(CORE_MAX).read_to_end(&mut bytes).with_context(|| format!("reading {path} of the slot"))?;
+        Ok(bytes)
+    };
     let image = |platform: &Platform| -> Result<Vec<u8>> {
         let output = format!("/run/{}", platform.name);
         let arguments = arguments(platform, &format!("/{modules}"), &output);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         chamber.run(program, &arguments).context("making GRUB's image")?;
-        chamber.read(&output)
+        read(&output)
     };
     let (core, efi) = (image(&BIOS)?, image(&EFI)?);
-    let boot = chamber.read(&format!("{modules}/{}/boot.img", BIOS.name))?;
+    let boot = read(&format!("{modules}/{}/boot.img", BIOS.name))?;
     chamber.close()?;
     Ok((boot, core, efi))
 }
