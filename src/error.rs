@@ -12,7 +12,8 @@ pub enum Kind {
     Usage,
     /// Nothing has been written.
     Refused,
-    /// Something went wrong on the way; what booted before still does.
+    /// Something went wrong on the way. A file is what it was, and so is every slot that booted;
+    /// a device that was to be overwritten (`--yes`) does not boot until it is written whole.
     Failed,
 }
 
@@ -53,7 +54,7 @@ pub fn refused(found: impl Into<String>, next: impl Into<String>) -> anyhow::Err
     problem(Kind::Refused, found, next)
 }
 
-/// Stop in the middle, with the old state intact.
+/// Stop in the middle, in the state that [`Kind::Failed`] tells.
 pub fn failed(found: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     problem(Kind::Failed, found, next)
 }

@@ -36,11 +36,15 @@ impl Method {
                 encoder.multithread(u32::try_from(available_parallelism()?.get())?)?;
                 // The kernel checks nothing else (lib/decompress_unzstd.c).
                 encoder.include_checksum(true)?;
-                io::copy(&mut input, &mut encoder).and_then(|_| encoder.finish().map(drop)).context("compressing with zstd")
+                io::copy(&mut input, &mut encoder)
+                    .and_then(|_| encoder.finish().map(drop))
+                    .context("compressing with zstd")
             }
             Method::Gzip => {
                 let mut encoder = GzEncoder::new(out, Compression::fast());
-                io::copy(&mut input, &mut encoder).and_then(|_| encoder.finish().map(drop)).context("compressing with gzip")
+                io::copy(&mut input, &mut encoder)
+                    .and_then(|_| encoder.finish().map(drop))
+                    .context("compressing with gzip")
             }
         }
     }

@@ -5,23 +5,49 @@ use crate::boot::chamber::Chamber;
 use crate::boot::hardware::Hardware;
 use crate::boot::kernel::Kernel;
 use crate::error::Result;
+use crate::filesystem::Root;
 use anyhow::Context;
 
-/// Modules of dracut that a root on a plain partition needs nothing of. Each is either asked for
-/// by name elsewhere (a crypttab, an LVM root) or shows something on a screen.
-const OMITTED: &str = "plymouth bluetooth drm i18n lvm lvmmerge lvmthinpool-monitor mdraid dmraid multipath dm crypt \
-                       crypt-gpg crypt-loop nfs iscsi fcoe nbd nvmf cifs network network-legacy network-manager \
-                       systemd-networkd resume memstrack rngd qemu-net convertfs pcsc fido2 pkcs11 tpm2-tss \
-                       systemd-repart systemd-sysext systemd-veritysetup systemd-integritysetup systemd-cryptsetup \
-                       systemd-pcrphase systemd-portabled systemd-coredump biosdevname usrmount virtiofs";
+/// The modules of dracut that a root on a plain partition needs; with them come those that they
+/// depend on. All others are for roots that a slot does not have (LVM, RAID, encryption, network),
+/// or show something on a screen; an image that wants more says so in its own dracut.conf.d. On
+/// Debian 13, asking each of the others whether it is needed takes 0.8 s.
+const MODULES: [&str; 10] = [
+    "base",
+    "systemd",
+    "systemd-initrd",
+    "dracut-systemd",
+    "rootfs-block",
+    "kernel-modules",
+    "udev-rules",
+    "fs-lib",
+    "shutdown",
+    "usrmount",
+];
+/// Where dracut has its modules, in folders called by two digits and their name.
+const FOLDER: &str = "usr/lib/dracut/modules.d";
+
+/// Where distributions install processor microcode.
+const MICROCODE: [&str; 4] = [
+    "usr/lib/firmware/intel-ucode",
+    "usr/lib/firmware/amd-ucode",
+    "lib/firmware/intel-ucode",
+    "lib/firmware/amd-ucode",
+];
 
 /// Makes the uncompressed initramfs of `kernel` at `output`, a path in the chamber.
-pub fn run(chamber: &Chamber, kernel: &Kernel, hardware: Hardware, output: &str) -> Result<()> {
+pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (hardware, output): (Hardware, &str)) -> Result<()> {
+    // A guest gets its microcode from its host; and looking for what is not there takes dracut
+    // half a second.
+    let has_microcode = MICROCODE.iter().any(|folder| root.list(folder).is_ok_and(|names| !names.is_empty()));
     let microcode = match hardware {
-        // A guest gets its microcode from its host.
-        Hardware::Qemu => "--no-early-microcode",
-        Hardware::Generic => "--early-microcode",
+        Hardware::Generic if has_microcode => "--early-microcode",
+        _ => "--no-early-microcode",
     };
+    // A system without systemd, or with an older dracut, does not have all of them.
+    let known = root.list(FOLDER)?;
+    let is_known = |name: &&str| known.iter().any(|folder| folder.get(2..) == Some(*name));
+    let modules = MODULES.into_iter().filter(is_known).collect::<Vec<_>>().join(" ");
     let mut arguments = vec![
         "--force",
         "--quiet",
@@ -34,20 +60,20 @@ pub fn run(chamber: &Chamber, kernel: &Kernel, hardware: Hardware, output: &str)
         "--no-compress",
         // Debian's has no strip(1) in an image, and stripping takes longer than it saves.
         "--nostrip",
+        // Looking for equal files takes longer than unpacking them twice.
+        "--nohardlink",
         "--reproducible",
         microcode,
         "--filesystems",
         "ext4",
-        "--omit",
-        OMITTED,
+        "--modules",
+        &modules,
     ];
-    // The root filesystem's module goes in with --filesystems; its checksums with it, through
-    // modules.softdep. `--drivers` would take exactly these and leave the rest out.
-    let drivers =
-        hardware.drivers().map(|drivers| [drivers, &["ext4", "crc32c_generic", "crc32c_intel"]].concat().join(" "));
-    if let Some(drivers) = &drivers {
-        arguments.extend(["--drivers", drivers]);
-    }
+    // The root filesystem and its checksums, which it names in modules.softdep or not at all.
+    let mut drivers = hardware.drivers(root, kernel)?;
+    drivers.extend(["ext4", "crc32c_generic", "crc32c_intel"].map(ToOwned::to_owned));
+    let drivers = drivers.join(" ");
+    arguments.extend(["--drivers", &drivers]);
     arguments.push(output);
     chamber.run("dracut", &arguments).map(drop).context("making the initramfs")
 }

@@ -5,7 +5,7 @@ use crate::boot::compress::Method;
 use crate::boot::cpio;
 use crate::boot::dracut;
 use crate::boot::hardware::Hardware;
-use crate::boot::kernel::Kernel;
+use crate::boot::kernel::{self, Kernel};
 use crate::disk::mount::Scratch;
 use crate::error::{Result, failed};
 use crate::filesystem::Root;
@@ -23,7 +23,7 @@ const RAW: &str = "/run/flipslot-initramfs";
 /// Makes the initramfs of `kernel` in the slot that is mounted at `slot`; returns its path there.
 pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, hardware: Hardware) -> Result<String> {
     let chamber = Chamber::open(scratch, slot)?;
-    dracut::run(&chamber, kernel, hardware, RAW)?;
+    dracut::run(&chamber, root, kernel, (hardware, RAW))?;
     let path = format!("boot/initramfs-{}.img", kernel.version);
     let mut file = create(root, &path)?;
     let raw = chamber.file(RAW).context("opening the initramfs that dracut made")?;
@@ -56,7 +56,8 @@ fn check(names: &BTreeSet<String>, root: &Root, kernel: &Kernel) -> Result<()> {
     if names.iter().any(|name| name.contains(".ko") && is_module(name)) {
         return Ok(());
     }
-    let builtin = root.read(&format!("lib/modules/{}/modules.builtin", kernel.version), 4 << 20)?.unwrap_or_default();
+    let folder = kernel::modules(root, kernel).context("finding the kernel's modules")?;
+    let builtin = root.read(&format!("{folder}/modules.builtin"), 4 << 20)?.unwrap_or_default();
     if builtin.lines().any(is_module) {
         return Ok(());
     }

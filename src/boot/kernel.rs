@@ -80,16 +80,19 @@ pub fn check(root: &Root, kernel: &Kernel) -> Result<u32> {
             "install a kernel for x86-64 in the image",
         )
     })?;
-    if !["lib/modules", "usr/lib/modules"]
-        .iter()
-        .any(|folder| root.has_file(&format!("{folder}/{}/modules.dep", kernel.version)))
-    {
+    if modules(root, kernel).is_none() {
         return Err(failed(
             format!("the kernel {} has no modules (no /lib/modules/{}/modules.dep)", kernel.version, kernel.version),
             "install the modules package of that kernel in the image, and run depmod there",
         ));
     }
     Ok(longest)
+}
+
+/// The folder of the kernel's modules in the slot, if there is one with a `modules.dep`.
+pub fn modules(root: &Root, kernel: &Kernel) -> Option<String> {
+    let folders = ["usr/lib/modules", "lib/modules"].map(|folder| format!("{folder}/{}", kernel.version));
+    folders.into_iter().find(|folder| root.has_file(&format!("{folder}/modules.dep")))
 }
 
 /// `cmdline_size` of the setup header, or what kernels before it had; `None` if this is no bzImage

@@ -8,6 +8,7 @@ use crate::commands::created::{Created, Format};
 use crate::commands::definition::Definition;
 use crate::commands::fill::{Formatted, Place, Sealed, Wanted};
 use crate::disk::gpt::{Guids, table};
+use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
 use crate::disk::{Layout, Target};
 use crate::error::Result;
@@ -15,7 +16,6 @@ use crate::filesystem::fat;
 use crate::oci;
 use crate::progress::Progress;
 use crate::slot::Slot;
-use crate::units::MIB;
 use anyhow::Context;
 use std::time::Instant;
 
@@ -30,6 +30,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let layout = Layout::plan(&wanted.wish)?;
     let guids = Guids::random(&layout);
     let scratch = Scratch::enter()?;
+    Loop::refuse_if_none()?;
     let images = resolve(&wanted, &layout, &guids, &progress)?;
     let mut disk = Target::claim(&args.disk, wanted.wish.size, wanted.existing)?;
     disk.withdraw()?; // from here on it does not boot
@@ -49,6 +50,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
         };
         let entry = filled.entry(&scratch, &boot, &progress).with_context(doing)?;
         if grub.is_none() {
+            let _step = progress.step(None, "making GRUB's images", None);
             grub = Some(Grub::make(&scratch, filled.path(), layout.bios_boot)?);
         }
         sealed.push(filled.seal(image, entry, wanted.hardware, &progress).with_context(doing)?);
@@ -57,15 +59,9 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let step = progress.step(None, "writing the boot partition", None);
     disk.write_region(layout.bios_boot, &grub.core)?;
     disk.write_region(layout.boot, &boot_partition(&layout, &grub, &sealed)?)?;
-    let mut first_mib = vec![(0, grub.boot)];
-    for (offset, bytes) in table(&layout, &guids)? {
-        if offset < MIB {
-            first_mib.push((offset, bytes));
-        } else {
-            disk.write_at(offset, &bytes)?;
-        }
-    }
-    disk.finish(&first_mib)?; // now it boots
+    let mut last = table(&layout, &guids)?;
+    last.push((0, grub.boot));
+    disk.finish(last)?; // now it boots
     drop(step);
     let format = if args.json { Format::Json } else { Format::Text };
     Created::new(&args.disk, &layout, &images, sealed, (progress.phases(), begin.elapsed())).print(format)

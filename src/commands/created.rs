@@ -87,9 +87,10 @@ impl Created {
         for slot in &self.slots {
             let CreatedSlot { slot, os, kernel, reference, digest, layers, stored_bytes, size, .. } = slot;
             let stored = Bytes(*stored_bytes);
+            let layers = if *layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
             let _ = write!(
                 text,
-                "  slot {slot}  {os}, kernel {kernel}\n          {reference}\n          {digest}, {layers} layers, {stored} in a slot of {}\n",
+                "  slot {slot}  {os}, kernel {kernel}\n          {reference}\n          {digest}, {layers}, {stored} in a slot of {}\n",
                 Bytes(*size)
             );
         }

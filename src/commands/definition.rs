@@ -2,6 +2,7 @@
 //! or written.
 
 use crate::boot::Hardware;
+use crate::boot::cmdline::Cmdline;
 use crate::cli::CreateArgs;
 use crate::config::Config;
 use crate::disk::layout::{Data, Wish};
@@ -10,6 +11,7 @@ use crate::error::{Result, usage};
 use crate::oci::{Access, Platform, Reference};
 use crate::slot::Slot;
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// A disk to make.
 pub struct Definition {
@@ -38,6 +40,7 @@ impl Definition {
     pub fn of(args: &CreateArgs) -> Result<Definition> {
         let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
         let images = images(args, &config)?;
+        let kernels = kernels(args, config.kernel)?;
         let last = images.keys().next_back().map_or(0, |slot| slot.index() + 1);
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
         let slot_size = args.slot_size.as_ref().or(config.slot_size.as_ref()).map(|size| size.parse()).transpose()?;
@@ -45,6 +48,10 @@ impl Definition {
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         let consoles = listed(&args.console, config.console)
             .unwrap_or_else(|| hardware.consoles().iter().map(ToString::to_string).collect());
+        let kargs = args.kargs.clone().or(config.kargs).unwrap_or_default();
+        for slot in images.keys() {
+            Cmdline::new(*slot, Uuid::nil(), &consoles, &kargs)?; // odd words are refused here
+        }
         Ok(Definition {
             wish: Wish {
                 size: size_of(&args.disk, size)?,
@@ -53,10 +60,10 @@ impl Definition {
                 data: if args.data || config.data == Some(true) { Data::Rest } else { Data::None },
             },
             images,
-            kernels: kernels(args, config.kernel)?,
+            kernels,
             hardware,
             consoles,
-            kargs: args.kargs.clone().or(config.kargs).unwrap_or_default(),
+            kargs,
             platform: platform.unwrap_or_else(Platform::of_this_machine),
             access: Access {
                 plain_http: listed(&args.plain_http, config.plain_http).unwrap_or_default(),
@@ -104,6 +111,10 @@ fn kernels(args: &CreateArgs, config: BTreeMap<String, String>) -> Result<BTreeM
     let mut kernels = BTreeMap::new();
     for (slot, version) in config {
         kernels.insert(Some(slot.parse()?), version);
+    }
+    // A flag for every slot overrides what the config says of each.
+    if args.kernel.iter().any(|text| !text.contains('=')) {
+        kernels.clear();
     }
     for text in &args.kernel {
         // A version holds no '='; what stands before one is a slot.

@@ -23,16 +23,21 @@ pub struct Loop {
 }
 
 impl Loop {
+    /// Refuses to begin on a machine that has no loop devices.
+    pub fn refuse_if_none() -> Result<()> {
+        File::open("/dev/loop-control").map(drop).map_err(|error| {
+            refused(format!("/dev/loop-control: {error}"), "run as root on a kernel with loop devices (modprobe loop); in a container, give it /dev/loop-control and /dev/loop*")
+        })
+    }
+
     /// Attaches `region` of `disk`, with 512-byte sectors.
     pub fn attach(disk: BorrowedFd, region: Region) -> Result<Loop> {
-        let control = File::open("/dev/loop-control").map_err(|error| {
-            refused(format!("/dev/loop-control: {error}"), "run as root on a kernel with loop devices (modprobe loop); in a container, give it /dev/loop-control and /dev/loop*")
-        })?;
+        let control = File::open("/dev/loop-control").context("opening /dev/loop-control")?;
         for race in 0..RACES {
             let number = loop_device::free_number(control.as_fd()).context("asking for a free loop device")?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
             let device = File::options().read(true).write(true).open(&path).map_err(|error| {
-                refused(
+                failed(
                     format!("{}: {error}", path.display()),
                     format!("make the device: mknod {} b 7 {number}", path.display()),
                 )

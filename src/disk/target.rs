@@ -31,6 +31,7 @@ pub struct Target {
     file: File,
     path: PathBuf,
     kind: Kind,
+    existing: Existing,
     size: u64,
 }
 
@@ -70,9 +71,9 @@ impl Target {
             Some(Stands::File) => {
                 let old = File::open(path).with_context(|| format!("opening {}", path.display()))?;
                 lock(&old, path)?;
-                Target::new_file(path, size)
+                Target::new_file(path, size, existing)
             }
-            None => Target::new_file(path, size),
+            None => Target::new_file(path, size, existing),
         }
     }
 
@@ -97,16 +98,16 @@ impl Target {
             return Err(refused(format!("{name} has sectors of {sector} bytes; flipslot writes tables for 512"), ""));
         }
         let size = block::size(&file)?;
-        if existing == Existing::Keep && !is_empty(&file)? {
+        if existing == Existing::Keep && !is_empty(&file, size)? {
             return Err(refused(
                 format!("{name} is not empty"),
                 format!("see what is on it: wipefs {name}; overwrite it with --yes"),
             ));
         }
-        Ok(Target { file, path: path.to_owned(), kind: Kind::Device, size })
+        Ok(Target { file, path: path.to_owned(), kind: Kind::Device, existing, size })
     }
 
-    fn new_file(path: &Path, size: Bytes) -> Result<Target> {
+    fn new_file(path: &Path, size: Bytes, existing: Existing) -> Result<Target> {
         let folder = folder_of(path);
         let context = || format!("making the disk file {}", path.display());
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -128,7 +129,7 @@ impl Target {
             Err(errno) => return Err(errno).with_context(context),
         };
         file.set_len(size.0).with_context(context)?;
-        Ok(Target { file, path: path.to_owned(), kind, size: size.0 })
+        Ok(Target { file, path: path.to_owned(), kind, existing, size: size.0 })
     }
 
     /// The disk's descriptor.
@@ -181,14 +182,16 @@ impl Target {
         self.file.sync_all().with_context(|| format!("flushing {}", self.path.display()))
     }
 
-    /// The last effect: the table's first MiB is written, the file gets its name. Before this the
-    /// disk does not boot, after it, it does.
-    pub fn finish(&mut self, first_mib: &[(u64, Vec<u8>)]) -> Result<()> {
-        self.flush()?;
-        for (offset, bytes) in first_mib {
-            self.write_at(*offset, bytes)?;
+    /// The last effect: boot code and table are written, the first MiB last of all, and the file
+    /// gets its name. Before this the disk does not boot, after it, it does.
+    pub fn finish(&mut self, table: Vec<(u64, Vec<u8>)>) -> Result<()> {
+        let (first_mib, backup): (Vec<_>, Vec<_>) = table.into_iter().partition(|(offset, _)| *offset < MIB);
+        for part in [Vec::new(), backup, first_mib] {
+            for (offset, bytes) in part {
+                self.write_at(offset, &bytes)?;
+            }
+            self.flush()?;
         }
-        self.flush()?;
         match &self.kind {
             Kind::Device => {
                 // Where the kernel scans no partitions, there is nothing to read again.
@@ -208,6 +211,10 @@ impl Target {
         let context = || format!("naming {}", self.path.display());
         let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         match linkat(CWD, &nameless, CWD, &self.path, AtFlags::SYMLINK_FOLLOW) {
+            Err(Errno::EXIST) if self.existing == Existing::Keep => Err(failed(
+                format!("{} was made by someone else meanwhile", self.path.display()),
+                "look at it; replace it with --yes",
+            )),
             Err(Errno::EXIST) => {
                 // It was there and may be replaced: rename(2) does it at once.
                 let new = beside(&self.path, "new");
@@ -260,11 +267,17 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     })
 }
 
-/// Whether the places where tables and filesystems have their signatures hold only zeros.
-fn is_empty(file: &File) -> Result<bool> {
-    let mut start = vec![0; usize::try_from(MIB)?];
-    let length = file.read_at(&mut start, 0)?;
-    Ok(start[..length].iter().all(|byte| *byte == 0))
+/// Whether the first and the last MiB, where tables and most filesystems and RAIDs have their
+/// signatures, hold only zeros.
+fn is_empty(file: &File, size: u64) -> Result<bool> {
+    let mut bytes = vec![0; usize::try_from(MIB)?];
+    for place in [0, size.saturating_sub(MIB)] {
+        let length = file.read_at(&mut bytes, place)?;
+        if bytes[..length].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn folder_of(path: &Path) -> PathBuf {

@@ -27,7 +27,6 @@ pub fn format(device: &Path, label: &str, uuid: Uuid) -> Result<()> {
         // - nodiscard: on a file it would undo nothing, on a disk the caller has decided.
         // - root_owner: else a build run by another user than root would own `/`.
         .args(["-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0"])
-        // ^orphan_file needs an mke2fs that knows it; see FEATURES.
         .arg(device)
         .hint(HINT)
         .run()

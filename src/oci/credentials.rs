@@ -1,7 +1,11 @@
 //! User names and tokens for registries, from the files that Docker and Podman keep.
 
 use crate::error::{Result, failed};
-use docker_credential::{CredentialRetrievalError, DockerCredential};
+use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
+use std::env;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
 
 /// How to log in at a registry.
 pub enum Credential {
@@ -13,25 +17,48 @@ pub enum Credential {
     Token(String),
 }
 
-/// The credential for `host`: from Podman's auth.json (`REGISTRY_AUTH_FILE` names another), then
-/// from Docker's config.json (`DOCKER_CONFIG` names its directory), with their helpers.
+/// The credential for `host`: from the first file that has one, with the helpers that it names.
+/// A file that cannot be read is an error: to go on as nobody would only hide it.
 pub fn find(host: &str) -> Result<Credential> {
     // Docker Hub is known there by an address of its own.
     let known_as = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
-    for look in [docker_credential::get_podman_credential, docker_credential::get_credential] {
-        match look(known_as) {
+    for path in files() {
+        let file = match File::open(&path) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            file => file.map_err(|error| unreadable(host, &path, &error.to_string()))?,
+        };
+        match get_credential_from_reader(BufReader::new(file), known_as) {
             Ok(DockerCredential::UsernamePassword(name, password)) => return Ok(Credential::Password(name, password)),
             Ok(DockerCredential::IdentityToken(token)) => return Ok(Credential::Token(token)),
-            Err(
-                CredentialRetrievalError::NoCredentialConfigured
-                | CredentialRetrievalError::ConfigNotFound
-                | CredentialRetrievalError::ConfigReadError,
-            ) => {}
-            Err(error) => {
-                let found = format!("the credentials for {host} cannot be read: {error}");
-                return Err(failed(found, format!("log in anew: podman login {host}, or docker login {host}")));
+            Err(CredentialRetrievalError::NoCredentialConfigured) => {}
+            Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
+                return Err(unreadable(host, &path, &format!("the helper {helper} failed"))); // what it said may be secret
             }
+            Err(error) => return Err(unreadable(host, &path, &error.to_string())),
         }
     }
     Ok(Credential::None)
+}
+
+/// Where credentials are looked for: where containers-auth.json(5) says, and then where
+/// docker-login(1) does.
+fn files() -> Vec<PathBuf> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = |folder: &str| variable("HOME").map(|home| home.join(folder));
+    let config = variable("XDG_CONFIG_HOME").or_else(|| home(".config"));
+    let podman = match variable("REGISTRY_AUTH_FILE") {
+        Some(file) => vec![Some(file)],
+        None => vec![
+            variable("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
+            Some("/run/containers/0/auth.json".into()),
+            config.map(|folder| folder.join("containers/auth.json")),
+        ],
+    };
+    let docker = variable("DOCKER_CONFIG").or_else(|| home(".docker")).map(|folder| folder.join("config.json"));
+    podman.into_iter().chain([docker]).flatten().collect()
+}
+
+fn unreadable(host: &str, path: &Path, why: &str) -> anyhow::Error {
+    let found = format!("the credentials for {host} in {} cannot be read: {why}", path.display());
+    failed(found, format!("log in anew: podman login {host}, or docker login {host}"))
 }

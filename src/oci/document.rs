@@ -126,7 +126,8 @@ fn descriptor(value: &Value) -> Result<Descriptor> {
         let content = BASE64_STANDARD.decode(data).ok();
         let fits = content.filter(|data| data.len() as u64 == descriptor.size && descriptor.digest.matches(data));
         fits.ok_or_else(|| {
-            let found = format!("the descriptor of {} carries data that is not what its digest says", descriptor.digest);
+            let found =
+                format!("the descriptor of {} carries data that is not what its digest says", descriptor.digest);
             failed(found, "push the image anew")
         })?;
     }
@@ -134,8 +135,7 @@ fn descriptor(value: &Value) -> Result<Descriptor> {
 }
 
 fn manifest(value: &Value) -> Result<Manifest> {
-    let config: Descriptor =
-        serde_json::from_value(value["config"].clone()).context("reading the config descriptor")?;
+    let config = descriptor(&value["config"]).context("reading the config descriptor")?;
     let layers = value["layers"].as_array().context("reading the layers of a manifest")?;
     if layers.len() > LAYERS_MAX {
         return Err(failed(

@@ -2,6 +2,7 @@
 
 mod images;
 mod leftovers;
+mod memory;
 mod refusals;
 mod registry;
 mod sources;

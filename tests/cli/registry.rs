@@ -146,6 +146,11 @@ fn a_registry_with_a_password_and_its_own_certificate() {
     );
     create(folder.path(), host, &[&trusted], &[]).must_end(1, &["refuses the credentials, or wants some"]);
 
+    let broken = server.path().join("broken.json");
+    fs::write(&broken, "{ no json").unwrap();
+    create(folder.path(), host, &[&trusted], &[("REGISTRY_AUTH_FILE", broken.to_str().unwrap())])
+        .must_end(1, &["credentials", "broken.json cannot be read"]);
+
     fs::write(folder.path().join("other.pem"), fs::read(authority).unwrap()).unwrap();
     tool(
         "openssl",

@@ -9,6 +9,7 @@ mod links;
 mod metadata;
 mod names;
 mod race;
+mod sizes;
 mod umoci;
 mod umoci_random;
 mod whiteouts;

@@ -129,7 +129,11 @@ fn make_in_slot(scratch: &Scratch, slot: &Path) -> Result<(Vec<u8>, Vec<u8>, Vec
     let chamber = Chamber::open(scratch, slot)?;
     let read = |path: &str| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        chamber.file(path)?.take(CORE_MAX).read_to_end(&mut bytes).with_context(|| format!("reading {path} of the slot"))?;
+        chamber
+            .file(path)?
+            .take(CORE_MAX)
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("reading {path} of the slot"))?;
         Ok(bytes)
     };
     let image = |platform: &Platform| -> Result<Vec<u8>> {
