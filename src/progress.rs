@@ -93,7 +93,7 @@ pub struct Step {
 
 impl Step {
     /// A function that counts bytes of this step, for another thread.
-    pub fn counter(&self) -> impl Fn(u64) + Send + 'static {
+    pub fn counter(&self) -> impl Fn(u64) + Send + Clone + 'static {
         let shown = Arc::clone(&self.shown);
         move |bytes| shown.advance(bytes)
     }

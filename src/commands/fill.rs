@@ -13,7 +13,7 @@ use crate::disk::mount::{Mount, Scratch};
 use crate::disk::{Region, Target};
 use crate::error::{Result, failed, refused};
 use crate::filesystem::{MountedRoot, Root, ext4};
-use crate::layer::{Budget, LayerPath, RootSink, apply};
+use crate::layer::{Budget, LayerPath};
 use crate::oci::Image;
 use crate::progress::Progress;
 use crate::slot::Slot;
@@ -113,18 +113,8 @@ impl Formatted {
         let step = progress.step(Some(self.place.slot), "writing layers", Some(image.stored_bytes()));
         let root = Root::open(self.mount.place())?;
         let room = fstatvfs(root.fd())?;
-        let mut budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries: room.f_favail };
-        let longest = budget.stream_max();
-        let mut sink = MountedRoot::new(root)?;
-        let mut next = (image.layer_count() > 0).then(|| image.fetch(0, step.counter()));
-        for index in 0..image.layer_count() {
-            let Some(fetching) = next.take() else { break };
-            next = (index + 1 < image.layer_count()).then(|| image.fetch(index + 1, step.counter()));
-            apply(fetching.decompress(longest), &mut sink, &mut budget).with_context(|| {
-                format!("layer {} of {} ({})", index + 1, image.layer_count(), image.layer_name(index))
-            })?;
-        }
-        sink.finish()?;
+        let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries: room.f_favail };
+        image.apply_to(&mut MountedRoot::new(root)?, budget, step.counter())?;
         let Formatted { place, filesystem_uuid, device, mount } = self;
         let root = Root::open(mount.place())?;
         // The disk writes the layers while dracut computes.

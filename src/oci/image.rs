@@ -3,6 +3,7 @@
 use crate::digest::Digest;
 use crate::error::{Result, refused};
 use crate::layer::stream::{Expected, Fetching, fetch};
+use crate::layer::{Budget, RootSink, apply};
 use crate::oci::archive::Archive;
 use crate::oci::docker_archive::DockerArchive;
 use crate::oci::document::{self, DOCUMENT_MAX, Descriptor, Document, INDEX_TYPES, MANIFEST_TYPES};
@@ -28,7 +29,6 @@ pub struct Image {
 }
 
 /// A layer that can be fetched.
-#[derive(Clone)]
 struct Layer {
     expected: Expected,
     /// Bytes as stored.
@@ -47,16 +47,35 @@ impl Image {
         self.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add)
     }
 
-    /// The name of the layer at `index`, for messages: its digest.
-    pub fn layer_name(&self, index: usize) -> String {
-        let expected = &self.layers[index].expected;
-        expected.blob.as_ref().map_or_else(|| expected.diff_id.to_string(), |(digest, _)| digest.to_string())
+    /// Writes all layers to `sink` in one pass, lowest first; the next one is on its way while one
+    /// is written. `count` is called with the bytes that arrive. An error names the layer.
+    pub fn apply_to(
+        &self,
+        sink: &mut dyn RootSink,
+        mut budget: Budget,
+        count: impl Fn(u64) + Send + Clone + 'static,
+    ) -> Result<()> {
+        let longest = budget.stream_max();
+        let mut coming = self.layers.first().map(|layer| layer.fetch(count.clone()));
+        for (index, layer) in self.layers.iter().enumerate() {
+            let Some(fetching) = coming.take() else { break };
+            coming = self.layers.get(index + 1).map(|next| next.fetch(count.clone()));
+            apply(fetching.decompress(longest), sink, &mut budget)
+                .with_context(|| format!("layer {} of {} ({})", index + 1, self.layers.len(), layer.name()))?;
+        }
+        sink.finish()
+    }
+}
+
+impl Layer {
+    /// What the layer is called in messages: its digest.
+    fn name(&self) -> &Digest {
+        self.expected.blob.as_ref().map_or(&self.expected.diff_id, |(digest, _)| digest)
     }
 
-    /// Starts to fetch the layer at `index`; `count` is called with the bytes that arrive.
-    pub fn fetch(&self, index: usize, count: impl Fn(u64) + Send + 'static) -> Fetching {
-        let layer = self.layers[index].clone();
-        fetch(layer.expected, move || (layer.open)(), count)
+    fn fetch(&self, count: impl Fn(u64) + Send + 'static) -> Fetching {
+        let open = Arc::clone(&self.open);
+        fetch(self.expected.clone(), move || open(), count)
     }
 }
 

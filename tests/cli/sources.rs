@@ -5,7 +5,7 @@ use crate::support::program::tool;
 use crate::support::tar::{Tar, dir, file, hardlink, symlink, whiteout};
 use crate::support::tree::Tree;
 use flipslot::filesystem::{MountedRoot, Root};
-use flipslot::layer::{Budget, RootSink, apply};
+use flipslot::layer::Budget;
 use flipslot::oci::{Access, Platform, Reference, resolve};
 use std::path::Path;
 
@@ -27,12 +27,8 @@ fn tree(reference: &str, folder: &Path) -> Tree {
     let image = resolve(&reference, &Platform::of_this_machine(), &Access::default())
         .unwrap_or_else(|error| panic!("{error:#}"));
     let mut sink = MountedRoot::new(Root::open(root.path()).unwrap()).unwrap();
-    let mut budget = Budget { bytes: 1 << 30, entries: 1000 };
-    for index in 0..image.layer_count() {
-        apply(image.fetch(index, |_| {}).decompress(1 << 30), &mut sink, &mut budget)
-            .unwrap_or_else(|error| panic!("{error:#}"));
-    }
-    sink.finish().unwrap();
+    let budget = Budget { bytes: 1 << 30, entries: 1000 };
+    image.apply_to(&mut sink, budget, |_| {}).unwrap_or_else(|error| panic!("{error:#}"));
     // The root itself has no entry in these layers.
     std::fs::File::open(root.path())
         .unwrap()

@@ -1,11 +1,13 @@
 //! Faults: whatever call of the sink fails, the error names the path and what failed.
 
 use super::{PLENTY, sandbox};
+use crate::support::layout::{ImageLayout, Packing};
 use crate::support::tar::{Item, Tar, block, dir, fifo, file, hardlink, opaque, symlink, whiteout};
 use flipslot::error::{Result, failed};
 use flipslot::filesystem::MountedRoot;
 use flipslot::layer::entry::{Meta, Node};
-use flipslot::layer::{LayerPath, RootSink, apply};
+use flipslot::layer::{LayerPath, RootSink};
+use flipslot::oci::{Access, resolve};
 use std::io::BufRead;
 
 /// A sink whose `fails_at`-th call fails, counted from 0.
@@ -71,30 +73,33 @@ fn every_kind() -> Vec<(&'static str, Item)> {
 }
 
 #[test]
-fn every_call_that_fails_is_told_with_its_path() {
-    let entries = every_kind();
-    let layer = Tar::of(entries.iter().map(|(_, item)| item.clone()));
-    // The calls in order: begin_layer, an entry each, finish.
-    let mut fails_at = 0;
-    loop {
+fn every_call_that_fails_is_told_with_its_layer_its_path_and_what_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lower, upper) = (vec![("/d", dir("d")), ("/d/gone", file("d/gone", "x"))], every_kind());
+    let tar = |entries: &[(&str, Item)]| Tar::of(entries.iter().map(|(_, item)| item.clone()));
+    let layout = ImageLayout::new(&[(Packing::Gzip, tar(&lower)), (Packing::Plain, tar(&upper))]);
+    // The calls in order: begin_layer and an entry each, for both layers; finish.
+    let mut calls = Vec::new();
+    for (number, entries) in [(1, &lower), (2, &upper)] {
+        let layer = format!("layer {number} of 2 ({}): ", layout.layer(number - 1));
+        calls.push(layer.clone());
+        calls.extend(entries.iter().map(|(path, _)| format!("{layer}writing {path}: ")));
+    }
+    calls.push(String::new());
+    layout.write(&folder.path().join("image"), "1");
+    let reference = format!("oci:{}/image:1", folder.path().display()).parse().unwrap();
+    let image = resolve(&reference, &"amd64".parse().unwrap(), &Access::default()).unwrap();
+    for (fails_at, about) in calls.iter().enumerate() {
         let slot = sandbox();
         let mut sink = Faulty { sink: slot.sink(), fails_at, calls: 0 };
-        let applied = apply(&layer[..], &mut sink, &mut PLENTY.clone());
-        if fails_at > entries.len() {
-            applied.unwrap();
-            if sink.finish().is_ok() {
-                break;
-            }
-        } else {
-            let text = format!("{:#}", applied.unwrap_err());
-            let about =
-                fails_at.checked_sub(1).map_or(String::new(), |entry| format!("writing {}: ", entries[entry].0));
-            assert_eq!(text, format!("{about}the disk is on fire"));
-            assert_eq!(sink.calls, fails_at + 1, "nothing is written after a failure");
-        }
-        fails_at += 1;
+        let text = format!("{:#}", image.apply_to(&mut sink, PLENTY, |_| {}).unwrap_err());
+        assert_eq!(text, format!("{about}the disk is on fire"));
+        assert_eq!(sink.calls, fails_at + 1, "nothing is written after a failure");
     }
-    assert_eq!(fails_at, entries.len() + 2, "begin_layer, every entry and finish were made to fail");
+    let slot = sandbox();
+    let mut sink = Faulty { sink: slot.sink(), fails_at: calls.len(), calls: 0 };
+    image.apply_to(&mut sink, PLENTY, |_| {}).unwrap();
+    assert_eq!(sink.calls, calls.len(), "every call was made to fail");
 }
 
 #[test]

@@ -11,7 +11,6 @@ use crate::support::tar::{
 use crate::support::tree::Tree;
 use flipslot::error::Result;
 use flipslot::filesystem::{MountedRoot, Root};
-use flipslot::layer::{RootSink, apply};
 use flipslot::oci::{Access, Reference, resolve};
 use flipslot::tool::Tool;
 use std::fs;
@@ -80,11 +79,7 @@ fn unpack_with_flipslot(layout: &Path, root: &Path) -> Result<Tree> {
     let reference: Reference = format!("oci:{}:test", layout.display()).parse()?;
     let image = resolve(&reference, &"amd64".parse()?, &Access::default())?;
     let mut sink = MountedRoot::new(Root::open(root)?)?;
-    let mut budget = PLENTY;
-    for index in 0..image.layer_count() {
-        apply(image.fetch(index, |_| {}).decompress(budget.stream_max()), &mut sink, &mut budget)?;
-    }
-    sink.finish()?;
+    image.apply_to(&mut sink, PLENTY, |_| {})?;
     Ok(Tree::of(root).without_xattr("security.selinux"))
 }
 
