@@ -3,6 +3,7 @@
 use crate::boot::Hardware;
 use crate::progress::Style;
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Boots container images on bare metal, with a way back.
@@ -19,7 +20,10 @@ pub struct Cli {
 pub enum Verb {
     /// Write OCI images into the slots of a new disk that boots on BIOS and UEFI
     #[command(after_help = CREATE_HELP)]
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
+    /// Become a program of a slot; flipslot starts itself so (boot/chamber.rs)
+    #[command(hide = true)]
+    EnterChamber(EnterArgs),
 }
 
 const CREATE_HELP: &str = "\
@@ -35,6 +39,18 @@ Exit codes: 0 done, 2 usage, 3 refused and nothing written, 1 failed.
 Example:
   flipslot create golden.raw --size 8GiB --console ttyS0 \\
       --slot a=docker://127.0.0.1:5000/os/debian:12 --slot b=oci:./layout:13";
+
+/// The arguments of `enter-chamber`.
+#[derive(Debug, Args)]
+pub struct EnterArgs {
+    /// Where the slot is
+    pub place: PathBuf,
+    /// Program of the slot
+    pub program: OsString,
+    /// Its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
+}
 
 /// The flags of `create`.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The program: reads the command line, runs one command, says how it ended.
 
 use clap::Parser;
+use flipslot::boot::chamber;
 use flipslot::cli::{Cli, Verb};
 use flipslot::commands;
 use flipslot::error;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Create(args) => commands::create::run(&args),
+        Verb::EnterChamber(args) => chamber::enter(&args.place, &args.program, &args.arguments),
     };
     let Err(problem) = result else { return ExitCode::SUCCESS };
     // A closed stderr must not turn an error into a panic.

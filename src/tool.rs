@@ -1,12 +1,12 @@
 //! External programs: the one place that starts them, and what their failure looks like.
 
-use crate::error::{Result, failed};
+use crate::error::{Result, failed, refused};
 use crate::sys::process::die_with_us;
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -86,6 +86,13 @@ impl Tool {
         Err(failed(format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)), self.hint.clone()))
     }
 
+    /// Becomes the program (execve(2)); returns only if that fails.
+    pub fn become_it(&self) -> anyhow::Error {
+        #[allow(clippy::disallowed_methods)] // the one place
+        let error = Command::new(&self.program).args(&self.arguments).exec();
+        failed(format!("starting `{self}`: {error}"), self.hint.clone())
+    }
+
     fn run_to_end(&self) -> Result<(Option<ExitStatus>, Printed)> {
         #[allow(clippy::disallowed_methods)] // the one place
         let mut command = Command::new(&self.program);
@@ -131,6 +138,16 @@ impl std::fmt::Display for Tool {
     }
 }
 
+/// Refuses to begin without these programs, each with the package that has it.
+pub fn refuse_missing(programs: &[(&str, &str)]) -> Result<()> {
+    match programs.iter().find(|(program, _)| !is_installed(program)) {
+        None => Ok(()),
+        Some((program, package)) => {
+            Err(refused(format!("{program} is not installed"), format!("apt-get install {package}")))
+        }
+    }
+}
+
 /// Whether a program of this name can be found in `PATH`.
 pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -145,7 +162,8 @@ fn said(printed: &Printed) -> String {
         Some(text) => {
             let lines: Vec<&str> = text.lines().collect();
             let last = &lines[lines.len().saturating_sub(20)..];
-            format!("; it said:\n    {}", last.join("\n    "))
+            let plain = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+            format!("; it said:\n    {}", last.join("\n    ")).chars().map(plain).collect()
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Running the image's own programs in its slot, shut off from this machine: own mount, PID, IPC,
-//! UTS and network namespaces, a `/dev` with nothing but memory in it, no way to gain privileges
-//! from the image's setuid files.
+//! UTS and network namespaces with nothing of this machine mounted in them, a `/dev` with nothing
+//! but memory in it, a slot that cannot be written, and few capabilities. An image is not trusted
+//! because its layers were verified.
 
 use crate::disk::mount::{Mount, Scratch};
 use crate::error::{Result, failed};
@@ -10,7 +11,10 @@ use crate::tool::{Printed, Tool};
 use anyhow::Context;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, makedev, mknodat};
 use rustix::io::Errno;
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::{chdir, pivot_root};
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set, set_no_new_privs};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
@@ -26,11 +30,20 @@ const LINKS: [(&str, &str); 4] = [
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
 ];
-/// The directories of a slot that are covered by memory while its programs run: what they leave
-/// there is no part of the image.
-const MEMORY: [&str; 4] = ["dev", "run", "tmp", "var/tmp"];
+/// The directories of a slot that are covered by memory while its programs run: the only ones that
+/// they can write, and what they leave there is no part of the image.
+const MEMORY: [&str; 2] = ["run", "tmp"];
 /// The directories without which neither these programs run nor the slot boots.
 const NEEDED: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
+/// What root may still do in a chamber: give files their owners and modes, make nodes that nobody
+/// can open, and chroot(2) further down, as ldconfig(8) does.
+const KEPT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::SYS_CHROOT);
 /// No program of an image that makes a slot bootable runs longer than this.
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -48,40 +61,18 @@ impl Chamber {
         let mounts = vec![Mount::runnable(slot, &place)?];
         let mut chamber = Chamber { mounts, place };
         for folder in NEEDED {
-            chamber.inside(folder)?.ok_or_else(|| {
+            inside(&chamber.place, folder)?.ok_or_else(|| {
                 let hint = "add to its Dockerfile: RUN mkdir -p /dev /proc /run /sys /tmp";
                 failed(format!("the image has no directory /{folder}, which a booting system needs"), hint)
             })?;
         }
         for folder in MEMORY {
-            if let Some(place) = chamber.inside(folder)? {
-                let flags = MountFlags::NOSUID | if folder == "dev" { MountFlags::NOEXEC } else { MountFlags::NODEV };
-                chamber.mounts.push(Mount::memory(&place, flags)?);
-            }
+            let place = inside(&chamber.place, folder)?.unwrap_or_default();
+            chamber.mounts.push(Mount::memory(&place)?);
         }
-        chamber.make_devices().context("making the devices that the image's programs need")?;
+        let dev = inside(&chamber.place, "dev")?.unwrap_or_default();
+        chamber.mounts.push(Mount::devices(&dev, make_devices)?);
         Ok(chamber)
-    }
-
-    /// Where the directory `folder` of the slot really is, links followed inside the slot only; a
-    /// mount must not land on a directory of this machine.
-    fn inside(&self, folder: &str) -> Result<Option<PathBuf>> {
-        match Root::open(&self.place)?.openat(&LayerPath::clean(folder.as_bytes())?, OFlags::PATH | OFlags::DIRECTORY) {
-            Ok(directory) => Ok(Some(fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(errno) => Err(errno).with_context(|| format!("opening /{folder} of the slot")),
-        }
-    }
-
-    fn make_devices(&self) -> Result<()> {
-        let Some(dev) = self.inside("dev")? else { return Ok(()) };
-        for (name, minor) in DEVICES {
-            let path = dev.join(name);
-            let mode = Mode::from_raw_mode(0o666);
-            mknodat(CWD, &path, FileType::CharacterDevice, mode, makedev(1, minor))?;
-            chmodat(CWD, &path, mode, AtFlags::empty())?; // whatever the umask is
-        }
-        LINKS.iter().try_for_each(|(name, target)| Ok(symlink(target, dev.join(name))?))
     }
 
     /// Opens a file that a program of the slot made. It is looked up inside the slot: the program
@@ -91,21 +82,21 @@ impl Chamber {
         Root::open(&self.place)?.file(&LayerPath::clean(path.as_bytes())?).with_context(opening)
     }
 
-    /// Runs a program of the slot. unshare(1) makes the namespaces, mounts `/proc`, and kills
-    /// everything in them when it ends or is killed.
+    /// Runs a program of the slot. unshare(1) makes the namespaces and kills everything in them
+    /// when it ends or is killed; this program, started again, goes the last step: [`enter`].
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<Printed> {
         Tool::new("unshare")
-            .args(["--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child=KILL", "--mount-proc"])
-            .arg(format!("--root={}", self.place.display()))
-            .arg("--wd=/")
-            .arg("--")
+            .args(["--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child=KILL", "--"])
+            .arg(format!("/proc/{}/exe", std::process::id()))
+            .arg("enter-chamber")
+            .arg(&self.place)
             .arg(program)
             .args(arguments)
             .only_environment(&[
                 ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
                 ("LC_ALL", "C"),
                 ("HOME", "/"),
-                ("TMPDIR", "/var/tmp"),
+                ("TMPDIR", "/tmp"),
             ])
             .deadline(DEADLINE)
             .hint(format!("run it in the image to see why: {program}"))
@@ -118,6 +109,49 @@ impl Chamber {
             mount.close()?;
         }
         Ok(())
+    }
+}
+
+fn make_devices(dev: &Path) -> Result<()> {
+    for (name, minor) in DEVICES {
+        let path = dev.join(name);
+        let mode = Mode::from_raw_mode(0o666);
+        mknodat(CWD, &path, FileType::CharacterDevice, mode, makedev(1, minor))?;
+        chmodat(CWD, &path, mode, AtFlags::empty())?; // whatever the umask is
+    }
+    LINKS.iter().try_for_each(|(name, target)| Ok(symlink(target, dev.join(name))?))
+}
+
+/// Leaves this machine for the slot at `place` and becomes one of its programs; returns only if
+/// that fails. Runs in the namespaces that [`Chamber::run`] has made.
+///
+/// This machine's root is unmounted, so that there is nothing to escape to; what may still be
+/// done is what unpacking files takes. New device nodes cannot be opened: every mount that can be
+/// written is nodev, and `/dev` and `/proc` are read-only.
+pub fn enter(place: &Path, program: &OsStr, arguments: &[OsString]) -> Result<()> {
+    let proc = inside(place, "proc")?.context("the slot has no directory /proc")?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    mount(c"proc", &proc, c"proc", flags, c"").context("mounting /proc in the slot")?;
+    chdir(place).context("entering the slot")?;
+    pivot_root(".", ".").context("making the slot the root")?;
+    unmount(".", UnmountFlags::DETACH).context("leaving this machine's root")?;
+    for capability in CapabilitySet::all().difference(KEPT).iter() {
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) | Err(Errno::INVAL) => {} // one that this kernel does not have
+            Err(errno) => return Err(errno).context("giving up capabilities"),
+        }
+    }
+    set_no_new_privs(true).context("giving up privileges")?;
+    Err(Tool::new(program).args(arguments).become_it())
+}
+
+/// Where the directory `folder` of the slot really is, links followed inside the slot only; a
+/// mount must not land on a directory of this machine.
+fn inside(place: &Path, folder: &str) -> Result<Option<PathBuf>> {
+    match Root::open(place)?.openat(&LayerPath::clean(folder.as_bytes())?, OFlags::PATH | OFlags::DIRECTORY) {
+        Ok(directory) => Ok(Some(fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno).with_context(|| format!("opening /{folder} of the slot")),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::error::{Result, failed};
 use crate::filesystem::Root;
 use crate::layer::LayerPath;
 use anyhow::Context;
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -74,9 +75,16 @@ fn check(names: &BTreeSet<String>, root: &Root, kernel: &Kernel) -> Result<()> {
 fn create(root: &Root, path: &str) -> Result<File> {
     let path = LayerPath::clean(path.as_bytes())?;
     let (folder, name) = path.split().context("the root is no file")?;
-    let folder = root.directory(&folder).with_context(|| format!("opening {folder} in the slot"))?;
+    let folder = match root.directory(&folder) {
+        // An image may keep its kernel with its modules, and have no /boot.
+        Err(Errno::NOENT) => {
+            mkdirat(root.fd(), folder.as_bytes(), Mode::from_raw_mode(0o755)).and_then(|()| root.directory(&folder))
+        }
+        folder => folder,
+    }
+    .context("opening /boot in the slot")?;
     match rustix::fs::unlinkat(&folder, name, rustix::fs::AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(errno).with_context(|| format!("removing {path} of the slot")),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

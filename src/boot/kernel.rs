@@ -30,7 +30,7 @@ pub fn find(root: &Root) -> Result<Vec<Kernel>> {
     };
     let in_boot = root.list("boot")?;
     for name in &in_boot {
-        let version = name.strip_prefix("vmlinuz-").or_else(|| name.strip_prefix("vmlinux-"));
+        let version = name.strip_prefix("vmlinuz-");
         // Fedora's rescue kernel is a copy of another one.
         if let Some(version) = version.filter(|version| !version.starts_with("0-rescue-")) {
             add(version, format!("boot/{name}"));

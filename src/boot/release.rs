@@ -41,8 +41,9 @@ pub fn parse(text: &str) -> Release {
         .map(|(key, value)| (key, unquote(value)))
         .collect();
     let words = |key: &str| fields.get(key).map(|value| value.split_whitespace().map(ToOwned::to_owned).collect());
+    let plain = |text: &String| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let families = [words("ID"), words("ID_LIKE")].into_iter().flatten().flat_map(|all: Vec<String>| all).collect();
-    Release { pretty_name: fields.get("PRETTY_NAME").filter(|name| !name.is_empty()).cloned(), families }
+    Release { pretty_name: fields.get("PRETTY_NAME").filter(|name| !name.is_empty()).map(plain), families }
 }
 
 fn unquote(value: &str) -> String {

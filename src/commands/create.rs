@@ -16,6 +16,7 @@ use crate::filesystem::fat;
 use crate::oci;
 use crate::progress::Progress;
 use crate::slot::Slot;
+use crate::tool;
 use anyhow::Context;
 use std::time::Instant;
 
@@ -31,9 +32,11 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let guids = Guids::random(&layout);
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
-    let images = resolve(&wanted, &layout, &guids, &progress)?;
+    tool::refuse_missing(&[("mke2fs", "e2fsprogs"), ("e2fsck", "e2fsprogs"), ("unshare", "util-linux")])?;
     let mut disk = Target::claim(&args.disk, wanted.wish.size, wanted.existing)?;
-    disk.withdraw()?; // from here on it does not boot
+    let images = resolve(&wanted, &layout, &guids, &progress)?;
+    disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
+    disk.withdraw(&layout)?; // from here on it does not boot
     let mut grub = None;
     let mut sealed = Vec::new();
     for (place, image) in &images {

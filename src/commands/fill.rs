@@ -102,7 +102,7 @@ impl Formatted {
         let _step = progress.step(Some(place.slot), "making the filesystem", None);
         let device = Loop::attach(disk.fd(), place.region)?;
         let filesystem_uuid = Uuid::new_v4();
-        ext4::format(device.path(), &format!("slot-{}", place.slot), filesystem_uuid)?;
+        ext4::format(device.path(), &format!("slot-{}", place.slot), filesystem_uuid, disk.ground())?;
         let mount_point = scratch.directory(&format!("slot-{}", place.slot))?;
         let mount = Mount::filesystem(device.path(), c"ext4", &mount_point)?;
         Ok(Formatted { place, filesystem_uuid, device, mount })

@@ -63,17 +63,27 @@ impl Mount {
         Mount::new(device, place, kind, flags, c"noinit_itable")
     }
 
-    /// Mounts an empty filesystem in memory.
-    pub fn memory(place: &Path, flags: MountFlags) -> Result<Mount> {
-        Mount::new(Path::new("flipslot"), place, c"tmpfs", flags, c"mode=0755")
+    /// Mounts an empty filesystem in memory, in which no device can be opened.
+    pub fn memory(place: &Path) -> Result<Mount> {
+        Mount::new(Path::new("flipslot"), place, c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")
     }
 
-    /// Makes the tree at `from` visible at `place` too, where its programs can be run.
+    /// Mounts a filesystem in memory with the devices that `make` puts there, and no others later.
+    pub fn devices(place: &Path, make: impl Fn(&Path) -> Result<()>) -> Result<Mount> {
+        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        let mounted = Mount::new(Path::new("flipslot"), place, c"tmpfs", flags, c"mode=0755")?;
+        make(place).with_context(|| format!("making devices in {}", place.display()))?;
+        mount_remount(place, flags | MountFlags::RDONLY, c"mode=0755").context("making the devices read-only")?;
+        Ok(mounted)
+    }
+
+    /// Makes the tree at `from` visible at `place` too, where its programs can be run, and nothing
+    /// be written: its bytes were verified.
     pub fn runnable(from: &Path, place: &Path) -> Result<Mount> {
         let binding = || format!("binding {} to {}", from.display(), place.display());
         mount_bind(from, place).with_context(binding)?;
         let bound = Mount { place: place.to_owned(), open: true };
-        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
         mount_remount(place, flags, c"").with_context(binding)?;
         Ok(bound)
     }

@@ -21,6 +21,12 @@ impl Device {
     /// device (LVM, RAID, dm-crypt, a loop). `name` is what the user calls it.
     pub fn refuse_if_used(&self, name: &str) -> Result<()> {
         let sys = PathBuf::from(format!("/sys/dev/block/{}:{}", self.major, self.minor));
+        if sys.join("partition").exists() {
+            return Err(refused(
+                format!("{name} is a partition; no firmware boots from a table in it"),
+                "name the whole disk: lsblk",
+            ));
+        }
         let partitions = partitions(&sys);
         let numbers: Vec<String> = [sys.clone()].iter().chain(&partitions).filter_map(|path| numbers(path)).collect();
         let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
@@ -34,6 +40,10 @@ impl Device {
         let names: Vec<String> = [sys.clone()].iter().chain(&partitions).filter_map(|path| device_name(path)).collect();
         if let Some(swap) = swap_on(&swaps, &names) {
             return Err(refused(format!("{name} is in use: {swap} is swap"), format!("release it: swapoff {swap}")));
+        }
+        if let Some((device, held)) = loop_over(&names) {
+            let found = format!("{name} is in use: {device} is a loop device over {held}");
+            return Err(refused(found, format!("release it: losetup --detach {device}")));
         }
         for path in [sys].iter().chain(&partitions) {
             if let Some(holder) = first_name(&path.join("holders")) {
@@ -67,6 +77,16 @@ fn swap_on(swaps: &str, names: &[String]) -> Option<String> {
         .into_iter()
         .find(|device| names.iter().any(|name| **device == format!("/dev/{name}")))
         .map(ToOwned::to_owned)
+}
+
+/// A loop device over one of these devices, and which; the kernel does not list it as a holder.
+fn loop_over(names: &[String]) -> Option<(String, String)> {
+    let loops = fs::read_dir("/sys/block").ok()?.flatten();
+    loops.into_iter().find_map(|entry| {
+        let backing = fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
+        let held = names.iter().map(|name| format!("/dev/{name}")).find(|device| *device == backing.trim())?;
+        Some((format!("/dev/{}", entry.file_name().to_string_lossy()), held))
+    })
 }
 
 fn partitions(disk: &Path) -> Vec<PathBuf> {

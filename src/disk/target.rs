@@ -2,14 +2,16 @@
 //! first MiB comes last. Either way, what was cut short does not boot.
 
 use crate::disk::gpt::SECTOR;
-use crate::disk::layout::Region;
+use crate::disk::layout::{Layout, Region};
 use crate::disk::safety::Device;
 use crate::error::{Result, failed, refused, usage};
+use crate::filesystem::ext4::Ground;
 use crate::sys::block;
 use crate::units::{Bytes, MIB};
 use anyhow::Context;
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, linkat, major, minor, open, stat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, fstatvfs, linkat, lstat, major,
+    minor, open, renameat_with, stat,
 };
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -33,6 +35,8 @@ pub struct Target {
     kind: Kind,
     existing: Existing,
     size: u64,
+    /// The file that is replaced; its lock keeps a second run away.
+    replaces: Option<File>,
 }
 
 enum Kind {
@@ -49,14 +53,15 @@ pub fn size_of(path: &Path, asked: Option<Bytes>) -> Result<Bytes> {
         let device = File::open(path).with_context(|| format!("opening {}", path.display()))?;
         let size = block::size(&device).with_context(|| format!("asking for the size of {}", path.display()))?;
         return match asked {
-            Some(asked) if asked.0 > size => Err(refused(
-                format!("{} has {}, less than --size {asked}", path.display(), Bytes(size)),
-                "leave --size away",
-            )),
+            Some(asked) if asked.0 != size => {
+                let found = format!("{} has {}, not the {asked} of --size", path.display(), Bytes(size));
+                Err(refused(found, "leave --size away"))
+            }
             _ => Ok(Bytes(size)),
         };
     }
-    asked.ok_or_else(|| usage("a disk file needs a size", "write --size 8GiB"))
+    let asked = asked.ok_or_else(|| usage("a disk file needs a size", "write --size 8GiB"))?;
+    Ok(Bytes(asked.0 / MIB * MIB)) // whole sectors, of whatever size a machine gives them
 }
 
 impl Target {
@@ -71,7 +76,9 @@ impl Target {
             Some(Stands::File) => {
                 let old = File::open(path).with_context(|| format!("opening {}", path.display()))?;
                 lock(&old, path)?;
-                Target::new_file(path, size, existing)
+                let mut target = Target::new_file(path, size, existing)?;
+                target.replaces = Some(old);
+                Ok(target)
             }
             None => Target::new_file(path, size, existing),
         }
@@ -104,7 +111,7 @@ impl Target {
                 format!("see what is on it: wipefs {name}; overwrite it with --yes"),
             ));
         }
-        Ok(Target { file, path: path.to_owned(), kind: Kind::Device, existing, size })
+        Ok(Target { file, path: path.to_owned(), kind: Kind::Device, existing, size, replaces: None })
     }
 
     fn new_file(path: &Path, size: Bytes, existing: Existing) -> Result<Target> {
@@ -115,21 +122,28 @@ impl Target {
             Ok(file) => (File::from(file), Kind::Nameless),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
                 let partial = beside(path, "partial");
-                let file = File::options()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(&partial)
-                    .with_context(context)?;
+                let nofollow = i32::try_from(OFlags::NOFOLLOW.bits())?;
+                let mut options = File::options();
+                options.read(true).write(true).create(true).truncate(false).custom_flags(nofollow);
+                let file = options.open(&partial).with_context(context)?;
                 lock(&file, &partial)?;
+                // Another run may have given the file its name while this one waited for the lock.
+                if lstat(&partial).map(|found| found.st_ino).ok() != Some(fstat(&file)?.st_ino) {
+                    return Err(refused(
+                        format!("{} was just written by another run", path.display()),
+                        "run the command again",
+                    ));
+                }
                 file.set_len(0).with_context(context)?;
                 (file, Kind::Partial(partial))
             }
-            Err(errno) => return Err(errno).with_context(context),
+            Err(errno) => {
+                let found = format!("no file can be made in {}: {errno}", folder.display());
+                return Err(refused(found, "name a file in a directory that exists and can be written"));
+            }
         };
         file.set_len(size.0).with_context(context)?;
-        Ok(Target { file, path: path.to_owned(), kind, existing, size: size.0 })
+        Ok(Target { file, path: path.to_owned(), kind, existing, size: size.0, replaces: None })
     }
 
     /// The disk's descriptor.
@@ -137,20 +151,41 @@ impl Target {
         self.file.as_fd()
     }
 
-    /// Size in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
+    /// Refuses a file on a filesystem that has no room for what is written to it at least.
+    pub fn refuse_if_full(&self, needed: u64) -> Result<()> {
+        let room = fstatvfs(&self.file).context("asking for the room on the filesystem of the disk file")?;
+        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        if matches!(self.kind, Kind::Device) || free >= needed {
+            return Ok(());
+        }
+        let found = format!(
+            "{} are free where {} shall be; the images alone have {}",
+            Bytes(free),
+            self.path.display(),
+            Bytes(needed)
+        );
+        Err(refused(found, "make room, or name a file elsewhere"))
     }
 
-    /// Makes the disk unbootable: its first and last MiB become zeros.
-    pub fn withdraw(&self) -> Result<()> {
+    /// Makes a device unbootable: its first and last MiB become zeros; and so do those of every
+    /// partition, so that none of the old filesystems shows up in a new partition.
+    pub fn withdraw(&self, layout: &Layout) -> Result<()> {
         if matches!(self.kind, Kind::Device) {
             let zeros = vec![0; usize::try_from(MIB)?];
             self.write_at(0, &zeros)?;
             self.write_at(self.size - MIB, &zeros)?;
+            for region in layout.slots.iter().chain(&layout.data) {
+                self.write_at(region.start, &zeros)?;
+                self.write_at(region.start + region.size - MIB, &zeros)?;
+            }
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Whether all that was never written reads as zeros.
+    pub fn ground(&self) -> Ground {
+        if matches!(self.kind, Kind::Device) { Ground::Used } else { Ground::Zeros }
     }
 
     /// Writes bytes at an offset of the disk. Zeros that a new file has anyway are left out.
@@ -194,13 +229,20 @@ impl Target {
         }
         match &self.kind {
             Kind::Device => {
-                // Where the kernel scans no partitions, there is nothing to read again.
-                let _ = block::reread_partitions(&self.file);
+                // Where the kernel scans no partitions (EINVAL), there is nothing to read again.
+                if let Err(errno @ Errno::BUSY) = block::reread_partitions(&self.file) {
+                    let name = self.path.display();
+                    eprintln!(
+                        "flipslot: the kernel still knows the old partitions of {name} ({errno}); run: partprobe {name}"
+                    );
+                }
                 return Ok(());
             }
             Kind::Nameless => self.give_name()?,
             Kind::Partial(partial) => {
-                fs::rename(partial, &self.path).with_context(|| format!("naming {}", self.path.display()))?;
+                let flags = if self.existing == Existing::Keep { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
+                renameat_with(CWD, partial, CWD, &self.path, flags)
+                    .with_context(|| format!("naming {}", self.path.display()))?;
                 self.kind = Kind::Nameless;
             }
         }
@@ -246,6 +288,9 @@ enum Stands {
 fn look(path: &Path) -> Result<Option<Stands>> {
     let name = path.display();
     let kind = match stat(path) {
+        Err(Errno::NOENT) if lstat(path).is_ok() => {
+            return Err(refused(format!("{name} is a link to nothing"), "name a file or a block device"));
+        }
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(errno).with_context(|| format!("looking at {name}")),
         Ok(found) => FileType::from_raw_mode(found.st_mode),

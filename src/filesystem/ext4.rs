@@ -9,24 +9,39 @@ use uuid::Uuid;
 /// What to install where the programs are missing.
 const HINT: &str = "install e2fsprogs (apt-get install e2fsprogs)";
 
+/// What a partition's bytes are before they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// Zeros: a new file.
+    Zeros,
+    /// Whatever was there.
+    Used,
+}
+
 /// Makes an ext4 filesystem over all of `device`.
-pub fn format(device: &Path, label: &str, uuid: Uuid) -> Result<()> {
+pub fn format(device: &Path, label: &str, uuid: Uuid, ground: Ground) -> Result<()> {
+    // - lazy_itable_init: leave zeroing the inode tables to the kernel's first mount; seconds on a
+    //   large slot. Their checksums tell the kernel which are not zeroed yet.
+    // - lazy_journal_init: the same for the journal, only where it is zeros already: an old
+    //   journal's blocks could be taken for new ones after a crash (mke2fs(8)).
+    // - nodiscard: on a file it would undo nothing, on a disk the caller has decided.
+    // - root_owner: else a build run by another user than root would own `/`.
+    let lazy_journal = if ground == Ground::Zeros { ",lazy_journal_init=1" } else { "" };
+    let extended = format!("lazy_itable_init=1{lazy_journal},nodiscard,root_owner=0:0");
     Tool::new("mke2fs")
         .arg("-q")
         // What stands there now is the caller's business: it has refused what must be kept.
         .arg("-F")
         .args(["-t", "ext4"])
         .args(["-b", "4096"])
+        // Room for nanoseconds and for years after 2038, also in a small slot.
+        .args(["-I", "256"])
         // No reserved blocks for root: it is a root filesystem, everything in it is root's.
         .args(["-m", "0"])
         .args(["-L", label])
         .args(["-U", &uuid.to_string()])
         .args(["-O", FEATURES])
-        // - lazy_itable_init, lazy_journal_init: leave zeroing to the kernel's first mount, which
-        //   needs only what is not zero already; seconds on a large slot.
-        // - nodiscard: on a file it would undo nothing, on a disk the caller has decided.
-        // - root_owner: else a build run by another user than root would own `/`.
-        .args(["-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0"])
+        .args(["-E", &extended])
         .arg(device)
         .hint(HINT)
         .run()

@@ -18,6 +18,8 @@ const WAITING: usize = 12;
 /// makes and `zstd -d` takes (zstd(1)). It bounds the memory that a layer can make us use.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
+/// A piece of the stream; an empty one is its end, sent when all before it was verified. A thread
+/// that stops without sending one has failed.
 type Chunk = Result<Vec<u8>>;
 
 /// How a layer is compressed; its media type says it, never its bytes.
@@ -105,7 +107,7 @@ fn pump_blob(
             return Ok(()); // the reader gave up; it says why
         }
     }
-    let Some(((digest, size), hasher)) = expected.zip(hasher) else { return Ok(()) };
+    let Some(((digest, size), hasher)) = expected.zip(hasher) else { return end(out) };
     if total != size {
         return Err(failed(format!("the blob ends after {total} bytes; its manifest names {size}"), RETRY));
     }
@@ -113,6 +115,12 @@ fn pump_blob(
     if found != digest {
         return Err(failed(format!("the blob's digest is {found}; its manifest names {digest}"), RETRY));
     }
+    end(out)
+}
+
+/// Says that the stream is whole. Whoever is gone by now does not need to know.
+fn end(out: &Sender<Chunk>) -> Result<()> {
+    let _ = out.send(Ok(Vec::new()));
     Ok(())
 }
 
@@ -144,7 +152,7 @@ fn pump_layer(input: ChunkReader, expected: &Expected, longest: u64, out: &Sende
         let diff_id = &expected.diff_id;
         return Err(failed(format!("the layer's diff_id is {found}; the image's config names {diff_id}"), RETRY));
     }
-    Ok(())
+    end(out)
 }
 
 fn decoder(input: ChunkReader, compression: Compression) -> Result<Box<dyn Read>> {
@@ -180,11 +188,12 @@ struct ChunkReader {
     chunks: Receiver<Chunk>,
     current: Vec<u8>,
     at: usize,
+    ended: bool,
 }
 
 impl ChunkReader {
     fn new(chunks: Receiver<Chunk>) -> ChunkReader {
-        ChunkReader { chunks, current: Vec::new(), at: 0 }
+        ChunkReader { chunks, current: Vec::new(), at: 0, ended: false }
     }
 }
 
@@ -200,14 +209,15 @@ impl Read for ChunkReader {
 
 impl BufRead for ChunkReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.at == self.current.len() {
+        if self.at == self.current.len() && !self.ended {
             self.at = 0;
             self.current.clear();
             match self.chunks.recv() {
                 Ok(Ok(chunk)) => self.current = chunk,
                 Ok(Err(error)) => return Err(into_io(error)),
-                Err(_) => {} // the other thread is done: the end
+                Err(_) => return Err(into_io(failed("the thread that reads the layer stopped short", RETRY))),
             }
+            self.ended = self.current.is_empty();
         }
         Ok(&self.current[self.at..])
     }

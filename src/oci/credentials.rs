@@ -13,8 +13,8 @@ pub enum Credential {
     None,
     /// User name and password.
     Password(String, String),
-    /// A token that stands for both.
-    Token(String),
+    /// An OAuth2 refresh token, to be exchanged for another first.
+    Token,
 }
 
 /// The credential for `host`: from the first file that has one, with the helpers that it names.
@@ -29,7 +29,7 @@ pub fn find(host: &str) -> Result<Credential> {
         };
         match get_credential_from_reader(BufReader::new(file), known_as) {
             Ok(DockerCredential::UsernamePassword(name, password)) => return Ok(Credential::Password(name, password)),
-            Ok(DockerCredential::IdentityToken(token)) => return Ok(Credential::Token(token)),
+            Ok(DockerCredential::IdentityToken(_)) => return Ok(Credential::Token),
             Err(CredentialRetrievalError::NoCredentialConfigured) => {}
             Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
                 return Err(unreadable(host, &path, &format!("the helper {helper} failed"))); // what it said may be secret

@@ -57,7 +57,7 @@ impl DockerArchive {
             .iter()
             .map(|name| {
                 let mut file = self.tar.file(name)?;
-                let size = file.len();
+                let size = file.size();
                 let mut magic = [0; 4];
                 let length = file.read(&mut magic)?;
                 Ok((name.clone(), size, compression(&magic[..length])))

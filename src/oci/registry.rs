@@ -11,7 +11,7 @@ use crate::oci::source::Source;
 use anyhow::Context;
 use futures_util::{Stream, StreamExt};
 use oci_client::client::{BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
+use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
@@ -63,7 +63,13 @@ impl Registry {
                 ));
             }
             Credential::Password(name, password) => RegistryAuth::Basic(name, password),
-            Credential::Token(token) => RegistryAuth::Bearer(token),
+            Credential::Token => {
+                let found = format!("the login for {host} is an identity token, which flipslot cannot exchange");
+                return Err(refused(
+                    found,
+                    format!("log in with a name and a password or access token: podman login {host}"),
+                ));
+            }
         };
         let protocol =
             if plain || local { ClientProtocol::HttpsExcept(vec![host.to_owned()]) } else { ClientProtocol::Https };
@@ -119,6 +125,7 @@ impl Registry {
             chunk: None,
             at: 0,
             retries: 0,
+            hopeless: false,
         }
     }
 }
@@ -151,6 +158,8 @@ struct BlobStream {
     chunk: Option<(Chunk, usize)>,
     at: u64,
     retries: u32,
+    /// The registry has said no, and will say it again.
+    hopeless: bool,
 }
 
 impl BlobStream {
@@ -159,9 +168,13 @@ impl BlobStream {
         let request = self.client.pull_blob_stream_partial(&self.image, &self.descriptor, self.at, None);
         let host = self.image.registry();
         // A server may ignore the range and begin at the start.
-        let (stream, skip) = match self.runtime.block_on(request).map_err(|error| explain(error, host))? {
-            BlobResponse::Partial(stream) => (stream, 0),
-            BlobResponse::Full(stream) => (stream, self.at),
+        let (stream, skip) = match self.runtime.block_on(request) {
+            Ok(BlobResponse::Partial(stream)) => (stream, 0),
+            Ok(BlobResponse::Full(stream)) => (stream, self.at),
+            Err(error) => {
+                self.hopeless = is_final(&error);
+                return Err(explain(error, host));
+            }
         };
         let mut skip = usize::try_from(skip)?;
         Ok(Box::pin(stream.map(move |chunk| {
@@ -200,8 +213,7 @@ impl BlobStream {
     /// Waits before the next try, or gives up with the error that broke the transfer.
     fn pause(&mut self, error: anyhow::Error) -> Result<()> {
         self.body = None;
-        let hopeless = crate::error::hint(&error).is_some();
-        if hopeless || self.retries == RETRIES {
+        if self.hopeless || self.retries == RETRIES {
             return Err(error).with_context(|| {
                 format!(
                     "downloading {} from {} (byte {}, after {} retries)",
@@ -260,23 +272,31 @@ fn certificates(access: &Access) -> Result<Vec<Certificate>> {
         .collect()
 }
 
+/// Whether the registry's answer will be the same if it is asked again.
+fn is_final(error: &OciDistributionError) -> bool {
+    match error {
+        OciDistributionError::ImageManifestNotFoundError(_)
+        | OciDistributionError::UnauthorizedError { .. }
+        | OciDistributionError::AuthenticationFailure(_) => true,
+        OciDistributionError::RegistryError { envelope, .. } => is_unknown(envelope),
+        _ => false,
+    }
+}
+
+fn is_unknown(envelope: &OciEnvelope) -> bool {
+    let unknown =
+        [OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::BlobUnknown, OciErrorCode::NotFound];
+    envelope.errors.iter().any(|error| unknown.contains(&error.code))
+}
+
 /// Says what the user can do about an error of the protocol.
 fn explain(error: OciDistributionError, host: &str) -> anyhow::Error {
-    let unknown = |envelope: &oci_client::errors::OciEnvelope| {
-        let unknown = [
-            OciErrorCode::ManifestUnknown,
-            OciErrorCode::NameUnknown,
-            OciErrorCode::BlobUnknown,
-            OciErrorCode::NotFound,
-        ];
-        envelope.errors.iter().any(|error| unknown.contains(&error.code))
-    };
     match &error {
         OciDistributionError::ImageManifestNotFoundError(_) => failed(
             format!("{host} has no such image: {error}"),
             format!("see what is there: skopeo list-tags docker://{host}/…"),
         ),
-        OciDistributionError::RegistryError { envelope, .. } if unknown(envelope) => failed(
+        OciDistributionError::RegistryError { envelope, .. } if is_unknown(envelope) => failed(
             format!("{host} has no such image: {error}"),
             format!("see what is there: skopeo list-tags docker://{host}/…"),
         ),

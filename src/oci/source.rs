@@ -16,16 +16,13 @@ pub trait Source: Send + Sync {
 /// A document of a source, verified against its descriptor.
 pub fn verified(source: &dyn Source, which: &Descriptor, limit: u64) -> Result<Vec<u8>> {
     let bytes = source.document(which, limit)?;
-    if bytes.len() as u64 != which.size && which.size != UNKNOWN_SIZE {
+    if bytes.len() as u64 != which.size {
         let found = format!("{} has {} bytes; its descriptor says {}", which.digest, bytes.len(), which.size);
         return Err(crate::error::failed(found, "push or copy the image anew"));
     }
     check(&which.digest, &bytes)?;
     Ok(bytes)
 }
-
-/// The size of a document that only its digest is known of, pinned by the user.
-pub const UNKNOWN_SIZE: u64 = u64::MAX;
 
 /// Fails if `bytes` do not hash to `digest`.
 pub fn check(digest: &Digest, bytes: &[u8]) -> Result<()> {

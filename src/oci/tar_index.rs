@@ -48,7 +48,9 @@ impl TarIndex {
         }
         let mut archive = tar::Archive::new(BufReader::new(&file));
         let mut places = BTreeMap::new();
-        for entry in archive.entries_with_seek().with_context(reading)? {
+        // Raw: extended headers are entries like others and passed over. Read, they could be of any
+        // size; and no name of an image archive is long enough to need one.
+        for entry in archive.entries_with_seek().with_context(reading)?.raw(true) {
             let entry = entry.with_context(reading)?;
             let name = clean(&entry.path_bytes());
             let link = entry.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned());
@@ -66,11 +68,6 @@ impl TarIndex {
             }
         }
         Ok(TarIndex { file: Arc::new(file), path: path.to_owned(), places })
-    }
-
-    /// The archive's own path.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Opens the file `name` of the archive.
@@ -94,11 +91,6 @@ impl TarIndex {
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
         read_limited(self.file(name)?, limit).with_context(|| format!("reading '{name}' of {}", self.path.display()))
     }
-
-    /// Whether the archive has a file `name`.
-    pub fn has(&self, name: &str) -> bool {
-        self.places.contains_key(name)
-    }
 }
 
 /// Part of a file, read by position.
@@ -110,13 +102,8 @@ pub struct Slice {
 
 impl Slice {
     /// Its length in bytes.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.left
-    }
-
-    /// Whether nothing is left of it.
-    pub fn is_empty(&self) -> bool {
-        self.left == 0
     }
 }
 

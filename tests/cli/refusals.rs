@@ -3,7 +3,7 @@
 
 use crate::cli::images;
 use crate::support::layout::blob_path;
-use crate::support::program::{Run, assert_nothing_left, ended, flipslot, tool};
+use crate::support::program::{Run, assert_nothing_left, command, ended, flipslot, tool};
 use flipslot::digest::Digest;
 use std::fs::{self, File};
 use std::path::Path;
@@ -47,6 +47,22 @@ fn a_disk_too_small_and_an_image_too_large_are_refused_with_their_sizes() {
     let small = ["--slot=a=oci:image:1", "--slot-size=64MiB"];
     create(folder.path(), "d.raw", &small).must_end(3, &["has layers of 80.0MiB", "slot a has 64MiB", "--slot-size"]);
     assert_nothing_left(folder.path(), &["image"]);
+}
+
+#[test]
+fn what_would_fail_late_is_refused_early() {
+    let folder = tempfile::tempdir().unwrap();
+    images::no_kernel().write(&folder.path().join("image"), "1");
+    let slot = "--slot=a=oci:image:1";
+    create(folder.path(), "no/such/d.raw", &[slot]).must_end(3, &["no file can be made in no/such"]);
+    std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
+    create(folder.path(), "link", &[slot]).must_end(3, &["is a link to nothing"]);
+    create(folder.path(), "d.raw", &[slot, "--kargs=a='b c'"]).must_end(2, &["--kargs"]);
+    let bin = folder.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let mut poor = command(folder.path(), &["create", "d.raw", "--size=600MiB", slot]);
+    ended(poor.env("PATH", &bin)).must_end(3, &["mke2fs is not installed", "apt-get install e2fsprogs"]);
+    assert_nothing_left(folder.path(), &["bin", "image", "link"]);
 }
 
 #[test]
@@ -139,5 +155,10 @@ fn a_block_device_in_use_or_not_empty_is_refused_and_keeps_every_byte() {
     let run = flipslot(folder.path(), &[&arguments[..], &["--yes"]].concat());
     tool("umount", &[&mounted.to_string_lossy()]);
     run.must_end(3, &["is in use: mounted at", "umount"]);
+    assert_eq!(Digest::of(&fs::read(&file).unwrap()), before);
+
+    let above = Device::over(Path::new(&device.0));
+    let run = flipslot(folder.path(), &[&arguments[..], &["--yes"]].concat());
+    run.must_end(3, &["is a loop device over", &format!("losetup --detach {}", above.0)]);
     assert_eq!(Digest::of(&fs::read(&file).unwrap()), before);
 }

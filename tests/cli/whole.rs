@@ -1,11 +1,13 @@
 //! A whole disk of a real image, judged by other programs than those that made it.
 
 use crate::cli::images;
-use crate::support::program::{assert_nothing_left, flipslot, tool};
+use crate::support::program::{Guard, assert_nothing_left, command, flipslot, tool};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
@@ -78,5 +80,47 @@ fn grub_reads_what_we_wrote(fat: &str, slot: &str, folder: &std::path::Path) {
         tool("grub-fstest", &[slot, "cp", &format!("(loop0)/{place}"), &bytes]);
         let found = flipslot::digest::Digest::of(&std::fs::read(&bytes).unwrap());
         assert_eq!(record["entry"][digest], found.to_string(), "{place}");
+    }
+}
+
+/// The processes below `parent`, by their parents' numbers in /proc.
+fn below(parent: u32) -> Vec<u32> {
+    let text = tool("ps", &["-e", "-o", "pid=,ppid="]);
+    let pairs = text.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    });
+    let children: Vec<u32> = pairs.filter(|(_, of)| *of == parent).map(|(process, _)| process).collect();
+    children.iter().flat_map(|child| [vec![*child], below(*child)].concat()).collect()
+}
+
+#[test]
+fn e12_a_kill_while_dracut_runs_ends_all_that_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let slot = format!("--slot=a=oci:{}:latest", images::debian().display());
+    let mut create = command(folder.path(), &["create", "d.raw", "--size=4GiB", &slot]);
+    let mut child = Guard(create.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let begin = Instant::now();
+    // unshare, the shell that is dracut, and what that has started.
+    let started = loop {
+        let started = below(child.0.id());
+        if started.len() >= 3 {
+            break started;
+        }
+        assert!(
+            child.0.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(120),
+            "dracut never ran"
+        );
+    };
+    child.0.kill().unwrap();
+    child.0.wait().unwrap();
+    assert_nothing_left(folder.path(), &[]);
+    let alive = |process: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        (status.contains("dracut") || status.contains("unshare")) && !status.contains("State:\tZ")
+    };
+    while started.iter().any(alive) {
+        assert!(begin.elapsed() < Duration::from_secs(180), "{started:?} still run");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -16,12 +16,18 @@ pub fn render(slot: Slot, entry: Option<&Entry>) -> Result<Vec<u8>> {
     let text = match entry {
         None => format!("# slot {slot} holds nothing\n"),
         Some(entry) => {
+            // GRUB's menu takes c (command line) and e (editor) for itself.
+            let hotkey = if matches!(slot.to_string().as_str(), "c" | "e") {
+                String::new()
+            } else {
+                format!(" --hotkey {slot}")
+            };
             let title = quote(&format!("slot {slot}: {}", entry.title));
             let (kernel, initramfs) = (quote(&absolute(&entry.kernel.path)), quote(&absolute(&entry.initramfs)));
             let words: Vec<String> = entry.cmdline.to_string().split(' ').map(quote).collect();
             format!(
                 "set entry=\"yes\"\n\
-                 menuentry {title} --id slot-{slot} --hotkey {slot} {{\n\
+                 menuentry {title} --id slot-{slot}{hotkey} {{\n\
                  \tset root=\"$boot_disk,gpt{partition}\"\n\
                  \tif [ -s {kernel} -a -s {initramfs} ]; then\n\
                  \t\techo 'flipslot: booting slot {slot}'\n\
