@@ -7,10 +7,15 @@ use std::process::Command;
 
 /// An image that unpacks, but has neither kernel nor init nor dracut.
 pub fn no_kernel() -> ImageLayout {
+    no_kernel_as(Packing::Gzip)
+}
+
+/// The same, with its layer stored otherwise.
+pub fn no_kernel_as(packing: Packing) -> ImageLayout {
     let release = "ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
     let tar =
         Tar::of([dir("etc"), file("etc/os-release", release), dir("usr"), dir("usr/bin"), symlink("bin", "usr/bin")]);
-    ImageLayout::new(&[(Packing::Gzip, tar)])
+    ImageLayout::new(&[(packing, tar)])
 }
 
 /// An image with one layer of `size` random bytes, which do not compress.

@@ -1,6 +1,7 @@
 //! Registries: a real one with passwords and TLS, and one that misbehaves.
 
 use crate::cli::images;
+use crate::support::layout::Packing;
 use crate::support::program::{Guard, Run, assert_nothing_left, command, ended, tool};
 use crate::support::registry::{Fault, Registry};
 use std::fs;
@@ -11,7 +12,11 @@ use std::time::{Duration, Instant};
 /// Runs `create` from docker://host/x/y:1; the images here fetch whole and then lack a kernel,
 /// which is how a test knows that everything before went right.
 fn create(folder: &Path, host: &str, more: &[&str], environment: &[(&str, &str)]) -> Run {
-    let slot = format!("--slot=a=docker://{host}/x/y:1");
+    create_tag(folder, (host, "1"), more, environment)
+}
+
+fn create_tag(folder: &Path, (host, tag): (&str, &str), more: &[&str], environment: &[(&str, &str)]) -> Run {
+    let slot = format!("--slot=a=docker://{host}/x/y:{tag}");
     let mut create = command(folder, &["create", "d.raw", "--size=600MiB", "--progress=none", &slot]);
     ended(create.args(more).envs(environment.iter().copied()))
 }
@@ -101,18 +106,20 @@ fn real(folder: &Path) -> Real {
         assert!(begin.elapsed() < Duration::from_secs(30), "the registry does not come up");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let image = format!("oci:{}:1", path("image"));
-    tool(
-        "skopeo",
-        &[
-            "copy",
-            "-q",
-            "--dest-tls-verify=false",
-            "--dest-creds=user:secret",
-            &image,
-            &format!("docker://{host}/x/y:1"),
-        ],
-    );
+    images::no_kernel_as(Packing::Zstd).write(&folder.join("zstd"), "1");
+    let push = |more: &[&str], layout: &str, tag: &str| {
+        let (from, to) = (format!("oci:{}:1", path(layout)), format!("docker://{host}/x/y:{tag}"));
+        let fixed = ["copy", "-q", "--dest-tls-verify=false", "--dest-creds=user:secret"];
+        tool("skopeo", &[&fixed[..], more, &[&from, &to]].concat());
+    };
+    push(&[], "image", "1");
+    push(&["--format=v2s2"], "image", "docker");
+    push(&[], "zstd", "zstd");
+    for (tag, form) in [("docker", "vnd.docker.distribution.manifest.v2"), ("zstd", "tar+zstd")] {
+        let from = format!("docker://{host}/x/y:{tag}");
+        let manifest = tool("skopeo", &["inspect", "--raw", "--tls-verify=false", "--creds=user:secret", &from]);
+        assert!(manifest.contains(form), "{manifest}");
+    }
     Real { _process: process, host, authority }
 }
 
@@ -134,6 +141,10 @@ fn a_registry_with_a_password_and_its_own_certificate() {
     };
     let podman = auth("secret").join("config.json");
     create(folder.path(), host, &[&trusted], &[("REGISTRY_AUTH_FILE", podman.to_str().unwrap())]).must_end(1, &FETCHED);
+    for tag in ["docker", "zstd"] {
+        let environment = [("REGISTRY_AUTH_FILE", podman.to_str().unwrap())];
+        create_tag(folder.path(), (host, tag), &[&trusted], &environment).must_end(1, &FETCHED);
+    }
     create(folder.path(), host, &[&trusted], &[("DOCKER_CONFIG", auth("secret").to_str().unwrap())])
         .must_end(1, &FETCHED);
 
