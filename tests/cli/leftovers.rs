@@ -6,6 +6,7 @@ use crate::support::program::{Guard, assert_nothing_left, command, flipslot, too
 use crate::support::registry::{Fault, Registry};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -102,13 +103,13 @@ fn a23_while_layers_are_written_nothing_of_the_slot_can_be_run() {
 
 #[test]
 fn e5_e6_signals_and_kills_leave_nothing() {
-    for signal in ["INT", "TERM", "HUP", "KILL"] {
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("KILL", 9)] {
         let folder = tempfile::tempdir().unwrap();
         let registry = stalling_registry(folder.path());
         fs::write(folder.path().join("d.raw"), "the old disk").unwrap();
         let mut child = stalled(folder.path(), "d.raw", &registry);
         tool("kill", &["-s", signal, &child.0.id().to_string()]);
-        assert!(!child.0.wait().unwrap().success());
+        assert_eq!(child.0.wait().unwrap().signal(), Some(number), "it ends by the signal, at once");
         assert_nothing_left(folder.path(), &["d.raw", "image"]);
         assert_eq!(fs::read(folder.path().join("d.raw")).unwrap(), b"the old disk");
     }

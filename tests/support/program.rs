@@ -15,8 +15,10 @@ pub struct Run {
 /// A command line of flipslot in `folder`, where relative paths are.
 #[allow(clippy::disallowed_methods)] // tests start programs by themselves
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flipslot"));
-    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    // Who runs the tests in the background gives them SIGINT ignored, and they would pass it on.
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal", env!("CARGO_BIN_EXE_flipslot")]).args(arguments);
+    command.current_dir(folder).stdin(Stdio::null());
     // Nobody's credentials but those that a test gives.
     command
         .env("HOME", folder)
