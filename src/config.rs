@@ -41,8 +41,12 @@ pub struct Config {
 impl Config {
     /// Reads the file; an unknown key is an error that shows its line.
     pub fn read(path: &Path) -> Result<Config> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| refused(format!("the config {} cannot be read: {error}", path.display()), ""))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            refused(
+                format!("the config {} cannot be read: {error}", path.display()),
+                "name a file that exists: --config FILE",
+            )
+        })?;
         parse(&text).map_err(|error| {
             usage(
                 format!("{}: {error}", path.display()),

@@ -24,7 +24,12 @@ pub struct Digest {
 impl Digest {
     /// Reads `sha256:<64 hex>` or `sha512:<128 hex>`; anything else is refused, before it is used.
     pub fn parse(text: &str) -> Result<Digest> {
-        let odd = |why: &str| failed(format!("'{}' is no digest: {why}", text.escape_debug()), "");
+        let odd = |why: &str| {
+            failed(
+                format!("'{}' is no digest: {why}", text.escape_debug()),
+                "copy the digest whole, as in sha256:… with 64 digits",
+            )
+        };
         let (algorithm, hex) = text.split_once(':').ok_or_else(|| odd("it has no ':'"))?;
         let (algorithm, length) = match algorithm {
             "sha256" => (Algorithm::Sha256, 64),

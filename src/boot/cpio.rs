@@ -27,7 +27,12 @@ pub fn first(input: &mut impl BufRead) -> Result<Archive> {
     let mut names = BTreeSet::new();
     let mut at = 0;
     loop {
-        let odd = || failed(format!("the initramfs is damaged: no cpio header at byte {at}"), "");
+        let odd = || {
+            failed(
+                format!("the initramfs is damaged: no cpio header at byte {at}"),
+                "run dracut in the image to see why",
+            )
+        };
         let mut header = [0; HEADER];
         input.read_exact(&mut header).map_err(|_| odd())?;
         let field = |index: usize| {

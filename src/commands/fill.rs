@@ -2,7 +2,7 @@
 //! it, so that a slot which was not filled, verified and checked cannot be published.
 
 use crate::boot::cmdline::Cmdline;
-use crate::boot::kernel::{self, Kernel};
+use crate::boot::kernel;
 use crate::boot::record::Record;
 use crate::boot::release::Release;
 use crate::boot::{Entry, Hardware, initramfs, requirements};
@@ -146,7 +146,7 @@ impl Filled {
             partition: self.place.region.number,
             kernel_digest: self.digest_of(&kernel.path)?,
             initramfs_digest: self.digest_of(&initramfs)?,
-            kernel: Kernel { path: kernel.path, ..kernel },
+            kernel,
             initramfs,
             cmdline,
         })
@@ -162,7 +162,7 @@ impl Filled {
         let _step = progress.step(Some(self.place.slot), "flushing and checking", None);
         self.flushing
             .join()
-            .map_err(|_| failed("flushing the slot stopped short", ""))?
+            .map_err(|_| failed("flushing the slot stopped short", "run the command again"))?
             .context("flushing the slot")?;
         syncfs(self.root.fd()).context("flushing the slot")?;
         drop(self.root);

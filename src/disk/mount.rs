@@ -105,7 +105,7 @@ impl Mount {
     pub fn close(mut self) -> Result<()> {
         self.open = false;
         unmount(&self.place, UnmountFlags::empty())
-            .map_err(|errno| failed(format!("unmounting {}: {errno}", self.place.display()), ""))
+            .map_err(|errno| failed(format!("unmounting {}: {errno}", self.place.display()), "run the command again"))
     }
 }
 

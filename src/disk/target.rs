@@ -102,7 +102,10 @@ impl Target {
         lock(&file, path)?;
         let sector = block::sector_size(&file)?;
         if sector != SECTOR {
-            return Err(refused(format!("{name} has sectors of {sector} bytes; flipslot writes tables for 512"), ""));
+            return Err(refused(
+                format!("{name} has sectors of {sector} bytes; flipslot writes tables for 512"),
+                "name a disk with 512-byte sectors",
+            ));
         }
         let size = block::size(&file)?;
         if existing == Existing::Keep && !is_empty(&file, size)? {

@@ -50,7 +50,8 @@ impl MountedRoot {
 
     /// Opens the directory that holds `path`, made if it is missing.
     fn parent_of<'p>(&mut self, path: &'p LayerPath) -> Result<(&mut Parent, &'p [u8])> {
-        let (directory, name) = path.split().ok_or_else(|| failed("the root directory cannot be replaced", ""))?;
+        let (directory, name) =
+            path.split().ok_or_else(|| failed("the root directory cannot be replaced", "rebuild the layer"))?;
         self.enter(&directory, Missing::Make)?.with_context(|| format!("no directory {directory}"))?;
         let name = &path.as_bytes()[path.as_bytes().len() - name.len()..];
         let parent = self.parent.as_mut().with_context(|| format!("no directory {directory}"))?;
@@ -172,7 +173,8 @@ impl RootSink for MountedRoot {
     }
 
     fn hardlink(&mut self, path: &LayerPath, target: &LayerPath) -> Result<()> {
-        let (folder, first) = target.split().ok_or_else(|| failed("a hard link to the root directory", ""))?;
+        let (folder, first) =
+            target.split().ok_or_else(|| failed("a hard link to the root directory", "rebuild the layer"))?;
         let missing = || format!("making a hard link to {target}, which must stand in this layer or a lower one");
         let folder = self.root.directory(&folder).map_err(problem).with_context(missing)?;
         self.put(path, |parent, name| linkat(&folder, first, parent, name, AtFlags::empty())).with_context(missing)
@@ -231,7 +233,9 @@ fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
 fn problem(errno: Errno) -> anyhow::Error {
     match errno {
         Errno::NOSPC => failed("the slot is full", "give the slot a larger size: --slot-size"),
-        Errno::LOOP => failed("the path leads through a loop of symbolic links, or through more than 40", ""),
+        Errno::LOOP => {
+            failed("the path leads through a loop of symbolic links, or through more than 40", "rebuild the layer")
+        }
         other => other.into(),
     }
 }

@@ -116,7 +116,10 @@ impl Root {
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes).with_context(|| format!("reading {place} in the slot"))?;
         if bytes.len() as u64 > limit {
-            return Err(failed(format!("{place} in the slot is longer than {limit} bytes"), ""));
+            return Err(failed(
+                format!("{place} in the slot is longer than {limit} bytes"),
+                "mend that file in the image",
+            ));
         }
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }

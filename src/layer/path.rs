@@ -1,6 +1,7 @@
 //! A path as a layer names it, cleaned so that it can only mean something inside the slot.
 
 use crate::error::{Result, failed};
+use crate::layer::REBUILD;
 use std::fmt;
 
 /// The longest path that Linux takes, in bytes without the final NUL (`PATH_MAX` - 1,
@@ -25,7 +26,7 @@ impl LayerPath {
     ///
     /// An empty name, one that ends in `..`, a NUL and what is too long for Linux are errors.
     pub fn clean(raw: &[u8]) -> Result<LayerPath> {
-        let odd = |why: &str| failed(format!("name '{}' {why}", raw.escape_ascii()), "");
+        let odd = |why: &str| failed(format!("name '{}' {why}", raw.escape_ascii()), REBUILD);
         if raw.is_empty() {
             return Err(odd("is empty"));
         }
@@ -33,7 +34,7 @@ impl LayerPath {
             return Err(odd("holds a NUL byte"));
         }
         if raw.len() > 4 * PATH_MAX {
-            return Err(failed(format!("a name of {} bytes is longer than Linux takes", raw.len()), ""));
+            return Err(failed(format!("a name of {} bytes is longer than Linux takes", raw.len()), REBUILD));
         }
         let components = || raw.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
         if components().next_back() == Some(b"..") {

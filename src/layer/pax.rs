@@ -4,6 +4,7 @@
 //! hold; here a record is as long as it says.
 
 use crate::error::{Result, failed};
+use crate::layer::REBUILD;
 use crate::layer::entry::Meta;
 
 /// The key prefix under which archives carry extended attributes (star(1), also GNU tar and Go).
@@ -37,7 +38,7 @@ impl Overrides {
     pub fn take(&mut self, mut records: &[u8]) -> Result<()> {
         while !records.is_empty() {
             let (key, value, rest) = record(records)
-                .ok_or_else(|| failed("a PAX header is malformed: a record's length does not fit", ""))?;
+                .ok_or_else(|| failed("a PAX header is malformed: a record's length does not fit", REBUILD))?;
             self.set(key, value)?;
             records = rest;
         }
@@ -45,7 +46,8 @@ impl Overrides {
     }
 
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let odd = || failed(format!("PAX record {}={} makes no sense", key.escape_ascii(), value.escape_ascii()), "");
+        let odd =
+            || failed(format!("PAX record {}={} makes no sense", key.escape_ascii(), value.escape_ascii()), REBUILD);
         let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(odd);
         match key {
             b"path" => self.path = Some(value.to_vec()),

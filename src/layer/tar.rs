@@ -4,6 +4,7 @@
 //! that crate reads an extended header of any size into memory and lets PAX and ustar disagree.
 
 use crate::error::{Result, failed, from_io};
+use crate::layer::REBUILD;
 use crate::layer::body::Body;
 use crate::layer::entry::{Entry, Kind, Meta, Node};
 use crate::layer::path::LayerPath;
@@ -51,12 +52,12 @@ impl<R: BufRead> TarReader<R> {
             self.pass_over()?;
             let Some(header) = self.header()? else {
                 if extended.bytes > 0 {
-                    return Err(failed("the archive ends after an extended header, before its entry", ""));
+                    return Err(failed("the archive ends after an extended header, before its entry", REBUILD));
                 }
                 return Ok(None);
             };
             let size = number(&header.as_old().size).ok().and_then(|size| u64::try_from(size).ok());
-            let size = size.ok_or_else(|| failed("a tar header's size is no number or negative", ""))?;
+            let size = size.ok_or_else(|| failed("a tar header's size is no number or negative", REBUILD))?;
             match header.entry_type() {
                 EntryType::XHeader => extended.pax.take(&self.extended(size, &mut extended.bytes)?)?,
                 EntryType::XGlobalHeader => drop(self.extended(size, &mut extended.bytes)?),
@@ -143,7 +144,7 @@ impl<R: BufRead> TarReader<R> {
             other => device(other, header).with_context(|| format!("reading the header of {path}"))?,
         };
         if path.is_root() && kind != Kind::Directory {
-            return Err(failed(format!("name '{}' would replace the root directory", name.escape_ascii()), ""));
+            return Err(failed(format!("name '{}' would replace the root directory", name.escape_ascii()), REBUILD));
         }
         let mut meta = meta(header, &pax).with_context(|| format!("reading the header of {path}"))?;
         pax.complete(&mut meta);
@@ -164,7 +165,7 @@ impl<R: BufRead> TarReader<R> {
         while left > 0 {
             let ready = self.input.fill_buf().map_err(from_io)?.len();
             if ready == 0 {
-                return Err(failed("the archive ends in the middle of an entry", ""));
+                return Err(failed("the archive ends in the middle of an entry", REBUILD));
             }
             let step = left.min(ready as u64);
             self.input.consume(usize::try_from(step)?);
@@ -175,7 +176,7 @@ impl<R: BufRead> TarReader<R> {
 
     fn read_exact(&mut self, buffer: &mut [u8], place: &str) -> Result<()> {
         self.input.read_exact(buffer).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => failed(format!("the archive ends {place}"), ""),
+            ErrorKind::UnexpectedEof => failed(format!("the archive ends {place}"), REBUILD),
             _ => from_io(error),
         })
     }
@@ -193,7 +194,10 @@ fn one_size(ustar: u64, pax: Option<u64>) -> Result<u64> {
 fn symlink_target(link: Option<Vec<u8>>) -> Result<Vec<u8>> {
     let target = link.unwrap_or_default();
     if target.is_empty() || target.len() > 4095 || target.contains(&0) {
-        return Err(failed(format!("a symbolic link's target of {} bytes is none that Linux takes", target.len()), ""));
+        return Err(failed(
+            format!("a symbolic link's target of {} bytes is none that Linux takes", target.len()),
+            REBUILD,
+        ));
     }
     Ok(target)
 }
@@ -204,18 +208,18 @@ fn device(kind: EntryType, header: &Header) -> Result<Kind> {
         let minor = header.device_minor().ok().flatten().unwrap_or(u32::MAX);
         // Linux has 12 bits of major and 20 bits of minor number (linux/kdev_t.h).
         if major >= 1 << 12 || minor >= 1 << 20 {
-            return Err(failed("its device numbers are none that Linux has", ""));
+            return Err(failed("its device numbers are none that Linux has", REBUILD));
         }
         Ok((major, minor))
     };
     match kind {
         EntryType::Char => match numbers()? {
-            (0, 0) => Err(failed("it is an overlay whiteout (device 0:0), which is no part of an OCI layer", "")),
+            (0, 0) => Err(failed("it is an overlay whiteout (device 0:0), which is no part of an OCI layer", REBUILD)),
             (major, minor) => Ok(Kind::Node(Node::Character { major, minor })),
         },
         EntryType::Block => numbers().map(|(major, minor)| Kind::Node(Node::Block { major, minor })),
-        EntryType::GNUSparse => Err(failed("it is a sparse file (type S), which flipslot does not read", "")),
-        other => Err(failed(format!("its type '{}' is unknown", other.as_byte().escape_ascii()), "")),
+        EntryType::GNUSparse => Err(failed("it is a sparse file (type S), which flipslot does not read", REBUILD)),
+        other => Err(failed(format!("its type '{}' is unknown", other.as_byte().escape_ascii()), REBUILD)),
     }
 }
 
@@ -228,11 +232,11 @@ fn meta(header: &Header, pax: &Overrides) -> Result<Meta> {
         u32::try_from(value)
             .ok()
             .filter(|id| *id != u32::MAX)
-            .ok_or_else(|| failed(format!("its {name} is {value}"), ""))
+            .ok_or_else(|| failed(format!("its {name} is {value}"), REBUILD))
     };
     let mtime = match pax.mtime {
         Some(mtime) => mtime,
-        None => (i64::try_from(field("time", &old.mtime)?).map_err(|_| failed("its time is beyond 2^63", ""))?, 0),
+        None => (i64::try_from(field("time", &old.mtime)?).map_err(|_| failed("its time is beyond 2^63", REBUILD))?, 0),
     };
     Ok(Meta {
         mode: u32::try_from(field("mode", &old.mode)? & 0o7777)?,
@@ -246,7 +250,7 @@ fn meta(header: &Header, pax: &Overrides) -> Result<Meta> {
 /// A number field: octal digits, or base 256 in two's complement when the first bit is set
 /// (GNU tar manual, "Extensions to the archive format").
 fn number(field: &[u8]) -> Result<i128> {
-    let odd = || failed(format!("number field '{}'", field.escape_ascii()), "");
+    let odd = || failed(format!("number field '{}'", field.escape_ascii()), REBUILD);
     if field[0] & 0x80 != 0 {
         // The first byte gives one bit of marker, one of sign and six of value.
         let first = i128::from(((field[0] << 1).cast_signed()) >> 1);

@@ -234,7 +234,10 @@ pub fn compression(layer: &Descriptor) -> Result<Compression> {
 
 fn check_size(bytes: &[u8]) -> Result<()> {
     if bytes.len() as u64 > DOCUMENT_MAX {
-        return Err(failed(format!("a manifest or config of {} bytes; at most 4 MiB are read", bytes.len()), ""));
+        return Err(failed(
+            format!("a manifest or config of {} bytes; at most 4 MiB are read", bytes.len()),
+            "push the image anew",
+        ));
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ impl Layout {
         });
         let file = file.with_context(context)?;
         if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-            return Err(failed("it is no regular file", "")).with_context(context);
+            return Err(failed("it is no regular file", "copy the layout anew")).with_context(context);
         }
         Ok(file.into())
     }
@@ -78,7 +78,7 @@ impl Source for Layout {
 pub fn index(bytes: &[u8]) -> Result<Vec<Descriptor>> {
     match document::parse(bytes)? {
         Document::Index(descriptors) => Ok(descriptors),
-        Document::Manifest(_) => Err(failed("it is a manifest, not an index", "")),
+        Document::Manifest(_) => Err(failed("it is a manifest, not an index", "copy the layout anew")),
     }
 }
 
@@ -104,7 +104,7 @@ pub fn read_limited(source: impl Read, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(failed(format!("a document of more than {limit} bytes"), ""));
+        return Err(failed(format!("a document of more than {limit} bytes"), "copy or push the image anew"));
     }
     Ok(bytes)
 }

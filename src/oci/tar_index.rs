@@ -64,7 +64,8 @@ impl TarIndex {
             };
             places.insert(name, place);
             if places.len() > FILES_MAX {
-                return Err(failed("an image archive of more than 100000 files", "")).with_context(reading);
+                return Err(failed("an image archive of more than 100000 files", "save the image anew"))
+                    .with_context(reading);
             }
         }
         Ok(TarIndex { file: Arc::new(file), path: path.to_owned(), places })
