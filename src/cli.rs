@@ -1,6 +1,7 @@
 //! The command line: its flags, and the types that come out of it.
 
 use crate::boot::Hardware;
+use crate::boot::ledger::Confirm;
 use crate::progress::Style;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -21,6 +22,28 @@ pub enum Verb {
     /// Write OCI images into the slots of a new disk that boots on BIOS and UEFI
     #[command(after_help = CREATE_HELP)]
     Create(Box<CreateArgs>),
+    /// Write an OCI image into another slot than the running one
+    #[command(after_help = FLASH_HELP)]
+    Flash(Box<FlashArgs>),
+    /// Jump into another slot, on trial: whatever fails ends on this one
+    Switch(SwitchArgs),
+    /// Declare the running slot healthy: what boots from now on
+    Confirm,
+    /// Go back to the slot that was proven before this one
+    Rollback,
+    /// Show slots, what runs, what is proven, and what the next reset boots
+    Status(StatusArgs),
+    /// Remove what an interrupted run left behind
+    Cleanup,
+    /// Reset a trial that nobody confirms in time (flipslot-trial.service)
+    #[command(hide = true)]
+    WatchTrial,
+    /// Confirm a healthy trial, or go back (flipslot-health.service)
+    #[command(hide = true)]
+    CheckHealth,
+    /// Note when the last service had stopped (systemd-shutdown)
+    #[command(hide = true)]
+    NoteShutdown(NoteArgs),
     /// Become a program of a slot; flipslot starts itself so (boot/chamber.rs)
     #[command(hide = true)]
     EnterChamber(EnterArgs),
@@ -39,6 +62,24 @@ Exit codes: 0 done, 2 usage, 3 refused and nothing written, 1 failed.
 Example:
   flipslot create golden.raw --size 8GiB --console ttyS0 \\
       --slot a=docker://127.0.0.1:5000/os/debian:12 --slot b=oci:./layout:13";
+
+const FLASH_HELP: &str = "\
+The slot must not run, must not be mounted, and must not be the proven one,
+which every failed boot ends on. Console, kernel words and hardware are those
+of the running slot where nothing else is said.
+
+Example, on a server that runs slot a:
+  flipslot flash docker://127.0.0.1:5000/os/debian:13 --slot b
+  flipslot switch --slot b";
+
+/// The arguments that systemd-shutdown(8) gives.
+#[derive(Debug, Args)]
+pub struct NoteArgs {
+    /// The script that it started
+    pub script: PathBuf,
+    /// What comes next: reboot, kexec, poweroff, halt
+    pub verb: String,
+}
 
 /// The arguments of `enter-chamber`.
 #[derive(Debug, Args)]
@@ -78,6 +119,18 @@ pub struct CreateArgs {
     #[arg(long)]
     pub data: bool,
 
+    /// What is wanted of the slots
+    #[command(flatten)]
+    pub image: ImageArgs,
+
+    /// Replace a disk file that exists, or a device that is not empty
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// The flags of every command that fills slots.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
     /// Machine that the initramfs is for [default: generic]
     #[arg(long, value_enum, value_name = "PROFILE")]
     pub hardware: Option<Hardware>,
@@ -118,7 +171,86 @@ pub struct CreateArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Replace a disk file that exists, or a device that is not empty
+    /// Leave the agent (health check, deadline) out of the slot
     #[arg(long)]
-    pub yes: bool,
+    pub no_agent: bool,
+}
+
+/// The flags of `flash`.
+#[derive(Debug, Args)]
+pub struct FlashArgs {
+    /// Image to write, such as docker://host/name:tag (see `create --help`)
+    pub reference: String,
+
+    /// Slot to write it into
+    #[arg(long, value_name = "SLOT")]
+    pub slot: String,
+
+    /// Disk or disk file [default: the one that this system runs from]
+    #[arg(long, value_name = "DISK")]
+    pub disk: Option<PathBuf>,
+
+    /// File or pattern to carry over from the running slot, or none; may be
+    /// repeated [default: /etc/machine-id, /etc/ssh/ssh_host_*, /etc/hostname]
+    #[arg(long, value_name = "PATH")]
+    pub keep: Vec<String>,
+
+    /// First make the running, confirmed slot the fallback
+    #[arg(long)]
+    pub promote: bool,
+
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// What is wanted of the slots
+    #[command(flatten)]
+    pub image: ImageArgs,
+}
+
+/// The flags of `switch`.
+#[derive(Debug, Args)]
+pub struct SwitchArgs {
+    /// Slot to jump into
+    #[arg(long, value_name = "SLOT")]
+    pub slot: String,
+
+    /// How: at once, or through the firmware; auto: at once if the kernel can
+    #[arg(long, value_enum, value_name = "WAY", default_value = "auto")]
+    pub by: Way,
+
+    /// Who confirms the slot: its health check, or `flipslot confirm` by hand
+    #[arg(long, value_enum, value_name = "WHO", default_value = "auto")]
+    pub confirm: Confirm,
+
+    /// Time after which an unconfirmed slot is given up: 90s, 10m, 1h
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    pub deadline: String,
+
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// The flags of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Disk or disk file [default: the one that this system runs from]
+    #[arg(long, value_name = "DISK")]
+    pub disk: Option<PathBuf>,
+
+    /// Print one JSON document (docs/status.md)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to reach another slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Way {
+    /// kexec: no firmware, no boot loader
+    Kexec,
+    /// A restart, in which GRUB tries the slot once
+    Firmware,
+    /// kexec, or the firmware if the running kernel refuses that
+    Auto,
 }

@@ -30,6 +30,8 @@ pub struct Config {
     pub plain_http: Option<Vec<String>>,
     /// `--registry-ca`, once or several times.
     pub registry_ca: Option<Vec<PathBuf>>,
+    /// `--keep`, once or several times.
+    pub keep: Option<Vec<String>>,
     /// `--slot`: reference by slot.
     #[serde(default)]
     pub slot: BTreeMap<String, String>,

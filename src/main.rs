@@ -11,6 +11,15 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Create(args) => commands::create::run(&args),
+        Verb::Flash(args) => commands::flash::run(&args),
+        Verb::Switch(args) => commands::switch::run(&args),
+        Verb::Confirm => commands::confirm::run(),
+        Verb::Rollback => commands::rollback::run(),
+        Verb::Status(args) => commands::status::run(&args),
+        Verb::Cleanup => commands::cleanup::run(),
+        Verb::WatchTrial => commands::watch_trial::run(),
+        Verb::CheckHealth => commands::check_health::run(),
+        Verb::NoteShutdown(args) => commands::note_shutdown::run(&args),
         Verb::EnterChamber(args) => chamber::enter(&args.place, &args.program, &args.arguments),
     };
     let Err(problem) = result else { return ExitCode::SUCCESS };

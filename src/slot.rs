@@ -1,13 +1,13 @@
 //! A slot: a partition that holds one image's root filesystem, named by one letter.
 
 use crate::error::{Result, usage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// The name of a slot: one letter from `a`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "char", try_from = "char")]
 pub struct Slot(char);
 
 impl Slot {
@@ -34,6 +34,20 @@ impl FromStr for Slot {
             (Some(letter), None) if letter.is_ascii_lowercase() => Ok(Slot(letter)),
             _ => Err(usage(format!("'{text}' is no slot"), "name a slot by one letter: a, b, c, …")),
         }
+    }
+}
+
+impl From<Slot> for char {
+    fn from(slot: Slot) -> char {
+        slot.0
+    }
+}
+
+impl TryFrom<char> for Slot {
+    type Error = anyhow::Error;
+
+    fn try_from(letter: char) -> Result<Slot> {
+        letter.to_string().parse()
     }
 }
 

@@ -17,6 +17,12 @@ pub fn generic() -> &'static Path {
     DISK.get_or_init(|| create("generic", &["--hardware", "generic", "--console", "ttyS0"]))
 }
 
+/// A copy of the disk for QEMU, for machines that keep what they write; their log begins anew.
+pub fn lasting(name: &str) -> PathBuf {
+    let _ = std::fs::remove_file(crate::machine::log(name));
+    copy(qemu(), name)
+}
+
 /// A copy of `disk` that a scenario may damage.
 pub fn copy(disk: &Path, name: &str) -> PathBuf {
     let path = folder().join(format!("{name}.raw"));

@@ -31,8 +31,33 @@ pub struct Setup<'s> {
     pub name: &'s str,
     pub firmware: Firmware,
     pub bus: Bus,
-    /// A raw disk; what the machine writes to it is thrown away.
+    /// A raw disk.
     pub disk: &'s Path,
+    /// What becomes of what the machine writes to it.
+    pub writes: Writes,
+    /// What else QEMU is told.
+    pub more: &'s [&'s str],
+}
+
+impl<'s> Setup<'s> {
+    /// A machine whose writes are thrown away, and that ends where it would restart.
+    pub fn once(name: &'s str, firmware: Firmware, bus: Bus, disk: &'s Path) -> Setup<'s> {
+        Setup { name, firmware, bus, disk, writes: Writes::ThrownAway, more: &[] }
+    }
+
+    /// A machine that keeps what it writes, and restarts.
+    pub fn lasting(name: &'s str, firmware: Firmware, disk: &'s Path) -> Setup<'s> {
+        Setup { name, firmware, bus: Bus::VirtioBlk, disk, writes: Writes::Kept, more: &[] }
+    }
+}
+
+/// What becomes of a machine's writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// Gone when it ends.
+    ThrownAway,
+    /// In its disk.
+    Kept,
 }
 
 /// No step of any scenario takes longer, even without KVM on a busy machine.
@@ -52,18 +77,23 @@ impl Machine {
     /// Starts a machine.
     #[allow(clippy::disallowed_methods)] // tests start programs by themselves
     pub fn start(setup: &Setup) -> Machine {
-        let Setup { name, firmware, bus, disk } = *setup;
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/logs");
-        fs::create_dir_all(&folder).expect("the folder of the logs can be made");
-        let log = folder.join(format!("{name}.log"));
+        let Setup { name, firmware, bus, disk, writes, more } = *setup;
+        let log = log(name);
+        fs::create_dir_all(log.parent().expect("it is in a folder")).expect("the folder of the logs can be made");
         let mut command = Command::new("qemu-system-x86_64");
         // q35 has AHCI and PCI Express by itself.
         command.args(["-machine", "q35", "-accel", accelerator::best(), "-cpu", "max", "-m", "1024"]);
-        command.args(["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-nic", "none"]);
+        command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
+        if writes == Writes::ThrownAway {
+            command.arg("-no-reboot");
+        }
+        command.args(if more.contains(&"-nic") { &[][..] } else { &["-nic", "none"] });
+        command.args(more);
         if firmware == Firmware::Uefi {
             command.args(["-drive", &format!("if=pflash,format=raw,readonly=on,file={}", ovmf().display())]);
         }
-        command.args(["-drive", &format!("id=disk,if=none,format=raw,snapshot=on,file={}", disk.display())]);
+        let snapshot = if writes == Writes::Kept { "off" } else { "on" };
+        command.args(["-drive", &format!("id=disk,if=none,format=raw,snapshot={snapshot},file={}", disk.display())]);
         command.args([
             "-device",
             match bus {
@@ -77,7 +107,13 @@ impl Machine {
         let keyboard = qemu.stdin.take().expect("stdin was piped");
         let output = qemu.stdout.take().expect("stdout was piped");
         let serial = Arc::new(Mutex::new(Vec::new()));
-        let file = File::create(&log).expect("the log can be made");
+        // A machine that is started again goes on in the same log.
+        let mut options = File::options();
+        options.create(true).append(true);
+        if writes == Writes::ThrownAway {
+            let _ = fs::remove_file(&log);
+        }
+        let file = options.open(&log).expect("the log can be made");
         record(output, Arc::clone(&serial), file);
         Machine { qemu, keyboard, serial, log, seen: 0 }
     }
@@ -117,6 +153,38 @@ impl Machine {
             .expect("the serial port takes keys");
     }
 
+    /// Waits until the system of a slot of the test disks has come up, Debian 12 in a and 13 in b,
+    /// and logs in.
+    pub fn comes_up(&mut self, slot: char) {
+        let os = if slot == 'a' { "Debian GNU/Linux 12" } else { "Debian GNU/Linux 13" };
+        self.wait_for(&format!("slot {slot} comes up"), &format!("{os} flipslot-vm"));
+        self.wait_for("login prompt", "login:");
+        self.log_in();
+    }
+
+    /// Runs a command until it prints `text`.
+    pub fn wait_until(&mut self, step: &str, command: &str, text: &str) {
+        let begin = Instant::now();
+        loop {
+            let printed = self.run(command);
+            if printed.contains(text) {
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "step '{step}': `{command}` prints, at last:\n{printed}");
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    /// All that the serial port has said.
+    pub fn log(&self) -> String {
+        plain(&self.serial.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Types a command that ends this system, and does not wait for it.
+    pub fn leave_by(&mut self, command: &str) {
+        self.press(&format!("{command}\n"));
+    }
+
     /// Logs in as root, who has no password in the test images, once everything has started.
     pub fn log_in(&mut self) {
         self.press("root\n");
@@ -147,6 +215,11 @@ impl Drop for Machine {
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
+}
+
+/// The serial log of the machines of this name.
+pub fn log(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("vm/logs/{name}.log"))
 }
 
 fn record(mut output: impl Read + Send + 'static, serial: Arc<Mutex<Vec<u8>>>, mut file: File) {

@@ -5,8 +5,9 @@
 
 use crate::disk::mount::{Mount, Scratch};
 use crate::error::{Result, failed};
-use crate::filesystem::Root;
+use crate::filesystem::{Root, put};
 use crate::layer::LayerPath;
+use crate::layer::entry::Meta;
 use crate::tool::{Printed, Tool};
 use anyhow::Context;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, makedev, mknodat};
@@ -80,6 +81,12 @@ impl Chamber {
     pub fn file(&self, path: &str) -> Result<File> {
         let opening = || format!("opening {path} of the slot");
         Root::open(&self.place)?.file(&LayerPath::clean(path.as_bytes())?).with_context(opening)
+    }
+
+    /// Puts a text file into the chamber's memory, at a path below `/run` or `/tmp`.
+    pub fn put(&self, path: &str, text: &str) -> Result<()> {
+        let meta = Meta { mode: 0o644, ..Meta::default() };
+        put::file(&Root::open(&self.place)?, &LayerPath::clean(path.as_bytes())?, &meta, &mut text.as_bytes())
     }
 
     /// Runs a program of the slot. unshare(1) makes the namespaces and kills everything in them

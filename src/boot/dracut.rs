@@ -35,6 +35,18 @@ const MICROCODE: [&str; 4] = [
     "lib/firmware/amd-ucode",
 ];
 
+/// What a slot on trial needs in its initramfs beside dracut's own: it is copied from here.
+const INCLUDED: &str = "/run/flipslot-include";
+/// Path in the initramfs, and text.
+const FILES: [(&str, &str); 3] = [
+    ("usr/lib/systemd/system/flipslot-init.service", include_str!("../../agent/initramfs-init.service")),
+    (
+        "usr/lib/systemd/system/initrd-switch-root.target.d/flipslot.conf",
+        include_str!("../../agent/initramfs-wants.conf"),
+    ),
+    ("usr/lib/flipslot/look-for-init", include_str!("../../agent/look-for-init")),
+];
+
 /// Makes the uncompressed initramfs of `kernel` at `output`, a path in the chamber.
 pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (hardware, output): (Hardware, &str)) -> Result<()> {
     // A guest gets its microcode from its host; and looking for what is not there takes dracut
@@ -44,6 +56,7 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (hardware, output): 
         Hardware::Generic if has_microcode => "--early-microcode",
         _ => "--no-early-microcode",
     };
+    FILES.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
     // A system without systemd, or with an older dracut, does not have all of them.
     let known = root.list(FOLDER)?;
     let is_known = |name: &&str| known.iter().any(|folder| folder.get(2..) == Some(*name));
@@ -64,6 +77,9 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (hardware, output): 
         "--nohardlink",
         "--reproducible",
         microcode,
+        "--include",
+        INCLUDED,
+        "/",
         "--filesystems",
         "ext4",
         "--modules",

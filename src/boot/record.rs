@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const SIZE: usize = 16 * 1024;
 
 /// The record of a slot.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Version of this form: 1.
     pub version: u32,
@@ -26,10 +26,21 @@ pub struct Record {
     pub filesystem_uuid: String,
     /// What the initramfs was made for.
     pub hardware: Hardware,
+    /// Files that flipslot added to the image: its agent. None with `--no-agent`.
+    #[serde(default)]
+    pub agent: Vec<String>,
+    /// Patterns of the files that are carried over from slot to slot.
+    #[serde(default)]
+    pub keep: Vec<String>,
     /// When it was written: seconds since 1970.
     pub written: u64,
     /// Which flipslot wrote it.
     pub flipslot: String,
+}
+
+/// The record in a file's bytes; `None` if there is none.
+pub fn parse(bytes: &[u8]) -> Option<Record> {
+    serde_json::from_slice(bytes).ok().filter(|record: &Record| record.version == 1)
 }
 
 /// The bytes of a slot's record, padded with spaces; all spaces for a slot that holds nothing.

@@ -1,5 +1,7 @@
-//! The state block: what GRUB reads first and writes when it tries a slot.
+//! The state block: what GRUB reads first and writes when it tries a slot; and what each event
+//! makes of it. Everything here is pure: [`crate::disk::boot_files`] reads and writes the bytes.
 
+use crate::boot::trial::BootedBy;
 use crate::slot::Slot;
 
 /// Size of a GRUB environment block in bytes (GRUB manual, "Environment block").
@@ -8,9 +10,11 @@ pub const SIZE: usize = 1024;
 const LIVE: usize = 512;
 /// The first line that GRUB wants (grub-core/lib/envblk.c, GRUB_ENVBLK_SIGNATURE).
 const SIGNATURE: &str = "# GRUB Environment Block\n";
+/// How often GRUB tries a slot that was confirmed after a kexec, before it falls back.
+const TRIES: u8 = 3;
 
 /// Which slot boots next, and which is the fallback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct State {
     /// The slot that should boot next.
     pub wanted: Slot,
@@ -18,22 +22,119 @@ pub struct State {
     pub proven: Slot,
     /// How often `wanted` may still be tried if it is not `proven`: 0 to 3.
     pub tries: u8,
+    /// The slot that was proven before, as long as it holds what it held then.
+    pub before: Option<Slot>,
 }
 
 impl State {
     /// A new disk boots its first slot, and nothing is on trial.
     pub fn first(slot: Slot) -> State {
-        State { wanted: slot, proven: slot, tries: 0 }
+        State { wanted: slot, proven: slot, tries: 0, before: None }
+    }
+
+    /// The slot that GRUB boots at the next reset.
+    pub fn next_boot(self) -> Slot {
+        if self.wanted != self.proven && self.tries > 0 { self.wanted } else { self.proven }
+    }
+
+    /// Before `slot` is written: nothing may point at it. `None` if it is the fallback, which must
+    /// not be burnt.
+    pub fn flashing(self, slot: Slot) -> Option<State> {
+        let before = self.before.filter(|before| *before != slot);
+        (slot != self.proven).then(|| State { before, ..self }.not_wanting(slot))
+    }
+
+    /// GRUB shall try `slot` once.
+    pub fn trying(self, slot: Slot) -> State {
+        let tries = if slot == self.proven { 0 } else { 1 };
+        State { wanted: slot, tries, ..self }
+    }
+
+    /// Before a kexec into `slot`: the jump is the try, so a reset must not lead there.
+    pub fn jumping(self, slot: Slot) -> State {
+        self.not_wanting(slot)
+    }
+
+    /// `slot` has come up healthy. After a kexec the firmware has yet to bring it up: GRUB tries it,
+    /// with the old one as fallback.
+    pub fn confirmed(self, slot: Slot, by: BootedBy) -> State {
+        match by {
+            _ if slot == self.proven => State { wanted: slot, tries: 0, ..self },
+            BootedBy::Kexec => State { wanted: slot, tries: TRIES, ..self },
+            BootedBy::Firmware | BootedBy::Proven => self.promoted(slot),
+        }
+    }
+
+    /// `slot` becomes the fallback.
+    pub fn promoted(self, slot: Slot) -> State {
+        let before = if slot == self.proven { self.before } else { Some(self.proven) };
+        State { wanted: slot, proven: slot, tries: 0, before }
+    }
+
+    /// Back from `running` to the slot that was proven before it; `None` if there is none. Where
+    /// it leads is the new `proven`.
+    pub fn rolled_back(self, running: Slot) -> Option<State> {
+        if running == self.proven {
+            return self.before.map(|before| self.promoted(before));
+        }
+        Some(State { wanted: self.proven, tries: 0, ..self })
+    }
+
+    fn not_wanting(self, slot: Slot) -> State {
+        if self.wanted == slot && slot != self.proven {
+            return State { wanted: self.proven, tries: 0, ..self };
+        }
+        self
     }
 
     /// The block's bytes; `end=1` comes last, so that a block that ends early is known to.
     pub fn render(&self) -> [u8; SIZE] {
-        let State { wanted, proven, tries } = self;
-        let text = format!("{SIGNATURE}wanted={wanted}\nproven={proven}\ntries={tries}\nend=1\n");
-        debug_assert!(text.len() <= LIVE, "three short lines fit a sector");
+        let State { wanted, proven, tries, before } = self;
+        let before = before.map(|slot| slot.to_string()).unwrap_or_default();
+        let text = format!("{SIGNATURE}wanted={wanted}\nproven={proven}\ntries={tries}\nbefore={before}\nend=1\n");
+        debug_assert!(text.len() <= LIVE, "a few short lines fit a sector");
         let mut block = [b'#'; SIZE];
         block[..text.len()].copy_from_slice(text.as_bytes());
         block
+    }
+
+    /// The state in a block; `None` if it is not whole. Read as GRUB reads it: later lines win,
+    /// and keys that are not ours mean nothing.
+    pub fn parse(block: &[u8]) -> Option<State> {
+        let text = std::str::from_utf8(block.strip_prefix(SIGNATURE.as_bytes())?).ok()?;
+        let value = |key: &str| {
+            text.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
+        };
+        let slot = |key: &str| -> Option<Slot> { value(key)?.parse().ok() };
+        if value("end")? != "1" || block.len() != SIZE {
+            return None;
+        }
+        let tries = value("tries")?.parse().ok().filter(|tries| *tries <= TRIES)?;
+        Some(State { wanted: slot("wanted")?, proven: slot("proven")?, tries, before: slot("before") })
+    }
+}
+
+/// What the two copies of the block say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// Both say this.
+    Whole(State),
+    /// One was cut, or is older: this counts, and the other is to be written again.
+    Half(State, &'static str),
+    /// Neither is whole: GRUB boots the first slot that holds something.
+    Neither,
+}
+
+impl Copies {
+    /// Reads both; copy 1 counts if it is whole, because it is written first, and so does GRUB.
+    pub fn parse(first: &[u8], second: &[u8]) -> Copies {
+        match (State::parse(first), State::parse(second)) {
+            (Some(one), Some(two)) if one == two => Copies::Whole(one),
+            (Some(one), Some(_)) => Copies::Half(one, "copy 2 of the state block was older than copy 1"),
+            (Some(one), None) => Copies::Half(one, "copy 2 of the state block was not whole"),
+            (None, Some(two)) => Copies::Half(two, "copy 1 of the state block was not whole"),
+            (None, None) => Copies::Neither,
+        }
     }
 }
 
@@ -41,11 +142,52 @@ impl State {
 mod tests {
     use super::*;
 
+    fn slot(letter: &str) -> Slot {
+        letter.parse().unwrap()
+    }
+
     #[test]
     fn the_first_sector_holds_all_and_the_second_only_padding() {
-        let block = State { wanted: Slot::at(25).unwrap(), proven: Slot::at(0).unwrap(), tries: 3 }.render();
+        let state = State { wanted: slot("z"), proven: slot("a"), tries: 3, before: Some(slot("b")) };
+        let block = state.render();
         let text = std::str::from_utf8(&block).unwrap();
-        assert!(text.starts_with("# GRUB Environment Block\nwanted=z\nproven=a\ntries=3\nend=1\n###"));
+        assert!(text.starts_with("# GRUB Environment Block\nwanted=z\nproven=a\ntries=3\nbefore=b\nend=1\n###"));
         assert!(block[LIVE..].iter().all(|byte| *byte == b'#'));
+        assert_eq!(State::parse(&block), Some(state));
+        assert_eq!(State::parse(&State::first(slot("a")).render()), Some(State::first(slot("a"))));
+    }
+
+    #[test]
+    fn a_block_that_was_cut_is_no_state() {
+        let whole = State::first(slot("a")).render();
+        let mut torn = whole;
+        torn[60..].fill(0);
+        for block in [&b""[..], &whole[..700], &[0; SIZE], &[b'#'; SIZE], &torn, b"# GRUB Environment Block\n"] {
+            assert_eq!(State::parse(block), None);
+        }
+        let other = State::first(slot("b"));
+        assert_eq!(Copies::parse(&whole, &whole), Copies::Whole(State::first(slot("a"))));
+        assert!(matches!(Copies::parse(&torn, &other.render()), Copies::Half(state, _) if state == other));
+        assert!(matches!(Copies::parse(&whole, &torn), Copies::Half(state, _) if state == State::first(slot("a"))));
+        assert!(matches!(Copies::parse(&whole, &other.render()), Copies::Half(state, _) if state.proven == slot("a")));
+        assert_eq!(Copies::parse(&torn, &torn), Copies::Neither);
+    }
+
+    #[test]
+    fn the_fallback_cannot_be_flashed_and_what_was_flashed_is_no_way_back() {
+        let (a, b) = (slot("a"), slot("b"));
+        let state = State::first(a).confirmed(b, BootedBy::Firmware);
+        assert_eq!(state, State { wanted: b, proven: b, tries: 0, before: Some(a) });
+        assert_eq!(state.flashing(b), None);
+        assert_eq!(state.rolled_back(b).unwrap().proven, a);
+        assert_eq!(state.flashing(a).unwrap().rolled_back(b), None);
+    }
+
+    #[test]
+    fn proven_by_kexec_is_not_proven_by_firmware() {
+        let (a, b) = (slot("a"), slot("b"));
+        let state = State::first(a).jumping(b).confirmed(b, BootedBy::Kexec);
+        assert_eq!(state, State { wanted: b, proven: a, tries: 3, before: None });
+        assert_eq!(state.confirmed(b, BootedBy::Firmware).proven, b);
     }
 }

@@ -1,12 +1,15 @@
 //! `flipslot create`: OCI images in, a disk that boots out.
 
-use crate::boot::grub::{config, entry, image::Grub};
+use crate::boot::grub::entry::{self, Content};
+use crate::boot::grub::{config, image::Grub};
+use crate::boot::ledger::Ledger;
 use crate::boot::record;
 use crate::boot::state::State;
 use crate::cli::CreateArgs;
-use crate::commands::created::{Created, Format};
 use crate::commands::definition::Definition;
-use crate::commands::fill::{Formatted, Place, Sealed, Wanted};
+use crate::commands::fill::{Formatted, Place, Sealed};
+use crate::commands::written::{Format, Written};
+use crate::disk::boot_files::{LEDGER, STATE, entry_path, record_path};
 use crate::disk::gpt::{Guids, table};
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
@@ -26,7 +29,7 @@ use std::time::Instant;
 /// device no partition table. Whatever stood there is refused before anything is written.
 pub fn run(args: &CreateArgs) -> Result<()> {
     let begin = Instant::now();
-    let progress = Progress::new(args.progress);
+    let progress = Progress::new(args.image.progress);
     let wanted = Definition::of(args)?;
     let layout = Layout::plan(&wanted.wish)?;
     let guids = Guids::random(&layout);
@@ -41,22 +44,16 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let mut sealed = Vec::new();
     for (place, image) in &images {
         let doing = || format!("slot {}", place.slot);
-        let filled = Formatted::new(&scratch, &disk, *place, &progress)
-            .with_context(doing)?
-            .fill(image, &progress)
-            .with_context(doing)?;
-        let boot = Wanted {
-            kernel: wanted.kernel(place.slot),
-            hardware: wanted.hardware,
-            consoles: &wanted.consoles,
-            kargs: &wanted.kargs,
-        };
-        let entry = filled.entry(&scratch, &boot, &progress).with_context(doing)?;
+        let device = Loop::attach(disk.fd(), place.region)?;
+        let formatted = Formatted::new(&scratch, (device, disk.ground()), *place, &progress).with_context(doing)?;
+        let mut filled = formatted.fill(image, &progress).with_context(doing)?;
+        filled.add(wanted.slot.agent).with_context(doing)?;
+        let entry = filled.entry(&scratch, &wanted.slot, &progress).with_context(doing)?;
         if grub.is_none() {
             let _step = progress.step(None, "making GRUB's images", None);
             grub = Some(Grub::make(&scratch, filled.path(), layout.bios_boot)?);
         }
-        sealed.push(filled.seal(image, entry, wanted.hardware, &progress).with_context(doing)?);
+        sealed.push(filled.seal(image, entry, wanted.slot.hardware, &progress).with_context(doing)?);
     }
     let grub = grub.context("no slot was filled")?;
     let step = progress.step(None, "writing the boot partition", None);
@@ -66,8 +63,8 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     last.push((0, grub.boot));
     disk.finish(last)?; // now it boots
     drop(step);
-    let format = if args.json { Format::Json } else { Format::Text };
-    Created::new(&args.disk, &layout, &images, sealed, (progress.phases(), begin.elapsed())).print(format)
+    let format = if args.image.json { Format::Json } else { Format::Text };
+    Written::new((&args.disk, layout.size), &images, sealed, (progress.phases(), begin.elapsed())).print(format)
 }
 
 /// Looks up every image, by digest from here on, and refuses those that cannot fit.
@@ -81,8 +78,8 @@ fn resolve(
     let mut images = Vec::new();
     for (slot, reference) in &wanted.images {
         let place = Place::new(*slot, layout.slot(*slot)?, guids);
-        let image =
-            oci::resolve(reference, &wanted.platform, &wanted.access).with_context(|| format!("slot {slot}"))?;
+        let image = oci::resolve(reference, &wanted.slot.platform, &wanted.slot.access)
+            .with_context(|| format!("slot {slot}"))?;
         place.refuse_larger(&image)?;
         images.push((place, image));
     }
@@ -96,13 +93,15 @@ fn boot_partition(layout: &Layout, grub: &Grub, sealed: &[Sealed]) -> Result<Vec
     let mut files = vec![
         ("EFI/BOOT/BOOTX64.EFI".to_owned(), grub.efi.clone()),
         ("grub/grub.cfg".to_owned(), config::CONFIG.into()),
-        ("flipslot/state-1".to_owned(), state.clone()),
-        ("flipslot/state-2".to_owned(), state),
+        (STATE[0].to_owned(), state.clone()),
+        (STATE[1].to_owned(), state),
+        (LEDGER.to_owned(), Ledger::default().render()?),
     ];
     for slot in (0..).map_while(Slot::at).take(layout.slots.len()) {
         let record = sealed.iter().find(|sealed| sealed.slot == slot).map(|sealed| &sealed.record);
-        files.push((format!("flipslot/slot-{slot}.cfg"), entry::render(slot, record.map(|record| &record.entry))?));
-        files.push((format!("flipslot/slot-{slot}.json"), record::render(record)?));
+        let content = record.map_or(Content::Empty, |record| Content::Entry(&record.entry));
+        files.push((entry_path(slot), entry::render(slot, content)?));
+        files.push((record_path(slot), record::render(record)?));
     }
     let volume_id = u32::from_str_radix(&first.record.filesystem_uuid[..8], 16)?;
     fat::image(layout.boot.size, "FLIPSLOT", volume_id, &files)

@@ -1,18 +1,22 @@
 //! A slot on its way from an empty partition to one that may boot. Each step takes the one before
 //! it, so that a slot which was not filled, verified and checked cannot be published.
 
+use crate::boot::agent::Agent;
 use crate::boot::cmdline::Cmdline;
 use crate::boot::kernel;
 use crate::boot::record::Record;
 use crate::boot::release::Release;
 use crate::boot::{Entry, Hardware, initramfs, requirements};
+use crate::commands::slot_wish::SlotWish;
 use crate::digest::Digest;
+use crate::disk::Region;
 use crate::disk::gpt::Guids;
 use crate::disk::loops::Loop;
 use crate::disk::mount::{Mount, Scratch};
-use crate::disk::{Region, Target};
 use crate::error::{Result, failed, refused};
-use crate::filesystem::{MountedRoot, Root, ext4};
+use crate::filesystem::ext4::{self, Ground};
+use crate::filesystem::keep::{Keep, Which};
+use crate::filesystem::{MountedRoot, Root};
 use crate::layer::{Budget, LayerPath};
 use crate::oci::Image;
 use crate::progress::Progress;
@@ -74,6 +78,8 @@ pub struct Filled {
     mount: Mount,
     root: Root,
     flushing: JoinHandle<std::io::Result<()>>,
+    agent: Vec<String>,
+    keep: Vec<String>,
 }
 
 /// A slot that is flushed, unmounted, checked, and may boot.
@@ -84,25 +90,17 @@ pub struct Sealed {
     pub record: Record,
 }
 
-/// What the user wants of a slot's boot.
-pub struct Wanted<'w> {
-    /// Which kernel, if there are several.
-    pub kernel: Option<&'w str>,
-    /// What machine.
-    pub hardware: Hardware,
-    /// Consoles.
-    pub consoles: &'w [String],
-    /// Words for the command line.
-    pub kargs: &'w str,
-}
-
 impl Formatted {
-    /// Makes a filesystem in the slot's partition and mounts it.
-    pub fn new(scratch: &Scratch, disk: &Target, place: Place, progress: &Progress) -> Result<Formatted> {
+    /// Makes a filesystem on `device`, the slot's partition, and mounts it.
+    pub fn new(
+        scratch: &Scratch,
+        (device, ground): (Loop, Ground),
+        place: Place,
+        progress: &Progress,
+    ) -> Result<Formatted> {
         let _step = progress.step(Some(place.slot), "making the filesystem", None);
-        let device = Loop::attach(disk.fd(), place.region)?;
         let filesystem_uuid = Uuid::new_v4();
-        ext4::format(device.path(), &format!("slot-{}", place.slot), filesystem_uuid, disk.ground())?;
+        ext4::format(device.path(), &format!("slot-{}", place.slot), filesystem_uuid, ground)?;
         let mount_point = scratch.directory(&format!("slot-{}", place.slot))?;
         let mount = Mount::filesystem(device.path(), c"ext4", &mount_point)?;
         Ok(Formatted { place, filesystem_uuid, device, mount })
@@ -120,7 +118,7 @@ impl Formatted {
         // The disk writes the layers while dracut computes.
         let directory = root.fd().try_clone_to_owned()?;
         let flushing = thread::spawn(move || Ok(syncfs(directory)?));
-        Ok(Filled { place, filesystem_uuid, device, mount, root, flushing })
+        Ok(Filled { place, filesystem_uuid, device, mount, root, flushing, agent: Vec::new(), keep: Vec::new() })
     }
 }
 
@@ -130,15 +128,27 @@ impl Filled {
         self.mount.place()
     }
 
+    /// Adds the agent, if it is wanted.
+    pub fn add(&mut self, agent: Agent) -> Result<()> {
+        self.agent = agent.install(&self.root).context("adding the agent")?;
+        Ok(())
+    }
+
+    /// Carries files over from the running slot; returns which.
+    pub fn carry(&mut self, keep: &Keep) -> Result<Vec<String>> {
+        self.keep = keep.patterns().to_vec();
+        keep.carry(Path::new("/"), &self.root, Which::Running)
+    }
+
     /// Finds the kernel, makes the initramfs and the command line. Fails if the image lacks what
     /// a boot needs, and says how to add it.
-    pub fn entry(&self, scratch: &Scratch, wanted: &Wanted, progress: &Progress) -> Result<Entry> {
+    pub fn entry(&self, scratch: &Scratch, wanted: &SlotWish, progress: &Progress) -> Result<Entry> {
         let _step = progress.step(Some(self.place.slot), "making the initramfs", None);
         let release = Release::of(&self.root)?;
         let kernels = requirements::check(&self.root, &release)?;
-        let kernel = kernel::choose(&kernels, wanted.kernel)?;
+        let kernel = kernel::choose(&kernels, wanted.kernel(self.place.slot))?;
         let longest = kernel::check(&self.root, &kernel)?;
-        let cmdline = Cmdline::new(self.place.slot, self.place.partuuid, wanted.consoles, wanted.kargs)?;
+        let cmdline = Cmdline::new(self.place.slot, self.place.partuuid, &wanted.consoles, &wanted.kargs)?;
         cmdline.check_length(longest)?;
         let initramfs = initramfs::make(scratch, self.path(), &self.root, &kernel, wanted.hardware)?;
         Ok(Entry {
@@ -176,6 +186,8 @@ impl Filled {
             filesystem: "ext4".to_owned(),
             filesystem_uuid: self.filesystem_uuid.to_string(),
             hardware,
+            agent: self.agent,
+            keep: self.keep,
             written: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
             flipslot: env!("CARGO_PKG_VERSION").to_owned(),
         };

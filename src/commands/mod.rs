@@ -1,6 +1,18 @@
 //! One verb a file, each a story that reads straight down.
 
+pub mod check_health;
+pub mod cleanup;
+pub mod confirm;
 pub mod create;
-pub mod created;
 pub mod definition;
 pub mod fill;
+pub mod flash;
+pub mod flash_wish;
+pub mod note_shutdown;
+pub mod rollback;
+pub mod slot_wish;
+pub mod status;
+mod status_text;
+pub mod switch;
+pub mod watch_trial;
+pub mod written;

@@ -1,11 +1,12 @@
 //! The partition table, as bytes and where they belong.
 
 use crate::disk::layout::{Layout, Region};
-use crate::error::Result;
+use crate::error::{Result, refused};
 use crate::slot::Slot;
 use anyhow::Context;
 use gptman::{GPT, GPTPartitionEntry};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use uuid::{Uuid, uuid};
 
@@ -71,6 +72,51 @@ pub fn table(layout: &Layout, guids: &Guids) -> Result<Vec<(u64, Vec<u8>)>> {
     GPT::write_protective_mbr_into(&mut image, SECTOR).context("writing the protective MBR")?;
     gpt.write_into(&mut image).context("writing the partition table")?;
     Ok(image.writes)
+}
+
+/// The partitions of a disk that flipslot made.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// The boot partition.
+    pub boot: Region,
+    /// The slots, each with its partition's GUID.
+    pub slots: BTreeMap<Slot, (Region, Uuid)>,
+}
+
+/// Reads the table of `disk`, which has `size` bytes; `None` if it is not one of ours. What lies
+/// outside the disk, or does not say so consistently, is refused.
+pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
+    let Ok(gpt) = GPT::read_from(&mut &*disk, SECTOR) else { return Ok(None) };
+    let mut boot = None;
+    let mut slots = BTreeMap::new();
+    for (number, entry) in gpt.iter().filter(|(_, entry)| entry.is_used()) {
+        let name = entry.partition_name.as_str();
+        let slot = name.strip_prefix("slot-").and_then(|letter| letter.parse::<Slot>().ok());
+        if slot.is_none() && (name, Uuid::from_bytes_le(entry.partition_type_guid)) != ("boot", TYPE_ESP) {
+            continue;
+        }
+        let region = entry
+            .ending_lba
+            .checked_add(1)
+            .and_then(|end| Some((entry.starting_lba.checked_mul(SECTOR)?, end.checked_mul(SECTOR)?)))
+            .filter(|(start, end)| start < end && *end <= size)
+            .map(|(start, end)| Region { number, start, size: end - start })
+            .ok_or_else(|| {
+                let found = format!("partition {number} ({name}) does not lie on the disk");
+                refused(found, "mend the partition table first: sgdisk --verify DISK")
+            })?;
+        let Some(slot) = slot else {
+            boot = Some(region);
+            continue;
+        };
+        if slots.insert(slot, (region, Uuid::from_bytes_le(entry.unique_partition_guid))).is_some() {
+            return Err(refused(
+                format!("two partitions are called slot-{slot}"),
+                "rename the one that is not flipslot's: sgdisk --change-name",
+            ));
+        }
+    }
+    Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { boot, slots }))
 }
 
 /// Keeps what is written, so that the caller decides when which part reaches the disk.

@@ -6,7 +6,7 @@ use crate::error::{Result, failed, refused};
 use crate::sys::loop_device;
 use anyhow::Context;
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -58,4 +58,20 @@ impl Loop {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// A loop device over any byte of `region` of the disk file at `path`.
+pub fn over_file(path: &Path, region: Region) -> Result<Option<String>> {
+    let path = fs::canonicalize(path).with_context(|| format!("looking at {}", path.display()))?;
+    for entry in fs::read_dir("/sys/block").context("listing /sys/block")?.flatten() {
+        let read = |name: &str| fs::read_to_string(entry.path().join("loop").join(name)).ok();
+        let Some(backing) = read("backing_file") else { continue };
+        let number = |name: &str| read(name).and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+        let (start, limit) = (number("offset"), number("sizelimit"));
+        let end = if limit == 0 { u64::MAX } else { start.saturating_add(limit) };
+        if Path::new(backing.trim_end()) == path && start < region.start + region.size && region.start < end {
+            return Ok(Some(format!("/dev/{}", entry.file_name().to_string_lossy())));
+        }
+    }
+    Ok(None)
 }

@@ -1,11 +1,18 @@
 //! Disks: the file or device that is written, its table, and its partitions.
 
+pub mod boot_files;
+pub mod boot_partition;
+pub mod claim;
 pub mod gpt;
+pub mod installed;
 pub mod layout;
+pub mod lock;
 pub mod loops;
 pub mod mount;
+pub mod running;
 pub mod safety;
 pub mod target;
 
+pub use installed::Disk;
 pub use layout::{Layout, Region};
 pub use target::Target;

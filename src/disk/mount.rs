@@ -63,6 +63,13 @@ impl Mount {
         Mount::new(device, place, kind, flags, c"noinit_itable")
     }
 
+    /// Mounts `device` read-only and without its journal, as GRUB reads it: nothing is written, not
+    /// even what a power cut left to be done.
+    pub fn as_grub_reads_it(device: &Path, kind: &CStr, place: &Path) -> Result<Mount> {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+        Mount::new(device, place, kind, flags, c"noload")
+    }
+
     /// Mounts an empty filesystem in memory, in which no device can be opened.
     pub fn memory(place: &Path) -> Result<Mount> {
         Mount::new(Path::new("flipslot"), place, c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")

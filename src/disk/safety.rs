@@ -2,6 +2,7 @@
 
 use crate::error::{Result, refused};
 use anyhow::Context;
+use rustix::fs::{major, minor, stat};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,36 +29,54 @@ impl Device {
             ));
         }
         let partitions = partitions(&sys);
-        let numbers: Vec<String> = [sys.clone()].iter().chain(&partitions).filter_map(|path| numbers(path)).collect();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
-        if let Some(place) = mounted_at(&mounts, &numbers) {
+        refuse_if_any_used(name, &[&[sys][..], &partitions].concat())
+    }
+
+    /// The same for a partition, whatever its disk is used for.
+    pub fn refuse_if_partition_used(&self, name: &str) -> Result<()> {
+        refuse_if_any_used(name, &[PathBuf::from(format!("/sys/dev/block/{}:{}", self.major, self.minor))])
+    }
+}
+
+/// Fails if one of these devices, folders in sysfs, is in use.
+fn refuse_if_any_used(name: &str, devices: &[PathBuf]) -> Result<()> {
+    let numbers: Vec<String> = devices.iter().filter_map(|path| numbers(path)).collect();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    if let Some(place) = mounted_at(&mounts, &numbers) {
+        return Err(refused(
+            format!("{name} is in use: mounted at {place}; writing would destroy it"),
+            format!("unmount it: umount {place}"),
+        ));
+    }
+    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    let names: Vec<String> = devices.iter().filter_map(|path| device_name(path)).collect();
+    if let Some(swap) = swap_on(&swaps, &names) {
+        return Err(refused(format!("{name} is in use: {swap} is swap"), format!("release it: swapoff {swap}")));
+    }
+    if let Some((device, held)) = loop_over(&names) {
+        let found = format!("{name} is in use: {device} is a loop device over {held}");
+        return Err(refused(found, format!("release it: losetup --detach {device}")));
+    }
+    for path in devices {
+        if let Some(holder) = first_name(&path.join("holders")) {
+            let found = format!("{name} is in use: {holder} is built on it (LVM, RAID or encryption)");
             return Err(refused(
-                format!("{name} is in use: mounted at {place}; writing would destroy it"),
-                format!("unmount it: umount {place}"),
+                found,
+                format!(
+                    "see what it is: lsblk /dev/{holder}; then close it (vgchange -an, mdadm --stop, cryptsetup close)"
+                ),
             ));
         }
-        let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-        let names: Vec<String> = [sys.clone()].iter().chain(&partitions).filter_map(|path| device_name(path)).collect();
-        if let Some(swap) = swap_on(&swaps, &names) {
-            return Err(refused(format!("{name} is in use: {swap} is swap"), format!("release it: swapoff {swap}")));
-        }
-        if let Some((device, held)) = loop_over(&names) {
-            let found = format!("{name} is in use: {device} is a loop device over {held}");
-            return Err(refused(found, format!("release it: losetup --detach {device}")));
-        }
-        for path in [sys].iter().chain(&partitions) {
-            if let Some(holder) = first_name(&path.join("holders")) {
-                let found = format!("{name} is in use: {holder} is built on it (LVM, RAID or encryption)");
-                return Err(refused(
-                    found,
-                    format!(
-                        "see what it is: lsblk /dev/{holder}; then close it (vgchange -an, mdadm --stop, cryptsetup close)"
-                    ),
-                ));
-            }
-        }
-        Ok(())
     }
+    Ok(())
+}
+
+/// Where the device at `path` is mounted, the whole of it and not a directory in it.
+pub fn mounted_device(path: &Path) -> Result<Option<String>> {
+    let device = stat(path).with_context(|| format!("looking at {}", path.display()))?.st_rdev;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    let whole = mounts.lines().filter(|line| line.split(' ').nth(3) == Some("/")).collect::<Vec<_>>().join("\n");
+    Ok(mounted_at(&whole, &[format!("{}:{}", major(device), minor(device))]))
 }
 
 /// The mount point of the first mount of one of these devices (proc(5), mountinfo: field 3 is

@@ -3,6 +3,7 @@
 
 use crate::disk::gpt::SECTOR;
 use crate::disk::layout::{Layout, Region};
+use crate::disk::lock::lock;
 use crate::disk::safety::Device;
 use crate::error::{Result, failed, refused, usage};
 use crate::filesystem::ext4::Ground;
@@ -10,8 +11,8 @@ use crate::sys::block;
 use crate::units::{Bytes, MIB};
 use anyhow::Context;
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, fstatvfs, linkat, lstat, major,
-    minor, open, renameat_with, stat,
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, fstatvfs, linkat, lstat, major, minor, open,
+    renameat_with, stat,
 };
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -304,15 +305,6 @@ fn look(path: &Path) -> Result<Option<Stands>> {
         FileType::Directory => Err(refused(format!("{name} is a directory"), "name a file or a block device")),
         other => Err(refused(format!("{name} is no disk ({other:?})"), "name a file or a block device")),
     }
-}
-
-fn lock(file: &File, path: &Path) -> Result<()> {
-    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        refused(
-            format!("{} is locked by another process", path.display()),
-            format!("see which: lsof {}", path.display()),
-        )
-    })
 }
 
 /// Whether the first and the last MiB, where tables and most filesystems and RAIDs have their

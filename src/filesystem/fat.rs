@@ -1,4 +1,5 @@
-//! The boot partition: FAT32, made in memory, so that no kernel needs to know vfat.
+//! The boot partition: FAT32, made in memory, and looked into without a mount, so that no kernel
+//! needs to know vfat.
 
 use crate::error::Result;
 use anyhow::Context;
@@ -6,7 +7,9 @@ use fatfs::{
     Date, DateTime, FatType, FileSystem, FormatVolumeOptions, FsOptions, StdIoWrapper, Time, TimeProvider,
     format_volume,
 };
-use std::io::{Cursor, Write};
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 
 /// A FAT32 image of `size` bytes with these files; directories are made as needed. The same files
 /// give the same bytes.
@@ -30,6 +33,62 @@ pub fn image(size: u64, label: &str, volume_id: u32, files: &[(String, Vec<u8>)]
     }
     fat.unmount().context("closing the FAT filesystem")?;
     Ok(disk.into_inner())
+}
+
+/// Where the bytes of the file `path` lie: runs of (offset in the filesystem, length), in their
+/// order. The filesystem begins at byte `start` of `disk`. `None` if there is no such file, or no
+/// such filesystem.
+pub fn extents(disk: &File, start: u64, path: &str) -> Result<Option<Vec<(u64, u64)>>> {
+    let window = StdIoWrapper::new(Window { disk, start, at: 0 });
+    let Ok(fat) = FileSystem::new(window, FsOptions::new().time_provider(Fixed)) else { return Ok(None) };
+    let mut file = match fat.root_dir().open_file(path) {
+        Ok(file) => file,
+        Err(fatfs::Error::NotFound) => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("looking for {path} on the boot partition")),
+    };
+    let mut runs = Vec::new();
+    for extent in file.extents() {
+        let extent = extent.with_context(|| format!("finding the bytes of {path} on the boot partition"))?;
+        runs.push((extent.offset, u64::from(extent.size)));
+    }
+    Ok(Some(runs.into_iter().filter(|(_, length)| *length > 0).collect()))
+}
+
+/// A filesystem on a disk, to be read alone.
+struct Window<'d> {
+    disk: &'d File,
+    start: u64,
+    at: u64,
+}
+
+impl Read for Window<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let length = self.disk.read_at(bytes, self.start + self.at)?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+impl Write for Window<'_> {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Window<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
+            SeekFrom::End(_) => None, // nothing asks for the end of a partition
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
 }
 
 type Volume<'a> = FileSystem<StdIoWrapper<&'a mut Cursor<Vec<u8>>>, Fixed>;

@@ -3,11 +3,11 @@
 
 use crate::layer::entry::Meta;
 use rustix::fs::{
-    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fchown,
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fgetxattr,
     flistxattr, fremovexattr, fsetxattr, fstat, futimens, lsetxattr, utimensat,
 };
 use rustix::io::{self, Errno};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -80,21 +80,44 @@ fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
+/// Everything of an open file or directory. Labels of SELinux are left out: they belong to the
+/// system that gave them.
+pub fn get(file: impl AsFd) -> io::Result<Meta> {
+    let file = file.as_fd();
+    let stat = fstat(file)?;
+    let mut xattrs = Vec::new();
+    for name in attributes(file)?.into_iter().filter(|name| name.as_c_str() != SELINUX) {
+        // XATTR_SIZE_MAX (linux/limits.h).
+        let mut value = vec![0; 65536];
+        let length = fgetxattr(file, name.as_c_str(), &mut value[..])?;
+        value.truncate(length);
+        xattrs.push((name.into_bytes(), value));
+    }
+    Ok(Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime: mtime_of(file)?, xattrs })
+}
+
+/// The attribute in which SELinux keeps its label.
+const SELINUX: &CStr = c"security.selinux";
+
 fn clear_attributes(file: BorrowedFd) -> io::Result<()> {
-    // XATTR_LIST_MAX (linux/limits.h): all names of one file fit.
-    let mut names = vec![0; 65536];
-    let length = match flistxattr(file, &mut names) {
-        Err(Errno::NOTSUP) => return Ok(()),
-        length => length?,
-    };
-    for name in names[..length].split_inclusive(|byte| *byte == 0) {
-        if let Ok(name) = CStr::from_bytes_with_nul(name) {
-            match fremovexattr(file, name) {
-                // A kernel with SELinux labels every file by itself, and lets nobody take it away.
-                Err(Errno::ACCESS) if name == c"security.selinux" => {}
-                removed => removed?,
-            }
+    for name in attributes(file)? {
+        match fremovexattr(file, name.as_c_str()) {
+            // A kernel with SELinux labels every file by itself, and lets nobody take it away.
+            Err(Errno::ACCESS) if name.as_c_str() == SELINUX => {}
+            removed => removed?,
         }
     }
     Ok(())
+}
+
+/// The names of a file's extended attributes; none where the filesystem has no such thing.
+fn attributes(file: BorrowedFd) -> io::Result<Vec<CString>> {
+    // XATTR_LIST_MAX (linux/limits.h): all names of one file fit.
+    let mut names = vec![0; 65536];
+    let length = match flistxattr(file, &mut names) {
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        length => length?,
+    };
+    let names = names[..length].split_inclusive(|byte| *byte == 0);
+    Ok(names.filter_map(|name| CStr::from_bytes_with_nul(name).ok()).map(CStr::to_owned).collect())
 }

@@ -2,8 +2,10 @@
 
 pub mod ext4;
 pub mod fat;
+pub mod keep;
 pub mod metadata;
 pub mod mounted;
+pub mod put;
 pub mod remove;
 pub mod root;
 pub mod upper;

@@ -219,7 +219,7 @@ impl RootSink for MountedRoot {
 
 /// A directory that no entry describes: 0755, root, 1970, so that two runs make the same. The
 /// time of the one above stays.
-fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
+pub(crate) fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
     // The walk opens by O_PATH, which is good for looking alone.
     let parent = remove::open_directory(parent, b".")?;
     let before = metadata::mtime_of(&parent)?;

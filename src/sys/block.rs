@@ -1,7 +1,7 @@
 //! Sizes of block devices (linux/fs.h).
 #![allow(unsafe_code)]
 
-use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKRRPART, BLKSSZGET};
+use linux_raw_sys::ioctl::{BLKFLSBUF, BLKGETSIZE64, BLKRRPART, BLKSSZGET};
 use rustix::io;
 use rustix::ioctl::{Getter, NoArg, ioctl};
 use std::ffi::c_int;
@@ -25,4 +25,11 @@ pub fn sector_size(device: impl AsFd) -> io::Result<u64> {
 pub fn reread_partitions(device: impl AsFd) -> io::Result<()> {
     // SAFETY: BLKRRPART takes no argument.
     unsafe { ioctl(device, NoArg::<{ BLKRRPART }>::new()) }
+}
+
+/// Writes back and forgets what the kernel holds of a block device in memory (`BLKFLSBUF`). A disk
+/// and its partitions are cached apart: what one wrote, the other may not see before this.
+pub fn drop_cache(device: impl AsFd) -> io::Result<()> {
+    // SAFETY: BLKFLSBUF takes no argument.
+    unsafe { ioctl(device, NoArg::<{ BLKFLSBUF }>::new()) }
 }

@@ -2,6 +2,8 @@
 //! kernel's own headers, through `linux-raw-sys`.
 
 pub mod block;
+pub mod kexec;
 pub mod loop_device;
 pub mod namespace;
 pub mod process;
+pub mod watchdog;

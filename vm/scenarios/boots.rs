@@ -24,7 +24,7 @@ pub fn boot_slot(setup: &Setup, slot: char, os: &str) -> Machine {
 }
 
 fn comes_up(name: &str, firmware: Firmware, slot: char, os: &str) {
-    let mut machine = boot_slot(&Setup { name, firmware, bus: Bus::VirtioBlk, disk: disks::qemu() }, slot, os);
+    let mut machine = boot_slot(&Setup::once(name, firmware, Bus::VirtioBlk, disks::qemu()), slot, os);
     machine.log_in();
     assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "no unit has failed");
     let cmdline = machine.run("cat /proc/cmdline");

@@ -14,8 +14,7 @@ fn a_slot_without_its_kernel_falls_back_to_the_other() {
     let kernel = kernel.split('/').find(|name| name.starts_with("vmlinuz-")).expect("slot a has a kernel").to_owned();
     disks::run("debugfs", &["-w", "-R", &format!("rm /boot/{kernel}"), &slot]);
 
-    let mut machine =
-        Machine::start(&Setup { name: "fallback", firmware: Firmware::Bios, bus: Bus::VirtioBlk, disk: &disk });
+    let mut machine = Machine::start(&Setup::once("fallback", Firmware::Bios, Bus::VirtioBlk, &disk));
     machine.wait_for("GRUB tries slot a", "flipslot: slot a has no kernel");
     machine.wait_for("GRUB takes slot b with nobody at the keyboard", "flipslot: booting slot b");
     machine.wait_for("the other slot comes up", "Debian GNU/Linux 13");

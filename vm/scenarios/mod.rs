@@ -3,3 +3,4 @@
 mod boots;
 mod fallback;
 mod hardware;
+mod kexec;

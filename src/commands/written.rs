@@ -1,7 +1,6 @@
-//! What `create` has made, for people and as JSON.
+//! What `create` or `flash` has written, for people and as JSON.
 
 use crate::commands::fill::{Place, Sealed};
-use crate::disk::Layout;
 use crate::error::Result;
 use crate::oci::Image;
 use crate::progress::Phase;
@@ -15,17 +14,20 @@ use std::time::Duration;
 
 /// The result; its JSON form has this version.
 #[derive(Debug, Serialize)]
-pub struct Created {
+pub struct Written {
     version: u32,
     disk: String,
     size: u64,
-    slots: Vec<CreatedSlot>,
+    slots: Vec<WrittenSlot>,
+    /// Files that came from the running slot.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    carried: Vec<String>,
     phases: Vec<Phase>,
     seconds: f64,
 }
 
 #[derive(Debug, Serialize)]
-struct CreatedSlot {
+struct WrittenSlot {
     slot: Slot,
     partition: u32,
     partuuid: String,
@@ -38,16 +40,15 @@ struct CreatedSlot {
     kernel: String,
 }
 
-impl Created {
+impl Written {
     /// Gathers the result.
     pub fn new(
-        disk: &Path,
-        layout: &Layout,
+        (disk, size): (&Path, u64),
         images: &[(Place, Image)],
         sealed: Vec<Sealed>,
         (phases, elapsed): (Vec<Phase>, Duration),
-    ) -> Created {
-        let slots = images.iter().zip(sealed).map(|((place, image), sealed)| CreatedSlot {
+    ) -> Written {
+        let slots = images.iter().zip(sealed).map(|((place, image), sealed)| WrittenSlot {
             slot: place.slot,
             partition: place.region.number,
             partuuid: place.partuuid.to_string(),
@@ -59,14 +60,20 @@ impl Created {
             os: sealed.record.entry.title,
             kernel: sealed.record.entry.kernel.version,
         });
-        Created {
+        Written {
             version: 1,
             disk: disk.display().to_string(),
-            size: layout.size,
+            size,
             slots: slots.collect(),
+            carried: Vec::new(),
             phases,
             seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
         }
+    }
+
+    /// Adds the files that were carried over from the running slot.
+    pub fn carrying(self, carried: Vec<String>) -> Written {
+        Written { carried, ..self }
     }
 
     /// Prints it: as one JSON document, or as a short summary.
@@ -76,16 +83,16 @@ impl Created {
             Format::Text => self.summary(),
         };
         match stdout().write_all(text.as_bytes()) {
-            // The disk is made, whether or not anyone reads about it.
+            // It is written, whether or not anyone reads about it.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             written => Ok(written?),
         }
     }
 
     fn summary(&self) -> String {
-        let mut text = format!("{}: {}, made in {:.1} s\n", self.disk, Bytes(self.size), self.seconds);
+        let mut text = format!("{}: {}, written in {:.1} s\n", self.disk, Bytes(self.size), self.seconds);
         for slot in &self.slots {
-            let CreatedSlot { slot, os, kernel, reference, digest, layers, stored_bytes, size, .. } = slot;
+            let WrittenSlot { slot, os, kernel, reference, digest, layers, stored_bytes, size, .. } = slot;
             let stored = Bytes(*stored_bytes);
             let layers = if *layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
             let _ = write!(
@@ -93,6 +100,9 @@ impl Created {
                 "  slot {slot}  {os}, kernel {kernel}\n          {reference}\n          {digest}, {layers}, {stored} in a slot of {}\n",
                 Bytes(*size)
             );
+        }
+        if !self.carried.is_empty() {
+            let _ = writeln!(text, "  carried over: {}", self.carried.join(" "));
         }
         for Phase { slot, step, seconds } in &self.phases {
             let slot = slot.map(|slot| format!("slot {slot}: ")).unwrap_or_default();

@@ -1,0 +1,102 @@
+//! What flipslot adds to a slot: itself, and the units that watch over a trial. All of it lies under
+//! `/usr/lib`, where an image's own packages have nothing called flipslot.
+
+use crate::error::{Result, refused};
+use crate::filesystem::{Root, put};
+use crate::layer::LayerPath;
+use crate::layer::entry::Meta;
+use anyhow::Context;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+/// Whether a slot gets the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agent {
+    /// It does.
+    Add,
+    /// The image stays as it is (`--no-agent`): no deadline, no health check.
+    LeaveOut,
+}
+
+/// The program.
+const PROGRAM: &str = "/usr/lib/flipslot/flipslot";
+/// The units, and what runs after the last service has stopped (systemd-shutdown(8)).
+const FILES: [(&str, &str, u32); 3] = [
+    ("/usr/lib/systemd/system/flipslot-trial.service", include_str!("../../agent/flipslot-trial.service"), 0o644),
+    ("/usr/lib/systemd/system/flipslot-health.service", include_str!("../../agent/flipslot-health.service"), 0o644),
+    ("/usr/lib/systemd/system-shutdown/flipslot", include_str!("../../agent/shutdown"), 0o755),
+];
+/// Links: the units are started by these, and the program is found in `PATH`.
+const LINKS: [(&str, &str); 3] = [
+    ("/usr/lib/systemd/system/sysinit.target.wants/flipslot-trial.service", "../flipslot-trial.service"),
+    ("/usr/lib/systemd/system/basic.target.wants/flipslot-health.service", "../flipslot-health.service"),
+    ("/usr/bin/flipslot", "../lib/flipslot/flipslot"),
+];
+/// Program header types of an ELF file: the interpreter of a dynamically linked program (elf(5)).
+const PT_INTERP: u32 = 3;
+
+impl Agent {
+    /// Refuses to begin with a program that an image's C library may not run.
+    pub fn refuse_if_dynamic(self) -> Result<()> {
+        if self == Agent::Add && has_interpreter(&mut own_program()?)? {
+            return Err(refused(
+                "this flipslot is linked dynamically, and an image may bring another C library than this machine's",
+                "build it as the project does (make build), or leave the agent out: --no-agent",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Puts the agent into a slot; returns the paths of what was added.
+    pub fn install(self, root: &Root) -> Result<Vec<String>> {
+        let mut added = Vec::new();
+        if self == Agent::LeaveOut {
+            return Ok(added);
+        }
+        let place = |path: &str| LayerPath::clean(path.as_bytes());
+        put::file(root, &place(PROGRAM)?, &Meta { mode: 0o755, ..Meta::default() }, &mut own_program()?)?;
+        added.push(PROGRAM.to_owned());
+        for (path, text, mode) in FILES {
+            put::file(root, &place(path)?, &Meta { mode, ..Meta::default() }, &mut text.as_bytes())?;
+            added.push(path.to_owned());
+        }
+        for (path, target) in LINKS {
+            put::symlink(root, &place(path)?, target.as_bytes())?;
+            added.push(path.to_owned());
+        }
+        Ok(added)
+    }
+}
+
+fn own_program() -> Result<File> {
+    File::open("/proc/self/exe").context("opening this program's own file")
+}
+
+/// Whether an ELF file (64 bits, little-endian: elf(5)) names a program interpreter.
+fn has_interpreter(file: &mut File) -> Result<bool> {
+    let mut header = [0; 64];
+    file.read_exact(&mut header)?;
+    let u16_at = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
+    let table = u64::from_le_bytes(header[0x20..0x28].try_into()?); // e_phoff
+    let (size, count) = (u16_at(0x36), u16_at(0x38)); // e_phentsize, e_phnum
+    for index in 0..count {
+        file.seek(SeekFrom::Start(table + index * size))?;
+        let mut kind = [0; 4];
+        file.read_exact(&mut kind)?; // p_type
+        if u32::from_le_bytes(kind) == PT_INTERP {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_needs_a_c_library_is_told_from_one_that_does_not() {
+        assert!(!has_interpreter(&mut own_program().unwrap()).unwrap(), "the tests are built as the program is");
+        assert!(has_interpreter(&mut File::open("/bin/sh").unwrap()).unwrap());
+    }
+}

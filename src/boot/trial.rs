@@ -1,0 +1,68 @@
+//! A trial: what a kernel is told about it, and how a running system knows that it is one.
+
+use std::fmt;
+
+/// What makes a boot that fails reset the machine, which leads back to the proven slot, instead of
+/// waiting for someone at the console:
+/// - a kernel panic resets after 10 s (kernel: admin-guide/kernel-parameters.rst);
+/// - an initramfs that finds no root resets instead of asking for a password (dracut.cmdline(7));
+/// - a crash of systemd resets (systemd(1)).
+pub const WORDS: [&str; 4] = ["panic=10", "rd.emergency=reboot", "rd.shell=0", "systemd.crash_reboot"];
+
+/// The word that says how a kernel was started.
+const KEY: &str = "flipslot.boot=";
+
+/// Who started the kernel that runs, by the word that he put on its command line himself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BootedBy {
+    /// `flipslot switch`, without the firmware.
+    Kexec,
+    /// GRUB, which tried a slot that is not the proven one.
+    Firmware,
+    /// GRUB, and the slot was the proven one.
+    Proven,
+}
+
+impl BootedBy {
+    /// What a kernel command line says; `None` if flipslot did not make it.
+    pub fn of(cmdline: &str) -> Option<BootedBy> {
+        let value = cmdline.split_whitespace().rev().find_map(|word| word.strip_prefix(KEY))?;
+        [BootedBy::Kexec, BootedBy::Firmware, BootedBy::Proven].into_iter().find(|by| by.to_string() == value)
+    }
+
+    /// The words to add to the command line of a kernel that is started so.
+    pub fn words(self) -> String {
+        let how = format!("{KEY}{self}");
+        if self == BootedBy::Proven { how } else { format!("{} {how}", WORDS.join(" ")) }
+    }
+
+    /// Whether this boot is to be confirmed.
+    pub fn is_trial(self) -> bool {
+        self != BootedBy::Proven
+    }
+}
+
+impl fmt::Display for BootedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BootedBy::Kexec => "kexec",
+            BootedBy::Firmware => "firmware",
+            BootedBy::Proven => "proven",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_says_how_it_was_started() {
+        for by in [BootedBy::Kexec, BootedBy::Firmware, BootedBy::Proven] {
+            assert_eq!(BootedBy::of(&format!("root=x {} \n", by.words())), Some(by));
+        }
+        assert_eq!(BootedBy::of("root=x quiet"), None);
+        assert!(BootedBy::Kexec.words().starts_with("panic=10 "));
+        assert_eq!(BootedBy::Proven.words(), "flipslot.boot=proven");
+    }
+}

@@ -1,0 +1,45 @@
+//! `flipslot confirm`: the running slot is healthy.
+
+use crate::boot::ledger::Moment;
+use crate::boot::state::State;
+use crate::boot::trial::BootedBy;
+use crate::disk::Disk;
+use crate::disk::boot_partition::Access;
+use crate::disk::installed::booted_by;
+use crate::error::Result;
+use crate::jump::arrival::{self, CONFIRMED};
+use anyhow::Context;
+use std::fs;
+
+/// Declares the running slot healthy.
+pub fn run() -> Result<()> {
+    let disk = Disk::open(None, Access::Change)?;
+    let slot = disk.running()?;
+    let state = confirm(&disk)?;
+    if state.proven == slot {
+        println!("slot {slot} is proven: it boots from now on");
+    } else {
+        println!(
+            "slot {slot} is confirmed. It came up by kexec, not yet from the firmware: the next {} resets try it, and fall back to slot {}",
+            state.tries, state.proven
+        );
+    }
+    Ok(())
+}
+
+/// Writes down that the running slot is healthy; returns what the disk says now.
+pub fn confirm(disk: &Disk) -> Result<State> {
+    let slot = disk.running()?;
+    let before = disk.state()?;
+    // A kernel that does not say who started it was not started by GRUB.
+    let by = booted_by().unwrap_or(BootedBy::Kexec);
+    let state = if by == BootedBy::Proven && before.proven == slot { before } else { before.confirmed(slot, by) };
+    if state != before {
+        disk.files.write_state(state)?;
+    }
+    arrival::note(disk, |boot| {
+        boot.healthy.get_or_insert(Moment::now());
+    })?;
+    fs::write(CONFIRMED, "").with_context(|| format!("writing {CONFIRMED}"))?;
+    Ok(state)
+}

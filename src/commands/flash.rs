@@ -1,0 +1,88 @@
+//! `flipslot flash`: an OCI image into another slot than the running one.
+
+use crate::boot::trial::BootedBy;
+use crate::cli::FlashArgs;
+use crate::commands::fill::{Formatted, Place};
+use crate::commands::flash_wish::FlashWish;
+use crate::commands::written::{Format, Written};
+use crate::disk::Disk;
+use crate::disk::boot_partition::Access;
+use crate::disk::claim::Expendable;
+use crate::disk::installed::booted_by;
+use crate::disk::loops::Loop;
+use crate::disk::mount::Scratch;
+use crate::error::{Result, refused};
+use crate::filesystem::ext4::Ground;
+use crate::jump::arrival::CONFIRMED;
+use crate::jump::leftovers;
+use crate::oci;
+use crate::progress::Progress;
+use crate::tool;
+use std::path::Path;
+use std::time::Instant;
+
+/// Puts an image into a slot that is not in use.
+///
+/// Until the last effect nothing points at that slot: a cut at any line costs what was being
+/// written, never the slot that boots.
+pub fn run(args: &FlashArgs) -> Result<()> {
+    let begin = Instant::now();
+    let progress = Progress::new(args.image.progress);
+    let disk = Disk::open(args.disk.as_deref(), if args.dry_run { Access::Look } else { Access::Change })?;
+    let wish = FlashWish::of(args, &disk)?;
+    let scratch = Scratch::enter()?;
+    Loop::refuse_if_none()?;
+    tool::refuse_missing(&[("mke2fs", "e2fsprogs"), ("e2fsck", "e2fsprogs"), ("unshare", "util-linux")])?;
+    let mut state = disk.state()?;
+    if args.promote {
+        let running = disk.running()?;
+        refuse_unconfirmed(&disk)?;
+        state = state.promoted(running);
+        eprintln!(
+            "flipslot: slot {running} becomes the fallback{}",
+            if booted_by() == Some(BootedBy::Kexec) {
+                ", though it has not come up from the firmware yet: if it cannot, no other slot is proven"
+            } else {
+                ""
+            }
+        );
+    }
+    let slot = Expendable::claim(&disk, wish.slot, state)?;
+    let step = progress.step(None, "looking up the image", None);
+    let image = oci::resolve(&wish.reference, &wish.how.platform, &wish.how.access)?;
+    drop(step);
+    let place = Place { slot: wish.slot, region: slot.idle().region, partuuid: slot.idle().partuuid };
+    place.refuse_larger(&image)?;
+    if args.dry_run {
+        return wish.print_plan(&disk, &image, state);
+    }
+    leftovers::remove();
+    if let Some(flashing) = state.flashing(wish.slot) {
+        disk.files.write_state(flashing)?;
+    }
+    disk.files.withdraw(wish.slot)?; // from here on nothing points at it
+    let mut filled =
+        Formatted::new(&scratch, (slot.idle().attach()?, Ground::Used), place, &progress)?.fill(&image, &progress)?;
+    filled.add(wish.how.agent)?;
+    let carried = filled.carry(&wish.keep)?;
+    let entry = filled.entry(&scratch, &wish.how, &progress)?;
+    let sealed = filled.seal(&image, entry, wish.how.hardware, &progress)?;
+    disk.files.publish(wish.slot, &sealed.record)?; // now it can be chosen
+    let format = if args.image.json { Format::Json } else { Format::Text };
+    Written::new((&disk.path, disk.size), &[(place, image)], vec![sealed], (progress.phases(), begin.elapsed()))
+        .carrying(carried)
+        .print(format)
+}
+
+/// Only a slot that has shown that it works may become the fallback.
+fn refuse_unconfirmed(disk: &Disk) -> Result<()> {
+    let running = disk.running()?;
+    let is_trial = booted_by().is_none_or(BootedBy::is_trial);
+    if is_trial && !Path::new(CONFIRMED).exists() {
+        return Err(refused(
+            format!("slot {running} is on trial and not confirmed: it cannot become the fallback"),
+            "confirm it first: flipslot confirm",
+        ));
+    }
+    Ok(())
+}

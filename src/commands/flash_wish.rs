@@ -1,0 +1,65 @@
+//! What `flash` shall write, and where: flags, config file and the slots that are there.
+
+use crate::boot::state::State;
+use crate::cli::FlashArgs;
+use crate::commands::slot_wish::{SlotWish, listed};
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::error::{Result, refused};
+use crate::filesystem::keep::Keep;
+use crate::oci::{Image, Reference};
+use crate::slot::Slot;
+use crate::units::Bytes;
+
+/// An image for one slot.
+pub struct FlashWish {
+    /// Which slot.
+    pub slot: Slot,
+    /// Which image.
+    pub reference: Reference,
+    /// How it shall boot.
+    pub how: SlotWish,
+    /// What is carried over from the running slot.
+    pub keep: Keep,
+}
+
+impl FlashWish {
+    /// Joins the flags with the config file; what neither says is as in the running slot, or in the
+    /// proven one of a disk that runs nothing.
+    pub fn of(args: &FlashArgs, disk: &Disk) -> Result<FlashWish> {
+        let config = args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        let like = disk.files.holding(disk.running.unwrap_or(disk.state()?.proven))?;
+        let keep = listed(&args.keep, config.keep.as_ref());
+        let keep = match (disk.running, keep) {
+            (Some(_), keep) => Keep::new(keep)?,
+            // The files of this system are not those of the disk's machine.
+            (None, Some(listed)) if listed != ["none"] => {
+                let found = format!("nothing runs from {}, so no file can be carried over", disk.path.display());
+                return Err(refused(found, "leave --keep away, or write --keep none"));
+            }
+            (None, _) => Keep::new(Some(vec!["none".to_owned()]))?,
+        };
+        Ok(FlashWish {
+            slot: args.slot.parse()?,
+            reference: args.reference.parse()?,
+            how: SlotWish::of(&args.image, &config, like.record())?,
+            keep,
+        })
+    }
+
+    /// Says what a flash would do.
+    pub fn print_plan(&self, disk: &Disk, image: &Image, state: State) -> Result<()> {
+        let what = match disk.files.holding(self.slot)?.record() {
+            Some(record) => format!("{} would go", record.entry.title),
+            None => "it holds nothing that boots".to_owned(),
+        };
+        println!("would write {} into slot {} of {}; {what}", image.reference, self.slot, disk.path.display());
+        println!("  {}, {} to fetch", image.digest, Bytes(image.stored_bytes()));
+        println!(
+            "  carried over: {}",
+            if self.keep.patterns().is_empty() { "nothing".to_owned() } else { self.keep.patterns().join(" ") }
+        );
+        println!("  slot {} stays the fallback, and boots next until you switch", state.proven);
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! `flipslot rollback`: back to the slot that was proven before, in one command.
+
+use crate::boot::ledger::{Confirm, DEADLINE};
+use crate::cli::Way;
+use crate::disk::Disk;
+use crate::disk::boot_partition::Access;
+use crate::disk::mount::Scratch;
+use crate::error::{Result, refused};
+use crate::jump::leap::{self, Plan};
+use crate::jump::{Ready, leftovers};
+
+/// Goes back. The disk says so before the jump: whatever happens then, that slot boots.
+pub fn run() -> Result<()> {
+    let disk = Disk::open(None, Access::Change)?;
+    let running = disk.running()?;
+    let scratch = Scratch::enter()?;
+    leftovers::remove();
+    let state = disk.state()?.rolled_back(running).ok_or_else(|| {
+        refused(
+            format!("slot {running} is proven, and no slot was proven before it that still holds what it held"),
+            "choose a slot: flipslot status, flipslot switch --slot b",
+        )
+    })?;
+    let ready = Ready::check(&scratch, &disk, state.proven)?;
+    eprintln!("flipslot: going back from slot {running} to slot {} ({})", state.proven, ready.record.entry.title);
+    let plan = Plan { way: Way::Auto, confirm: Confirm::Auto, deadline: DEADLINE, by_kexec: state, by_firmware: state };
+    let by = leap::go(&scratch, &disk, ready, &plan)?;
+    println!("services stop now, then slot {} starts by {by}", state.proven);
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What the user wants of a slot, whichever command fills it: flags and config file, joined and
+//! checked before anything is read or written.
+
+use crate::boot::Hardware;
+use crate::boot::agent::Agent;
+use crate::boot::cmdline::Cmdline;
+use crate::boot::record::Record;
+use crate::cli::ImageArgs;
+use crate::config::Config;
+use crate::error::Result;
+use crate::oci::{Access, Platform};
+use crate::slot::Slot;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// How a slot shall boot, and where its image comes from.
+pub struct SlotWish {
+    /// What each slot's kernel is, where the image leaves a choice.
+    kernels: BTreeMap<Option<Slot>, String>,
+    /// The machine it is for.
+    pub hardware: Hardware,
+    /// Consoles by name, the last one is init's.
+    pub consoles: Vec<String>,
+    /// Words for the kernel command line.
+    pub kargs: String,
+    /// Which images to choose from an index.
+    pub platform: Platform,
+    /// How to reach registries.
+    pub access: Access,
+    /// Whether the slot gets the agent.
+    pub agent: Agent,
+}
+
+impl SlotWish {
+    /// Joins the flags with the config file; a flag wins. What neither says is as in `like`, a slot
+    /// of the same machine.
+    pub fn of(args: &ImageArgs, config: &Config, like: Option<&Record>) -> Result<SlotWish> {
+        let hardware = args.hardware.or(config.hardware).or(like.map(|record| record.hardware)).unwrap_or_default();
+        let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
+        let consoles = listed(&args.console, config.console.as_ref());
+        let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
+        let (consoles, kargs) = match (consoles, kargs, like) {
+            // The words of a machine belong together, consoles and all.
+            (None, None, Some(like)) => (Vec::new(), like.entry.cmdline.own_words()),
+            (consoles, kargs, _) => {
+                let known = || hardware.consoles().iter().map(ToString::to_string).collect();
+                (consoles.unwrap_or_else(known), kargs.unwrap_or_default())
+            }
+        };
+        if let Some(any) = Slot::at(0) {
+            Cmdline::new(any, Uuid::nil(), &consoles, &kargs)?; // odd words are refused here
+        }
+        let agent = if args.no_agent { Agent::LeaveOut } else { Agent::Add };
+        agent.refuse_if_dynamic()?;
+        Ok(SlotWish {
+            kernels: kernels(args, &config.kernel)?,
+            hardware,
+            consoles,
+            kargs,
+            platform: platform.unwrap_or_else(Platform::of_this_machine),
+            access: Access {
+                plain_http: listed(&args.plain_http, config.plain_http.as_ref()).unwrap_or_default(),
+                certificates: listed(&args.registry_ca, config.registry_ca.as_ref()).unwrap_or_default(),
+            },
+            agent,
+        })
+    }
+
+    /// The kernel version that was chosen for a slot.
+    pub fn kernel(&self, slot: Slot) -> Option<&str> {
+        self.kernels.get(&Some(slot)).or_else(|| self.kernels.get(&None)).map(String::as_str)
+    }
+}
+
+/// The flag's values, or the config's if the flag was not given.
+pub fn listed<T: Clone>(flag: &[T], config: Option<&Vec<T>>) -> Option<Vec<T>> {
+    if flag.is_empty() { config.cloned() } else { Some(flag.to_vec()) }
+}
+
+fn kernels(args: &ImageArgs, config: &BTreeMap<String, String>) -> Result<BTreeMap<Option<Slot>, String>> {
+    let mut kernels = BTreeMap::new();
+    for (slot, version) in config {
+        kernels.insert(Some(slot.parse()?), version.clone());
+    }
+    // A flag for every slot overrides what the config says of each.
+    if args.kernel.iter().any(|text| !text.contains('=')) {
+        kernels.clear();
+    }
+    for text in &args.kernel {
+        // A version holds no '='; what stands before one is a slot.
+        let (slot, version) = match text.split_once('=') {
+            Some((slot, version)) => (Some(slot.parse()?), version),
+            None => (None, text.as_str()),
+        };
+        kernels.insert(slot, version.to_owned());
+    }
+    Ok(kernels)
+}

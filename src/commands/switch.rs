@@ -1,0 +1,64 @@
+//! `flipslot switch`: from the running slot into another one, on trial.
+
+use crate::boot::ledger::By;
+use crate::cli::{SwitchArgs, Way};
+use crate::disk::Disk;
+use crate::disk::boot_partition::Access;
+use crate::disk::mount::Scratch;
+use crate::error::{Result, usage};
+use crate::jump::leap::{self, Plan};
+use crate::jump::{Ready, leftovers};
+use crate::slot::Slot;
+use std::time::Duration;
+
+/// A trial shorter than this would end before any system has come up, in seconds.
+const SHORTEST: u64 = 10;
+
+/// Jumps into a slot that is checked first. Until the last line the machine runs as it did, and
+/// the disk boots the slot that worked until the new one is confirmed.
+pub fn run(args: &SwitchArgs) -> Result<()> {
+    let slot: Slot = args.slot.parse()?;
+    let deadline = deadline(&args.deadline)?;
+    let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
+    let running = disk.running()?;
+    let scratch = Scratch::enter()?;
+    let ready = Ready::check(&scratch, &disk, slot)?;
+    let state = disk.state()?;
+    let plan = Plan {
+        way: args.by,
+        confirm: args.confirm,
+        deadline,
+        by_kexec: state.jumping(slot),
+        by_firmware: state.trying(slot),
+    };
+    let (title, kernel) = (&ready.record.entry.title, &ready.record.entry.kernel.version);
+    let into = format!("slot {running} into slot {slot} ({title}, kernel {kernel})");
+    let back = format!(
+        "unless it is confirmed within {}, the machine goes back to slot {}",
+        humantime::format_duration(Duration::from_secs(deadline)),
+        plan.by_kexec.next_boot()
+    );
+    if args.dry_run {
+        let way = match args.by {
+            Way::Kexec => "by kexec",
+            Way::Firmware => "through the firmware",
+            Way::Auto => "by kexec, or through the firmware if the kernel refuses that",
+        };
+        println!("would jump from {into} {way}; {back}");
+        return Ok(());
+    }
+    leftovers::remove();
+    eprintln!("flipslot: jumping from {into}; {back}");
+    match leap::go(&scratch, &disk, ready, &plan)? {
+        By::Kexec => println!("services stop now, then slot {slot} starts by kexec"),
+        By::Firmware => println!("services stop now, then the firmware starts, and GRUB tries slot {slot} once"),
+    }
+    Ok(())
+}
+
+fn deadline(text: &str) -> Result<u64> {
+    let parsed = humantime::parse_duration(text).ok().map(|time| time.as_secs());
+    parsed.filter(|seconds| (SHORTEST..=7 * 86400).contains(seconds)).ok_or_else(|| {
+        usage(format!("'{text}' is no time that a trial can have"), "write --deadline 90s, 10m or 1h; at least 10s")
+    })
+}

@@ -1,0 +1,113 @@
+//! What stands on the boot partition, as types: the state block, what each slot holds, the ledger.
+
+use crate::boot::grub::entry::{self, Content};
+use crate::boot::ledger::Ledger;
+use crate::boot::record::{self, Record};
+use crate::boot::state::{Copies, State};
+use crate::disk::boot_partition::BootPartition;
+use crate::error::{Result, failed};
+use crate::slot::Slot;
+
+/// The two copies of the state block. Copy 1 is written and read first.
+pub const STATE: [&str; 2] = ["flipslot/state-1", "flipslot/state-2"];
+/// The downtime ledger.
+pub const LEDGER: &str = "flipslot/ledger.json";
+
+/// The menu entry of a slot.
+pub fn entry_path(slot: Slot) -> String {
+    format!("flipslot/slot-{slot}.cfg")
+}
+
+/// The record of a slot.
+pub fn record_path(slot: Slot) -> String {
+    format!("flipslot/slot-{slot}.json")
+}
+
+/// What a slot holds.
+#[derive(Debug, Clone)]
+pub enum Holding {
+    /// Nothing.
+    Nothing,
+    /// What a flash left that did not come to its end.
+    Half,
+    /// An image.
+    Image(Box<Record>),
+    /// Entry and record do not belong together, or one cannot be read.
+    Damaged,
+}
+
+impl Holding {
+    /// The record of a slot that holds an image.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Holding::Image(record) => Some(record),
+            _ => None,
+        }
+    }
+}
+
+/// The boot partition's files.
+pub struct BootFiles {
+    partition: BootPartition,
+}
+
+impl BootFiles {
+    /// The files of this boot partition; `None` if it is not flipslot's.
+    pub fn new(partition: BootPartition) -> Result<Option<BootFiles>> {
+        Ok(partition.read(STATE[0])?.map(|_| BootFiles { partition }))
+    }
+
+    /// Reads both copies of the state block.
+    pub fn state(&self) -> Result<Copies> {
+        let copy = |path| Ok::<_, anyhow::Error>(self.partition.read(path)?.unwrap_or_default());
+        Ok(Copies::parse(&copy(STATE[0])?, &copy(STATE[1])?))
+    }
+
+    /// Writes the state block: one copy is always whole, and the new one counts once it is.
+    pub fn write_state(&self, state: State) -> Result<()> {
+        STATE.iter().try_for_each(|path| self.partition.write(path, &state.render()))
+    }
+
+    /// What `slot` holds.
+    pub fn holding(&self, slot: Slot) -> Result<Holding> {
+        let entry = self.partition.read(&entry_path(slot))?.unwrap_or_default();
+        for (content, holding) in [(Content::Empty, Holding::Nothing), (Content::Half, Holding::Half)] {
+            if entry.starts_with(entry::first_line(slot, content).as_bytes()) {
+                return Ok(holding);
+            }
+        }
+        let record = record::parse(&self.partition.read(&record_path(slot))?.unwrap_or_default());
+        let whole = record.filter(|record| entry::boots(&entry, &record.entry));
+        Ok(whole.map_or(Holding::Damaged, |record| Holding::Image(Box::new(record))))
+    }
+
+    /// Before a slot is written: neither GRUB nor `switch` finds anything in it.
+    pub fn withdraw(&self, slot: Slot) -> Result<()> {
+        self.partition.write_head_first(&entry_path(slot), &entry::render(slot, Content::Half)?)?;
+        self.partition.write(&record_path(slot), &record::render(None)?)
+    }
+
+    /// The last effect of a flash: from here on the slot can be chosen.
+    pub fn publish(&self, slot: Slot, record: &Record) -> Result<()> {
+        let entry = entry::render(slot, Content::Entry(&record.entry))?;
+        self.partition.write(&record_path(slot), &record::render(Some(record))?)?;
+        self.partition.write_head_last(&entry_path(slot), &entry)?;
+        match self.holding(slot)? {
+            Holding::Image(written) if *written == *record => Ok(()),
+            other => Err(failed(
+                format!("the boot partition gives back something else than was written to it: {other:?}"),
+                "check the disk: smartctl -a DISK",
+            )),
+        }
+    }
+
+    /// The downtime ledger; empty if it cannot be read.
+    pub fn ledger(&self) -> Result<Ledger> {
+        Ok(Ledger::parse(&self.partition.read(LEDGER)?.unwrap_or_default()))
+    }
+
+    /// Writes the downtime ledger.
+    pub fn write_ledger(&self, ledger: &Ledger) -> Result<()> {
+        self.partition.write(LEDGER, &ledger.render()?)
+    }
+}

@@ -1,0 +1,115 @@
+//! A slot that may be written or read while another one runs: only this room makes one, after it
+//! has refused what is in use.
+
+use crate::boot::state::State;
+use crate::disk::installed::Disk;
+use crate::disk::layout::Region;
+use crate::disk::loops::{self, Loop};
+use crate::disk::running::partition_node;
+use crate::disk::safety::Device;
+use crate::error::{Result, refused};
+use crate::slot::Slot;
+use rustix::fs::{OFlags, fstat, major, minor};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use uuid::Uuid;
+
+/// A slot that nothing runs from and nobody else has open.
+pub struct Idle {
+    /// Its name.
+    pub slot: Slot,
+    /// Its partition on the disk.
+    pub region: Region,
+    /// Its partition's GUID.
+    pub partuuid: Uuid,
+    /// The partition's own device, opened for this program alone; or the disk.
+    device: File,
+    /// Where the slot is on `device`.
+    within: Region,
+}
+
+/// An idle slot that is not the fallback either: it may be written.
+pub struct Expendable(Idle);
+
+impl Idle {
+    /// Claims `slot`; refuses the running one, and one that is mounted or used in any other way.
+    pub fn claim(disk: &Disk, slot: Slot) -> Result<Idle> {
+        disk.refuse_unknown(slot)?;
+        if disk.running == Some(slot) {
+            return Err(refused(format!("this system runs from slot {slot}"), "name another slot: flipslot status"));
+        }
+        let (region, partuuid) = disk.table.slots[&slot];
+        let whole = Region { start: 0, ..region };
+        let node = disk.numbers.as_ref().and_then(|numbers| partition_node(numbers, region.number));
+        let (device, within) = match (node, &disk.numbers) {
+            (Some((path, start, size)), _) => {
+                let name = format!("slot {slot} ({})", path.display());
+                let known = rustix::fs::stat(&path)?;
+                Device::new(major(known.st_rdev), minor(known.st_rdev)).refuse_if_partition_used(&name)?;
+                if (start, size) != (region.start, region.size) {
+                    let found = format!("the kernel has {} elsewhere than the partition table says", path.display());
+                    return Err(refused(found, "make the kernel read the table again: partprobe, or reboot"));
+                }
+                (open_alone(&path, &name)?, whole)
+            }
+            (None, Some(_)) => {
+                let name = disk.path.display().to_string();
+                let known = fstat(&disk.file)?;
+                Device::new(major(known.st_rdev), minor(known.st_rdev)).refuse_if_used(&name)?;
+                (open_alone(&disk.path, &name)?, region)
+            }
+            (None, None) => {
+                if let Some(device) = loops::over_file(&disk.path, region)? {
+                    return Err(refused(
+                        format!("slot {slot} is in use: {device} is a loop device over it"),
+                        format!("release it: umount {device}; losetup --detach {device}"),
+                    ));
+                }
+                (disk.file.try_clone()?, region)
+            }
+        };
+        Ok(Idle { slot, region, partuuid, device, within })
+    }
+
+    /// The slot as a device that can be formatted and mounted.
+    pub fn attach(&self) -> Result<Loop> {
+        Loop::attach(self.device.as_fd(), self.within)
+    }
+}
+
+impl Expendable {
+    /// Claims `slot` to be written: neither the running one, nor the fallback.
+    pub fn claim(disk: &Disk, slot: Slot, state: State) -> Result<Expendable> {
+        let idle = Idle::claim(disk, slot)?;
+        if state.flashing(slot).is_none() {
+            let next = match disk.running {
+                Some(running) => format!(
+                    "flash another slot; or, if slot {running} is confirmed, make it the fallback first: --promote"
+                ),
+                None => "flash another slot; this one is what the disk boots".to_owned(),
+            };
+            return Err(refused(
+                format!("slot {slot} is proven: it is the fallback that every failed boot ends on"),
+                next,
+            ));
+        }
+        Ok(Expendable(idle))
+    }
+
+    /// The slot.
+    pub fn idle(&self) -> &Idle {
+        &self.0
+    }
+}
+
+fn open_alone(path: &std::path::Path, name: &str) -> Result<File> {
+    // O_EXCL on a block device: nobody else has it mounted, held or open so (open(2)).
+    let exclusive = i32::try_from(OFlags::EXCL.bits())?;
+    File::options().read(true).write(true).custom_flags(exclusive).open(path).map_err(|error| {
+        refused(
+            format!("{name} cannot be opened for this program alone: {error}"),
+            format!("see what uses it: lsblk {0}; lsof {0}", path.display()),
+        )
+    })
+}

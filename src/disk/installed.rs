@@ -1,0 +1,152 @@
+//! A disk that flipslot has made: found, locked, its table and its boot partition read.
+
+use crate::boot::state::{Copies, State};
+use crate::boot::trial::BootedBy;
+use crate::disk::boot_files::{BootFiles, Holding};
+use crate::disk::boot_partition::{Access, BootPartition};
+use crate::disk::gpt::{self, SECTOR, Table};
+use crate::disk::lock::lock;
+use crate::disk::running::Running;
+use crate::error::{Result, refused};
+use crate::slot::Slot;
+use crate::sys::block;
+use anyhow::Context;
+use rustix::fs::{FileType, fstat, major, minor};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// A disk with slots.
+pub struct Disk {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its boot partition's files.
+    pub files: BootFiles,
+    /// Its partitions.
+    pub table: Table,
+    /// The slot that this system runs from, if it is on this disk.
+    pub running: Option<Slot>,
+    pub(crate) file: File,
+    /// The numbers of a device, as sysfs writes them; a file has none.
+    pub(crate) numbers: Option<String>,
+}
+
+impl Disk {
+    /// Opens the disk that was named, or the one that this system runs from. To change it takes its
+    /// lock and mends what an earlier run, or a power cut, left half done.
+    pub fn open(named: Option<&Path>, access: Access) -> Result<Disk> {
+        let running = Running::find();
+        let path = match (named, &running) {
+            (Some(path), _) => path.to_owned(),
+            (None, Some(running)) => running.disk.clone(),
+            (None, None) => {
+                let found = "this system does not run from a partition of a disk";
+                return Err(refused(found, "name the disk: --disk /dev/sda, or a disk file"));
+            }
+        };
+        let name = path.display().to_string();
+        let kind =
+            fs::metadata(&path).map(|found| FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&found)));
+        let writable = access == Access::Change && matches!(kind, Ok(FileType::RegularFile));
+        let file = File::options().read(true).write(writable).open(&path).map_err(|error| {
+            refused(format!("{name}: {error}"), "name a disk that flipslot made, and run as root: --disk /dev/sda")
+        })?;
+        let found = fstat(&file)?;
+        let is_device = FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
+        let numbers = is_device.then(|| format!("{}:{}", major(found.st_rdev), minor(found.st_rdev)));
+        if access == Access::Change {
+            lock(&file, &path)?;
+        }
+        let size = if is_device { block::size(&file)? } else { u64::try_from(found.st_size)? };
+        let none = || {
+            let found = format!("{name} has no flipslot table (GPT with a boot partition and slots)");
+            refused(found, format!("make one: flipslot create {name}"))
+        };
+        if is_device && block::sector_size(&file)? != SECTOR {
+            return Err(none());
+        }
+        let table = gpt::read(&file, size).with_context(|| format!("reading the table of {name}"))?.ok_or_else(none)?;
+        let partition = BootPartition::open(&file, numbers.as_deref(), table.boot, access)?;
+        let files = BootFiles::new(partition)?.ok_or_else(none)?;
+        let running = running.filter(|running| Some(&running.numbers) == numbers.as_ref()).and_then(|running| {
+            table.slots.iter().find(|(_, (region, _))| region.number == running.partition).map(|(slot, _)| *slot)
+        });
+        let disk = Disk { path, size, files, table, running, file, numbers };
+        if access == Access::Change {
+            disk.mend()?;
+        }
+        Ok(disk)
+    }
+
+    /// The state, whole or not; what a reset does depends on it.
+    pub fn state(&self) -> Result<State> {
+        Ok(match self.files.state()? {
+            Copies::Whole(state) | Copies::Half(state, _) => state,
+            Copies::Neither => State::first(self.first_to_boot()?),
+        })
+    }
+
+    /// What is wrong with the copies of the state block, for people.
+    pub fn state_damage(&self) -> Result<Option<&'static str>> {
+        Ok(match self.files.state()? {
+            Copies::Whole(_) => None,
+            Copies::Half(_, what) => Some(what),
+            Copies::Neither => Some("neither copy of the state block was whole"),
+        })
+    }
+
+    fn mend(&self) -> Result<()> {
+        if let Some(what) = self.state_damage()? {
+            let state = self.state()?;
+            self.files.write_state(state)?;
+            eprintln!("flipslot: {what}; both are written again: slot {} is proven", state.proven);
+        }
+        Ok(())
+    }
+
+    /// Where no state is left: the running slot if GRUB booted it, else the first that holds an
+    /// image, which is what GRUB boots then.
+    fn first_to_boot(&self) -> Result<Slot> {
+        let by_grub = booted_by() != Some(BootedBy::Kexec);
+        if let Some(running) = self.running.filter(|_| by_grub) {
+            return Ok(running);
+        }
+        for slot in self.table.slots.keys() {
+            if let Holding::Image(_) = self.files.holding(*slot)? {
+                return Ok(*slot);
+            }
+        }
+        Err(refused(
+            format!("no slot of {} holds an image", self.path.display()),
+            format!("make the disk anew: flipslot create {}", self.path.display()),
+        ))
+    }
+
+    /// Fails unless the disk has `slot`.
+    pub fn refuse_unknown(&self, slot: Slot) -> Result<()> {
+        if self.table.slots.contains_key(&slot) {
+            return Ok(());
+        }
+        let known: Vec<String> = self.table.slots.keys().map(ToString::to_string).collect();
+        Err(refused(
+            format!("{} has no slot {slot}; it has {}", self.path.display(), known.join(", ")),
+            "name one of these: --slot b",
+        ))
+    }
+
+    /// The slot that this system runs from; refuses where it runs from none of this disk.
+    pub fn running(&self) -> Result<Slot> {
+        self.running.ok_or_else(|| {
+            refused(
+                format!("this system does not run from a slot of {}", self.path.display()),
+                "run this on the machine that the disk boots",
+            )
+        })
+    }
+}
+
+/// How the running kernel was started, as its loader told it.
+pub fn booted_by() -> Option<BootedBy> {
+    BootedBy::of(&fs::read_to_string("/proc/cmdline").unwrap_or_default())
+}

@@ -1,0 +1,74 @@
+//! One run at a time on a disk: flock(2) on the whole disk, as udev does
+//! (systemd.io/BLOCK_DEVICE_LOCKING).
+
+use crate::error::{Result, refused};
+use rustix::fs::{FlockOperation, flock, fstat, major, minor};
+use std::fs::{self, File};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// udev holds its lock while it looks at a disk, which it does after every change.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Locks a disk for this process, until `file` is closed. Names the process that has it.
+pub fn lock(file: &File, path: &Path) -> Result<()> {
+    let begin = Instant::now();
+    while flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let holder = holder_of(file);
+        if begin.elapsed() < PATIENCE && holder.as_ref().is_none_or(|(_, name)| name.contains("udev")) {
+            thread::sleep(Duration::from_millis(50));
+            continue;
+        }
+        let (found, next) = match holder {
+            Some((process, name)) => (
+                format!("{} is locked by process {process} ({name})", path.display()),
+                "wait until it ends, then run the command again".to_owned(),
+            ),
+            None => (
+                format!("{} is locked by another process", path.display()),
+                format!("see which: lsof {}", path.display()),
+            ),
+        };
+        return Err(refused(found, next));
+    }
+    Ok(())
+}
+
+/// The process that holds a lock on the same file, and its command line.
+fn holder_of(file: &File) -> Option<(u32, String)> {
+    let found = fstat(file).ok()?;
+    let key = format!("{:02x}:{:02x}:{}", major(found.st_dev), minor(found.st_dev), found.st_ino);
+    let process = holder_in(&fs::read_to_string("/proc/locks").ok()?, &key)?;
+    let line = fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    let words = String::from_utf8_lossy(&line).replace('\0', " ");
+    Some((process, words.trim_end().chars().filter(|c| !c.is_control()).collect()))
+}
+
+/// The process in proc_locks(5) that holds a lock of flock(2) on `key`, which is
+/// major:minor:inode.
+fn holder_in(locks: &str, key: &str) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, process, file, ..] = fields[..] else { return None };
+        (file == key).then(|| process.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_that_holds_a_lock_is_named() {
+        let locks = "1: POSIX  ADVISORY  WRITE 7 00:05:11 0 EOF\n2: FLOCK  ADVISORY  WRITE 412 00:05:11 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 500 00:05:11 0 EOF\n";
+        assert_eq!(holder_in(locks, "00:05:11"), Some(412));
+        assert_eq!(holder_in(locks, "00:05:12"), None);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        lock(file.as_file(), file.path()).unwrap();
+        let second = File::open(file.path()).unwrap();
+        let text = format!("{:#}", lock(&second, file.path()).unwrap_err());
+        assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+    }
+}

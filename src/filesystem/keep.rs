@@ -1,0 +1,169 @@
+//! Files that belong to the machine and not to an image: carried from the running slot into
+//! another one.
+
+use crate::error::{Result, usage};
+use crate::filesystem::metadata;
+use crate::filesystem::put;
+use crate::filesystem::root::Root;
+use crate::layer::LayerPath;
+use anyhow::Context;
+use glob::{MatchOptions, glob_with};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What is carried where nobody says otherwise: who the machine is to its network and its users.
+const DEFAULT: [&str; 3] = ["/etc/machine-id", "/etc/ssh/ssh_host_*", "/etc/hostname"];
+/// The word that stands for no file at all.
+const NONE: &str = "none";
+/// A carried file is configuration; a larger one would fill the slot.
+const LARGEST: u64 = 64 << 20;
+
+/// Absolute paths and patterns (glob(7)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    patterns: Vec<String>,
+}
+
+/// Which of two copies of a file counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The running slot's.
+    Running,
+    /// The one that was changed last.
+    Newer,
+}
+
+impl Keep {
+    /// What the user listed; `None` is the default, the one word "none" no file.
+    pub fn new(listed: Option<Vec<String>>) -> Result<Keep> {
+        let patterns = match listed {
+            None => DEFAULT.map(ToOwned::to_owned).to_vec(),
+            Some(patterns) if patterns == [NONE] => Vec::new(),
+            Some(patterns) => patterns,
+        };
+        for pattern in &patterns {
+            let is_plain = Path::new(pattern).components().all(|part| part != std::path::Component::ParentDir);
+            if !pattern.starts_with('/') || !is_plain || glob::Pattern::new(pattern).is_err() {
+                return Err(usage(
+                    format!("--keep {pattern} is no absolute path or pattern"),
+                    "write --keep /etc/hostname, --keep '/etc/ssh/ssh_host_*', or --keep none",
+                ));
+            }
+        }
+        Ok(Keep { patterns })
+    }
+
+    /// The patterns, for the slot's record.
+    pub fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+
+    /// Copies what the patterns name below `from`, with owner, mode, attributes and time, to the
+    /// same paths of a slot. Returns the paths that were written.
+    pub fn carry(&self, from: &Path, to: &Root, which: Which) -> Result<Vec<String>> {
+        let mut carried = Vec::new();
+        for pattern in &self.patterns {
+            let full = format!("{}{pattern}", glob::Pattern::escape(from.to_string_lossy().trim_end_matches('/')));
+            let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
+            for found in glob_with(&full, options).with_context(|| format!("looking for {pattern}"))? {
+                let found = found.with_context(|| format!("looking for {pattern}"))?;
+                copy(from, &found, to, which, &mut carried)
+                    .with_context(|| format!("carrying {} over", found.display()))?;
+            }
+        }
+        Ok(carried)
+    }
+}
+
+fn copy(from: &Path, source: &Path, to: &Root, which: Which, carried: &mut Vec<String>) -> Result<()> {
+    let kind = fs::symlink_metadata(source)?;
+    let inside = source.strip_prefix(from)?;
+    let path = LayerPath::clean(inside.as_os_str().as_bytes())?;
+    if kind.is_dir() {
+        let mut entries: Vec<PathBuf> = fs::read_dir(source)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+        entries.sort();
+        return entries.iter().try_for_each(|entry| copy(from, entry, to, which, carried));
+    }
+    if kind.is_symlink() {
+        put::symlink(to, &path, fs::read_link(source)?.as_os_str().as_bytes())?;
+    } else if kind.is_file() && kind.len() <= LARGEST {
+        let mut file = File::open(source)?;
+        let meta = metadata::get(&file)?;
+        if which == Which::Newer && is_same_or_newer(to, &path, &mut file, meta.mtime)? {
+            return Ok(());
+        }
+        put::file(to, &path, &meta, &mut File::open(source)?)?;
+    } else {
+        eprintln!("flipslot: {} is no file of at most 64 MiB: it is not carried over", source.display());
+        return Ok(());
+    }
+    carried.push(format!("/{}", inside.display()));
+    Ok(())
+}
+
+/// Whether the slot's own copy is as good: changed later, or equal.
+fn is_same_or_newer(to: &Root, path: &LayerPath, source: &mut File, mtime: (i64, u32)) -> Result<bool> {
+    let Ok(mut there) = to.file(path) else { return Ok(false) };
+    if metadata::get(&there)?.mtime > mtime {
+        return Ok(true);
+    }
+    let (mut one, mut two) = (Vec::new(), Vec::new());
+    source.read_to_end(&mut one)?;
+    there.read_to_end(&mut two)?;
+    Ok(one == two)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn two_slots() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        for slot in [&from, &to] {
+            fs::create_dir_all(slot.join("etc")).unwrap();
+            fs::write(slot.join("etc/hostname"), slot.as_os_str().as_bytes()).unwrap();
+        }
+        fs::create_dir_all(from.join("etc/ssh")).unwrap();
+        fs::write(from.join("etc/ssh/ssh_host_ed25519_key"), "secret").unwrap();
+        fs::set_permissions(from.join("etc/ssh/ssh_host_ed25519_key"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(from.join("etc/ssh/sshd_config"), "not the machine's").unwrap();
+        (folder, from, to)
+    }
+
+    #[test]
+    fn the_default_is_who_the_machine_is() {
+        let (_folder, from, to) = two_slots();
+        let carried = Keep::new(None).unwrap().carry(&from, &Root::open(&to).unwrap(), Which::Running).unwrap();
+        assert_eq!(carried, ["/etc/ssh/ssh_host_ed25519_key", "/etc/hostname"]);
+        let key = to.join("etc/ssh/ssh_host_ed25519_key");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(to.join("etc/hostname")).unwrap(), from.as_os_str().as_bytes());
+        assert!(!to.join("etc/ssh/sshd_config").exists());
+    }
+
+    #[test]
+    fn on_the_way_back_the_newer_copy_counts() {
+        let (_folder, from, to) = two_slots();
+        let root = Root::open(&to).unwrap();
+        let keep = Keep::new(Some(vec!["/etc/hostname".to_owned(), "/etc/ssh".to_owned()])).unwrap();
+        let old = std::time::SystemTime::UNIX_EPOCH;
+        File::options().write(true).open(from.join("etc/hostname")).unwrap().set_modified(old).unwrap();
+        let carried = keep.carry(&from, &root, Which::Newer).unwrap();
+        assert_eq!(carried, ["/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/sshd_config"]);
+        assert_eq!(keep.carry(&from, &root, Which::Newer).unwrap(), Vec::<String>::new(), "nothing changed since");
+        fs::write(from.join("etc/hostname"), "new").unwrap();
+        assert_eq!(keep.carry(&from, &root, Which::Newer).unwrap(), ["/etc/hostname"]);
+    }
+
+    #[test]
+    fn what_is_no_absolute_path_is_refused_and_none_is_none() {
+        for odd in ["etc/hostname", "/etc/../shadow", "/etc/[", "none"] {
+            assert!(Keep::new(Some(vec![odd.to_owned(), "/etc/hostname".to_owned()])).is_err(), "{odd}");
+        }
+        assert!(Keep::new(Some(vec!["none".to_owned()])).unwrap().patterns().is_empty());
+    }
+}

@@ -1,0 +1,47 @@
+//! Single files put into a slot, beside what its image holds: whole or not at all.
+
+use crate::error::Result;
+use crate::filesystem::metadata::{self, Before};
+use crate::filesystem::mounted::new_directory;
+use crate::filesystem::root::Root;
+use crate::filesystem::walk;
+use crate::layer::LayerPath;
+use crate::layer::entry::Meta;
+use anyhow::Context;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, symlinkat, unlinkat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+
+/// What a file is called until it is whole; one run has the slot for itself.
+const NEW: &str = ".flipslot-new";
+
+/// Puts a file at `path`; what stood there is replaced at once. Directories are made as needed.
+pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut impl Read) -> Result<()> {
+    put(root, path, |parent| {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(openat(parent, NEW, flags, Mode::RUSR | Mode::WUSR)?);
+        io::copy(body, &mut file)?;
+        metadata::set(&file, meta, Before::Missing)?;
+        Ok(file.sync_all()?)
+    })
+}
+
+/// Puts a symbolic link at `path`.
+pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
+    put(root, path, |parent| Ok(symlinkat(target, parent, NEW)?))
+}
+
+fn put(root: &Root, path: &LayerPath, mut make: impl FnMut(&OwnedFd) -> Result<()>) -> Result<()> {
+    let putting = || format!("putting {path} into the slot");
+    let (folder, name) = path.split().context("the root directory cannot be replaced").with_context(putting)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = walk::open_or_make(root.fd(), folder.as_bytes(), flags, &new_directory).with_context(putting)?;
+    match unlinkat(&parent, NEW, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {} // what a killed run left
+        Err(errno) => return Err(errno).with_context(putting),
+    }
+    make(&parent).with_context(putting)?;
+    renameat(&parent, NEW, &parent, name).with_context(putting)
+}

@@ -1,0 +1,49 @@
+//! The end of a jump: what the system that came up notes of it.
+
+use crate::boot::ledger::{Boot, By, Moment};
+use crate::boot::trial::BootedBy;
+use crate::disk::Disk;
+use crate::disk::installed::booted_by;
+use crate::error::Result;
+use crate::tool::Tool;
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+/// Stands there once this boot is confirmed; the memory that it is in ends with the boot.
+pub const CONFIRMED: &str = "/run/flipslot.confirmed";
+
+/// Time since the kernel started, also while the machine slept (clock_gettime(2), CLOCK_BOOTTIME).
+pub fn uptime() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Notes something of the running boot in the ledger, and returns all that is known of it.
+pub fn note(disk: &Disk, change: impl FnOnce(&mut Boot)) -> Result<Boot> {
+    let slot = disk.running()?;
+    let by = match booted_by() {
+        Some(BootedBy::Kexec) => By::Kexec,
+        _ => By::Firmware,
+    };
+    let started = Moment(Moment::now().0.saturating_sub(u64::try_from(uptime().as_millis()).unwrap_or(0)));
+    let mut ledger = disk.files.ledger()?;
+    let boot = ledger.arrived(slot, by, started);
+    if boot.userspace.is_none() {
+        boot.userspace = userspace().map(|after| Moment(started.0 + after));
+    }
+    change(boot);
+    let noted = boot.clone();
+    disk.files.write_ledger(&ledger)?;
+    Ok(noted)
+}
+
+/// Milliseconds from the kernel's start to that of systemd in the slot
+/// (org.freedesktop.systemd1(5), UserspaceTimestampMonotonic in microseconds).
+fn userspace() -> Option<u64> {
+    let printed = Tool::new("systemctl")
+        .args(["show", "--property=UserspaceTimestampMonotonic", "--value"])
+        .deadline(Duration::from_secs(10))
+        .run()
+        .ok()?;
+    printed.stdout.trim().parse::<u64>().ok().filter(|micros| *micros > 0).map(|micros| micros / 1000)
+}

@@ -1,0 +1,81 @@
+//! Loading a slot's kernel for a jump, and why a kernel may refuse that.
+
+use crate::sys::kexec;
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::fmt;
+use std::fs::{self, File};
+
+/// Why no jump by kexec is possible; the machine goes on as it was.
+#[derive(Debug)]
+pub struct Refused {
+    why: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+/// Loads kernel, initramfs and command line (kexec_file_load(2)); nothing is started.
+pub fn load(kernel: &File, initramfs: &File, cmdline: &str) -> Result<(), Refused> {
+    let line = CString::new(cmdline).map_err(|_| Refused { why: "the command line holds a NUL byte".to_owned() })?;
+    kexec::load(kernel, initramfs, &line).map_err(|errno| Refused { why: why(errno) })
+}
+
+/// Whether a kernel is loaded, as /sys/kernel/kexec_loaded says.
+pub fn is_loaded() -> bool {
+    fs::read_to_string("/sys/kernel/kexec_loaded").is_ok_and(|text| text.trim() == "1")
+}
+
+/// Gives up what was loaded.
+pub fn unload() {
+    if let Err(errno) = kexec::unload() {
+        eprintln!("flipslot: giving up the kernel that was loaded for kexec: {errno}");
+    }
+}
+
+/// The sentence for an error of kexec_file_load(2).
+fn why(errno: Errno) -> String {
+    match errno {
+        Errno::NOSYS => "this kernel was built without kexec_file_load (CONFIG_KEXEC_FILE)".to_owned(),
+        Errno::PERM if is_set("/proc/sys/kernel/kexec_load_disabled") => {
+            "kexec is switched off until the next boot (kernel.kexec_load_disabled=1)".to_owned()
+        }
+        Errno::PERM => match lockdown() {
+            Some(mode) => format!("kernel lockdown ({mode}) forbids kexec of this kernel"),
+            None => "kexec is not permitted: it needs CAP_SYS_BOOT, and no security module against it".to_owned(),
+        },
+        Errno::BUSY => "another process is loading a kernel for kexec, or a crash kernel is in the way".to_owned(),
+        Errno::NOEXEC => "the running kernel does not take the slot's kernel for one that it can start".to_owned(),
+        Errno::KEYREJECTED | Errno::NOKEY | Errno::BADMSG | Errno::NODATA => {
+            format!("the running kernel wants a signature on the slot's kernel that it can check ({errno})")
+        }
+        Errno::NOMEM | Errno::ADDRNOTAVAIL => format!("there is no room in memory for the slot's kernel ({errno})"),
+        other => format!("kexec_file_load: {other}"),
+    }
+}
+
+fn is_set(switch: &str) -> bool {
+    fs::read_to_string(switch).is_ok_and(|text| text.trim() != "0")
+}
+
+/// The lockdown mode that is on (kernel_lockdown(7)): the one in brackets, if it is not "none".
+fn lockdown() -> Option<String> {
+    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+    let mode = text.split(['[', ']']).nth(1)?.to_owned();
+    (mode != "none").then_some(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_sentence() {
+        for errno in [Errno::NOSYS, Errno::PERM, Errno::BUSY, Errno::NOEXEC, Errno::KEYREJECTED, Errno::NOMEM] {
+            assert!(why(errno).len() > 30, "{errno}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The jump itself, by kexec or through the firmware; in an order in which a cut at any line ends on
+//! a slot that was proven.
+
+use crate::boot::ledger::{Boot, By, Confirm, Moment};
+use crate::boot::record::Record;
+use crate::boot::state::State;
+use crate::boot::trial::BootedBy;
+use crate::cli::Way;
+use crate::disk::Disk;
+use crate::disk::claim::Idle;
+use crate::disk::mount::{Mount, Scratch};
+use crate::error::{Result, refused};
+use crate::filesystem::Root;
+use crate::filesystem::keep::{Keep, Which};
+use crate::jump::Ready;
+use crate::jump::kexec;
+use crate::jump::leftovers::Begun;
+use crate::jump::restart::{self, Into};
+use crate::jump::watchdog::{Taken, Watchdog};
+use crate::slot::Slot;
+use std::path::Path;
+
+/// How to jump.
+pub struct Plan {
+    /// Which way.
+    pub way: Way,
+    /// Who confirms the slot.
+    pub confirm: Confirm,
+    /// Seconds that it has for that.
+    pub deadline: u64,
+    /// What the disk says while a kexec is on its way.
+    pub by_kexec: State,
+    /// What the disk says before a restart.
+    pub by_firmware: State,
+}
+
+/// A slot whose kernel is loaded, if it needs to be.
+struct Loaded {
+    slot: Slot,
+    record: Record,
+    idle: Idle,
+}
+
+/// Jumps into the slot. Returns once nothing can stop it, and says how it goes.
+pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan) -> Result<By> {
+    let begun = Begun::note()?;
+    let (by, ready) = load(ready, plan.way)?;
+    if let Err(error) = carry(scratch, disk, &ready) {
+        eprintln!("flipslot: slot {} keeps its own copies: {error:#}", ready.slot);
+    }
+    let before = disk.state()?;
+    let state = if by == By::Kexec { plan.by_kexec } else { plan.by_firmware };
+    if state != before {
+        disk.files.write_state(state)?;
+    }
+    note(disk, &ready, plan, by)?;
+    let watchdog = if by == By::Kexec { arm(&ready, plan.deadline) } else { None };
+    let stopped = restart::stop(if by == By::Kexec { Into::Kexec } else { Into::Firmware }); // the last effect
+    if let Err(error) = stopped {
+        disk.files.write_state(before)?;
+        drop(watchdog);
+        return Err(error);
+    }
+    begun.keep();
+    drop(watchdog); // it goes on running
+    Ok(by)
+}
+
+/// Loads the slot's kernel, unless the way leads through the firmware. The files, and with them the
+/// mount that they are in, are closed then.
+fn load(ready: Ready, way: Way) -> Result<(By, Loaded)> {
+    let Ready { slot, record, kernel, initramfs, idle } = ready;
+    let ready = Loaded { slot, record, idle };
+    if way == Way::Firmware {
+        return Ok((By::Firmware, ready));
+    }
+    let cmdline = ready.record.entry.cmdline.started_by(BootedBy::Kexec);
+    match kexec::load(&kernel, &initramfs, &cmdline) {
+        Ok(()) => Ok((By::Kexec, ready)),
+        Err(why) if way == Way::Auto => {
+            eprintln!("flipslot: no kexec: {why}; going through the firmware instead");
+            Ok((By::Firmware, ready))
+        }
+        Err(why) => {
+            let next = "go through the firmware: --by firmware";
+            Err(refused(format!("slot {} cannot be jumped into by kexec: {why}", ready.slot), next))
+        }
+    }
+}
+
+/// Carries over what changed on the machine since the slot was written.
+fn carry(scratch: &Scratch, disk: &Disk, ready: &Loaded) -> Result<()> {
+    let running = disk.running.map(|running| disk.files.holding(running)).transpose()?;
+    let patterns = running.as_ref().and_then(|holding| holding.record()).map(|record| record.keep.clone());
+    let keep = Keep::new(Some(patterns.filter(|keep| !keep.is_empty()).unwrap_or(ready.record.keep.clone())))?;
+    if keep.patterns().is_empty() {
+        return Ok(());
+    }
+    let device = ready.idle.attach()?;
+    let mount = Mount::filesystem(device.path(), c"ext4", &scratch.directory("carry")?)?;
+    let root = Root::open(mount.place())?;
+    let carried = keep.carry(Path::new("/"), &root, Which::Newer)?;
+    drop(root);
+    mount.close()?;
+    for path in carried {
+        eprintln!("flipslot: {path} is newer here: carried over into slot {}", ready.slot);
+    }
+    Ok(())
+}
+
+/// Notes the jump in the ledger.
+fn note(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
+    let mut ledger = disk.files.ledger()?;
+    ledger.push(Boot {
+        from: disk.running,
+        confirm: plan.confirm,
+        deadline: plan.deadline,
+        asked: Some(Moment::now()),
+        ..Boot::new(ready.slot, by)
+    });
+    disk.files.write_ledger(&ledger)
+}
+
+/// Starts the hardware watchdog, which the new slot's agent takes over.
+fn arm(ready: &Loaded, deadline: u64) -> Option<Watchdog> {
+    if ready.record.agent.is_empty() {
+        eprintln!("flipslot: slot {} has no agent: no watchdog, no deadline, no health check", ready.slot);
+        return None;
+    }
+    match Watchdog::start(u32::try_from(deadline).unwrap_or(u32::MAX)) {
+        Taken::Running(watchdog) => {
+            eprintln!("flipslot: the hardware watchdog resets this machine in {} s if it hangs", watchdog.timeout);
+            Some(watchdog)
+        }
+        Taken::BySystemd => None,
+        Taken::No(why) => {
+            eprintln!("flipslot: {why}: a kernel that hangs in the jump needs a reset by hand");
+            None
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! From the running slot into another one: checked before, on trial after.
+
+pub mod arrival;
+pub mod kexec;
+pub mod leap;
+pub mod leftovers;
+pub mod ready;
+pub mod restart;
+pub mod watchdog;
+
+pub use ready::Ready;

@@ -1,0 +1,114 @@
+//! A slot that was looked at before a jump: whole, the bytes that were recorded, and small enough
+//! for this machine's memory.
+
+use crate::boot::record::Record;
+use crate::digest::Digest;
+use crate::disk::Disk;
+use crate::disk::boot_files::Holding;
+use crate::disk::claim::Idle;
+use crate::disk::mount::{Mount, Scratch};
+use crate::error::{Result, refused};
+use crate::filesystem::Root;
+use crate::layer::LayerPath;
+use crate::slot::Slot;
+use crate::units::Bytes;
+use std::fs::{self, File};
+
+/// A slot that can be jumped into.
+pub struct Ready {
+    /// Which.
+    pub slot: Slot,
+    /// What it holds.
+    pub record: Record,
+    /// Its kernel, verified.
+    pub kernel: File,
+    /// Its initramfs, verified.
+    pub initramfs: File,
+    /// Claimed until the jump, so that nobody writes it meanwhile.
+    pub idle: Idle,
+}
+
+impl Ready {
+    /// Looks at `slot`; whatever is wrong with it is refused.
+    pub fn check(scratch: &Scratch, disk: &Disk, slot: Slot) -> Result<Ready> {
+        let idle = Idle::claim(disk, slot)?;
+        let record = whole(slot, disk.files.holding(slot)?)?;
+        let partuuid = format!("root=PARTUUID={} ", idle.partuuid);
+        if record.entry.partition != idle.region.number || !record.entry.cmdline.to_string().starts_with(&partuuid) {
+            let found = format!("slot {slot} was written for another partition than the one that the table has now");
+            return Err(refused(found, flash_again(slot)));
+        }
+        let device = idle.attach()?;
+        let mount = Mount::as_grub_reads_it(device.path(), c"ext4", &scratch.directory(&format!("slot-{slot}"))?)?;
+        let root = Root::open(mount.place())?;
+        let open = |path: &str, digest: &Digest| {
+            let odd = |why: &str| {
+                let found = format!("slot {slot} is damaged: {path} {why}; it would not boot as it was tested");
+                refused(found, flash_again(slot))
+            };
+            let place = LayerPath::clean(path.as_bytes())?;
+            let file = root.file(&place).map_err(|errno| odd(&format!("cannot be opened ({errno})")))?;
+            match Digest::of_stream(root.file(&place)?) {
+                Ok(found) if found == *digest => Ok(file),
+                Ok(_) => Err(odd("does not hash to what was recorded")),
+                Err(error) => Err(odd(&format!("cannot be read ({error:#})"))),
+            }
+        };
+        let kernel = open(&record.entry.kernel.path, &record.entry.kernel_digest)?;
+        let initramfs = open(&record.entry.initramfs, &record.entry.initramfs_digest)?;
+        refuse_if_too_large(kernel.metadata()?.len() + initramfs.metadata()?.len())?;
+        // The two files keep the filesystem; it goes with them.
+        drop(mount);
+        Ok(Ready { slot, record, kernel, initramfs, idle })
+    }
+}
+
+/// The record of a slot that holds a whole image.
+fn whole(slot: Slot, holding: Holding) -> Result<Record> {
+    let found = match holding {
+        Holding::Image(record) => return Ok(*record),
+        Holding::Nothing => format!("slot {slot} holds nothing"),
+        Holding::Half => format!("slot {slot} is half written: a flash did not come to its end"),
+        Holding::Damaged => format!("slot {slot} is damaged: its entry and its record do not belong together"),
+    };
+    Err(refused(found, flash_again(slot)))
+}
+
+fn flash_again(slot: Slot) -> String {
+    format!("write it: flipslot flash REFERENCE --slot {slot}")
+}
+
+/// The kernel keeps one copy when it is loaded and makes a second one at the jump
+/// (kernel/kexec_core.c: the control pages and the destination).
+fn refuse_if_too_large(bytes: u64) -> Result<()> {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    match available(&meminfo) {
+        Some(free) if free < bytes.saturating_mul(2) => Err(refused(
+            format!(
+                "kernel and initramfs have {}; loading them takes twice that, and {} of memory are available",
+                Bytes(bytes),
+                Bytes(free)
+            ),
+            "free memory, or go through the firmware: --by firmware",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// MemAvailable of proc_meminfo(5), in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_that_is_left_is_read() {
+        assert_eq!(available("MemTotal:  100 kB\nMemAvailable:   12345 kB\n"), Some(12345 * 1024));
+        assert!(refuse_if_too_large(u64::MAX / 4).is_err());
+        assert!(refuse_if_too_large(1).is_ok());
+    }
+}

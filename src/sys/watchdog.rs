@@ -1,0 +1,24 @@
+//! Hardware watchdogs (linux/watchdog.h; kernel: watchdog/watchdog-api.rst).
+#![allow(unsafe_code)]
+
+use linux_raw_sys::ioctl::{WDIOC_GETTIMEOUT, WDIOC_SETTIMEOUT};
+use rustix::io;
+use rustix::ioctl::{Getter, Updater, ioctl};
+use std::ffi::c_int;
+use std::os::fd::AsFd;
+
+/// Sets the time after which the machine is reset, in seconds, and starts it anew. The driver may
+/// round it; [`timeout`] says to what.
+pub fn set_timeout(device: impl AsFd, seconds: u32) -> io::Result<()> {
+    let mut seconds = c_int::try_from(seconds).map_err(|_| io::Errno::INVAL)?;
+    // SAFETY: WDIOC_SETTIMEOUT reads one int through its argument and writes what it was rounded to
+    // back into it; Updater has it to itself for the call.
+    unsafe { ioctl(device, Updater::<{ WDIOC_SETTIMEOUT }, c_int>::new(&mut seconds)) }
+}
+
+/// The time after which the machine is reset, in seconds.
+pub fn timeout(device: impl AsFd) -> io::Result<u32> {
+    // SAFETY: WDIOC_GETTIMEOUT writes one int through its argument; Getter gives it one.
+    let seconds = unsafe { ioctl(device, Getter::<{ WDIOC_GETTIMEOUT }, c_int>::new()) }?;
+    u32::try_from(seconds).map_err(|_| io::Errno::INVAL)
+}
