@@ -48,7 +48,8 @@ impl Ready {
             };
             let place = LayerPath::clean(path.as_bytes())?;
             let file = root.file(&place).map_err(|errno| odd(&format!("cannot be opened ({errno})")))?;
-            match Digest::of_stream(root.file(&place)?) {
+            // The descriptor that is hashed is the one that the kernel reads, from its beginning.
+            match Digest::of_stream(&file) {
                 Ok(found) if found == *digest => Ok(file),
                 Ok(_) => Err(odd("does not hash to what was recorded")),
                 Err(error) => Err(odd(&format!("cannot be read ({error:#})"))),
