@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TREE = HERE.parent
-FLIPSLOT = TREE / "target/release/flipslot"
+FLIPSLOT = TREE / "target/flipslot"
 RUNS = int(os.environ.get("RUNS", "3"))
 SUITES = os.environ.get("SUITES", "bookworm trixie").split()
 HARDWARE = os.environ.get("HARDWARE", "generic qemu").split()

@@ -30,6 +30,32 @@ pub fn copy(disk: &Path, name: &str) -> PathBuf {
     path
 }
 
+/// Changes files of a slot of a disk that no machine runs from.
+pub fn edit(disk: &Path, slot: char, change: impl FnOnce(&Path)) {
+    let number = if slot == 'a' { "3" } else { "4" };
+    let table = run("sgdisk", &["--info", number, &disk.to_string_lossy()]);
+    let sectors = |what: &str| -> u64 {
+        let line = table.lines().find_map(|line| line.strip_prefix(what)).expect("sgdisk says where a partition is");
+        line.trim_start_matches(": ").split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    };
+    let (start, size) = (sectors("First sector") * 512, sectors("Partition size") * 512);
+    let place = folder().join(format!("{}-{slot}", disk.file_stem().unwrap_or_default().to_string_lossy()));
+    std::fs::create_dir_all(&place).expect("a mount point can be made");
+    let options = format!("loop,offset={start},sizelimit={size}");
+    run("mount", &["-o", &options, &disk.to_string_lossy(), &place.to_string_lossy()]);
+    change(&place);
+    run("umount", &[&place.to_string_lossy()]);
+}
+
+/// Writes Debian 13 into slot b again, with these flags.
+pub fn flash_b(disk: &Path, more: &[&str]) {
+    let reference = format!("oci:{}:latest", images::layout("trixie").display());
+    let disk = disk.to_string_lossy();
+    let mut arguments = vec!["flash", &reference, "--slot=b", "--disk", &disk, "--progress=none"];
+    arguments.extend(more);
+    run(env!("CARGO_BIN_EXE_flipslot"), &arguments);
+}
+
 /// Runs a program that must succeed; returns what it printed.
 #[allow(clippy::disallowed_methods)] // tests start programs by themselves
 pub fn run(program: &str, arguments: &[&str]) -> String {

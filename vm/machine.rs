@@ -82,7 +82,10 @@ impl Machine {
         fs::create_dir_all(log.parent().expect("it is in a folder")).expect("the folder of the logs can be made");
         let mut command = Command::new("qemu-system-x86_64");
         // q35 has AHCI and PCI Express by itself.
-        command.args(["-machine", "q35", "-accel", accelerator::best(), "-cpu", "max", "-m", "1024"]);
+        if !more.contains(&"-machine") {
+            command.args(["-machine", "q35"]);
+        }
+        command.args(["-accel", accelerator::best(), "-cpu", "max", "-m", "1024"]);
         command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
         if writes == Writes::ThrownAway {
             command.arg("-no-reboot");

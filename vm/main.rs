@@ -7,4 +7,5 @@ mod accelerator;
 mod disks;
 mod images;
 mod machine;
+mod registry;
 mod scenarios;

@@ -21,7 +21,7 @@ const CHECKS: &str = "/etc/flipslot/health.d";
 /// that does not ends here.
 pub fn run() -> Result<()> {
     let is_trial = booted_by().is_some_and(|by| by.is_trial());
-    let boot = arrival::note(&Disk::open(None, Access::Change)?, |_| {})?;
+    let boot = arrival::note(&Disk::open(None, Access::ChangeLater)?, |_| {})?;
     // A check that hangs is the deadline's business; a boot that is no trial has no deadline.
     let patience = Duration::from_secs(boot.deadline.max(60) * if is_trial { 1 } else { 6 });
     match healthy(patience) {
@@ -37,7 +37,7 @@ pub fn run() -> Result<()> {
             Ok(())
         }
         Ok(()) => {
-            let disk = Disk::open(None, Access::Change)?;
+            let disk = Disk::open(None, Access::ChangeLater)?;
             if is_trial {
                 let state = confirm(&disk)?;
                 println!("slot {} is healthy and confirmed; slot {} is proven", boot.to, state.proven);

@@ -21,6 +21,8 @@ pub enum Access {
     Look,
     /// To be changed; nobody else may do that meanwhile.
     Change,
+    /// To be changed by the agent, which waits for who does that now.
+    ChangeLater,
 }
 
 /// The unit that a disk writes whole or not at all, in bytes.
@@ -57,7 +59,7 @@ impl BootPartition {
         }
         let mut options = File::options();
         options.read(true);
-        if access == Access::Change {
+        if access != Access::Look {
             options.write(true).custom_flags(i32::try_from(OFlags::EXCL.bits())?);
         }
         let device = options.open(&path).map_err(|error| {

@@ -5,15 +5,19 @@ use crate::boot::trial::BootedBy;
 use crate::disk::boot_files::{BootFiles, Holding};
 use crate::disk::boot_partition::{Access, BootPartition};
 use crate::disk::gpt::{self, SECTOR, Table};
-use crate::disk::lock::lock;
-use crate::disk::running::Running;
+use crate::disk::lock::{Patience, lock};
+use crate::disk::running::{Running, partition_node};
 use crate::error::{Result, refused};
 use crate::slot::Slot;
 use crate::sys::block;
 use anyhow::Context;
-use rustix::fs::{FileType, fstat, major, minor};
+use rustix::fs::{FileType, fstat, major, minor, stat};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the agent waits for a command that changes the disk, such as a flash of another slot.
+const AGENT_WAITS: Duration = Duration::from_secs(300);
 
 /// A disk with slots.
 pub struct Disk {
@@ -46,19 +50,14 @@ impl Disk {
             }
         };
         let name = path.display().to_string();
-        let kind =
-            fs::metadata(&path).map(|found| FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&found)));
-        let writable = access == Access::Change && matches!(kind, Ok(FileType::RegularFile));
-        let file = File::options().read(true).write(writable).open(&path).map_err(|error| {
-            refused(format!("{name}: {error}"), "name a disk that flipslot made, and run as root: --disk /dev/sda")
-        })?;
-        let found = fstat(&file)?;
-        let is_device = FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
-        let numbers = is_device.then(|| format!("{}:{}", major(found.st_rdev), minor(found.st_rdev)));
-        if access == Access::Change {
-            lock(&file, &path)?;
+        let (file, numbers) = open_whole(&path, access)?;
+        match access {
+            Access::Look => {}
+            Access::Change => lock(&file, &path, Patience::Refuse)?,
+            Access::ChangeLater => lock(&file, &path, Patience::Wait(AGENT_WAITS))?,
         }
-        let size = if is_device { block::size(&file)? } else { u64::try_from(found.st_size)? };
+        let is_device = numbers.is_some();
+        let size = if is_device { block::size(&file)? } else { file.metadata()?.len() };
         let none = || {
             let found = format!("{name} has no flipslot table (GPT with a boot partition and slots)");
             refused(found, format!("make one: flipslot create {name}"))
@@ -73,7 +72,7 @@ impl Disk {
             table.slots.iter().find(|(_, (region, _))| region.number == running.partition).map(|(slot, _)| *slot)
         });
         let disk = Disk { path, size, files, table, running, file, numbers };
-        if access == Access::Change {
+        if access != Access::Look {
             disk.mend()?;
         }
         Ok(disk)
@@ -144,6 +143,27 @@ impl Disk {
             )
         })
     }
+}
+
+/// Opens a disk or a disk file, and says a device's numbers. A device whose partitions the kernel
+/// knows is written through these alone.
+fn open_whole(path: &Path, access: Access) -> Result<(File, Option<String>)> {
+    const NEXT: &str = "name a disk that flipslot made, and run as root: --disk /dev/sda";
+    let name = path.display();
+    let found = stat(path).map_err(|errno| refused(format!("{name}: {errno}"), NEXT))?;
+    let numbers = match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => None,
+        FileType::BlockDevice => Some(format!("{}:{}", major(found.st_rdev), minor(found.st_rdev))),
+        _ => return Err(refused(format!("{name} is no disk"), NEXT)),
+    };
+    let by_partitions = numbers.as_ref().is_some_and(|numbers| partition_node(numbers, 1).is_some());
+    let mut options = File::options();
+    options.read(true).write(access != Access::Look && !by_partitions);
+    let file = options.open(path).map_err(|error| refused(format!("{name}: {error}"), NEXT))?;
+    if fstat(&file)?.st_rdev != found.st_rdev {
+        return Err(refused(format!("{name} became another disk while it was opened"), "run the command again"));
+    }
+    Ok((file, numbers))
 }
 
 /// How the running kernel was started, as its loader told it.

@@ -8,15 +8,33 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// udev holds its lock while it looks at a disk, which it does after every change.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Who has a disk for a moment only: udev while it looks at it, which it does after every change, and
+/// the agent while it notes something.
+const SHORT: [&str; 4] = ["udev", "flipslot watch-trial", "flipslot check-health", "flipslot confirm"];
+/// How long they are waited for.
+const MOMENT: Duration = Duration::from_secs(5);
 
-/// Locks a disk for this process, until `file` is closed. Names the process that has it.
-pub fn lock(file: &File, path: &Path) -> Result<()> {
+/// What to do about a process that has the disk for longer than a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Refuse, and name it.
+    Refuse,
+    /// Wait for it, at most so long.
+    Wait(Duration),
+}
+
+/// Locks a disk for this process, until `file` is closed.
+pub fn lock(file: &File, path: &Path, patience: Patience) -> Result<()> {
     let begin = Instant::now();
     while flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let holder = holder_of(file);
-        if begin.elapsed() < PATIENCE && holder.as_ref().is_none_or(|(_, name)| name.contains("udev")) {
+        let is_short = holder.as_ref().is_none_or(|(_, name)| SHORT.iter().any(|short| name.contains(short)));
+        let wait = match patience {
+            Patience::Wait(time) => time,
+            Patience::Refuse if is_short => MOMENT,
+            Patience::Refuse => Duration::ZERO,
+        };
+        if begin.elapsed() < wait {
             thread::sleep(Duration::from_millis(50));
             continue;
         }
@@ -66,9 +84,9 @@ mod tests {
         assert_eq!(holder_in(locks, "00:05:11"), Some(412));
         assert_eq!(holder_in(locks, "00:05:12"), None);
         let file = tempfile::NamedTempFile::new().unwrap();
-        lock(file.as_file(), file.path()).unwrap();
+        lock(file.as_file(), file.path(), Patience::Refuse).unwrap();
         let second = File::open(file.path()).unwrap();
-        let text = format!("{:#}", lock(&second, file.path()).unwrap_err());
+        let text = format!("{:#}", lock(&second, file.path(), Patience::Refuse).unwrap_err());
         assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
     }
 }

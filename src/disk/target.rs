@@ -3,7 +3,7 @@
 
 use crate::disk::gpt::SECTOR;
 use crate::disk::layout::{Layout, Region};
-use crate::disk::lock::lock;
+use crate::disk::lock::{Patience, lock};
 use crate::disk::safety::Device;
 use crate::error::{Result, failed, refused, usage};
 use crate::filesystem::ext4::Ground;
@@ -76,7 +76,7 @@ impl Target {
             }
             Some(Stands::File) => {
                 let old = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-                lock(&old, path)?;
+                lock(&old, path, Patience::Refuse)?;
                 let mut target = Target::new_file(path, size, existing)?;
                 target.replaces = Some(old);
                 Ok(target)
@@ -100,7 +100,7 @@ impl Target {
         if fstat(&file)?.st_rdev != found.st_rdev {
             return Err(refused(format!("{name} became another device while it was opened"), "run the command again"));
         }
-        lock(&file, path)?;
+        lock(&file, path, Patience::Refuse)?;
         let sector = block::sector_size(&file)?;
         if sector != SECTOR {
             return Err(refused(
@@ -130,7 +130,7 @@ impl Target {
                 let mut options = File::options();
                 options.read(true).write(true).create(true).truncate(false).custom_flags(nofollow);
                 let file = options.open(&partial).with_context(context)?;
-                lock(&file, &partial)?;
+                lock(&file, &partial, Patience::Refuse)?;
                 // Another run may have given the file its name while this one waited for the lock.
                 if lstat(&partial).map(|found| found.st_ino).ok() != Some(fstat(&file)?.st_ino) {
                     return Err(refused(

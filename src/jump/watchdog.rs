@@ -76,8 +76,13 @@ impl Watchdog {
     }
 }
 
-/// Stops a watchdog that a killed run has left running; nothing if somebody has it.
+/// Stops a watchdog that a killed run has left running; nothing if it does not run, if somebody has
+/// it, or if it cannot be stopped.
 pub fn stop_left_running() {
+    let runs = fs::read_to_string(format!("{SYSFS}/state")).is_ok_and(|state| state.trim() == "active");
+    if !runs || number("nowayout") == Some(1) {
+        return;
+    }
     if let Ok(mut device) = File::options().write(true).open(DEVICE) {
         let _ = device.write_all(b"V");
     }

@@ -2,5 +2,11 @@
 
 mod boots;
 mod fallback;
+mod firmware;
+mod flash;
 mod hardware;
 mod kexec;
+mod refused;
+mod state;
+mod ten;
+mod trials;

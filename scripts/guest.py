@@ -1,0 +1,66 @@
+"""A QEMU guest that is driven over its serial port, for the demo and the bench."""
+import os, re, subprocess, threading, time
+from pathlib import Path
+
+
+class Guest:
+    """Boots a raw disk; `log` keeps all that the serial port says."""
+
+    def __init__(self, disk, log, memory="1024", more=()):
+        command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", memory,
+                   "-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "user,model=virtio-net-pci",
+                   "-drive", f"file={disk},format=raw,if=virtio", *more]
+        self.qemu = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.log = Path(log)
+        self.text = ""
+        self.seen = 0
+        threading.Thread(target=self._record, daemon=True).start()
+
+    def _record(self):
+        with open(self.log, "wb") as log:
+            while chunk := os.read(self.qemu.stdout.fileno(), 4096):
+                log.write(chunk)
+                log.flush()
+                self.text += chunk.decode("ascii", "replace").replace("\r", "")
+
+    def wait_for(self, text, patience=300):
+        """Waits until the serial port says `text`, after what was waited for before."""
+        begin = time.monotonic()
+        while (at := self.text.find(text, self.seen)) < 0:
+            if self.qemu.poll() is not None or time.monotonic() - begin > patience:
+                raise SystemExit(f"the guest did not say '{text}': see {self.log}")
+            time.sleep(0.02)
+        self.seen = at + len(text)
+
+    def type(self, line):
+        self.qemu.stdin.write(f"{line}\n".encode())
+        self.qemu.stdin.flush()
+
+    def log_in(self, system):
+        """Waits for the login prompt of `system`, and logs in as root, who has no password here."""
+        self.wait_for(f"{system} ")
+        self.wait_for("login:")
+        self.type("root")
+        self.wait_for(":~#")
+        self.run("dmesg --console-level emerg; systemctl is-system-running --wait")
+
+    def run(self, command, patience=300):
+        """What a command prints."""
+        self.type(f"echo beg''in; {command}; echo en''d $?")
+        self.wait_for("begin\n", patience)
+        start = self.seen
+        self.wait_for("end ", patience)
+        text = self.text[start:self.seen - len("end ")]
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).strip()
+
+    def until(self, command, text):
+        """Runs a command until it prints `text`; returns all that it printed then."""
+        for _ in range(100):
+            if text in (printed := self.run(command)):
+                return printed
+            time.sleep(1)
+        raise SystemExit(f"`{command}` never printed '{text}': see {self.log}")
+
+    def kill(self):
+        self.qemu.kill()
+        self.qemu.wait()

@@ -1,0 +1,41 @@
+//! A running server pulls an image into its other slot, jumps there, and takes its identity along.
+
+use crate::disks;
+use crate::machine::{Firmware, Machine, Setup};
+use crate::registry::Registry;
+
+#[test]
+fn a_running_server_flashes_its_other_slot_and_keeps_its_identity_there_and_back() {
+    let registry = Registry::start();
+    let disk = disks::lasting("flash");
+    let more = ["-nic", "user,model=virtio-net-pci"];
+    let mut machine = Machine::start(&Setup { more: &more, ..Setup::lasting("flash", Firmware::Bios, &disk) });
+    machine.comes_up('a');
+    let id = machine.run("cat /etc/machine-id");
+    machine.run("echo rack12 > /etc/hostname; mkdir -p /etc/ssh; (umask 77; echo secret > /etc/ssh/ssh_host_key)");
+    machine.run("i=$(ls /sys/class/net | grep -v lo); ip link set $i up; ip addr add 10.0.2.15/24 dev $i");
+    let reference = format!("docker://10.0.2.2:{}/os/debian:13 --plain-http 10.0.2.2:{0}", registry.port);
+    let said = machine.run(&format!("flipslot flash {reference} --slot a; echo code $?"));
+    assert!(said.contains("this system runs from slot a") && said.contains("code 3"), "{said}");
+    machine.press(&format!("flipslot flash {reference} --slot b --progress plain\n"));
+    machine.wait_for("it is written", "carried over: /etc/machine-id /etc/ssh/ssh_host_key /etc/hostname");
+    let status = machine.run("flipslot status");
+    assert!(status.contains(&format!("docker://10.0.2.2:{}/os/debian:13", registry.port)), "{status}");
+
+    machine.leave_by("flipslot switch --slot b");
+    machine.wait_for("slot b's kernel starts", "flipslot.slot=b");
+    machine.wait_for("it has the machine's name", "Debian GNU/Linux 13 rack12");
+    machine.wait_for("login prompt", "login:");
+    machine.log_in();
+    assert_eq!(machine.run("cat /etc/machine-id"), id);
+    assert_eq!(machine.run("stat -c %a /etc/ssh/ssh_host_key; cat /etc/ssh/ssh_host_key"), "600\nsecret");
+    machine.wait_until("b is confirmed", "flipslot status", "this boot was a trial and is confirmed");
+    let said = machine.run("flipslot flash oci:/nowhere --slot a; echo code $?");
+    assert!(said.contains("slot a is proven") && said.contains("--promote"), "{said}");
+
+    machine.run("echo rack13 > /etc/hostname");
+    machine.leave_by("flipslot rollback");
+    machine.wait_for("what changed meanwhile goes along", "/etc/hostname is newer here: carried over into slot a");
+    machine.wait_for("slot a's kernel starts", "flipslot.slot=a");
+    machine.wait_for("it has the new name", "Debian GNU/Linux 12 rack13");
+}

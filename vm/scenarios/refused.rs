@@ -1,0 +1,34 @@
+//! A kexec that the kernel refuses, and a slot that is damaged: the machine runs on, and says why.
+
+use crate::disks;
+use crate::machine::{Firmware, Machine, Setup};
+
+#[test]
+fn a_refused_kexec_leaves_the_machine_running_and_auto_goes_by_firmware() {
+    let disk = disks::lasting("refused");
+    let mut machine = Machine::start(&Setup::lasting("refused", Firmware::Bios, &disk));
+    machine.comes_up('a');
+    let said = machine.run("flipslot switch --slot a; echo code $?");
+    assert!(said.contains("this system runs from slot a") && said.contains("code 3"), "{said}");
+
+    machine.run("mount /dev/vda4 /mnt");
+    let said = machine.run("flipslot switch --slot b; echo code $?");
+    assert!(said.contains("mounted at /mnt") && said.contains("code 3"), "{said}");
+    let said = machine.run("flipslot flash oci:/nowhere --slot b; echo code $?");
+    assert!(said.contains("mounted at /mnt") && said.contains("code 3"), "{said}");
+    machine.run("cp -a /mnt/boot /root/boot; for k in /mnt/boot/vmlinuz-*; do truncate -s 1M $k; done; umount /mnt");
+    let said = machine.run("flipslot switch --slot b; echo code $?");
+    assert!(said.contains("does not hash to what was recorded") && said.contains("code 3"), "{said}");
+    machine.run("mount /dev/vda4 /mnt; cp -a /root/boot/. /mnt/boot/; umount /mnt");
+
+    machine.run("sysctl -w kernel.kexec_load_disabled=1 || echo 1 > /proc/sys/kernel/kexec_load_disabled");
+    let said = machine.run("flipslot switch --slot b --by kexec; echo code $?");
+    assert!(said.contains("kernel.kexec_load_disabled=1") && said.contains("code 3"), "{said}");
+    let status = machine.run("flipslot status");
+    assert!(status.contains("the next reset boots slot a, which is proven"), "{status}");
+    machine.leave_by("flipslot switch --slot b");
+    machine.wait_for("it says which way it goes instead", "going through the firmware instead");
+    machine.wait_for("the firmware starts", "GNU GRUB");
+    machine.wait_for("GRUB tries b", "flipslot: booting slot b");
+    machine.comes_up('b');
+}
