@@ -13,12 +13,17 @@ use uuid::Uuid;
 #[serde(transparent)]
 pub struct Cmdline(Vec<String>);
 
+/// A hardware watchdog that was started goes on across a kexec: else the kernel stops it there, and
+/// nothing resets a machine that hangs in the jump (kernel: watchdog/watchdog-parameters.rst).
+const KEEP_WATCHDOG: &str = "watchdog.stop_on_reboot=0";
+
 impl Cmdline {
     /// The command line that boots `slot`, with the user's own words last, where they win.
     pub fn new(slot: Slot, partuuid: Uuid, consoles: &[String], kargs: &str) -> Result<Cmdline> {
         // - PARTUUID needs no label and no udev, and two disks never share one.
         // - rw: an image has no fstab that would remount its root.
         let mut words = vec![format!("root=PARTUUID={partuuid}"), "rootfstype=ext4".to_owned(), "rw".to_owned()];
+        words.push(KEEP_WATCHDOG.to_owned());
         if !consoles.is_empty() {
             // The last console= is where init writes (kernel: admin-guide/serial-console.rst).
             words.push("console=tty0".to_owned());
@@ -47,19 +52,21 @@ impl Cmdline {
     /// The words that are the user's own and the consoles, for another slot of the same machine.
     pub fn own_words(&self) -> String {
         let ours = |word: &&String| {
-            ["root=PARTUUID=", "rootfstype=", "flipslot."].iter().any(|start| word.starts_with(start)) || *word == "rw"
+            ["root=PARTUUID=", "rootfstype=", "flipslot."].iter().any(|start| word.starts_with(start))
+                || ["rw", KEEP_WATCHDOG].contains(&word.as_str())
         };
         self.0.iter().filter(|word| !ours(word)).map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
-    /// The line as a kernel gets it that is started by `by`.
-    pub fn started_by(&self, by: BootedBy) -> String {
-        format!("{self} {}", by.words())
+    /// The line as a kernel gets it by kexec, for a trial of `deadline` seconds: for the initramfs,
+    /// because the slot itself knows it from the ledger.
+    pub fn by_kexec(&self, deadline: u64) -> String {
+        format!("{self} {} flipslot.deadline={deadline}", BootedBy::Kexec.words())
     }
 
     /// Fails if the kernel would cut the line off: it takes `longest` bytes, those of a trial too.
     pub fn check_length(&self, longest: u32) -> Result<()> {
-        let length = self.started_by(BootedBy::Firmware).len();
+        let length = self.by_kexec(u64::from(u32::MAX)).len();
         if length > longest as usize {
             return Err(failed(
                 format!("the kernel command line has {length} bytes; this kernel takes {longest}"),
@@ -94,7 +101,7 @@ mod tests {
     fn the_root_is_the_slots_own_partition_and_the_users_words_come_last() {
         assert_eq!(
             line(&["ttyS0"], "quiet  mitigations=off").unwrap(),
-            "root=PARTUUID=00000000-0000-0000-0000-000000000000 rootfstype=ext4 rw console=tty0 console=ttyS0,115200 flipslot.slot=b quiet mitigations=off"
+            "root=PARTUUID=00000000-0000-0000-0000-000000000000 rootfstype=ext4 rw watchdog.stop_on_reboot=0 console=tty0 console=ttyS0,115200 flipslot.slot=b quiet mitigations=off"
         );
         let first = Cmdline::new(Slot::at(0).unwrap(), Uuid::nil(), &["ttyS0".into()], "quiet").unwrap();
         assert_eq!(first.own_words(), "console=tty0 console=ttyS0,115200 quiet");

@@ -37,14 +37,18 @@ const MICROCODE: [&str; 4] = [
 
 /// What a slot on trial needs in its initramfs beside dracut's own: it is copied from here.
 const INCLUDED: &str = "/run/flipslot-include";
-/// Path in the initramfs, and text.
-const FILES: [(&str, &str); 3] = [
+/// Path in the initramfs, and text. Units are started by settings of targets, not by links: dracut
+/// copies what a link leads to.
+const FILES: [(&str, &str); 6] = [
     ("usr/lib/systemd/system/flipslot-init.service", include_str!("../../agent/initramfs-init.service")),
     (
         "usr/lib/systemd/system/initrd-switch-root.target.d/flipslot.conf",
-        include_str!("../../agent/initramfs-wants.conf"),
+        include_str!("../../agent/initramfs-init.conf"),
     ),
-    ("usr/lib/flipslot/look-for-init", include_str!("../../agent/look-for-init")),
+    ("usr/lib/flipslot/look-for-init", include_str!("../../agent/initramfs-init")),
+    ("usr/lib/systemd/system/flipslot-deadline.service", include_str!("../../agent/initramfs-deadline.service")),
+    ("usr/lib/systemd/system/sysinit.target.d/flipslot.conf", include_str!("../../agent/initramfs-deadline.conf")),
+    ("usr/lib/flipslot/deadline", include_str!("../../agent/initramfs-deadline")),
 ];
 
 /// Makes the uncompressed initramfs of `kernel` at `output`, a path in the chamber.

@@ -31,7 +31,11 @@ pub fn run() -> Result<()> {
             eprintln!("flipslot: the machine restarts, which leads back to the slot that worked");
             restart::go_back(&why)
         }
-        Err(error) => Err(error.context(format!("slot {} is not healthy", boot.to))),
+        // Nothing is tried here, so there is nothing to go back from: whoever reads the journal decides.
+        Err(error) => {
+            eprintln!("flipslot: slot {} is not healthy: {error:#}", boot.to);
+            Ok(())
+        }
         Ok(()) if is_trial && boot.confirm == Confirm::Manual => {
             println!("slot {} is healthy; confirm it: flipslot confirm", boot.to);
             Ok(())

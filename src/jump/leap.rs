@@ -4,7 +4,6 @@
 use crate::boot::ledger::{Boot, By, Confirm, Moment};
 use crate::boot::record::Record;
 use crate::boot::state::State;
-use crate::boot::trial::BootedBy;
 use crate::cli::Way;
 use crate::disk::Disk;
 use crate::disk::claim::Idle;
@@ -44,7 +43,7 @@ struct Loaded {
 /// Jumps into the slot. Returns once nothing can stop it, and says how it goes.
 pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan) -> Result<By> {
     let begun = Begun::note()?;
-    let (by, ready) = load(ready, plan.way)?;
+    let (by, ready) = load(ready, plan)?;
     if let Err(error) = carry(scratch, disk, &ready) {
         eprintln!("flipslot: slot {} keeps its own copies: {error:#}", ready.slot);
     }
@@ -68,16 +67,16 @@ pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan) -> Result<B
 
 /// Loads the slot's kernel, unless the way leads through the firmware. The files, and with them the
 /// mount that they are in, are closed then.
-fn load(ready: Ready, way: Way) -> Result<(By, Loaded)> {
+fn load(ready: Ready, plan: &Plan) -> Result<(By, Loaded)> {
     let Ready { slot, record, kernel, initramfs, idle } = ready;
     let ready = Loaded { slot, record, idle };
-    if way == Way::Firmware {
+    if plan.way == Way::Firmware {
         return Ok((By::Firmware, ready));
     }
-    let cmdline = ready.record.entry.cmdline.started_by(BootedBy::Kexec);
+    let cmdline = ready.record.entry.cmdline.by_kexec(plan.deadline);
     match kexec::load(&kernel, &initramfs, &cmdline) {
         Ok(()) => Ok((By::Kexec, ready)),
-        Err(why) if way == Way::Auto => {
+        Err(why) if plan.way == Way::Auto => {
             eprintln!("flipslot: no kexec: {why}; going through the firmware instead");
             Ok((By::Firmware, ready))
         }

@@ -33,6 +33,11 @@ fn a_running_server_flashes_its_other_slot_and_keeps_its_identity_there_and_back
     let said = machine.run("flipslot flash oci:/nowhere --slot a; echo code $?");
     assert!(said.contains("slot a is proven") && said.contains("--promote"), "{said}");
 
+    machine.run("i=$(ls /sys/class/net | grep -v lo); ip link set $i up; ip addr add 10.0.2.15/24 dev $i");
+    let said = machine.run(&format!("flipslot flash {reference} --slot a --promote --dry-run"));
+    assert!(said.contains("slot b becomes the fallback, though it has not come up from the firmware yet"), "{said}");
+    assert!(said.contains("into slot a of /dev/vda; Debian GNU/Linux 12 (bookworm) would go"), "{said}");
+
     machine.run("echo rack13 > /etc/hostname");
     machine.leave_by("flipslot rollback");
     machine.wait_for("what changed meanwhile goes along", "/etc/hostname is newer here: carried over into slot a");

@@ -19,7 +19,7 @@ fn ends_on_a(name: &str, prepare: impl FnOnce(&Path), switch: &str, evidence: &s
     ends_on_a_with(name, &[], prepare, switch, evidence);
 }
 
-fn ends_on_a_with(name: &str, more: &[&str], prepare: impl FnOnce(&Path), switch: &str, evidence: &str) {
+fn ends_on_a_with(name: &str, more: &[&str], prepare: impl FnOnce(&Path), switch: &str, evidence: &str) -> Machine {
     let disk = disks::lasting(name);
     prepare(&disk);
     let mut machine = Machine::start(&Setup { more, ..Setup::lasting(name, Firmware::Bios, &disk) });
@@ -28,6 +28,7 @@ fn ends_on_a_with(name: &str, more: &[&str], prepare: impl FnOnce(&Path), switch
     machine.wait_for("slot b's kernel starts", "flipslot.slot=b");
     machine.wait_for("what fails says so", evidence);
     came_back_to_a(&mut machine);
+    machine
 }
 
 /// The firmware starts, GRUB boots slot a, and `status` knows what happened.

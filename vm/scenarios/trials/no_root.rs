@@ -5,6 +5,7 @@ use crate::disks;
 
 #[test]
 fn a_root_that_is_not_found_ends_on_the_slot_that_worked() {
-    let prepare = |disk: &_| disks::flash_b(disk, &["--kargs=rd.driver.blacklist=virtio_blk rd.retry=20"]);
-    ends_on_a("no-root", prepare, "flipslot switch --slot b --by kexec", "dracut-initqueue");
+    let prepare = |disk: &_| disks::flash_b(disk, &["--kargs=rd.driver.blacklist=virtio_blk"]);
+    let switch = "flipslot switch --slot b --by kexec --deadline 60s";
+    ends_on_a("no-root", prepare, switch, "flipslot: no root after 60 s");
 }
