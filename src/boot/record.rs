@@ -29,9 +29,10 @@ pub struct Record {
     /// Files that flipslot added to the image: its agent. None with `--no-agent`.
     #[serde(default)]
     pub agent: Vec<String>,
-    /// Patterns of the files that are carried over from slot to slot.
+    /// Patterns of the files that are carried over from slot to slot; `None` where `create` wrote
+    /// the slot, and nothing ran to carry from.
     #[serde(default)]
-    pub keep: Vec<String>,
+    pub keep: Option<Vec<String>>,
     /// When it was written: seconds since 1970.
     pub written: u64,
     /// Which flipslot wrote it.

@@ -79,7 +79,7 @@ pub struct Filled {
     root: Root,
     flushing: JoinHandle<std::io::Result<()>>,
     agent: Vec<String>,
-    keep: Vec<String>,
+    keep: Option<Vec<String>>,
 }
 
 /// A slot that is flushed, unmounted, checked, and may boot.
@@ -118,7 +118,7 @@ impl Formatted {
         // The disk writes the layers while dracut computes.
         let directory = root.fd().try_clone_to_owned()?;
         let flushing = thread::spawn(move || Ok(syncfs(directory)?));
-        Ok(Filled { place, filesystem_uuid, device, mount, root, flushing, agent: Vec::new(), keep: Vec::new() })
+        Ok(Filled { place, filesystem_uuid, device, mount, root, flushing, agent: Vec::new(), keep: None })
     }
 }
 
@@ -136,7 +136,7 @@ impl Filled {
 
     /// Carries files over from the running slot; returns which.
     pub fn carry(&mut self, keep: &Keep) -> Result<Vec<String>> {
-        self.keep = keep.patterns().to_vec();
+        self.keep = Some(keep.patterns().to_vec());
         keep.carry(Path::new("/"), &self.root, Which::Running)
     }
 

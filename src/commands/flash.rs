@@ -64,7 +64,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let mut filled =
         Formatted::new(&scratch, (slot.idle().attach()?, Ground::Used), place, &progress)?.fill(&image, &progress)?;
     filled.add(wish.how.agent)?;
-    let carried = filled.carry(&wish.keep)?;
+    let carried = wish.keep.map(|keep| filled.carry(&keep)).transpose()?.unwrap_or_default();
     let entry = filled.entry(&scratch, &wish.how, &progress)?;
     let sealed = filled.seal(&image, entry, wish.how.hardware, &progress)?;
     disk.files.publish(wish.slot, &sealed.record)?; // now it can be chosen

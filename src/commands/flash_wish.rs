@@ -19,8 +19,8 @@ pub struct FlashWish {
     pub reference: Reference,
     /// How it shall boot.
     pub how: SlotWish,
-    /// What is carried over from the running slot.
-    pub keep: Keep,
+    /// What is carried over from the running slot; `None` where nothing runs from the disk.
+    pub keep: Option<Keep>,
 }
 
 impl FlashWish {
@@ -31,13 +31,13 @@ impl FlashWish {
         let like = disk.files.holding(disk.running.unwrap_or(disk.state()?.proven))?;
         let keep = listed(&args.keep, config.keep.as_ref());
         let keep = match (disk.running, keep) {
-            (Some(_), keep) => Keep::new(keep)?,
+            (Some(_), keep) => Some(Keep::new(keep)?),
             // The files of this system are not those of the disk's machine.
             (None, Some(listed)) if listed != ["none"] => {
                 let found = format!("nothing runs from {}, so no file can be carried over", disk.path.display());
                 return Err(refused(found, "leave --keep away, or write --keep none"));
             }
-            (None, _) => Keep::new(Some(vec!["none".to_owned()]))?,
+            (None, listed) => listed.map(|none| Keep::new(Some(none))).transpose()?,
         };
         Ok(FlashWish {
             slot: args.slot.parse()?,
@@ -55,10 +55,8 @@ impl FlashWish {
         };
         println!("would write {} into slot {} of {}; {what}", image.reference, self.slot, disk.path.display());
         println!("  {}, {} to fetch", image.digest, Bytes(image.stored_bytes()));
-        println!(
-            "  carried over: {}",
-            if self.keep.patterns().is_empty() { "nothing".to_owned() } else { self.keep.patterns().join(" ") }
-        );
+        let carried = self.keep.as_ref().map(|keep| keep.patterns().join(" ")).unwrap_or_default();
+        println!("  carried over: {}", if carried.is_empty() { "nothing" } else { &carried });
         println!("  slot {} stays the fallback, and boots next until you switch", state.proven);
         Ok(())
     }

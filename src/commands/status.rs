@@ -62,7 +62,7 @@ pub(super) struct ImageStatus {
     pub written: String,
     pub flipslot: String,
     pub agent: Vec<String>,
-    pub keep: Vec<String>,
+    pub keep: Option<Vec<String>>,
 }
 
 /// The running boot, where it is a trial.

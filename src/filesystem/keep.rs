@@ -43,6 +43,11 @@ impl Keep {
             Some(patterns) if patterns == [NONE] => Vec::new(),
             Some(patterns) => patterns,
         };
+        Keep::of_record(patterns)
+    }
+
+    /// What a slot's record says.
+    pub fn of_record(patterns: Vec<String>) -> Result<Keep> {
         for pattern in &patterns {
             let is_plain = Path::new(pattern).components().all(|part| part != std::path::Component::ParentDir);
             if !pattern.starts_with('/') || !is_plain || glob::Pattern::new(pattern).is_err() {

@@ -6,6 +6,7 @@ use crate::boot::record::Record;
 use crate::boot::state::State;
 use crate::cli::Way;
 use crate::disk::Disk;
+use crate::disk::boot_files::Holding;
 use crate::disk::claim::Idle;
 use crate::disk::mount::{Mount, Scratch};
 use crate::error::{Result, refused};
@@ -40,7 +41,8 @@ struct Loaded {
     idle: Idle,
 }
 
-/// Jumps into the slot. Returns once nothing can stop it, and says how it goes.
+/// Jumps into the slot. Returns once nothing can stop it, and says how it goes; or the machine runs on,
+/// and the disk says what it said before.
 pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan) -> Result<By> {
     let begun = Begun::note()?;
     let (by, ready) = load(ready, plan)?;
@@ -48,21 +50,28 @@ pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan) -> Result<B
         eprintln!("flipslot: slot {} keeps its own copies: {error:#}", ready.slot);
     }
     let before = disk.state()?;
-    let state = if by == By::Kexec { plan.by_kexec } else { plan.by_firmware };
-    if state != before {
-        disk.files.write_state(state)?;
-    }
-    note(disk, &ready, plan, by)?;
-    let watchdog = if by == By::Kexec { arm(&ready, plan.deadline) } else { None };
-    let stopped = restart::stop(if by == By::Kexec { Into::Kexec } else { Into::Firmware }); // the last effect
-    if let Err(error) = stopped {
+    if let Err(error) = leave(disk, &ready, plan, by) {
         disk.files.write_state(before)?;
-        drop(watchdog);
         return Err(error);
     }
     begun.keep();
-    drop(watchdog); // it goes on running
     Ok(by)
+}
+
+/// Writes down where this leads, starts the watchdog, and stops this system.
+fn leave(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
+    let (state, into) = match by {
+        By::Kexec => (plan.by_kexec, Into::Kexec),
+        By::Firmware => (plan.by_firmware, Into::Firmware),
+    };
+    if state != disk.state()? {
+        disk.files.write_state(state)?;
+    }
+    note(disk, ready, plan, by)?;
+    let watchdog = if by == By::Kexec { arm(ready, plan.deadline) } else { None };
+    let stopped = restart::stop(into); // the last effect
+    drop(watchdog); // it goes on running, or is stopped as all that had begun is
+    stopped
 }
 
 /// Loads the slot's kernel, unless the way leads through the firmware. The files, and with them the
@@ -87,11 +96,16 @@ fn load(ready: Ready, plan: &Plan) -> Result<(By, Loaded)> {
     }
 }
 
-/// Carries over what changed on the machine since the slot was written.
+/// Carries over what changed on the machine since the slot was written. Of the two slots, the one
+/// that was flashed last says which files these are.
 fn carry(scratch: &Scratch, disk: &Disk, ready: &Loaded) -> Result<()> {
     let running = disk.running.map(|running| disk.files.holding(running)).transpose()?;
-    let patterns = running.as_ref().and_then(|holding| holding.record()).map(|record| record.keep.clone());
-    let keep = Keep::new(Some(patterns.filter(|keep| !keep.is_empty()).unwrap_or(ready.record.keep.clone())))?;
+    let records = [running.as_ref().and_then(Holding::record), Some(&ready.record)];
+    let flashed = records.into_iter().flatten().filter(|record| record.keep.is_some());
+    let Some(keep) = flashed.max_by_key(|record| record.written).and_then(|record| record.keep.clone()) else {
+        return Ok(());
+    };
+    let keep = Keep::of_record(keep)?;
     if keep.patterns().is_empty() {
         return Ok(());
     }

@@ -73,15 +73,20 @@ impl Registry {
         };
         let protocol =
             if plain || local { ClientProtocol::HttpsExcept(vec![host.to_owned()]) } else { ClientProtocol::Https };
-        let config = ClientConfig {
-            protocol,
-            extra_root_certificates: certificates(access)?,
+        let extra_root_certificates = certificates(access)?;
+        let config = |tls_certs_only: Vec<Certificate>| ClientConfig {
+            protocol: protocol.clone(),
+            extra_root_certificates: extra_root_certificates.clone(),
+            tls_certs_only,
             connect_timeout: Some(CONNECT),
             read_timeout: Some(SILENCE),
             user_agent: concat!("flipslot/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
-        let client = Client::try_from(config).context("setting up TLS")?;
+        // A small system may have no certificate authorities at all, and then not even plain HTTP.
+        let client = Client::try_from(config(Vec::new()))
+            .or_else(|_| Client::try_from(config(bundled_certificates().collect())))
+            .context("setting up TLS")?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let image = Reference::with_tag(host.to_owned(), repository.to_owned(), "latest".to_owned());
         let auth = client.auth(&image, &credential, RegistryOperation::Pull);
@@ -259,6 +264,12 @@ fn is_loopback(host: &str) -> bool {
         .map_or(host, |(name, _)| name);
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Mozilla's certificate authorities, as they were when this program was built.
+fn bundled_certificates() -> impl Iterator<Item = Certificate> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    roots.map(|root| Certificate { encoding: CertificateEncoding::Der, data: root.to_vec() })
 }
 
 fn certificates(access: &Access) -> Result<Vec<Certificate>> {

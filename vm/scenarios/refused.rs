@@ -21,6 +21,8 @@ fn a_refused_kexec_leaves_the_machine_running_and_auto_goes_by_firmware() {
     assert!(said.contains("does not hash to what was recorded") && said.contains("code 3"), "{said}");
     machine.run("mount /dev/vda4 /mnt; cp -a /root/boot/. /mnt/boot/; umount /mnt");
 
+    a_killed_switch_leaves_nothing_after_cleanup(&mut machine);
+
     machine.run("sysctl -w kernel.kexec_load_disabled=1 || echo 1 > /proc/sys/kernel/kexec_load_disabled");
     let said = machine.run("flipslot switch --slot b --by kexec; echo code $?");
     assert!(said.contains("kernel.kexec_load_disabled=1") && said.contains("code 3"), "{said}");
@@ -31,4 +33,17 @@ fn a_refused_kexec_leaves_the_machine_running_and_auto_goes_by_firmware() {
     machine.wait_for("the firmware starts", "GNU GRUB");
     machine.wait_for("GRUB tries b", "flipslot: booting slot b");
     machine.comes_up('b');
+}
+
+/// The switch is killed at its last step, by the program that it starts there: the slot's kernel is
+/// loaded then, and the watchdog runs.
+fn a_killed_switch_leaves_nothing_after_cleanup(machine: &mut Machine) {
+    machine.run("mkdir /tmp/p; printf '#!/bin/sh\\nkill -9 $PPID\\n' > /tmp/p/systemctl; chmod +x /tmp/p/systemctl");
+    machine.run("PATH=/tmp/p:$PATH flipslot switch --slot b --by kexec");
+    let watchdog = "cat /sys/kernel/kexec_loaded /sys/class/watchdog/watchdog0/state";
+    assert_eq!(machine.run(watchdog), "1\nactive");
+    let said = machine.run("flipslot cleanup");
+    assert!(said.contains("removed a jump that was prepared and not made"), "{said}");
+    assert_eq!(machine.run(watchdog), "0\ninactive");
+    assert_eq!(machine.run("flipslot cleanup"), "nothing was left behind");
 }
