@@ -34,7 +34,7 @@ pub enum Verb {
     /// Show slots, what runs, what is proven, and what the next reset boots
     Status(StatusArgs),
     /// Remove what an interrupted run left behind
-    Cleanup,
+    Cleanup(CleanupArgs),
     /// Reset a trial that nobody confirms in time (flipslot-trial.service)
     #[command(hide = true)]
     WatchTrial,
@@ -131,7 +131,8 @@ pub struct CreateArgs {
 /// The flags of every command that fills slots.
 #[derive(Debug, Args)]
 pub struct ImageArgs {
-    /// Machine that the initramfs is for [default: generic]
+    /// Machine that the initramfs is for [default: generic; of a flash: that
+    /// of the other slot]
     #[arg(long, value_enum, value_name = "PROFILE")]
     pub hardware: Option<Hardware>,
 
@@ -215,7 +216,7 @@ pub struct SwitchArgs {
     #[arg(long, value_name = "SLOT")]
     pub slot: String,
 
-    /// How: at once, or through the firmware; auto: at once if the kernel can
+    /// How: kexec if the kernel can, else the firmware; or one of them
     #[arg(long, value_enum, value_name = "WAY", default_value = "auto")]
     pub by: Way,
 
@@ -242,6 +243,14 @@ pub struct StatusArgs {
     /// Print one JSON document (docs/status.md)
     #[arg(long)]
     pub json: bool,
+}
+
+/// The flags of `cleanup`.
+#[derive(Debug, Args)]
+pub struct CleanupArgs {
+    /// Disk or disk file [default: the one that this system runs from]
+    #[arg(long, value_name = "DISK")]
+    pub disk: Option<PathBuf>,
 }
 
 /// How to reach another slot.

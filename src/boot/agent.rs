@@ -32,6 +32,8 @@ const LINKS: [(&str, &str); 3] = [
     ("/usr/lib/systemd/system/basic.target.wants/flipslot-health.service", "../flipslot-health.service"),
     ("/usr/bin/flipslot", "../lib/flipslot/flipslot"),
 ];
+/// Where systemd is, with a merged /usr and without.
+const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
 /// Program header types of an ELF file: the interpreter of a dynamically linked program (elf(5)).
 const PT_INTERP: u32 = 3;
 
@@ -51,6 +53,10 @@ impl Agent {
     pub fn install(self, root: &Root) -> Result<Vec<String>> {
         let mut added = Vec::new();
         if self == Agent::LeaveOut {
+            return Ok(added);
+        }
+        if !SYSTEMD.iter().any(|path| root.has_program(path)) {
+            eprintln!("flipslot: the image has no systemd, which would run the agent: it is left out");
             return Ok(added);
         }
         let place = |path: &str| LayerPath::clean(path.as_bytes());

@@ -1,6 +1,7 @@
 //! The kernel command line of a slot.
 
-use crate::boot::trial::BootedBy;
+use crate::boot::ledger::Confirm;
+use crate::boot::trial::{BootedBy, CONFIRM_KEY, DEADLINE_KEY};
 use crate::error::{Result, failed, usage};
 use crate::slot::Slot;
 use serde::{Deserialize, Serialize};
@@ -49,24 +50,28 @@ impl Cmdline {
         Ok(Cmdline(words))
     }
 
-    /// The words that are the user's own and the consoles, for another slot of the same machine.
+    /// The words that tell the consoles, for another slot of the same machine.
+    pub fn console_words(&self) -> String {
+        self.0.iter().filter(|word| word.starts_with("console=")).map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The user's own words, without the consoles.
     pub fn own_words(&self) -> String {
         let ours = |word: &&String| {
-            ["root=PARTUUID=", "rootfstype=", "flipslot."].iter().any(|start| word.starts_with(start))
+            ["root=PARTUUID=", "rootfstype=", "flipslot.", "console="].iter().any(|start| word.starts_with(start))
                 || ["rw", KEEP_WATCHDOG].contains(&word.as_str())
         };
         self.0.iter().filter(|word| !ours(word)).map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
-    /// The line as a kernel gets it by kexec, for a trial of `deadline` seconds: for the initramfs,
-    /// because the slot itself knows it from the ledger.
-    pub fn by_kexec(&self, deadline: u64) -> String {
-        format!("{self} {} flipslot.deadline={deadline}", BootedBy::Kexec.words())
+    /// The line as a kernel gets it by kexec, for a trial of `deadline` seconds that `confirm` ends.
+    pub fn by_kexec(&self, deadline: u64, confirm: Confirm) -> String {
+        format!("{self} {} {DEADLINE_KEY}{deadline} {CONFIRM_KEY}{confirm}", BootedBy::Kexec.words())
     }
 
     /// Fails if the kernel would cut the line off: it takes `longest` bytes, those of a trial too.
     pub fn check_length(&self, longest: u32) -> Result<()> {
-        let length = self.by_kexec(u64::from(u32::MAX)).len();
+        let length = self.by_kexec(u64::from(u32::MAX), Confirm::Manual).len();
         if length > longest as usize {
             return Err(failed(
                 format!("the kernel command line has {length} bytes; this kernel takes {longest}"),
@@ -104,7 +109,8 @@ mod tests {
             "root=PARTUUID=00000000-0000-0000-0000-000000000000 rootfstype=ext4 rw watchdog.stop_on_reboot=0 console=tty0 console=ttyS0,115200 flipslot.slot=b quiet mitigations=off"
         );
         let first = Cmdline::new(Slot::at(0).unwrap(), Uuid::nil(), &["ttyS0".into()], "quiet").unwrap();
-        assert_eq!(first.own_words(), "console=tty0 console=ttyS0,115200 quiet");
+        assert_eq!(first.own_words(), "quiet");
+        assert_eq!(first.console_words(), "console=tty0 console=ttyS0,115200");
         assert!(!line(&[], "").unwrap().contains("console"));
         assert!(line(&["ttyS1,9600n8"], "").unwrap().contains("console=ttyS1,9600n8 "));
     }

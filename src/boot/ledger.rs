@@ -62,6 +62,12 @@ pub enum Confirm {
     Manual,
 }
 
+impl fmt::Display for Confirm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Confirm::Auto { "auto" } else { "manual" })
+    }
+}
+
 /// One boot, and what led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {

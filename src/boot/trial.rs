@@ -1,5 +1,6 @@
 //! A trial: what a kernel is told about it, and how a running system knows that it is one.
 
+use crate::boot::ledger::Confirm;
 use std::fmt;
 
 /// What makes a boot that fails reset the machine, which leads back to the proven slot, instead of
@@ -9,6 +10,10 @@ use std::fmt;
 /// - a crash of systemd resets (systemd(1)).
 pub const WORDS: [&str; 4] = ["panic=10", "rd.emergency=reboot", "rd.shell=0", "systemd.crash_reboot"];
 
+/// The word that says how many seconds a trial has.
+pub const DEADLINE_KEY: &str = "flipslot.deadline=";
+/// The word that says who confirms it.
+pub const CONFIRM_KEY: &str = "flipslot.confirm=";
 /// The word that says how a kernel was started.
 const KEY: &str = "flipslot.boot=";
 
@@ -23,10 +28,23 @@ pub enum BootedBy {
     Proven,
 }
 
+/// What a switch by kexec tells the slot on the command line: seconds, and who confirms it. A switch
+/// by firmware cannot; it leaves word in the ledger.
+pub fn terms_of(cmdline: &str) -> Option<(u64, Confirm)> {
+    let deadline = value_of(cmdline, DEADLINE_KEY)?.parse().ok()?;
+    let confirm = [Confirm::Auto, Confirm::Manual];
+    let value = value_of(cmdline, CONFIRM_KEY)?;
+    Some((deadline, confirm.into_iter().find(|confirm| confirm.to_string() == value)?))
+}
+
+fn value_of<'c>(cmdline: &'c str, key: &str) -> Option<&'c str> {
+    cmdline.split_whitespace().rev().find_map(|word| word.strip_prefix(key))
+}
+
 impl BootedBy {
     /// What a kernel command line says; `None` if flipslot did not make it.
     pub fn of(cmdline: &str) -> Option<BootedBy> {
-        let value = cmdline.split_whitespace().rev().find_map(|word| word.strip_prefix(KEY))?;
+        let value = value_of(cmdline, KEY)?;
         [BootedBy::Kexec, BootedBy::Firmware, BootedBy::Proven].into_iter().find(|by| by.to_string() == value)
     }
 
@@ -61,6 +79,8 @@ mod tests {
         for by in [BootedBy::Kexec, BootedBy::Firmware, BootedBy::Proven] {
             assert_eq!(BootedBy::of(&format!("root=x {} \n", by.words())), Some(by));
         }
+        assert_eq!(terms_of("a flipslot.deadline=90 flipslot.confirm=manual"), Some((90, Confirm::Manual)));
+        assert_eq!(terms_of("a flipslot.confirm=manual"), None);
         assert_eq!(BootedBy::of("root=x quiet"), None);
         assert!(BootedBy::Kexec.words().starts_with("panic=10 "));
         assert_eq!(BootedBy::Proven.words(), "flipslot.boot=proven");

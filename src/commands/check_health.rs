@@ -1,7 +1,9 @@
 //! `flipslot check-health`, run by flipslot-health.service: a slot that is healthy confirms itself.
 
 use crate::boot::ledger::{Confirm, Moment};
+use crate::boot::trial::BootedBy;
 use crate::commands::confirm::confirm;
+use crate::commands::say::say_line;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::installed::booted_by;
@@ -20,8 +22,9 @@ const CHECKS: &str = "/etc/flipslot/health.d";
 /// Runs the checks. A trial that passes is confirmed, unless someone wants to do that by hand; one
 /// that does not ends here.
 pub fn run() -> Result<()> {
-    let is_trial = booted_by().is_some_and(|by| by.is_trial());
-    let boot = arrival::note(&Disk::open(None, Access::ChangeLater)?, |_| {})?;
+    let disk = Disk::open(None, Access::ChangeLater)?;
+    let (boot, is_trial) = (arrival::note(&disk, |_| {})?, disk.trial()?.is_some());
+    drop(disk); // others may have it while the checks run
     // A check that hangs is the deadline's business; a boot that is no trial has no deadline.
     let patience = Duration::from_secs(boot.deadline.max(60) * if is_trial { 1 } else { 6 });
     match healthy(patience) {
@@ -37,15 +40,22 @@ pub fn run() -> Result<()> {
             Ok(())
         }
         Ok(()) if is_trial && boot.confirm == Confirm::Manual => {
-            println!("slot {} is healthy; confirm it: flipslot confirm", boot.to);
-            Ok(())
+            say_line(&format!("slot {} is healthy; confirm it: flipslot confirm", boot.to))
         }
         Ok(()) => {
             let disk = Disk::open(None, Access::ChangeLater)?;
             if is_trial {
                 let state = confirm(&disk)?;
-                println!("slot {} is healthy and confirmed; slot {} is proven", boot.to, state.proven);
-                return Ok(());
+                return say_line(&format!(
+                    "slot {} is healthy and confirmed; slot {} is proven",
+                    boot.to, state.proven
+                ));
+            }
+            if booted_by() == Some(BootedBy::Firmware) {
+                say_line(&format!(
+                    "slot {} was not to be tried, but is healthy; make it proven: flipslot confirm",
+                    boot.to
+                ))?;
             }
             arrival::note(&disk, |boot| {
                 boot.healthy.get_or_insert(Moment::now());

@@ -3,6 +3,7 @@
 use crate::boot::ledger::Moment;
 use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
+use crate::commands::say::say_line;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::installed::booted_by;
@@ -16,15 +17,14 @@ pub fn run() -> Result<()> {
     let disk = Disk::open(None, Access::Change)?;
     let slot = disk.running()?;
     let state = confirm(&disk)?;
-    if state.proven == slot {
-        println!("slot {slot} is proven: it boots from now on");
+    say_line(&if state.proven == slot {
+        format!("slot {slot} is proven: it boots from now on")
     } else {
-        println!(
+        format!(
             "slot {slot} is confirmed. It came up by kexec, not yet from the firmware: the next {} resets try it, and fall back to slot {}",
             state.tries, state.proven
-        );
-    }
-    Ok(())
+        )
+    })
 }
 
 /// Writes down that the running slot is healthy; returns what the disk says now.

@@ -30,6 +30,7 @@ use std::time::Instant;
 pub fn run(args: &CreateArgs) -> Result<()> {
     let begin = Instant::now();
     let progress = Progress::new(args.image.progress);
+    oci::trust::bundle_if_none()?;
     let wanted = Definition::of(args)?;
     let layout = Layout::plan(&wanted.wish)?;
     let guids = Guids::random(&layout);
@@ -44,8 +45,8 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let mut sealed = Vec::new();
     for (place, image) in &images {
         let doing = || format!("slot {}", place.slot);
-        let device = Loop::attach(disk.fd(), place.region)?;
-        let formatted = Formatted::new(&scratch, (device, disk.ground()), *place, &progress).with_context(doing)?;
+        let vacant = disk.vacant(place.region)?;
+        let formatted = Formatted::new(&scratch, vacant, *place, &progress).with_context(doing)?;
         let mut filled = formatted.fill(image, &progress).with_context(doing)?;
         filled.add(wanted.slot.agent).with_context(doing)?;
         let entry = filled.entry(&scratch, &wanted.slot, &progress).with_context(doing)?;

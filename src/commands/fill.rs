@@ -13,8 +13,9 @@ use crate::disk::Region;
 use crate::disk::gpt::Guids;
 use crate::disk::loops::Loop;
 use crate::disk::mount::{Mount, Scratch};
+use crate::disk::vacant::Vacant;
 use crate::error::{Result, failed, refused};
-use crate::filesystem::ext4::{self, Ground};
+use crate::filesystem::ext4;
 use crate::filesystem::keep::{Keep, Which};
 use crate::filesystem::{MountedRoot, Root};
 use crate::layer::{Budget, LayerPath};
@@ -91,14 +92,10 @@ pub struct Sealed {
 }
 
 impl Formatted {
-    /// Makes a filesystem on `device`, the slot's partition, and mounts it.
-    pub fn new(
-        scratch: &Scratch,
-        (device, ground): (Loop, Ground),
-        place: Place,
-        progress: &Progress,
-    ) -> Result<Formatted> {
+    /// Makes a filesystem in the slot's partition, and mounts it.
+    pub fn new(scratch: &Scratch, vacant: Vacant, place: Place, progress: &Progress) -> Result<Formatted> {
         let _step = progress.step(Some(place.slot), "making the filesystem", None);
+        let (device, ground) = vacant.take();
         let filesystem_uuid = Uuid::new_v4();
         ext4::format(device.path(), &format!("slot-{}", place.slot), filesystem_uuid, ground)?;
         let mount_point = scratch.directory(&format!("slot-{}", place.slot))?;

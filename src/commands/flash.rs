@@ -12,7 +12,6 @@ use crate::disk::installed::booted_by;
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
 use crate::error::{Result, refused};
-use crate::filesystem::ext4::Ground;
 use crate::jump::arrival::CONFIRMED;
 use crate::jump::leftovers;
 use crate::oci;
@@ -28,6 +27,7 @@ use std::time::Instant;
 pub fn run(args: &FlashArgs) -> Result<()> {
     let begin = Instant::now();
     let progress = Progress::new(args.image.progress);
+    oci::trust::bundle_if_none()?;
     let disk = Disk::open(args.disk.as_deref(), if args.dry_run { Access::Look } else { Access::Change })?;
     let wish = FlashWish::of(args, &disk)?;
     let scratch = Scratch::enter()?;
@@ -56,13 +56,12 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     if args.dry_run {
         return wish.print_plan(&disk, &image, state);
     }
-    leftovers::remove();
+    leftovers::remove(&disk)?;
     if let Some(flashing) = state.flashing(wish.slot) {
         disk.files.write_state(flashing)?;
     }
     disk.files.withdraw(wish.slot)?; // from here on nothing points at it
-    let mut filled =
-        Formatted::new(&scratch, (slot.idle().attach()?, Ground::Used), place, &progress)?.fill(&image, &progress)?;
+    let mut filled = Formatted::new(&scratch, slot.vacant()?, place, &progress)?.fill(&image, &progress)?;
     filled.add(wish.how.agent)?;
     let carried = wish.keep.map(|keep| filled.carry(&keep)).transpose()?.unwrap_or_default();
     let entry = filled.entry(&scratch, &wish.how, &progress)?;

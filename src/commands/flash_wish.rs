@@ -2,6 +2,7 @@
 
 use crate::boot::state::State;
 use crate::cli::FlashArgs;
+use crate::commands::say::say;
 use crate::commands::slot_wish::{SlotWish, listed};
 use crate::config::Config;
 use crate::disk::Disk;
@@ -53,11 +54,17 @@ impl FlashWish {
             Some(record) => format!("{} would go", record.entry.title),
             None => "it holds nothing that boots".to_owned(),
         };
-        println!("would write {} into slot {} of {}; {what}", image.reference, self.slot, disk.path.display());
-        println!("  {}, {} to fetch", image.digest, Bytes(image.stored_bytes()));
         let carried = self.keep.as_ref().map(|keep| keep.patterns().join(" ")).unwrap_or_default();
-        println!("  carried over: {}", if carried.is_empty() { "nothing" } else { &carried });
-        println!("  slot {} stays the fallback, and boots next until you switch", state.proven);
-        Ok(())
+        say(&format!(
+            "would write {} into slot {} of {}; {what}\n  {}, {} to fetch\n  carried over: {}\n  slot {} stays the fallback; slot {} boots next until you switch\n",
+            image.reference,
+            self.slot,
+            disk.path.display(),
+            image.digest,
+            Bytes(image.stored_bytes()),
+            if carried.is_empty() { "nothing" } else { &carried },
+            state.proven,
+            state.flashing(self.slot).unwrap_or(state).next_boot(),
+        ))
     }
 }

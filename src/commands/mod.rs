@@ -10,6 +10,7 @@ pub mod flash;
 pub mod flash_wish;
 pub mod note_shutdown;
 pub mod rollback;
+mod say;
 pub mod slot_wish;
 pub mod status;
 mod status_text;

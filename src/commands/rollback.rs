@@ -2,6 +2,7 @@
 
 use crate::boot::ledger::{Confirm, DEADLINE};
 use crate::cli::Way;
+use crate::commands::say::say_line;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::mount::Scratch;
@@ -14,7 +15,7 @@ pub fn run() -> Result<()> {
     let disk = Disk::open(None, Access::Change)?;
     let running = disk.running()?;
     let scratch = Scratch::enter()?;
-    leftovers::remove();
+    leftovers::remove(&disk)?;
     let state = disk.state()?.rolled_back(running).ok_or_else(|| {
         refused(
             format!("slot {running} is proven, and no slot was proven before it that still holds what it held"),
@@ -25,6 +26,5 @@ pub fn run() -> Result<()> {
     eprintln!("flipslot: going back from slot {running} to slot {} ({})", state.proven, ready.record.entry.title);
     let plan = Plan { way: Way::Auto, confirm: Confirm::Auto, deadline: DEADLINE, by_kexec: state, by_firmware: state };
     let by = leap::go(&scratch, &disk, ready, &plan)?;
-    println!("services stop now, then slot {} starts by {by}", state.proven);
-    Ok(())
+    say_line(&format!("services stop now, then slot {} starts by {by}", state.proven))
 }

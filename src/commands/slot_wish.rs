@@ -39,10 +39,15 @@ impl SlotWish {
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         let consoles = listed(&args.console, config.console.as_ref());
         let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
-        let (consoles, kargs) = match (consoles, kargs, like) {
-            // The words of a machine belong together, consoles and all.
-            (None, None, Some(like)) => (Vec::new(), like.entry.cmdline.own_words()),
-            (consoles, kargs, _) => {
+        let (consoles, kargs) = match like.map(|like| &like.entry.cmdline) {
+            Some(like) => {
+                let kargs = kargs.unwrap_or_else(|| like.own_words());
+                match consoles {
+                    Some(consoles) => (consoles, kargs),
+                    None => (Vec::new(), format!("{} {kargs}", like.console_words())),
+                }
+            }
+            None => {
                 let known = || hardware.consoles().iter().map(ToString::to_string).collect();
                 (consoles.unwrap_or_else(known), kargs.unwrap_or_default())
             }

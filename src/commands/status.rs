@@ -4,6 +4,7 @@ use crate::boot::ledger::{Boot, By, Confirm};
 use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
 use crate::cli::StatusArgs;
+use crate::commands::say::say;
 use crate::commands::status_text;
 use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
@@ -13,7 +14,6 @@ use crate::error::Result;
 use crate::jump::arrival::{CONFIRMED, uptime};
 use crate::slot::Slot;
 use serde::Serialize;
-use std::io::{Write, stdout};
 use std::path::Path;
 
 /// Everything; docs/status.md describes the JSON form, whose version this is.
@@ -87,7 +87,7 @@ pub fn run(args: &StatusArgs) -> Result<()> {
     let disk = Disk::open(args.disk.as_deref(), Access::Look)?;
     let status = Status::of(&disk)?;
     let text = if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { status_text::render(&status) };
-    Ok(stdout().write_all(text.as_bytes())?)
+    say(&text)
 }
 
 impl Status {
@@ -97,7 +97,7 @@ impl Status {
         let ledger = disk.files.ledger()?;
         let by = booted_by().filter(|_| disk.running.is_some());
         let timed = |boot: Option<&Boot>| boot.cloned().map(|boot| Timed { downtime_seconds: boot.downtime(), boot });
-        let trial = by.filter(|by| by.is_trial()).map(|_| trial(ledger.boots().last(), disk.running));
+        let trial = disk.running.and(disk.trial()?).map(|_| trial(ledger.boots().last(), disk.running));
         let slots = disk.table.slots.keys().map(|slot| slot_status(disk, *slot)).collect::<Result<_>>()?;
         Ok(Status {
             version: 1,

@@ -2,6 +2,7 @@
 
 use crate::boot::ledger::By;
 use crate::cli::{SwitchArgs, Way};
+use crate::commands::say::say_line;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::mount::Scratch;
@@ -33,27 +34,28 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
     };
     let (title, kernel) = (&ready.record.entry.title, &ready.record.entry.kernel.version);
     let into = format!("slot {running} into slot {slot} ({title}, kernel {kernel})");
-    let back = format!(
-        "unless it is confirmed within {}, the machine goes back to slot {}",
-        humantime::format_duration(Duration::from_secs(deadline)),
-        plan.by_kexec.next_boot()
-    );
+    let back = match (args.by, ready.record.agent.is_empty()) {
+        (_, true) => "nothing watches over it there, because it has no agent".to_owned(),
+        (by, false) => format!(
+            "unless it is confirmed within {}, the machine goes back to slot {}",
+            humantime::format_duration(Duration::from_secs(deadline)),
+            if by == Way::Firmware { state.proven } else { plan.by_kexec.next_boot() }
+        ),
+    };
     if args.dry_run {
         let way = match args.by {
             Way::Kexec => "by kexec",
             Way::Firmware => "through the firmware",
             Way::Auto => "by kexec, or through the firmware if the kernel refuses that",
         };
-        println!("would jump from {into} {way}; {back}");
-        return Ok(());
+        return say_line(&format!("would jump from {into} {way}; {back}"));
     }
-    leftovers::remove();
+    leftovers::remove(&disk)?;
     eprintln!("flipslot: jumping from {into}; {back}");
-    match leap::go(&scratch, &disk, ready, &plan)? {
-        By::Kexec => println!("services stop now, then slot {slot} starts by kexec"),
-        By::Firmware => println!("services stop now, then the firmware starts, and GRUB tries slot {slot} once"),
-    }
-    Ok(())
+    say_line(&match leap::go(&scratch, &disk, ready, &plan)? {
+        By::Kexec => format!("services stop now, then slot {slot} starts by kexec"),
+        By::Firmware => format!("services stop now, then the firmware starts, and GRUB tries slot {slot} once"),
+    })
 }
 
 fn deadline(text: &str) -> Result<u64> {

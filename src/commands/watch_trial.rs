@@ -1,6 +1,7 @@
 //! `flipslot watch-trial`, run by flipslot-trial.service: the deadline of a slot on trial.
 
 use crate::boot::ledger::DEADLINE;
+use crate::boot::trial::BootedBy;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::installed::booted_by;
@@ -21,18 +22,18 @@ const HANG: u32 = 60;
 /// Waits until the running slot is confirmed; resets the machine if the deadline comes first. A
 /// boot that is no trial is only noted in the ledger.
 pub fn run() -> Result<()> {
-    let noted = Disk::open(None, Access::Change).and_then(|disk| arrival::note(&disk, |_| {}));
-    if !booted_by().is_some_and(|by| by.is_trial()) {
-        return noted.map(drop);
-    }
-    // Whatever is wrong with the disk, the trial has an end.
-    let deadline = Duration::from_secs(match noted {
-        Ok(boot) => boot.deadline,
-        Err(error) => {
+    let noted = note();
+    // Whatever is wrong with the disk, a trial has an end.
+    let seconds = match noted {
+        Ok(None) => return Ok(()),
+        Ok(Some(deadline)) => deadline,
+        Err(error) if booted_by().is_some_and(BootedBy::is_trial) => {
             eprintln!("flipslot: {error:#}; the deadline is {DEADLINE} s");
             DEADLINE
         }
-    });
+        Err(error) => return Err(error),
+    };
+    let deadline = Duration::from_secs(seconds);
     eprintln!("flipslot: this boot is a trial: unless it is confirmed, it ends in {} s", left(deadline).as_secs());
     let mut watchdog = match Watchdog::start(HANG) {
         Taken::Running(watchdog) => Some(watchdog),
@@ -54,6 +55,13 @@ pub fn run() -> Result<()> {
         thread::sleep(EVERY);
     }
     Ok(())
+}
+
+/// Notes the boot; the deadline in seconds, if it is a trial.
+fn note() -> Result<Option<u64>> {
+    let disk = Disk::open(None, Access::Change)?;
+    let boot = arrival::note(&disk, |_| {})?;
+    Ok(disk.trial()?.map(|_| boot.deadline))
 }
 
 fn left(deadline: Duration) -> Duration {

@@ -1,6 +1,7 @@
 //! What `create` or `flash` has written, for people and as JSON.
 
 use crate::commands::fill::{Place, Sealed};
+use crate::commands::say::say;
 use crate::error::Result;
 use crate::oci::Image;
 use crate::progress::Phase;
@@ -8,7 +9,6 @@ use crate::slot::Slot;
 use crate::units::Bytes;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write, stdout};
 use std::path::Path;
 use std::time::Duration;
 
@@ -82,11 +82,7 @@ impl Written {
             Format::Json => serde_json::to_string_pretty(self)? + "\n",
             Format::Text => self.summary(),
         };
-        match stdout().write_all(text.as_bytes()) {
-            // It is written, whether or not anyone reads about it.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => Ok(written?),
-        }
+        say(&text)
     }
 
     fn summary(&self) -> String {

@@ -7,7 +7,9 @@ use crate::disk::layout::Region;
 use crate::disk::loops::{self, Loop};
 use crate::disk::running::partition_node;
 use crate::disk::safety::Device;
+use crate::disk::vacant::Vacant;
 use crate::error::{Result, refused};
+use crate::filesystem::ext4::Ground;
 use crate::slot::Slot;
 use rustix::fs::{OFlags, fstat, major, minor};
 use std::fs::File;
@@ -72,7 +74,7 @@ impl Idle {
         Ok(Idle { slot, region, partuuid, device, within })
     }
 
-    /// The slot as a device that can be formatted and mounted.
+    /// The slot as a device that can be mounted.
     pub fn attach(&self) -> Result<Loop> {
         Loop::attach(self.device.as_fd(), self.within)
     }
@@ -95,6 +97,11 @@ impl Expendable {
             ));
         }
         Ok(Expendable(idle))
+    }
+
+    /// The slot's partition, to be formatted.
+    pub fn vacant(&self) -> Result<Vacant> {
+        Ok(Vacant::new(self.0.attach()?, Ground::Used))
     }
 
     /// The slot.

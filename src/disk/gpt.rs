@@ -8,6 +8,7 @@ use gptman::{GPT, GPTPartitionEntry};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use uuid::{Uuid, uuid};
 
 /// Bytes of a logical sector; disks of 4096 are refused for now.
@@ -86,7 +87,9 @@ pub struct Table {
 /// Reads the table of `disk`, which has `size` bytes; `None` if it is not one of ours. What lies
 /// outside the disk, or does not say so consistently, is refused.
 pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
+    refuse_absurd(disk)?;
     let Ok(gpt) = GPT::read_from(&mut &*disk, SECTOR) else { return Ok(None) };
+    refuse_damaged(&gpt)?;
     let mut boot = None;
     let mut slots = BTreeMap::new();
     for (number, entry) in gpt.iter().filter(|(_, entry)| entry.is_used()) {
@@ -117,6 +120,42 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
         }
     }
     Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { boot, slots }))
+}
+
+/// Refuses a header that promises more entries than any table has, before memory is asked for them
+/// (UEFI specification 2.10, 5.3.2: number of entries at byte 80, size of one at 84).
+fn refuse_absurd(disk: &File) -> Result<()> {
+    const ENTRIES_MAX: u32 = 4096;
+    let mut header = [0; 92];
+    if disk.read_exact_at(&mut header, SECTOR).is_err() || !header.starts_with(b"EFI PART") {
+        return Ok(()); // no table, or a damaged one, which is looked at next
+    }
+    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    if number(80) > ENTRIES_MAX || number(84) != 128 {
+        let found = format!("the partition table says that it has {} entries of {} bytes", number(80), number(84));
+        return Err(refused(found, "mend the partition table first: sgdisk --verify DISK"));
+    }
+    Ok(())
+}
+
+/// Refuses a table that only its backup tells of, and partitions that share bytes.
+fn refuse_damaged(gpt: &GPT) -> Result<()> {
+    if !gpt.is_primary() {
+        return Err(refused(
+            "the partition table at the beginning of the disk is damaged; only its backup is whole",
+            "write it anew from the backup: sgdisk --load-backup, or gdisk, commands r, b, w",
+        ));
+    }
+    let mut used: Vec<_> = gpt.iter().filter(|(_, entry)| entry.is_used()).collect();
+    used.sort_by_key(|(_, entry)| entry.starting_lba);
+    for pair in used.windows(2) {
+        let [(one, first), (two, second)] = pair else { continue };
+        if second.starting_lba <= first.ending_lba {
+            let found = format!("partitions {one} and {two} overlap: writing one would destroy the other");
+            return Err(refused(found, "mend the partition table first: sgdisk --verify DISK"));
+        }
+    }
+    Ok(())
 }
 
 /// Keeps what is written, so that the caller decides when which part reaches the disk.

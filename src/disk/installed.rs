@@ -45,8 +45,9 @@ impl Disk {
             (Some(path), _) => path.to_owned(),
             (None, Some(running)) => running.disk.clone(),
             (None, None) => {
-                let found = "this system does not run from a partition of a disk";
-                return Err(refused(found, "name the disk: --disk /dev/sda, or a disk file"));
+                let found = "this system does not run from a slot: its root is no partition of a disk";
+                let next = "run this on a machine that such a disk boots; flash, status and cleanup also take --disk";
+                return Err(refused(found, next));
             }
         };
         let name = path.display().to_string();
@@ -104,11 +105,11 @@ impl Disk {
         Ok(())
     }
 
-    /// Where no state is left: the running slot if GRUB booted it, else the first that holds an
+    /// Where no state is left: the running slot if GRUB booted it as the proven one, else the first that holds an
     /// image, which is what GRUB boots then.
     fn first_to_boot(&self) -> Result<Slot> {
-        let by_grub = booted_by() != Some(BootedBy::Kexec);
-        if let Some(running) = self.running.filter(|_| by_grub) {
+        let was_proven = booted_by() == Some(BootedBy::Proven);
+        if let Some(running) = self.running.filter(|_| was_proven) {
             return Ok(running);
         }
         for slot in self.table.slots.keys() {
@@ -132,6 +133,18 @@ impl Disk {
             format!("{} has no slot {slot}; it has {}", self.path.display(), known.join(", ")),
             "name one of these: --slot b",
         ))
+    }
+
+    /// How the running slot was started, if it is on trial: it came by kexec, or GRUB was to try it. A
+    /// slot that was chosen in GRUB's menu, or that GRUB fell back to, is not: there may be nothing
+    /// better to go back to.
+    pub fn trial(&self) -> Result<Option<BootedBy>> {
+        let wanted = self.state()?.wanted;
+        Ok(booted_by().filter(|by| match by {
+            BootedBy::Kexec => true,
+            BootedBy::Firmware => self.running == Some(wanted),
+            BootedBy::Proven => false,
+        }))
     }
 
     /// The slot that this system runs from; refuses where it runs from none of this disk.
@@ -168,5 +181,10 @@ fn open_whole(path: &Path, access: Access) -> Result<(File, Option<String>)> {
 
 /// How the running kernel was started, as its loader told it.
 pub fn booted_by() -> Option<BootedBy> {
-    BootedBy::of(&fs::read_to_string("/proc/cmdline").unwrap_or_default())
+    BootedBy::of(&cmdline())
+}
+
+/// The running kernel's command line.
+pub fn cmdline() -> String {
+    fs::read_to_string("/proc/cmdline").unwrap_or_default()
 }

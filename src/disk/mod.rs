@@ -12,6 +12,7 @@ pub mod mount;
 pub mod running;
 pub mod safety;
 pub mod target;
+pub mod vacant;
 
 pub use installed::Disk;
 pub use layout::{Layout, Region};

@@ -4,7 +4,9 @@
 use crate::disk::gpt::SECTOR;
 use crate::disk::layout::{Layout, Region};
 use crate::disk::lock::{Patience, lock};
+use crate::disk::loops::Loop;
 use crate::disk::safety::Device;
+use crate::disk::vacant::Vacant;
 use crate::error::{Result, failed, refused, usage};
 use crate::filesystem::ext4::Ground;
 use crate::sys::block;
@@ -16,7 +18,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -150,11 +152,6 @@ impl Target {
         Ok(Target { file, path: path.to_owned(), kind, existing, size: size.0, replaces: None })
     }
 
-    /// The disk's descriptor.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-
     /// Refuses a file on a filesystem that has no room for what is written to it at least.
     pub fn refuse_if_full(&self, needed: u64) -> Result<()> {
         let room = fstatvfs(&self.file).context("asking for the room on the filesystem of the disk file")?;
@@ -187,9 +184,10 @@ impl Target {
         Ok(())
     }
 
-    /// Whether all that was never written reads as zeros.
-    pub fn ground(&self) -> Ground {
-        if matches!(self.kind, Kind::Device) { Ground::Used } else { Ground::Zeros }
+    /// A partition of the disk, to be formatted.
+    pub fn vacant(&self, region: Region) -> Result<Vacant> {
+        let ground = if matches!(self.kind, Kind::Device) { Ground::Used } else { Ground::Zeros };
+        Ok(Vacant::new(Loop::attach(self.file.as_fd(), region)?, ground))
     }
 
     /// Writes bytes at an offset of the disk. Zeros that a new file has anyway are left out.

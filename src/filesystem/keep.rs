@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// What is carried where nobody says otherwise: who the machine is to its network and its users.
 const DEFAULT: [&str; 3] = ["/etc/machine-id", "/etc/ssh/ssh_host_*", "/etc/hostname"];
+/// What belongs to the image: it was verified, and a jump checks it.
+const IMAGES_OWN: [&str; 5] = ["/boot", "/usr", "/lib", "/bin", "/sbin"];
 /// The word that stands for no file at all.
 const NONE: &str = "none";
 /// A carried file is configuration; a larger one would fill the slot.
@@ -57,6 +59,12 @@ impl Keep {
                 ));
             }
         }
+        if let Some(pattern) = patterns.iter().find(|pattern| IMAGES_OWN.iter().any(|own| pattern.starts_with(own))) {
+            return Err(usage(
+                format!("--keep {pattern} would replace what makes the slot boot"),
+                "keep files of the machine, such as those in /etc and /var",
+            ));
+        }
         Ok(Keep { patterns })
     }
 
@@ -92,6 +100,9 @@ fn copy(from: &Path, source: &Path, to: &Root, which: Which, carried: &mut Vec<S
         return entries.iter().try_for_each(|entry| copy(from, entry, to, which, carried));
     }
     if kind.is_symlink() {
+        if which == Which::Newer {
+            return Ok(()); // it went along when the slot was written
+        }
         put::symlink(to, &path, fs::read_link(source)?.as_os_str().as_bytes())?;
     } else if kind.is_file() && kind.len() <= LARGEST {
         let mut file = File::open(source)?;

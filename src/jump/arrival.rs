@@ -1,9 +1,9 @@
 //! The end of a jump: what the system that came up notes of it.
 
 use crate::boot::ledger::{Boot, By, Moment};
-use crate::boot::trial::BootedBy;
+use crate::boot::trial::{BootedBy, terms_of};
 use crate::disk::Disk;
-use crate::disk::installed::booted_by;
+use crate::disk::installed::{booted_by, cmdline};
 use crate::error::Result;
 use crate::tool::Tool;
 use rustix::time::{ClockId, clock_gettime};
@@ -28,6 +28,9 @@ pub fn note(disk: &Disk, change: impl FnOnce(&mut Boot)) -> Result<Boot> {
     let started = Moment(Moment::now().0.saturating_sub(u64::try_from(uptime().as_millis()).unwrap_or(0)));
     let mut ledger = disk.files.ledger()?;
     let boot = ledger.arrived(slot, by, started);
+    if let (By::Kexec, Some((deadline, confirm))) = (by, terms_of(&cmdline())) {
+        (boot.deadline, boot.confirm) = (deadline, confirm);
+    }
     if boot.userspace.is_none() {
         boot.userspace = userspace().map(|after| Moment(started.0 + after));
     }

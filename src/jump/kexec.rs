@@ -1,6 +1,7 @@
 //! Loading a slot's kernel for a jump, and why a kernel may refuse that.
 
 use crate::sys::kexec;
+use crate::units::Bytes;
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::fmt;
@@ -22,6 +23,27 @@ impl fmt::Display for Refused {
 pub fn load(kernel: &File, initramfs: &File, cmdline: &str) -> Result<(), Refused> {
     let line = CString::new(cmdline).map_err(|_| Refused { why: "the command line holds a NUL byte".to_owned() })?;
     kexec::load(kernel, initramfs, &line).map_err(|errno| Refused { why: why(errno) })
+}
+
+/// Refuses kernel and initramfs of so many bytes, if memory is short of them: the kernel keeps one copy
+/// when it is loaded and makes a second one at the jump (kernel/kexec_core.c).
+pub fn refuse_if_too_large(bytes: u64) -> Result<(), Refused> {
+    match available(&fs::read_to_string("/proc/meminfo").unwrap_or_default()) {
+        Some(free) if free < bytes.saturating_mul(2) => Err(Refused {
+            why: format!(
+                "kernel and initramfs have {}, loading them takes twice that, and {} of memory are available",
+                Bytes(bytes),
+                Bytes(free)
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// MemAvailable of proc_meminfo(5), in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Whether a kernel is loaded, as /sys/kernel/kexec_loaded says.
@@ -71,6 +93,13 @@ fn lockdown() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_that_is_left_is_read() {
+        assert_eq!(available("MemTotal:  100 kB\nMemAvailable:   12345 kB\n"), Some(12345 * 1024));
+        assert!(refuse_if_too_large(u64::MAX / 4).is_err());
+        assert!(refuse_if_too_large(1).is_ok());
+    }
 
     #[test]
     fn every_refusal_has_a_sentence() {

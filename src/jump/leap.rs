@@ -50,6 +50,8 @@ pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan) -> Result<B
         eprintln!("flipslot: slot {} keeps its own copies: {error:#}", ready.slot);
     }
     let before = disk.state()?;
+    let after = if by == By::Kexec { plan.by_kexec } else { plan.by_firmware };
+    begun.note_states(before, after)?;
     if let Err(error) = leave(disk, &ready, plan, by) {
         disk.files.write_state(before)?;
         return Err(error);
@@ -82,8 +84,10 @@ fn load(ready: Ready, plan: &Plan) -> Result<(By, Loaded)> {
     if plan.way == Way::Firmware {
         return Ok((By::Firmware, ready));
     }
-    let cmdline = ready.record.entry.cmdline.by_kexec(plan.deadline);
-    match kexec::load(&kernel, &initramfs, &cmdline) {
+    let cmdline = ready.record.entry.cmdline.by_kexec(plan.deadline, plan.confirm);
+    let loaded = kexec::refuse_if_too_large(kernel.metadata()?.len() + initramfs.metadata()?.len())
+        .and_then(|()| kexec::load(&kernel, &initramfs, &cmdline));
+    match loaded {
         Ok(()) => Ok((By::Kexec, ready)),
         Err(why) if plan.way == Way::Auto => {
             eprintln!("flipslot: no kexec: {why}; going through the firmware instead");

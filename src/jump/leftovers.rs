@@ -1,5 +1,7 @@
 //! What a run that was killed on its way to a jump has left: a loaded kernel, a running watchdog.
 
+use crate::boot::state::{self, State};
+use crate::disk::Disk;
 use crate::error::Result;
 use crate::jump::{kexec, restart, watchdog};
 use anyhow::Context;
@@ -18,10 +20,15 @@ pub struct Begun {
 }
 
 impl Begun {
-    /// Notes that a jump begins.
+    /// Notes that a jump begins, and what the disk says before it.
     pub fn note() -> Result<Begun> {
         fs::write(MARK, "").with_context(|| format!("writing {MARK}"))?;
         Ok(Begun { _private: () })
+    }
+
+    /// Notes which state is about to become which.
+    pub fn note_states(&self, before: State, after: State) -> Result<()> {
+        fs::write(MARK, [before.render(), after.render()].concat()).with_context(|| format!("writing {MARK}"))
     }
 
     /// The jump goes on without this program.
@@ -36,17 +43,28 @@ impl Drop for Begun {
     }
 }
 
-/// Takes back what a killed run has left; returns what. Only who has the disk's lock may ask: nobody
-/// else is on his way to a jump then.
-pub fn remove() -> Vec<&'static str> {
+/// Takes back what a killed run has left of a jump from this system; returns what. `disk` is locked:
+/// nobody else is on his way to a jump.
+pub fn remove(disk: &Disk) -> Result<Vec<&'static str>> {
     let mut removed = Vec::new();
+    if disk.running.is_none() {
+        return Ok(removed); // another disk's lock keeps nobody from jumping
+    }
     if Path::new(MARK).exists() && !restart::is_stopping() {
+        let states = fs::read(MARK).unwrap_or_default();
+        let (before, after) = states.split_at(states.len().min(state::SIZE));
+        if let (Some(before), Some(after)) = (State::parse(before), State::parse(after))
+            && disk.state()? == after
+            && before != after
+        {
+            disk.files.write_state(before)?;
+        }
         undo();
         removed.push("a jump that was prepared and not made");
     }
     // Only an empty one goes, and nobody misses it.
     let _ = fs::remove_dir(PLACE);
-    removed
+    Ok(removed)
 }
 
 fn undo() {

@@ -1,5 +1,4 @@
-//! A slot that was looked at before a jump: whole, the bytes that were recorded, and small enough
-//! for this machine's memory.
+//! A slot that was looked at before a jump: whole, and the bytes that were recorded.
 
 use crate::boot::record::Record;
 use crate::digest::Digest;
@@ -11,8 +10,7 @@ use crate::error::{Result, refused};
 use crate::filesystem::Root;
 use crate::layer::LayerPath;
 use crate::slot::Slot;
-use crate::units::Bytes;
-use std::fs::{self, File};
+use std::fs::File;
 
 /// A slot that can be jumped into.
 pub struct Ready {
@@ -57,7 +55,6 @@ impl Ready {
         };
         let kernel = open(&record.entry.kernel.path, &record.entry.kernel_digest)?;
         let initramfs = open(&record.entry.initramfs, &record.entry.initramfs_digest)?;
-        refuse_if_too_large(kernel.metadata()?.len() + initramfs.metadata()?.len())?;
         // The two files keep the filesystem; it goes with them.
         drop(mount);
         Ok(Ready { slot, record, kernel, initramfs, idle })
@@ -77,39 +74,4 @@ fn whole(slot: Slot, holding: Holding) -> Result<Record> {
 
 fn flash_again(slot: Slot) -> String {
     format!("write it: flipslot flash REFERENCE --slot {slot}")
-}
-
-/// The kernel keeps one copy when it is loaded and makes a second one at the jump
-/// (kernel/kexec_core.c: the control pages and the destination).
-fn refuse_if_too_large(bytes: u64) -> Result<()> {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    match available(&meminfo) {
-        Some(free) if free < bytes.saturating_mul(2) => Err(refused(
-            format!(
-                "kernel and initramfs have {}; loading them takes twice that, and {} of memory are available",
-                Bytes(bytes),
-                Bytes(free)
-            ),
-            "free memory, or go through the firmware: --by firmware",
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// MemAvailable of proc_meminfo(5), in bytes.
-fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_memory_that_is_left_is_read() {
-        assert_eq!(available("MemTotal:  100 kB\nMemAvailable:   12345 kB\n"), Some(12345 * 1024));
-        assert!(refuse_if_too_large(u64::MAX / 4).is_err());
-        assert!(refuse_if_too_large(1).is_ok());
-    }
 }

@@ -6,11 +6,13 @@ pub mod docker_archive;
 pub mod document;
 pub mod image;
 pub mod layout;
+pub mod names;
 pub mod platform;
 pub mod reference;
 pub mod registry;
 pub mod source;
 pub mod tar_index;
+pub mod trust;
 
 pub use image::{Image, resolve};
 pub use platform::Platform;

@@ -6,6 +6,7 @@ use crate::error::{Result, failed, into_io, refused};
 use crate::oci::credentials::{self, Credential};
 use crate::oci::document::{Descriptor, INDEX_TYPES, MANIFEST_TYPES};
 use crate::oci::layout::read_limited;
+use crate::oci::names::{name_of, refuse_if_unresolvable};
 use crate::oci::reference::Pin;
 use crate::oci::source::Source;
 use anyhow::Context;
@@ -51,6 +52,7 @@ impl Registry {
     /// Logs in for `host`/`repository`; no credentials are sent without TLS but to this machine.
     pub fn open(host: &str, repository: &str, access: &Access) -> Result<Registry> {
         let plain = access.plain_http.iter().any(|plain| plain == host);
+        refuse_if_unresolvable(host)?;
         let local = is_loopback(host) && access.certificates.is_empty();
         let credential = match credentials::find(host)? {
             Credential::None => RegistryAuth::Anonymous,
@@ -73,20 +75,15 @@ impl Registry {
         };
         let protocol =
             if plain || local { ClientProtocol::HttpsExcept(vec![host.to_owned()]) } else { ClientProtocol::Https };
-        let extra_root_certificates = certificates(access)?;
-        let config = |tls_certs_only: Vec<Certificate>| ClientConfig {
-            protocol: protocol.clone(),
-            extra_root_certificates: extra_root_certificates.clone(),
-            tls_certs_only,
+        let config = ClientConfig {
+            protocol,
+            extra_root_certificates: certificates(access)?,
             connect_timeout: Some(CONNECT),
             read_timeout: Some(SILENCE),
             user_agent: concat!("flipslot/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
-        // A small system may have no certificate authorities at all, and then not even plain HTTP.
-        let client = Client::try_from(config(Vec::new()))
-            .or_else(|_| Client::try_from(config(bundled_certificates().collect())))
-            .context("setting up TLS")?;
+        let client = Client::try_from(config).context("setting up TLS")?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let image = Reference::with_tag(host.to_owned(), repository.to_owned(), "latest".to_owned());
         let auth = client.auth(&image, &credential, RegistryOperation::Pull);
@@ -258,18 +255,8 @@ impl Read for BlobStream {
 
 /// Whether `host[:port]` is this machine, so that nobody else can listen.
 fn is_loopback(host: &str) -> bool {
-    let name = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-        .map_or(host, |(name, _)| name);
-    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let name = name_of(host);
     name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Mozilla's certificate authorities, as they were when this program was built.
-fn bundled_certificates() -> impl Iterator<Item = Certificate> {
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    roots.map(|root| Certificate { encoding: CertificateEncoding::Der, data: root.to_vec() })
 }
 
 fn certificates(access: &Access) -> Result<Vec<Certificate>> {

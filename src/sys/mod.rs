@@ -2,6 +2,7 @@
 //! kernel's own headers, through `linux-raw-sys`.
 
 pub mod block;
+pub mod environment;
 pub mod kexec;
 pub mod loop_device;
 pub mod namespace;

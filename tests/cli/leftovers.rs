@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SLOT: &str = "--slot=a=oci:image:1";
@@ -69,17 +69,27 @@ fn stalled(folder: &Path, disk: &str, registry: &Registry) -> Guard {
     if !disk.starts_with("/dev") {
         create.arg("--size=600MiB");
     }
-    let child = Guard(create.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    let place = format!("/proc/{}/root/run/flipslot/slot-a/etc/bulk", child.0.id());
+    until_a_layer_is_written(&mut create, "a")
+}
+
+/// Starts a command that reads from a [`stalling_registry`], and waits until bytes of the layer are
+/// in `slot`.
+pub fn until_a_layer_is_written(command: &mut Command, slot: &str) -> Guard {
+    let mut child = Guard(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let place = format!("/proc/{}/root/run/flipslot/slot-{slot}/etc/bulk", child.0.id());
     let begin = Instant::now();
     while fs::metadata(&place).map_or(0, |meta| meta.len()) == 0 {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the layer never came");
+        assert!(
+            child.0.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(60),
+            "the layer never came"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     child
 }
 
-fn stalling_registry(folder: &Path) -> Registry {
+/// A registry with an image whose only layer never comes to its end.
+pub fn stalling_registry(folder: &Path) -> Registry {
     images::bulky(8 << 20).write(&folder.join("image"), "1");
     Registry::start(&folder.join("image"), Fault::Stall(6 << 20))
 }

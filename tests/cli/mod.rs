@@ -1,11 +1,16 @@
 //! The program from the outside: arguments in, exit code and sentences out, and what is left.
 
 mod chamber;
+mod flash;
+mod flash_fails;
+mod flash_refused;
 mod images;
 mod leftovers;
 mod memory;
 mod refusals;
 mod registry;
 mod sources;
+mod state;
+mod switch;
 mod usage;
 mod whole;

@@ -45,6 +45,25 @@ fn a_bearer_token_is_fetched_and_used() {
 }
 
 #[test]
+fn a_system_without_certificate_authorities_can_pull_too() {
+    let folder = tempfile::tempdir().unwrap();
+    images::no_kernel().write(&folder.path().join("image"), "1");
+    let registry = Registry::start(&folder.path().join("image"), Fault::None);
+    let none = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")];
+    create(folder.path(), &registry.address, &[], &none).must_end(1, &FETCHED);
+}
+
+#[test]
+fn names_are_resolved_without_the_c_library() {
+    let folder = tempfile::tempdir().unwrap();
+    images::no_kernel().write(&folder.path().join("image"), "1");
+    let registry = Registry::start(&folder.path().join("image"), Fault::None);
+    let (_, port) = registry.address.rsplit_once(':').unwrap();
+    create(folder.path(), &format!("localhost:{port}"), &[], &[]).must_end(1, &FETCHED);
+    create(folder.path(), &format!("no-such-host.invalid:{port}"), &[], &[]).must_end(1, &["no-such-host.invalid"]);
+}
+
+#[test]
 fn b12_a_tag_is_looked_up_once() {
     let folder = tempfile::tempdir().unwrap();
     images::no_kernel().write(&folder.path().join("image"), "1");

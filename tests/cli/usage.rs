@@ -5,20 +5,23 @@ use crate::support::program::{assert_nothing_left, flipslot};
 #[test]
 fn help_fits_80_columns_and_describes_every_flag() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["--help"][..], &["create", "--help"]] {
-        let help = flipslot(folder.path(), arguments);
+    for (verb, fewest) in
+        [(None, 2), (Some("create"), 17), (Some("flash"), 16), (Some("switch"), 5), (Some("status"), 2)]
+    {
+        let help = flipslot(folder.path(), &verb.into_iter().chain(["--help"]).collect::<Vec<_>>());
         assert_eq!(help.code, 0);
         let long: Vec<&str> = help.stdout.lines().filter(|line| line.chars().count() > 80).collect();
         assert!(long.is_empty(), "{long:#?}");
-    }
-    let help = flipslot(folder.path(), &["create", "--help"]).stdout;
-    let help = help.split("References:").next().unwrap();
-    let flags: Vec<&str> = help.lines().map(str::trim).filter(|line| line.starts_with("--")).collect();
-    assert!(flags.len() >= 16, "{flags:?}");
-    for flag in flags {
-        let described = flag.split_once("  ").is_some_and(|(_, text)| !text.trim().is_empty());
-        let next = help.lines().skip_while(|line| line.trim() != flag).nth(1).unwrap_or_default();
-        assert!(described || next.starts_with("          "), "{flag} has no description");
+
+        let help = help.stdout.split("References:").next().unwrap();
+        let is_flag = |line: &&str| line.starts_with("--") || line.starts_with("-h, --") || line.starts_with("-V, --");
+        let flags: Vec<&str> = help.lines().map(str::trim).filter(is_flag).collect();
+        assert!(flags.len() >= fewest, "{verb:?}: {flags:?}");
+        for flag in flags {
+            let described = flag.split_once("  ").is_some_and(|(_, text)| !text.trim().is_empty());
+            let next = help.lines().skip_while(|line| line.trim() != flag).nth(1).unwrap_or_default();
+            assert!(described || next.starts_with("          "), "{verb:?}: {flag} has no description");
+        }
     }
 }
 
@@ -36,11 +39,27 @@ fn what_is_no_command_line_ends_with_2_and_a_hint() {
         (&["create", "x.raw", "--size", "1GiB", "--slots", "0", "--slot", "a=x"], "cannot have 0 slots"),
         (&["create", "x.raw", "--size", "1GiB", "--data", "--slot", "a=x"], "--slot-size"),
         (&["create", "x.raw", "--size", "1GiB", "--slots", "2", "--slot", "c=oci:x"], "slot c is not on this disk"),
-        (&["create", "--no-such-flag"], "--no-such-flag"),
+        (&["switch", "--slot=1"], "'1' is no slot"),
+        (&["switch", "--slot=ab"], "'ab' is no slot"),
+        (&["switch", "--slot=b", "--deadline=soon"], "'soon' is no time"),
+        (&["switch", "--slot=b", "--deadline=9s"], "at least 10s"),
+        (&["switch", "--slot=b", "--deadline=8d"], "'8d' is no time"),
     ] {
         let run = flipslot(folder.path(), arguments);
-        run.must_end(2, &[text]);
-        assert!(run.stderr.contains("next: ") || arguments.contains(&"--no-such-flag"), "{}", run.stderr);
+        run.must_end(2, &[text, "next: "]);
+    }
+    // What the parser of the command line finds; it says by itself what is known.
+    for (arguments, text) in [
+        (&["create", "--no-such-flag"][..], "--no-such-flag"),
+        (&["switch"], "--slot <SLOT>"),
+        (&["switch", "--slot=b", "--by=teleport"], "[possible values: kexec, firmware, auto]"),
+        (&["switch", "--slot=b", "--confirm=maybe"], "[possible values: auto, manual]"),
+        (&["flash", "--slot=b"], "<REFERENCE>"),
+        (&["flash", "oci:x"], "--slot <SLOT>"),
+        (&["confirm", "b"], "unexpected argument 'b'"),
+        (&["teleport"], "unrecognized subcommand 'teleport'"),
+    ] {
+        flipslot(folder.path(), arguments).must_end(2, &[text]);
     }
     assert_nothing_left(folder.path(), &[]);
 }

@@ -72,7 +72,8 @@ fn grub_reads_what_we_wrote(fat: &str, slot: &str, folder: &std::path::Path) {
     assert!(entry.contains("root=PARTUUID=") && entry.contains("'a;b'") && entry.contains("gpt4"), "{entry}");
     assert!(copy("flipslot/slot-a.cfg").starts_with("# slot a holds nothing"));
     assert_eq!(copy("flipslot/state-1"), copy("flipslot/state-2"));
-    assert!(copy("flipslot/state-1").contains("\nwanted=b\nproven=b\ntries=0\nend=1\n"));
+    assert!(copy("flipslot/state-1").contains("\nwanted=b\nproven=b\ntries=0\nbefore=\nend=1\n"));
+    assert_eq!(copy("flipslot/ledger.json").len(), 16384, "there is room for every boot to come");
     let record: Value = serde_json::from_str(&copy("flipslot/slot-b.json")).unwrap();
     for (path, digest) in [("kernel", "kernel_digest"), ("initramfs", "initramfs_digest")] {
         let place = record["entry"][path]["path"].as_str().or(record["entry"][path].as_str()).unwrap();

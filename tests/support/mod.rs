@@ -1,5 +1,6 @@
 //! Fixtures that several tests use.
 
+pub mod disk;
 pub mod layout;
 pub mod program;
 pub mod registry;

@@ -1,0 +1,52 @@
+//! Who resolves a registry's name. The resolver that is built in asks servers of its own choice where a
+//! system names none; nobody's registry is their business.
+
+use crate::error::{Result, refused};
+use std::fs;
+use std::net::IpAddr;
+
+/// Refuses a host (name, or name:port) that this system has no way to resolve: no name server in
+/// resolv.conf(5), and no line in hosts(5).
+pub fn refuse_if_unresolvable(host: &str) -> Result<()> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    if can_resolve(name_of(host), &read("/etc/resolv.conf"), &read("/etc/hosts")) {
+        return Ok(());
+    }
+    let found =
+        format!("{host} cannot be looked up: /etc/resolv.conf names no server, and /etc/hosts does not have it");
+    Err(refused(found, "set up this system's name server, or name the registry by its address"))
+}
+
+fn can_resolve(name: &str, resolv_conf: &str, hosts: &str) -> bool {
+    let has_server = resolv_conf.lines().any(|line| line.split_whitespace().next() == Some("nameserver"));
+    let mut known = hosts.lines().flat_map(|line| line.split('#').next().unwrap_or("").split_whitespace().skip(1));
+    name == "localhost" || name.parse::<IpAddr>().is_ok() || has_server || known.any(|host| host == name)
+}
+
+/// The name in host:port, without the brackets of an IPv6 address.
+pub fn name_of(host: &str) -> &str {
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
+    name.trim_start_matches('[').trim_end_matches(']')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_needs_someone_to_ask() {
+        assert!(!can_resolve(
+            "registry.example",
+            "# none\noptions edns0\n",
+            "127.0.0.1 localhost # registry.example\n"
+        ));
+        assert!(can_resolve("registry.example", "nameserver 192.0.2.1\n", ""));
+        assert!(can_resolve("registry.example", "", "192.0.2.7 registry.example reg\n"));
+        for host in ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "::1"] {
+            assert!(can_resolve(name_of(host), "", ""), "{host}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What `flash` refuses before it writes a byte: exit code 3, the reason, the way on, and the disk is
+//! what it was.
+
+use crate::cli::images;
+use crate::cli::leftovers::{stalling_registry, until_a_layer_is_written};
+use crate::support::disk::{BOOT, Disk, MIB, NAME, SLOT_A, SLOT_B};
+use crate::support::program::{Guard, Run, assert_nothing_left, command, flipslot, tool};
+use flipslot::digest::Digest;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// An image that can be looked up and unpacked, and that fails only after the slot was withdrawn:
+/// who gets so far was not refused.
+const IMAGE: &str = "oci:image:1";
+
+fn disk_and_image() -> Disk {
+    let disk = Disk::with(&images::debian());
+    images::no_kernel().write(&disk.folder().join("image"), "1");
+    disk
+}
+
+fn must_not_be_refused(run: &Run) {
+    run.must_end(1, &["no kernel"]);
+}
+
+#[test]
+fn what_the_disk_cannot_take_is_refused_and_no_byte_changes() {
+    let disk = disk_and_image();
+    let mut foreign = images::no_kernel();
+    foreign.config["architecture"] = "arm64".into();
+    foreign.write(&disk.folder().join("foreign"), "1");
+    let before = disk.content();
+    for (reference, slot, more, texts) in [
+        (IMAGE, "c", &[][..], ["has no slot c; it has a, b", "--slot b"]),
+        (IMAGE, "a", &[], ["slot a is proven", "flash another slot"]),
+        (IMAGE, "b", &["--keep=/etc/hostname"], ["nothing runs from d.raw", "--keep none"]),
+        (IMAGE, "b", &["--promote"], ["does not run from a slot of d.raw", "on the machine that the disk boots"]),
+        ("oci:image:2", "b", &[], ["exactly one image ':2'", "it holds: 1"]),
+        ("oci:nowhere", "b", &[], ["nowhere is no OCI image layout", "next: "]),
+        ("oci:foreign:1", "b", &[], ["is for linux/arm64, not for linux/amd64", "--arch"]),
+    ] {
+        disk.flash(reference, slot, more).must_end(3, &texts);
+        disk.flash(reference, slot, &[more, &["--dry-run"]].concat()).must_end(3, &texts);
+    }
+    disk.flash(IMAGE, "1", &[]).must_end(2, &["'1' is no slot", "next: "]);
+    disk.flash(IMAGE, "b", &["--kargs=root=/dev/sda1"]).must_end(2, &["leave root= away"]);
+    disk.flash("ftp://h/x", "b", &[]).must_end(2, &["its scheme is unknown"]);
+    assert_eq!(disk.changed_since(&before), Vec::<u64>::new());
+    assert_nothing_left(disk.folder(), &[NAME, "foreign", "image"]);
+    must_not_be_refused(&disk.flash(IMAGE, "b", &[]));
+}
+
+#[test]
+fn what_is_no_disk_of_flipslot_is_refused_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    images::no_kernel().write(&path("image"), "1");
+    fs::write(path("text"), "my novel\n".repeat(100_000)).unwrap();
+    for name in ["blank", "others", "lookalike", "twins"] {
+        File::create_new(path(name)).unwrap().set_len(300 * MIB).unwrap();
+    }
+    let sgdisk = |name: &str, more: &[&str]| tool("sgdisk", &[more, &[&path(name).to_string_lossy()]].concat());
+    let boot = ["--new=1:2048:+64M", "--typecode=1:ef00", "--change-name=1:boot", "--new=2:0:+99M"];
+    sgdisk("others", &[&boot[..], &["--change-name=2:data"]].concat());
+    sgdisk("lookalike", &[&boot[..], &["--change-name=2:slot-a"]].concat());
+    let twins = ["--change-name=2:slot-a", "--new=3:0:+99M", "--change-name=3:slot-a"];
+    sgdisk("twins", &[&boot[..], &twins].concat());
+    let no_table = ["has no flipslot table (GPT with a boot partition and slots)", "next: "];
+    for name in ["text", "blank", "others", "lookalike"] {
+        refused_and_kept(folder.path(), name, &no_table);
+    }
+    refused_and_kept(folder.path(), "twins", &["two partitions are called slot-a", "sgdisk --change-name"]);
+
+    fs::create_dir(path("directory")).unwrap();
+    tool("mkfifo", &[&path("fifo").to_string_lossy()]);
+    for (name, text) in [("directory", "is no disk"), ("fifo", "is no disk"), ("nowhere", "No such file")] {
+        for arguments in [&["flash", IMAGE, "--slot=b", "--disk", name][..], &["status", "--disk", name]] {
+            flipslot(folder.path(), arguments).must_end(3, &[text, "next: "]);
+        }
+    }
+}
+
+#[test]
+fn a_disk_whose_boot_partition_or_end_is_gone_is_refused_and_kept() {
+    let disk = disk_and_image();
+    disk.file().write_all_at(&vec![0; usize::try_from(64 * MIB).unwrap()], BOOT.start * MIB).unwrap();
+    refused_and_kept(disk.folder(), NAME, &["has no flipslot table", "next: "]);
+
+    let disk = disk_and_image();
+    disk.file().set_len(1200 * MIB).unwrap();
+    refused_and_kept(disk.folder(), NAME, &["partition 4 (slot-b) does not lie on the disk", "sgdisk --verify"]);
+}
+
+fn refused_and_kept(folder: &Path, disk: &str, texts: &[&str]) {
+    let digest = || Digest::of_stream(File::open(folder.join(disk)).unwrap()).unwrap();
+    let before = digest();
+    for more in [&[][..], &["--dry-run"]] {
+        let arguments = ["flash", IMAGE, "--slot=b", "--disk", disk, "--progress=none"];
+        flipslot(folder, &[&arguments[..], more].concat()).must_end(3, texts);
+    }
+    flipslot(folder, &["status", "--disk", disk]).must_end(3, texts);
+    assert_eq!(digest(), before, "{disk}");
+}
+
+#[test]
+fn of_two_flashes_at_once_the_second_is_refused_and_names_the_first() {
+    let disk = Disk::with(&images::debian());
+    let registry = stalling_registry(disk.folder());
+    let reference = format!("docker://{}/x/y:1", registry.address);
+    let mut flash = command(disk.folder(), &["flash", &reference, "--disk", NAME, "--slot=b", "--progress=none"]);
+    let first = until_a_layer_is_written(&mut flash, "b");
+    let process = format!("is locked by process {} (", first.0.id());
+    disk.flash("oci:image:1", "b", &[]).must_end(3, &[&process, "flash docker://", "wait until it ends"]);
+    assert_eq!(disk.status()["slots"][1]["holds"], "half", "who only looks need not wait");
+    drop(first);
+    images::no_kernel().write(&disk.folder().join("small"), "1");
+    must_not_be_refused(&disk.flash("oci:small:1", "b", &[]));
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+fn a_disk_that_another_program_has_locked_is_refused_until_it_is_released() {
+    let disk = disk_and_image();
+    let before = disk.content();
+    let mut flock = Command::new("flock");
+    flock.args(["--no-fork", &disk.path().to_string_lossy(), "sh", "-c", "echo locked; exec sleep 600"]);
+    let mut holder = Guard(flock.stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(holder.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "locked\n");
+    disk.flash(IMAGE, "b", &[]).must_end(3, &[&format!("is locked by process {} (sleep 600)", holder.0.id()), "wait"]);
+    assert_eq!(disk.changed_since(&before), Vec::<u64>::new());
+    drop(holder);
+    must_not_be_refused(&disk.flash(IMAGE, "b", &[]));
+}
+
+#[test]
+fn a_slot_under_a_loop_device_is_refused_until_that_is_detached() {
+    let disk = disk_and_image();
+    let before = disk.content();
+    for over in [SLOT_B, SLOT_B.start + 5..SLOT_B.start + 6, 0..SLOT_B.start + 1] {
+        let attached = disk.attach(&over);
+        let texts = [&*format!("slot b is in use: {} is a loop device", attached.device), "losetup --detach"];
+        disk.flash(IMAGE, "b", &[]).must_end(3, &texts);
+    }
+    assert_eq!(disk.changed_since(&before), Vec::<u64>::new());
+    let _beside = disk.attach(&SLOT_A);
+    must_not_be_refused(&disk.flash(IMAGE, "b", &[]));
+    // That has left a filesystem in the slot.
+    disk.look_into(&SLOT_B, |_| disk.flash(IMAGE, "b", &[]).must_end(3, &["slot b is in use", "umount"]));
+    must_not_be_refused(&disk.flash(IMAGE, "b", &[]));
+}

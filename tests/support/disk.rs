@@ -1,0 +1,199 @@
+//! A disk that the real program has made, in copies that a test may change, and what is where on it.
+
+use crate::support::program::{Run, flipslot, tool};
+use flipslot::boot::state::State;
+use flipslot::digest::Digest;
+use flipslot::filesystem::fat;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+pub const MIB: u64 = 1 << 20;
+/// Where the partitions are, in MiB.
+pub const BOOT: Range<u64> = 2..66;
+pub const SLOT_A: Range<u64> = 66..1090;
+pub const SLOT_B: Range<u64> = 1090..2114;
+pub const DATA: Range<u64> = 2114..2299;
+/// The unit of a disk in bytes; a file on the boot partition begins at a whole one.
+const SECTOR: usize = 512;
+/// The disk's file in its folder.
+pub const NAME: &str = "d.raw";
+
+/// A disk file in a folder of its own.
+pub struct Disk {
+    folder: TempDir,
+}
+
+impl Disk {
+    /// Debian 12 in slot a, for QEMU's hardware, with a console and kernel words of its own; nothing
+    /// in slot b; and a data partition with data in it.
+    pub fn with(debian: &Path) -> Disk {
+        static MADE: OnceLock<PathBuf> = OnceLock::new();
+        let made = MADE.get_or_init(|| make(debian));
+        let disk = Disk { folder: tempfile::tempdir().unwrap() };
+        tool("cp", &["--sparse=always", "--reflink=auto", &made.to_string_lossy(), &disk.path().to_string_lossy()]);
+        disk
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder().join(NAME)
+    }
+
+    /// Its file, to be changed behind flipslot's back.
+    pub fn file(&self) -> File {
+        File::options().read(true).write(true).open(self.path()).unwrap()
+    }
+
+    /// Runs `flash` of `reference` into `slot` of this disk.
+    pub fn flash(&self, reference: &str, slot: &str, more: &[&str]) -> Run {
+        let arguments = ["flash", reference, "--disk", NAME, "--slot", slot, "--progress=none"];
+        flipslot(self.folder(), &[&arguments[..], more].concat())
+    }
+
+    /// What `status --json` says.
+    pub fn status(&self) -> Value {
+        let run = flipslot(self.folder(), &["status", "--json", "--disk", NAME]);
+        run.must_end(0, &[]);
+        serde_json::from_str(&run.stdout).expect("status prints one JSON document")
+    }
+
+    /// What `status` tells people.
+    pub fn status_text(&self) -> String {
+        let run = flipslot(self.folder(), &["status", "--disk", NAME]);
+        run.must_end(0, &[]);
+        run.stdout
+    }
+
+    /// A digest of each MiB of the disk.
+    pub fn content(&self) -> Vec<Digest> {
+        let file = self.file();
+        let zeros = vec![0; usize::try_from(MIB).unwrap()];
+        let of_zeros = Digest::of(&zeros);
+        let mut bytes = zeros.clone();
+        let mebibytes = 0..file.metadata().unwrap().len() / MIB;
+        let digests = mebibytes.map(|number| {
+            file.read_exact_at(&mut bytes, number * MIB).unwrap();
+            if bytes == zeros { of_zeros.clone() } else { Digest::of(&bytes) }
+        });
+        digests.collect()
+    }
+
+    /// The numbers of the MiB that are not what they were.
+    pub fn changed_since(&self, before: &[Digest]) -> Vec<u64> {
+        let now = self.content();
+        assert_eq!(now.len(), before.len(), "the disk has the size it had");
+        (0..)
+            .zip(before.iter().zip(now))
+            .filter(|(_, (before, now))| *before != now)
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// The bytes of some MiB.
+    pub fn bytes(&self, mebibytes: Range<u64>) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from((mebibytes.end - mebibytes.start) * MIB).unwrap()];
+        self.file().read_exact_at(&mut bytes, mebibytes.start * MIB).unwrap();
+        bytes
+    }
+
+    /// A file of the boot partition, as mtools reads it.
+    pub fn boot_file(&self, path: &str) -> String {
+        tool("mcopy", &["-i", &self.boot_for_mtools(), &format!("::{path}"), "-"])
+    }
+
+    /// The boot partition as mtools names it.
+    pub fn boot_for_mtools(&self) -> String {
+        format!("{}@@{}M", self.path().display(), BOOT.start)
+    }
+
+    /// Where the bytes of a file lie in the boot partition.
+    pub fn places(&self, path: &str) -> Vec<Range<u64>> {
+        let runs = fat::extents(&self.file(), BOOT.start * MIB, path).unwrap().expect("the file is there");
+        runs.into_iter().map(|(start, length)| start..start + length).collect()
+    }
+
+    /// Where the two copies of the state block begin on the disk. They are found by how they begin,
+    /// at a sector of their own; GRUB's program holds the same text in the middle of one.
+    pub fn state_copies(&self) -> [u64; 2] {
+        let boot = self.bytes(BOOT);
+        let sectors = boot.chunks(SECTOR).enumerate();
+        let found = sectors.filter(|(_, sector)| sector.starts_with(b"# GRUB Environment Block\n"));
+        let found: Vec<u64> = found.map(|(number, _)| BOOT.start * MIB + (number * SECTOR) as u64).collect();
+        found.try_into().expect("there are two copies")
+    }
+
+    /// Puts `state` into both copies of the state block, as a command does.
+    pub fn put_state(&self, state: State) {
+        self.state_copies().iter().for_each(|copy| self.file().write_all_at(&state.render(), *copy).unwrap());
+    }
+
+    /// The filesystem of a slot as the tools of e2fsprogs name it, without a loop device.
+    pub fn slot_for_e2fsprogs(&self, slot: &Range<u64>) -> String {
+        format!("{}?offset={}", self.path().display(), slot.start * MIB)
+    }
+
+    /// Fails if e2fsck finds anything in the filesystem of a slot.
+    pub fn must_be_clean(&self, slot: &Range<u64>) {
+        tool("e2fsck", &["-f", "-n", &self.slot_for_e2fsprogs(slot)]);
+    }
+
+    /// A loop device over some MiB of the disk, until it is dropped.
+    pub fn attach(&self, mebibytes: &Range<u64>) -> Attached {
+        let offset = format!("--offset={}MiB", mebibytes.start);
+        let size = format!("--sizelimit={}MiB", mebibytes.end - mebibytes.start);
+        let path = self.path().to_string_lossy().into_owned();
+        Attached { device: tool("losetup", &["--find", "--show", &offset, &size, &path]).trim().to_owned() }
+    }
+
+    /// Shows `look` the filesystem of a slot, mounted and not written.
+    pub fn look_into<T>(&self, slot: &Range<u64>, look: impl FnOnce(&Path) -> T) -> T {
+        let attached = self.attach(slot);
+        let place = tempfile::tempdir().unwrap();
+        tool("mount", &["-t", "ext4", "-o", "ro,noload", &attached.device, &place.path().to_string_lossy()]);
+        let mounted = Mounted { place };
+        look(mounted.place.path())
+    }
+}
+
+fn make(debian: &Path) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli");
+    fs::create_dir_all(&folder).unwrap();
+    let slot = format!("--slot=a=oci:{}:latest", debian.display());
+    let words = ["--hardware=qemu", "--console=ttyS0", "--kargs=quiet"];
+    let sizes = ["--size=2300MiB", "--slot-size=1GiB", "--data"];
+    let run = flipslot(&folder, &[&["create", NAME, "--yes", "--progress=none", &slot][..], &words, &sizes].concat());
+    run.must_end(0, &[]);
+    let disk = File::options().write(true).open(folder.join(NAME)).unwrap();
+    disk.write_all_at(&[0xda; 4096], DATA.start * MIB).unwrap();
+    folder.join(NAME)
+}
+
+/// A loop device.
+pub struct Attached {
+    pub device: String,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        tool("losetup", &["--detach", &self.device]);
+    }
+}
+
+/// A mount.
+struct Mounted {
+    place: TempDir,
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        tool("umount", &[&self.place.path().to_string_lossy()]);
+    }
+}
