@@ -50,12 +50,16 @@ pub enum Event {
     PromoteAndFlashIsCut(Slot),
     /// A jump that arrives; one that does not is this and a power cut.
     SwitchByKexec(Slot),
-    /// Asks GRUB to try the slot; the restart itself is a power cut.
+    /// A jump that is killed, or that systemd gives up, after its last write.
+    SwitchByKexecStops(Slot),
+    /// Asks GRUB to try the slot; the restart itself is a power cut, and it may never come.
     SwitchByFirmware(Slot),
     /// A jump back; the state block is written before it.
     Rollback,
-    /// A rollback that goes through the firmware, or is cut off after the state block was written.
+    /// A rollback through the firmware, whose restart may never come; or one that is killed.
     RollbackByFirmware,
+    /// Takes back what a jump has written that was not made.
+    Cleanup,
     Confirm,
     /// A panic, a hang, a deadline, a restart, or no power.
     PowerCut,
@@ -73,6 +77,8 @@ pub struct Machine {
     pub state: State,
     pub holds: [Holds; SLOTS as usize],
     pub power: Power,
+    /// In the memory of what runs: the state before a jump that has begun, and after.
+    jump: Option<(State, State)>,
 }
 
 impl Machine {
@@ -83,6 +89,7 @@ impl Machine {
             state: State::first(first),
             holds: [Holds::Proven, Holds::Nothing, Holds::Nothing],
             power: Power::Off,
+            jump: None,
         }
     }
 
@@ -97,28 +104,30 @@ impl Machine {
 
     /// The machine after `event`; `None` if that cannot happen, or is refused.
     pub fn after(self, event: Event) -> Option<Machine> {
+        let idle = self.without_jump();
         match event {
-            Event::Flash(slot) => Some(self.flashing(slot, self.state)?.holding(slot, Holds::Untried)),
-            Event::FlashFails(slot) => Some(self.flashing(slot, self.state)?.holding(slot, Holds::Half)),
-            Event::FlashIsCut(slot) => self.flashing(slot, self.state),
-            Event::PromoteAndFlash(slot) => Some(self.promoting(slot)?.holding(slot, Holds::Untried)),
-            Event::PromoteAndFlashFails(slot) => Some(self.promoting(slot)?.holding(slot, Holds::Half)),
-            Event::PromoteAndFlashIsCut(slot) => self.promoting(slot),
+            Event::Flash(slot) => Some(idle.flashing(slot, idle.state)?.holding(slot, Holds::Untried)),
+            Event::FlashFails(slot) => Some(idle.flashing(slot, idle.state)?.holding(slot, Holds::Half)),
+            Event::FlashIsCut(slot) => idle.flashing(slot, idle.state),
+            Event::PromoteAndFlash(slot) => Some(idle.promoting(slot)?.holding(slot, Holds::Untried)),
+            Event::PromoteAndFlashFails(slot) => Some(idle.promoting(slot)?.holding(slot, Holds::Half)),
+            Event::PromoteAndFlashIsCut(slot) => idle.promoting(slot),
             Event::SwitchByKexec(slot) => {
-                let ready = self.ready(slot)?;
-                Some(ready.writing(self.state.jumping(slot)).running(slot, BootedBy::Kexec))
+                Some(self.after(Event::SwitchByKexecStops(slot))?.running(slot, BootedBy::Kexec))
             }
-            Event::SwitchByFirmware(slot) => Some(self.ready(slot)?.writing(self.state.trying(slot))),
+            Event::SwitchByKexecStops(slot) => idle.beginning(slot, idle.state.jumping(slot)),
+            Event::SwitchByFirmware(slot) => idle.beginning(slot, idle.state.trying(slot)),
             Event::Rollback => {
-                let state = self.way_back()?;
-                Some(self.ready(state.proven)?.writing(state).running(state.proven, BootedBy::Kexec))
+                let begun = self.after(Event::RollbackByFirmware)?;
+                Some(begun.running(begun.state.proven, BootedBy::Kexec))
             }
             Event::RollbackByFirmware => {
-                let state = self.way_back()?;
-                Some(self.ready(state.proven)?.writing(state))
+                let state = idle.way_back()?;
+                idle.beginning(state.proven, state)
             }
+            Event::Cleanup => self.jump.map(|_| idle),
             Event::Confirm => self.confirmed(),
-            Event::PowerCut => (self.power != Power::Off).then_some(Machine { power: Power::Off, ..self }),
+            Event::PowerCut => (self.power != Power::Off).then_some(self.off()),
             Event::Boots => {
                 let (counted, choice) = self.grub()?;
                 let (slot, by) = choice?;
@@ -150,10 +159,26 @@ impl Machine {
         Some(flashing.holding(running, Holds::Proven))
     }
 
-    /// `jump/ready.rs`: another slot than the running one, and whole.
-    fn ready(self, slot: Slot) -> Option<Machine> {
+    /// A jump into `slot`, up to its last write (`jump/leap.rs`). It must be another slot than the
+    /// running one, and whole (`jump/ready.rs`).
+    fn beginning(self, slot: Slot, state: State) -> Option<Machine> {
         let Power::Runs { slot: running, .. } = self.power else { return None };
-        (running != slot && self.is_whole(slot)).then_some(self)
+        let begun = Machine { jump: Some((self.state, state)), ..self.writing(state) };
+        (running != slot && self.is_whole(slot)).then_some(begun)
+    }
+
+    /// `jump/leftovers.rs`: unless something else has changed the state since.
+    pub fn without_jump(self) -> Machine {
+        let idle = Machine { jump: None, ..self };
+        match self.jump {
+            Some((before, after)) if self.state == after => idle.writing(before),
+            _ => idle,
+        }
+    }
+
+    /// What runs has gone, and with it what it had in memory.
+    pub fn off(self) -> Machine {
+        Machine { power: Power::Off, jump: None, ..self }
     }
 
     /// What the disk says after a rollback of the running slot.
@@ -177,7 +202,7 @@ impl Machine {
     }
 
     fn running(self, slot: Slot, by: BootedBy) -> Machine {
-        Machine { power: Power::Runs { slot, by, confirmed: false }, ..self }
+        Machine { power: Power::Runs { slot, by, confirmed: false }, ..self.off() }
     }
 
     /// The disk says `state` from here on. A cut between its two copies loses nothing: the first

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 const MOST_RESETS: usize = 4;
 
 fn events() -> Vec<Event> {
-    let of_a_slot: [fn(Slot) -> Event; 9] = [
+    let of_a_slot: [fn(Slot) -> Event; 10] = [
         Event::Flash,
         Event::FlashFails,
         Event::FlashIsCut,
@@ -19,18 +19,26 @@ fn events() -> Vec<Event> {
         Event::PromoteAndFlashFails,
         Event::PromoteAndFlashIsCut,
         Event::SwitchByKexec,
+        Event::SwitchByKexecStops,
         Event::SwitchByFirmware,
         Event::ChosenByHand,
     ];
-    let of_the_machine =
-        [Event::Rollback, Event::RollbackByFirmware, Event::Confirm, Event::PowerCut, Event::Boots, Event::BootFails];
+    let of_the_machine = [
+        Event::Rollback,
+        Event::RollbackByFirmware,
+        Event::Cleanup,
+        Event::Confirm,
+        Event::PowerCut,
+        Event::Boots,
+        Event::BootFails,
+    ];
     let all = of_a_slot.into_iter().flat_map(|event| slots().map(event));
     all.chain(of_the_machine).collect()
 }
 
 /// A reset at this moment boots a slot that is whole, and that was proven, or has a fallback that was.
 fn what_boots_next_is_there(machine: Machine) -> Result<(), String> {
-    let off = Machine { power: Power::Off, ..machine };
+    let off = machine.off();
     let (counted, choice) = off.grub().expect("it is off");
     let (slot, by) = choice.ok_or("nothing boots")?;
     let said = machine.state.next_boot();
@@ -49,7 +57,7 @@ fn what_boots_next_is_there(machine: Machine) -> Result<(), String> {
 
 /// Resets alone, with nobody to help, end on the fallback and stay there.
 fn failing_boots_end_on_the_fallback(machine: Machine) -> Result<(), String> {
-    let mut machine = Machine { power: Power::Off, ..machine };
+    let mut machine = machine.off();
     let mut last = None;
     for _ in 0..=MOST_RESETS {
         let (counted, choice) = machine.grub().expect("it is off");
@@ -75,24 +83,30 @@ fn a_rollback_leads_to_what_was_proven(machine: Machine) -> Result<(), String> {
 /// Each event has the effect on the next boot that it is there for.
 fn what_was_asked_for_is_done(before: Machine, event: Event, after: Machine) -> Result<(), String> {
     let (next, proven) = (after.state.next_boot(), after.state.proven);
+    let idle = before.without_jump().state;
     let done = match (event, before.power) {
         (Event::Flash(slot) | Event::FlashFails(slot) | Event::FlashIsCut(slot), _) => {
-            next != slot && proven == before.state.proven
+            next != slot && proven == idle.proven
         }
         (
             Event::PromoteAndFlash(slot) | Event::PromoteAndFlashFails(slot) | Event::PromoteAndFlashIsCut(slot),
             Power::Runs { slot: running, .. },
         ) => (next, proven) == (running, running) && slot != running,
         // The jump is the try: a reset must not lead there again.
-        (Event::SwitchByKexec(slot), _) => (next != slot || slot == proven) && proven == before.state.proven,
+        (Event::SwitchByKexec(slot) | Event::SwitchByKexecStops(slot), _) => {
+            (next != slot || slot == proven) && proven == idle.proven
+        }
         (Event::SwitchByFirmware(slot), _) => {
             let once = u8::from(slot != proven);
-            (next, after.state.tries) == (slot, once) && proven == before.state.proven
+            (next, after.state.tries) == (slot, once) && proven == idle.proven
         }
         (Event::Confirm, Power::Runs { slot, by: BootedBy::Kexec, .. }) => {
             next == slot && proven == before.state.proven
         }
         (Event::Confirm, Power::Runs { slot, by: BootedBy::Firmware, .. }) => (next, proven) == (slot, slot),
+        (Event::Rollback | Event::RollbackByFirmware, Power::Runs { slot: running, .. }) => {
+            next == proven && next != running
+        }
         // GRUB's count is the only thing that a boot changes.
         (Event::Boots | Event::BootFails | Event::ChosenByHand(_), _) => {
             let (old, new) = (before.state, after.state);

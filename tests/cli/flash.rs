@@ -166,6 +166,19 @@ fn without_the_agent_a_slot_has_nothing_that_the_image_has_not() {
 }
 
 #[test]
+fn kernel_words_that_are_said_replace_the_others_and_leave_the_consoles() {
+    let disk = Disk::with(&images::debian());
+    disk.flash(&debian(), "b", &["--kargs=debug"]).must_end(0, &[]);
+    let entry = disk.boot_file("flipslot/slot-b.cfg");
+    assert!(entry.contains("'console=ttyS0,115200'") && entry.contains("'debug'"), "{entry}");
+    assert!(!entry.contains("quiet"), "{entry}");
+    disk.flash(&debian(), "b", &["--console=ttyS1"]).must_end(0, &[]);
+    let entry = disk.boot_file("flipslot/slot-b.cfg");
+    assert!(entry.contains("'console=ttyS1,115200'") && entry.contains("'quiet'"), "those of the proven slot: {entry}");
+    assert!(!entry.contains("ttyS0") && !entry.contains("debug"), "{entry}");
+}
+
+#[test]
 fn a_dry_run_says_what_would_be_written_and_changes_no_byte() {
     let disk = Disk::with(&images::debian());
     let before = disk.content();

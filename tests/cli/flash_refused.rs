@@ -94,6 +94,43 @@ fn a_disk_whose_boot_partition_or_end_is_gone_is_refused_and_kept() {
     refused_and_kept(disk.folder(), NAME, &["partition 4 (slot-b) does not lie on the disk", "sgdisk --verify"]);
 }
 
+/// Changes the partition table as a program that is not careful does: its checksums fit.
+fn change_table(disk: &Disk, change: impl FnOnce(&mut [u8], &mut [u8])) {
+    let file = disk.file();
+    // UEFI specification 2.10, 5.3: the header in sector 1, 128 entries of 128 bytes from sector 2.
+    let (mut header, mut entries) = ([0; 92], [0; 128 * 128]);
+    file.read_exact_at(&mut header, 512).unwrap();
+    file.read_exact_at(&mut entries, 1024).unwrap();
+    change(&mut header, &mut entries);
+    let sum = |bytes: &[u8]| {
+        let mut sum = flate2::Crc::new();
+        sum.update(bytes);
+        sum.sum().to_le_bytes()
+    };
+    header[88..92].copy_from_slice(&sum(&entries));
+    header[16..20].fill(0);
+    let of_header = sum(&header);
+    header[16..20].copy_from_slice(&of_header);
+    file.write_all_at(&header, 512).unwrap();
+    file.write_all_at(&entries, 1024).unwrap();
+}
+
+#[test]
+fn a_table_in_which_a_flash_would_hit_another_partition_is_refused_and_kept() {
+    let disk = disk_and_image();
+    change_table(&disk, |_, _| ());
+    assert_eq!(disk.status()["proven"], "a", "a table that is written as it was is fine");
+    // Slot b is the entry at 3; its first sector is at byte 32 of it.
+    let first = (SLOT_B.start - 1) * MIB / 512;
+    change_table(&disk, |_, entries| entries[3 * 128 + 32..3 * 128 + 40].copy_from_slice(&first.to_le_bytes()));
+    refused_and_kept(disk.folder(), NAME, &["partitions 3 and 4 overlap", "sgdisk --verify"]);
+    // The number of entries is at byte 80.
+    change_table(&disk, |header, _| header[80..84].fill(0xff));
+    refused_and_kept(disk.folder(), NAME, &["it has 4294967295 entries of 128 bytes", "sgdisk --verify"]);
+    disk.file().write_all_at(&[0; 512], 512).unwrap();
+    refused_and_kept(disk.folder(), NAME, &["only its backup is whole", "next: "]);
+}
+
 fn refused_and_kept(folder: &Path, disk: &str, texts: &[&str]) {
     let digest = || Digest::of_stream(File::open(folder.join(disk)).unwrap()).unwrap();
     let before = digest();

@@ -29,7 +29,7 @@ fn on_a_machine_that_runs_from_no_slot_every_verb_says_so() {
     ] {
         let run = flipslot(folder.path(), arguments);
         run.must_end(3, &["flipslot: ", "\n  next: "]);
-        let says = ["does not run from a partition of a disk", "has no flipslot table"];
+        let says = ["does not run from a slot", "has no flipslot table"];
         assert!(says.iter().any(|text| run.stderr.contains(text)), "{arguments:?}: {}", run.stderr);
         assert_eq!(run.stdout, "", "{arguments:?}");
     }

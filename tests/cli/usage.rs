@@ -5,9 +5,14 @@ use crate::support::program::{assert_nothing_left, flipslot};
 #[test]
 fn help_fits_80_columns_and_describes_every_flag() {
     let folder = tempfile::tempdir().unwrap();
-    for (verb, fewest) in
-        [(None, 2), (Some("create"), 17), (Some("flash"), 16), (Some("switch"), 5), (Some("status"), 2)]
-    {
+    for (verb, fewest) in [
+        (None, 2),
+        (Some("create"), 17),
+        (Some("flash"), 16),
+        (Some("switch"), 5),
+        (Some("status"), 3),
+        (Some("cleanup"), 2),
+    ] {
         let help = flipslot(folder.path(), &verb.into_iter().chain(["--help"]).collect::<Vec<_>>());
         assert_eq!(help.code, 0);
         let long: Vec<&str> = help.stdout.lines().filter(|line| line.chars().count() > 80).collect();
