@@ -21,6 +21,7 @@ pub struct Tool {
     program: OsString,
     arguments: Vec<OsString>,
     environment: Option<Vec<(String, String)>>,
+    added: Vec<(&'static str, &'static str)>,
     deadline: Duration,
     hint: String,
 }
@@ -41,6 +42,7 @@ impl Tool {
             program: program.as_ref().to_owned(),
             arguments: Vec::new(),
             environment: None,
+            added: Vec::new(),
             deadline: DEADLINE,
             hint: String::new(),
         }
@@ -61,6 +63,12 @@ impl Tool {
     /// Gives the program this environment and nothing of ours.
     pub fn only_environment(mut self, pairs: &[(&str, &str)]) -> Tool {
         self.environment = Some(pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect());
+        self
+    }
+
+    /// Adds a variable to the program's environment.
+    pub fn variable(mut self, name: &'static str, value: &'static str) -> Tool {
+        self.added.push((name, value));
         self
     }
 
@@ -100,6 +108,7 @@ impl Tool {
         if let Some(environment) = &self.environment {
             command.env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
         }
+        command.envs(self.added.iter().copied());
         die_with_us(&mut command);
         let mut child =
             command.spawn().map_err(|error| failed(format!("starting `{self}`: {error}"), self.hint.clone()))?;

@@ -56,7 +56,7 @@ impl Agent {
             return Ok(added);
         }
         if !SYSTEMD.iter().any(|path| root.has_program(path)) {
-            eprintln!("flipslot: the image has no systemd, which would run the agent: it is left out");
+            crate::tell!("flipslot: the image has no systemd, which would run the agent: it is left out");
             return Ok(added);
         }
         let place = |path: &str| LayerPath::clean(path.as_bytes());

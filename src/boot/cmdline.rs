@@ -41,6 +41,10 @@ impl Cmdline {
             );
             return Err(usage(found, "write --kargs with plain words: key=value"));
         }
+        if words.iter().any(|word| word == "--") {
+            // What follows is init's, and with it the words that make a trial safe.
+            return Err(usage("--kargs holds '--', which ends the kernel's words", "leave it away"));
+        }
         if let Some(root) = words[1..].iter().find(|word| word.starts_with("root=")) {
             return Err(usage(
                 format!("--kargs holds '{root}', but each slot's root is its own partition"),
@@ -117,7 +121,7 @@ mod tests {
 
     #[test]
     fn g10_words_that_grub_and_the_kernel_read_differently_are_refused() {
-        for odd in ["a='b'", "x=\"y z\"", "a\\b", "root=/dev/sda1", "é"] {
+        for odd in ["quiet -- single", "a='b'", "x=\"y z\"", "a\\b", "root=/dev/sda1", "é"] {
             assert!(line(&[], odd).is_err(), "{odd}");
         }
         assert!(line(&[], "a;b $c {d}").is_ok(), "GRUB's own metacharacters are quoted");

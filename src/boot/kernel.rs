@@ -95,6 +95,24 @@ pub fn modules(root: &Root, kernel: &Kernel) -> Option<String> {
     folders.into_iter().find(|folder| root.has_file(&format!("{folder}/modules.dep")))
 }
 
+/// Whether a kernel has a module of this name, built in or to be loaded (modules.dep(5); the name with
+/// `_` or `-`).
+pub fn has_module(root: &Root, kernel: &Kernel, name: &str) -> Result<bool> {
+    /// More bytes than any of these lists has; Debian 13's have half a megabyte.
+    const LONGEST: u64 = 16 << 20;
+    let Some(folder) = modules(root, kernel) else { return Ok(false) };
+    let wanted = name.replace('-', "_");
+    let stem =
+        |line: &str| line.split(':').next()?.rsplit('/').next()?.split(".ko").next().map(|stem| stem.replace('-', "_"));
+    for list in ["modules.dep", "modules.builtin"] {
+        let text = root.read(&format!("{folder}/{list}"), LONGEST)?.unwrap_or_default();
+        if text.lines().any(|line| stem(line).as_deref() == Some(wanted.as_str())) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// `cmdline_size` of the setup header, or what kernels before it had; `None` if this is no bzImage
 /// (Documentation/arch/x86/boot.rst: boot_flag at 0x1fe, "HdrS" at 0x202, version at 0x206,
 /// cmdline_size at 0x238 since protocol 2.06).

@@ -85,6 +85,9 @@ pub struct Boot {
     pub asked: Option<Moment>,
     /// When they had stopped, and the jump or the reset came.
     pub down: Option<Moment>,
+    /// Which boot of the machine it is (proc_sys_kernel(5), random/boot_id).
+    #[serde(default)]
+    pub boot_id: Option<String>,
     /// When the new kernel started.
     pub kernel: Option<Moment>,
     /// When its init started.
@@ -109,6 +112,7 @@ impl Boot {
             deadline: DEADLINE,
             asked: None,
             down: None,
+            boot_id: None,
             kernel: None,
             userspace: None,
             healthy: None,
@@ -172,19 +176,19 @@ impl Ledger {
         self.boots.last_mut().filter(|boot| boot.is_on_its_way(now))
     }
 
-    /// The boot of the system that runs now, in `slot`, since `kernel`: the one that was on its way,
-    /// or one that nobody announced.
-    pub fn arrived(&mut self, slot: Slot, by: By, kernel: Moment) -> &mut Boot {
-        let same = |boot: &Boot| {
-            // The clock may have been set a little since the same boot was noted first.
-            boot.to == slot && boot.by == by && boot.kernel.is_some_and(|noted| noted.0.abs_diff(kernel.0) < 120_000)
-        };
+    /// The boot `boot_id` of the system that runs now, in `slot`, since `kernel`: the one that was on
+    /// its way, or one that nobody announced. Such a one is confirmed as that slot was last time.
+    pub fn arrived(&mut self, slot: Slot, by: By, (boot_id, kernel): (&str, Moment)) -> &mut Boot {
         let expected = |boot: &Boot| boot.to == slot && boot.by == by && boot.is_on_its_way(kernel);
-        if !self.boots.last().is_some_and(|boot| same(boot) || expected(boot)) {
-            self.push(Boot::new(slot, by));
+        let is_it = |boot: &Boot| boot.boot_id.as_deref() == Some(boot_id) || expected(boot);
+        if !self.boots.last().is_some_and(is_it) {
+            let like = self.boots.iter().rev().find(|boot| boot.to == slot && boot.healthy.is_some());
+            let (confirm, deadline) = like.map_or((Confirm::Auto, DEADLINE), |boot| (boot.confirm, boot.deadline));
+            self.push(Boot { confirm, deadline, ..Boot::new(slot, by) });
         }
         let last = self.boots.len() - 1;
         let boot = &mut self.boots[last];
+        boot.boot_id.get_or_insert_with(|| boot_id.to_owned());
         boot.kernel.get_or_insert(kernel);
         boot
     }
@@ -197,11 +201,6 @@ impl Ledger {
     /// The newest boot by the firmware of which the whole time is known.
     pub fn last_firmware_boot(&self) -> Option<&Boot> {
         self.boots.iter().rev().find(|boot| boot.by == By::Firmware && boot.downtime().is_some())
-    }
-
-    /// All boots, the newest last.
-    pub fn boots(&self) -> &[Boot] {
-        &self.boots
     }
 }
 
@@ -219,12 +218,12 @@ mod tests {
         let asked = Some(Moment(1_000_000));
         ledger.push(Boot { asked, ..Boot::new(slot("b"), By::Kexec) });
         ledger.on_its_way(Moment(1_002_000)).unwrap().down = Some(Moment(1_002_000));
-        let boot = ledger.arrived(slot("b"), By::Kexec, Moment(1_003_000));
+        let boot = ledger.arrived(slot("b"), By::Kexec, ("x", Moment(1_003_000)));
         boot.healthy = Some(Moment(1_007_100));
         assert_eq!(ledger.last_switch().unwrap().downtime(), Some(7.1));
         assert!(ledger.on_its_way(Moment(1_008_000)).is_none());
-        assert_eq!(ledger.arrived(slot("b"), By::Kexec, Moment(1_003_400)).kernel, Some(Moment(1_003_000)));
-        assert_eq!(ledger.boots().len(), 1);
+        assert_eq!(ledger.arrived(slot("b"), By::Kexec, ("x", Moment(9_003_400))).kernel, Some(Moment(1_003_000)));
+        assert_eq!(ledger.boots.len(), 1);
         assert_eq!(Ledger::parse(&ledger.render().unwrap()), ledger);
     }
 
@@ -232,10 +231,20 @@ mod tests {
     fn a_boot_that_ends_elsewhere_is_another_one() {
         let mut ledger = Ledger::default();
         ledger.push(Boot { asked: Some(Moment(1_000_000)), ..Boot::new(slot("b"), By::Kexec) });
-        ledger.arrived(slot("a"), By::Firmware, Moment(1_060_000));
-        assert_eq!(ledger.boots().len(), 2);
+        ledger.arrived(slot("a"), By::Firmware, ("y", Moment(1_060_000)));
+        assert_eq!(ledger.boots.len(), 2);
         assert_eq!(ledger.last_switch().unwrap().kernel, None);
         assert!(ledger.last_firmware_boot().is_none(), "nobody knows when it began");
+    }
+
+    #[test]
+    fn a_slot_that_was_confirmed_by_hand_is_confirmed_by_hand_at_the_next_reset_too() {
+        let mut ledger = Ledger::default();
+        let healthy = Some(Moment(1_000_000));
+        ledger.push(Boot { confirm: Confirm::Manual, deadline: 90, healthy, ..Boot::new(slot("b"), By::Kexec) });
+        let next = ledger.arrived(slot("b"), By::Firmware, ("y", Moment(9_000_000)));
+        assert_eq!((next.confirm, next.deadline), (Confirm::Manual, 90));
+        assert_eq!(ledger.arrived(slot("a"), By::Firmware, ("z", Moment(9_000_000))).confirm, Confirm::Auto);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `flipslot check-health`, run by flipslot-health.service: a slot that is healthy confirms itself.
 
-use crate::boot::ledger::{Confirm, Moment};
+use crate::boot::ledger::{Boot, Confirm, Moment};
 use crate::boot::trial::BootedBy;
 use crate::commands::confirm::confirm;
 use crate::commands::say::say_line;
@@ -8,12 +8,13 @@ use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::installed::booted_by;
 use crate::error::{Result, failed};
-use crate::jump::{arrival, restart};
+use crate::jump::arrival::{self, CONFIRMED};
+use crate::jump::restart;
 use crate::tool::Tool;
 use anyhow::Context;
 use rustix::fs::{Access as Permission, access};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The user's own checks: each executable file in it is run, and has to end with exit code 0.
@@ -23,20 +24,20 @@ const CHECKS: &str = "/etc/flipslot/health.d";
 /// that does not ends here.
 pub fn run() -> Result<()> {
     let disk = Disk::open(None, Access::ChangeLater)?;
-    let (boot, is_trial) = (arrival::note(&disk, |_| {})?, disk.trial()?.is_some());
+    let (boot, is_trial) = (noted(&disk)?, disk.trial()?.is_some() && !Path::new(CONFIRMED).exists());
     drop(disk); // others may have it while the checks run
     // A check that hangs is the deadline's business; a boot that is no trial has no deadline.
     let patience = Duration::from_secs(boot.deadline.max(60) * if is_trial { 1 } else { 6 });
     match healthy(patience) {
         Err(error) if is_trial && boot.confirm == Confirm::Auto => {
             let why = format!("{error:#}");
-            eprintln!("flipslot: slot {} is not healthy: {why}", boot.to);
-            eprintln!("flipslot: the machine restarts, which leads back to the slot that worked");
+            crate::tell!("flipslot: slot {} is not healthy: {why}", boot.to);
+            crate::tell!("flipslot: the machine restarts, which leads back to the slot that worked");
             restart::go_back(&why)
         }
         // Nothing is tried here, so there is nothing to go back from: whoever reads the journal decides.
         Err(error) => {
-            eprintln!("flipslot: slot {} is not healthy: {error:#}", boot.to);
+            crate::tell!("flipslot: slot {} is not healthy: {error:#}", boot.to);
             Ok(())
         }
         Ok(()) if is_trial && boot.confirm == Confirm::Manual => {
@@ -63,6 +64,14 @@ pub fn run() -> Result<()> {
             .map(drop)
         }
     }
+}
+
+/// What is known of this boot; a ledger that cannot be written is no reason to give up a slot.
+fn noted(disk: &Disk) -> Result<Boot> {
+    arrival::note(disk, |_| {}).or_else(|error| {
+        crate::tell!("flipslot: the ledger does not know of this boot: {error:#}");
+        arrival::look(disk)
+    })
 }
 
 /// Waits until systemd has started everything, then runs the user's checks in the order of their

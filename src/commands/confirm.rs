@@ -37,9 +37,12 @@ pub fn confirm(disk: &Disk) -> Result<State> {
     if state != before {
         disk.files.write_state(state)?;
     }
-    arrival::note(disk, |boot| {
-        boot.healthy.get_or_insert(Moment::now());
-    })?;
     fs::write(CONFIRMED, "").with_context(|| format!("writing {CONFIRMED}"))?;
+    let noted = arrival::note(disk, |boot| {
+        boot.healthy.get_or_insert(Moment::now());
+    });
+    if let Err(error) = noted {
+        crate::tell!("flipslot: the ledger does not know of it: {error:#}");
+    }
     Ok(state)
 }

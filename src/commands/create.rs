@@ -95,8 +95,9 @@ fn boot_partition(layout: &Layout, grub: &Grub, sealed: &[Sealed]) -> Result<Vec
         ("EFI/BOOT/BOOTX64.EFI".to_owned(), grub.efi.clone()),
         ("grub/grub.cfg".to_owned(), config::CONFIG.into()),
         (STATE[0].to_owned(), state.clone()),
-        (STATE[1].to_owned(), state),
+        // Between the two copies, so that they share no page and no physical sector.
         (LEDGER.to_owned(), Ledger::default().render()?),
+        (STATE[1].to_owned(), state),
     ];
     for slot in (0..).map_while(Slot::at).take(layout.slots.len()) {
         let record = sealed.iter().find(|sealed| sealed.slot == slot).map(|sealed| &sealed.record);

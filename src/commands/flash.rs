@@ -29,6 +29,10 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
     let disk = Disk::open(args.disk.as_deref(), if args.dry_run { Access::Look } else { Access::Change })?;
+    if !args.dry_run {
+        leftovers::remove(&disk)?;
+    }
+    refuse_during_trial(&disk)?;
     let wish = FlashWish::of(args, &disk)?;
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
@@ -38,7 +42,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
         let running = disk.running()?;
         refuse_unconfirmed(&disk)?;
         state = state.promoted(running);
-        eprintln!(
+        crate::tell!(
             "flipslot: slot {running} becomes the fallback{}",
             if booted_by() == Some(BootedBy::Kexec) {
                 ", though it has not come up from the firmware yet: if it cannot, no other slot is proven"
@@ -56,7 +60,6 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     if args.dry_run {
         return wish.print_plan(&disk, &image, state);
     }
-    leftovers::remove(&disk)?;
     if let Some(flashing) = state.flashing(wish.slot) {
         disk.files.write_state(flashing)?;
     }
@@ -71,6 +74,17 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     Written::new((&disk.path, disk.size), &[(place, image)], vec![sealed], (progress.phases(), begin.elapsed()))
         .carrying(carried)
         .print(format)
+}
+
+/// A flash has the disk for minutes, in which a trial could not be confirmed.
+fn refuse_during_trial(disk: &Disk) -> Result<()> {
+    if disk.running.is_some() && disk.trial()?.is_some() && !Path::new(CONFIRMED).exists() {
+        return Err(refused(
+            "this boot is a trial that is not confirmed yet: a flash would keep its health check waiting",
+            "wait for the health check (flipslot status), or confirm it: flipslot confirm",
+        ));
+    }
+    Ok(())
 }
 
 /// Only a slot that has shown that it works may become the fallback.

@@ -23,8 +23,8 @@ pub fn run() -> Result<()> {
         )
     })?;
     let ready = Ready::check(&scratch, &disk, state.proven)?;
-    eprintln!("flipslot: going back from slot {running} to slot {} ({})", state.proven, ready.record.entry.title);
+    crate::tell!("flipslot: going back from slot {running} to slot {} ({})", state.proven, ready.record.entry.title);
     let plan = Plan { way: Way::Auto, confirm: Confirm::Auto, deadline: DEADLINE, by_kexec: state, by_firmware: state };
-    let by = leap::go(&scratch, &disk, ready, &plan)?;
+    let by = leap::go(&scratch, &disk, ready, &plan, |_| {})?;
     say_line(&format!("services stop now, then slot {} starts by {by}", state.proven))
 }

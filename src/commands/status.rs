@@ -1,6 +1,6 @@
 //! `flipslot status`: what is there, what runs, and what the next reset boots.
 
-use crate::boot::ledger::{Boot, By, Confirm};
+use crate::boot::ledger::{Boot, By, Confirm, DEADLINE};
 use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
 use crate::cli::StatusArgs;
@@ -11,7 +11,7 @@ use crate::disk::boot_files::Holding;
 use crate::disk::boot_partition::Access;
 use crate::disk::installed::booted_by;
 use crate::error::Result;
-use crate::jump::arrival::{CONFIRMED, uptime};
+use crate::jump::arrival::{self, CONFIRMED, uptime};
 use crate::slot::Slot;
 use serde::Serialize;
 use std::path::Path;
@@ -97,7 +97,7 @@ impl Status {
         let ledger = disk.files.ledger()?;
         let by = booted_by().filter(|_| disk.running.is_some());
         let timed = |boot: Option<&Boot>| boot.cloned().map(|boot| Timed { downtime_seconds: boot.downtime(), boot });
-        let trial = disk.running.and(disk.trial()?).map(|_| trial(ledger.boots().last(), disk.running));
+        let trial = disk.running.and(disk.trial()?).map(|_| trial(arrival::look(disk).ok()));
         let slots = disk.table.slots.keys().map(|slot| slot_status(disk, *slot)).collect::<Result<_>>()?;
         Ok(Status {
             version: 1,
@@ -138,13 +138,12 @@ fn next_reset(state: State, running: Option<Slot>, by: Option<BootedBy>) -> Stri
     format!("tries slot {wanted} {count}{why}; if it is not confirmed then, slot {proven}, which is proven")
 }
 
-fn trial(last: Option<&Boot>, running: Option<Slot>) -> Trial {
-    let last = last.filter(|boot| Some(boot.to) == running && boot.kernel.is_some());
+fn trial(boot: Option<Boot>) -> Trial {
     let confirmed = Path::new(CONFIRMED).exists();
-    let deadline_seconds = last.map_or(crate::boot::ledger::DEADLINE, |boot| boot.deadline);
+    let deadline_seconds = boot.as_ref().map_or(DEADLINE, |boot| boot.deadline);
     Trial {
         confirmed,
-        confirm: last.map_or(Confirm::Auto, |boot| boot.confirm),
+        confirm: boot.map_or(Confirm::Auto, |boot| boot.confirm),
         deadline_seconds,
         seconds_left: (!confirmed).then(|| deadline_seconds.saturating_sub(uptime().as_secs())),
     }

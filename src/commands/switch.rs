@@ -22,6 +22,9 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
     let deadline = deadline(&args.deadline)?;
     let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
     let running = disk.running()?;
+    if !args.dry_run {
+        leftovers::remove(&disk)?;
+    }
     let scratch = Scratch::enter()?;
     let ready = Ready::check(&scratch, &disk, slot)?;
     let state = disk.state()?;
@@ -34,12 +37,14 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
     };
     let (title, kernel) = (&ready.record.entry.title, &ready.record.entry.kernel.version);
     let into = format!("slot {running} into slot {slot} ({title}, kernel {kernel})");
-    let back = match (args.by, ready.record.agent.is_empty()) {
-        (_, true) => "nothing watches over it there, because it has no agent".to_owned(),
-        (by, false) => format!(
+    let agent = !ready.record.agent.is_empty();
+    let (after_kexec, after_firmware) = (plan.by_kexec.next_boot(), state.proven);
+    let back = move |by: By| match agent {
+        false => "nothing watches over it there, because it has no agent".to_owned(),
+        true => format!(
             "unless it is confirmed within {}, the machine goes back to slot {}",
             humantime::format_duration(Duration::from_secs(deadline)),
-            if by == Way::Firmware { state.proven } else { plan.by_kexec.next_boot() }
+            if by == By::Kexec { after_kexec } else { after_firmware }
         ),
     };
     if args.dry_run {
@@ -48,11 +53,13 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
             Way::Firmware => "through the firmware",
             Way::Auto => "by kexec, or through the firmware if the kernel refuses that",
         };
-        return say_line(&format!("would jump from {into} {way}; {back}"));
+        return say_line(&format!(
+            "would jump from {into} {way}; {}",
+            back(if args.by == Way::Firmware { By::Firmware } else { By::Kexec })
+        ));
     }
-    leftovers::remove(&disk)?;
-    eprintln!("flipslot: jumping from {into}; {back}");
-    say_line(&match leap::go(&scratch, &disk, ready, &plan)? {
+    let announce = |by| crate::tell!("flipslot: jumping from {into}; {}", back(by));
+    say_line(&match leap::go(&scratch, &disk, ready, &plan, announce)? {
         By::Kexec => format!("services stop now, then slot {slot} starts by kexec"),
         By::Firmware => format!("services stop now, then the firmware starts, and GRUB tries slot {slot} once"),
     })

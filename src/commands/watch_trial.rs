@@ -1,76 +1,103 @@
 //! `flipslot watch-trial`, run by flipslot-trial.service: the deadline of a slot on trial.
 
 use crate::boot::ledger::DEADLINE;
-use crate::boot::trial::BootedBy;
+use crate::boot::trial::{BootedBy, terms_of};
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
-use crate::disk::installed::booted_by;
+use crate::disk::installed::{booted_by, cmdline};
 use crate::error::Result;
 use crate::jump::arrival::{self, CONFIRMED, uptime};
+use crate::jump::last_resort::LastResort;
 use crate::jump::restart;
-use crate::jump::watchdog::{Taken, Watchdog};
+use crate::jump::watchdog::{self, Watchdog};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// How often the watchdog is pinged and the confirmation is looked for.
+/// How often the watchdogs are pinged and the confirmation is looked for.
 const EVERY: Duration = Duration::from_secs(2);
-/// What the hardware watchdog gets, in seconds: a system that cannot run this program for so long
+/// What a hardware watchdog gets, in seconds: a system that cannot run this program for so long
 /// hangs.
 const HANG: u32 = 60;
 
-/// Waits until the running slot is confirmed; resets the machine if the deadline comes first. A
-/// boot that is no trial is only noted in the ledger.
+/// Waits until the running slot is confirmed; resets the machine if the deadline comes first. Nothing
+/// is written before that, and nothing that may hang is done before the last resort waits.
 pub fn run() -> Result<()> {
-    let noted = note();
-    // Whatever is wrong with the disk, a trial has an end.
-    let seconds = match noted {
-        Ok(None) => return Ok(()),
-        Ok(Some(deadline)) => deadline,
-        Err(error) if booted_by().is_some_and(BootedBy::is_trial) => {
-            eprintln!("flipslot: {error:#}; the deadline is {DEADLINE} s");
+    if !booted_by().is_some_and(BootedBy::is_trial) {
+        return Ok(());
+    }
+    let told = terms_of(&cmdline()).map(|(deadline, _)| deadline);
+    let last_resort = LastResort::wait(Duration::from_secs(told.unwrap_or(DEADLINE)));
+    let seconds = match (told, deadline_on_disk()) {
+        (Some(seconds), _) | (None, Ok(Some(seconds))) => seconds,
+        (None, Ok(None)) => {
+            last_resort.call_off();
+            return Ok(());
+        }
+        (None, Err(error)) => {
+            crate::tell!("flipslot: {error:#}; the deadline is {DEADLINE} s");
             DEADLINE
         }
-        Err(error) => return Err(error),
     };
     let deadline = Duration::from_secs(seconds);
-    eprintln!("flipslot: this boot is a trial: unless it is confirmed, it ends in {} s", left(deadline).as_secs());
-    let mut watchdog = match Watchdog::start(HANG) {
-        Taken::Running(watchdog) => Some(watchdog),
-        Taken::BySystemd | Taken::No(_) => None,
-    };
+    last_resort.not_before(deadline);
+    crate::tell!("flipslot: this boot is a trial: unless it is confirmed, it ends in {} s", left(deadline).as_secs());
+    let mut dogs = Dogs::default();
     while !Path::new(CONFIRMED).exists() {
         if left(deadline).is_zero() {
-            return give_up(deadline);
+            let why = format!("nobody confirmed it within {seconds} s");
+            crate::tell!("flipslot: {why}: the machine restarts, which leads back to the slot that worked");
+            return restart::go_back(&why);
         }
-        if let Some(watchdog) = &mut watchdog {
-            watchdog.ping();
-        }
+        dogs.take_and_ping();
         thread::sleep(EVERY);
     }
-    let mut endless = watchdog.and_then(|watchdog| watchdog.stop().err());
-    // Hardware that cannot be stopped once it was started has to be pinged for ever.
-    while let Some(watchdog) = &mut endless {
-        watchdog.ping();
+    last_resort.call_off();
+    // One that was started before the jump may run still, and its driver be on its way.
+    while !left(deadline).is_zero() && dogs.0.is_empty() {
+        dogs.take_and_ping();
         thread::sleep(EVERY);
     }
+    dogs.stop_or_ping_for_ever();
     Ok(())
 }
 
-/// Notes the boot; the deadline in seconds, if it is a trial.
-fn note() -> Result<Option<u64>> {
-    let disk = Disk::open(None, Access::Change)?;
-    let boot = arrival::note(&disk, |_| {})?;
-    Ok(disk.trial()?.map(|_| boot.deadline))
+/// The deadline in seconds that is noted on the disk, if this boot is a trial.
+fn deadline_on_disk() -> Result<Option<u64>> {
+    let disk = Disk::open(None, Access::Look)?;
+    let trial = disk.trial()?;
+    Ok(trial.map(|_| arrival::look(&disk)).transpose()?.map(|boot| boot.deadline))
 }
 
 fn left(deadline: Duration) -> Duration {
     deadline.saturating_sub(uptime())
 }
 
-/// The trial has failed: the disk still says which slot works.
-fn give_up(deadline: Duration) -> Result<()> {
-    let why = format!("nobody confirmed it within {} s", deadline.as_secs());
-    eprintln!("flipslot: {why}: the machine restarts, which leads back to the slot that worked");
-    restart::go_back(&why)
+/// The hardware watchdogs that are ours, by name.
+#[derive(Default)]
+struct Dogs(BTreeMap<String, Watchdog>);
+
+impl Dogs {
+    /// Pings them, and takes those whose drivers have come meanwhile: udev loads them later than this
+    /// program is started. What systemd or another program has stays its own.
+    fn take_and_ping(&mut self) {
+        for name in watchdog::names() {
+            if !self.0.contains_key(&name)
+                && let Ok(dog) = Watchdog::start(&name, HANG)
+            {
+                self.0.insert(name, dog);
+            }
+        }
+        self.0.values_mut().for_each(Watchdog::ping);
+    }
+
+    /// Stops them; hardware that cannot be stopped once it was started has to be pinged for ever.
+    fn stop_or_ping_for_ever(self) {
+        let mut endless: Vec<Watchdog> = self.0.into_values().filter_map(|dog| dog.stop().err()).collect();
+        while !endless.is_empty() {
+            endless.iter_mut().for_each(Watchdog::ping);
+            thread::sleep(EVERY);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! mount is the way; else its bytes are found without one.
 
 use crate::disk::layout::Region;
-use crate::disk::running::partition_node;
+use crate::disk::running::Node;
 use crate::disk::safety;
 use crate::error::{Result, failed, refused};
 use crate::filesystem::fat;
@@ -44,17 +44,11 @@ impl BootPartition {
     /// Finds the way to the boot partition at `region` of the disk that is open as `disk`;
     /// `numbers` are those of a device, as sysfs writes them.
     pub fn open(disk: &File, numbers: Option<&str>, region: Region, access: Access) -> Result<BootPartition> {
-        let node = numbers.and_then(|numbers| partition_node(numbers, region.number));
-        let Some((path, start, size)) = node else {
+        let Some(node) = numbers.and_then(|numbers| Node::find(numbers, region.number)) else {
             return Ok(BootPartition { way: Way::Device(disk.try_clone()?, region.start) });
         };
-        if (start, size) != (region.start, region.size) {
-            return Err(refused(
-                format!("the kernel has {} elsewhere than the partition table says", path.display()),
-                "make the kernel read the table again: partprobe, or reboot",
-            ));
-        }
-        if let Some(place) = safety::mounted_device(&path)? {
+        let path = &node.path;
+        if let Some(place) = safety::mounted_device(path)? {
             return Ok(BootPartition { way: Way::Mounted(place.into()) });
         }
         let mut options = File::options();
@@ -62,12 +56,13 @@ impl BootPartition {
         if access != Access::Look {
             options.write(true).custom_flags(i32::try_from(OFlags::EXCL.bits())?);
         }
-        let device = options.open(&path).map_err(|error| {
+        let device = options.open(path).map_err(|error| {
             refused(
                 format!("the boot partition {} cannot be opened: {error}", path.display()),
                 format!("see what uses it: lsblk {0}; lsof {0}; run as root", path.display()),
             )
         })?;
+        node.refuse_if_other(&device, region)?;
         block::drop_cache(&device).with_context(|| format!("reading {} anew", path.display()))?;
         Ok(BootPartition { way: Way::Device(device, 0) })
     }

@@ -5,7 +5,7 @@ use crate::boot::state::State;
 use crate::disk::installed::Disk;
 use crate::disk::layout::Region;
 use crate::disk::loops::{self, Loop};
-use crate::disk::running::partition_node;
+use crate::disk::running::Node;
 use crate::disk::safety::Device;
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, refused};
@@ -43,17 +43,15 @@ impl Idle {
         }
         let (region, partuuid) = disk.table.slots[&slot];
         let whole = Region { start: 0, ..region };
-        let node = disk.numbers.as_ref().and_then(|numbers| partition_node(numbers, region.number));
+        let node = disk.numbers.as_ref().and_then(|numbers| Node::find(numbers, region.number));
         let (device, within) = match (node, &disk.numbers) {
-            (Some((path, start, size)), _) => {
-                let name = format!("slot {slot} ({})", path.display());
-                let known = rustix::fs::stat(&path)?;
+            (Some(node), _) => {
+                let name = format!("slot {slot} ({})", node.path.display());
+                let known = rustix::fs::stat(&node.path)?;
                 Device::new(major(known.st_rdev), minor(known.st_rdev)).refuse_if_partition_used(&name)?;
-                if (start, size) != (region.start, region.size) {
-                    let found = format!("the kernel has {} elsewhere than the partition table says", path.display());
-                    return Err(refused(found, "make the kernel read the table again: partprobe, or reboot"));
-                }
-                (open_alone(&path, &name)?, whole)
+                let device = open_alone(&node.path, &name)?;
+                node.refuse_if_other(&device, region)?;
+                (device, whole)
             }
             (None, Some(_)) => {
                 let name = disk.path.display().to_string();

@@ -94,8 +94,10 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
     let mut slots = BTreeMap::new();
     for (number, entry) in gpt.iter().filter(|(_, entry)| entry.is_used()) {
         let name = entry.partition_name.as_str();
+        let kind = Uuid::from_bytes_le(entry.partition_type_guid);
         let slot = name.strip_prefix("slot-").and_then(|letter| letter.parse::<Slot>().ok());
-        if slot.is_none() && (name, Uuid::from_bytes_le(entry.partition_type_guid)) != ("boot", TYPE_ESP) {
+        let slot = slot.filter(|_| kind == TYPE_ROOT); // another use of the same name
+        if slot.is_none() && (name, kind) != ("boot", TYPE_ESP) {
             continue;
         }
         let region = entry
@@ -109,7 +111,12 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
                 refused(found, "mend the partition table first: sgdisk --verify DISK")
             })?;
         let Some(slot) = slot else {
-            boot = Some(region);
+            if boot.replace(region).is_some() {
+                return Err(refused(
+                    "two EFI system partitions are called boot",
+                    "rename the one that is not flipslot's",
+                ));
+            }
             continue;
         };
         if slots.insert(slot, (region, Uuid::from_bytes_le(entry.unique_partition_guid))).is_some() {

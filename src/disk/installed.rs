@@ -6,7 +6,7 @@ use crate::disk::boot_files::{BootFiles, Holding};
 use crate::disk::boot_partition::{Access, BootPartition};
 use crate::disk::gpt::{self, SECTOR, Table};
 use crate::disk::lock::{Patience, lock};
-use crate::disk::running::{Running, partition_node};
+use crate::disk::running::{Node, Running};
 use crate::error::{Result, refused};
 use crate::slot::Slot;
 use crate::sys::block;
@@ -100,7 +100,7 @@ impl Disk {
         if let Some(what) = self.state_damage()? {
             let state = self.state()?;
             self.files.write_state(state)?;
-            eprintln!("flipslot: {what}; both are written again: slot {} is proven", state.proven);
+            crate::tell!("flipslot: {what}; both are written again: slot {} is proven", state.proven);
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ fn open_whole(path: &Path, access: Access) -> Result<(File, Option<String>)> {
         FileType::BlockDevice => Some(format!("{}:{}", major(found.st_rdev), minor(found.st_rdev))),
         _ => return Err(refused(format!("{name} is no disk"), NEXT)),
     };
-    let by_partitions = numbers.as_ref().is_some_and(|numbers| partition_node(numbers, 1).is_some());
+    let by_partitions = numbers.as_ref().is_some_and(|numbers| Node::find(numbers, 1).is_some());
     let mut options = File::options();
     options.read(true).write(access != Access::Look && !by_partitions);
     let file = options.open(path).map_err(|error| refused(format!("{name}: {error}"), NEXT))?;

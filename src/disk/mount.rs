@@ -121,7 +121,7 @@ impl Drop for Mount {
         if self.open
             && let Err(errno) = unmount(&self.place, UnmountFlags::DETACH)
         {
-            eprintln!("flipslot: unmounting {}: {errno}", self.place.display());
+            crate::tell!("flipslot: unmounting {}: {errno}", self.place.display());
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Which partition this system runs from: told by the mounted root alone. What a boot loader left
 //! in its variables or on the command line is stale after a kexec.
 
-use rustix::fs::{major, minor, stat};
-use std::fs;
+use crate::disk::layout::Region;
+use crate::error::{Result, refused};
+use rustix::fs::{fstat, major, minor, stat};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// The partition that is mounted at `/`.
@@ -32,15 +34,51 @@ impl Running {
     }
 }
 
-/// The partition `number` of the disk with these numbers, as a device of its own: its path, first
-/// byte and length. `None` where the kernel scans no partitions.
-pub fn partition_node(numbers: &str, number: u32) -> Option<(PathBuf, u64, u64)> {
-    let disk = fs::read_dir(format!("/sys/dev/block/{numbers}")).ok()?;
-    let read = |folder: &Path, name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
-    let partition =
-        disk.flatten().map(|entry| entry.path()).find(|path| read(path, "partition") == Some(u64::from(number)))?;
-    // Both in units of 512 bytes, whatever the disk's sectors are (kernel: ABI/stable/sysfs-block).
-    Some((node(&partition)?, read(&partition, "start")? * 512, read(&partition, "size")? * 512))
+/// A partition as a device of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its numbers, as sysfs writes them.
+    numbers: String,
+    /// First byte on the disk.
+    pub start: u64,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+impl Node {
+    /// The partition `number` of the disk with these numbers. `None` where the kernel scans no
+    /// partitions.
+    pub fn find(disk: &str, number: u32) -> Option<Node> {
+        let entries = fs::read_dir(format!("/sys/dev/block/{disk}")).ok()?;
+        let read = |folder: &Path, name: &str| Some(fs::read_to_string(folder.join(name)).ok()?.trim().to_owned());
+        let is_it = |path: &PathBuf| read(path, "partition") == Some(number.to_string());
+        let partition = entries.flatten().map(|entry| entry.path()).find(is_it)?;
+        // Both in units of 512 bytes, whatever the disk's sectors are (kernel: ABI/stable/sysfs-block).
+        let bytes = |name: &str| read(&partition, name)?.parse::<u64>().ok()?.checked_mul(512);
+        Some(Node {
+            path: node(&partition)?,
+            numbers: read(&partition, "dev")?,
+            start: bytes("start")?,
+            size: bytes("size")?,
+        })
+    }
+
+    /// Fails unless the kernel has the partition where the table says, and `device`, which was opened
+    /// at its path, is it: in a container a node may be stale, and be another disk's.
+    pub fn refuse_if_other(&self, device: &File, region: Region) -> Result<()> {
+        let found = fstat(device)?.st_rdev;
+        if (self.start, self.size) != (region.start, region.size) {
+            let found = format!("the kernel has {} elsewhere than the partition table says", self.path.display());
+            return Err(refused(found, "make the kernel read the table again: partprobe, or reboot"));
+        }
+        if format!("{}:{}", major(found), minor(found)) != self.numbers {
+            let found = format!("{} is another device than partition {}", self.path.display(), region.number);
+            return Err(refused(found, "use a /dev that is this kernel's own (devtmpfs)"));
+        }
+        Ok(())
+    }
 }
 
 /// The device node of a folder in sysfs (its uevent says DEVNAME).

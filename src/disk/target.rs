@@ -234,7 +234,7 @@ impl Target {
                 // Where the kernel scans no partitions (EINVAL), there is nothing to read again.
                 if let Err(errno @ Errno::BUSY) = block::reread_partitions(&self.file) {
                     let name = self.path.display();
-                    eprintln!(
+                    crate::tell!(
                         "flipslot: the kernel still knows the old partitions of {name} ({errno}); run: partprobe {name}"
                     );
                 }
@@ -276,7 +276,7 @@ impl Drop for Target {
         if let Kind::Partial(partial) = &self.kind
             && let Err(error) = fs::remove_file(partial)
         {
-            eprintln!("flipslot: removing {}: {error}", partial.display());
+            crate::tell!("flipslot: removing {}: {error}", partial.display());
         }
     }
 }

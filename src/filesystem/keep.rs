@@ -9,14 +9,14 @@ use crate::layer::LayerPath;
 use anyhow::Context;
 use glob::{MatchOptions, glob_with};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What is carried where nobody says otherwise: who the machine is to its network and its users.
 const DEFAULT: [&str; 3] = ["/etc/machine-id", "/etc/ssh/ssh_host_*", "/etc/hostname"];
 /// What belongs to the image: it was verified, and a jump checks it.
-const IMAGES_OWN: [&str; 5] = ["/boot", "/usr", "/lib", "/bin", "/sbin"];
+const IMAGES_OWN: [&str; 6] = ["boot", "usr", "lib", "lib64", "bin", "sbin"];
 /// The word that stands for no file at all.
 const NONE: &str = "none";
 /// A carried file is configuration; a larger one would fill the slot.
@@ -59,7 +59,7 @@ impl Keep {
                 ));
             }
         }
-        if let Some(pattern) = patterns.iter().find(|pattern| IMAGES_OWN.iter().any(|own| pattern.starts_with(own))) {
+        if let Some(pattern) = patterns.iter().find(|pattern| is_images_own(Path::new(pattern))) {
             return Err(usage(
                 format!("--keep {pattern} would replace what makes the slot boot"),
                 "keep files of the machine, such as those in /etc and /var",
@@ -93,7 +93,13 @@ impl Keep {
 fn copy(from: &Path, source: &Path, to: &Root, which: Which, carried: &mut Vec<String>) -> Result<()> {
     let kind = fs::symlink_metadata(source)?;
     let inside = source.strip_prefix(from)?;
+    if is_images_own(inside) {
+        crate::tell!("flipslot: {} belongs to the image: it is not carried over", source.display());
+        return Ok(());
+    }
     let path = LayerPath::clean(inside.as_os_str().as_bytes())?;
+    let folder = if kind.is_dir() { inside } else { inside.parent().unwrap_or(Path::new("")) };
+    make_like(from, folder, to)?;
     if kind.is_dir() {
         let mut entries: Vec<PathBuf> = fs::read_dir(source)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
         entries.sort();
@@ -110,13 +116,33 @@ fn copy(from: &Path, source: &Path, to: &Root, which: Which, carried: &mut Vec<S
         if which == Which::Newer && is_same_or_newer(to, &path, &mut file, meta.mtime)? {
             return Ok(());
         }
-        put::file(to, &path, &meta, &mut File::open(source)?)?;
+        file.rewind()?;
+        put::file(to, &path, &meta, &mut file)?;
     } else {
-        eprintln!("flipslot: {} is no file of at most 64 MiB: it is not carried over", source.display());
+        crate::tell!("flipslot: {} is no file of at most 64 MiB: it is not carried over", source.display());
         return Ok(());
     }
     carried.push(format!("/{}", inside.display()));
     Ok(())
+}
+
+/// Makes the directories of `folder` that the slot does not have, each as it is here.
+fn make_like(from: &Path, folder: &Path, to: &Root) -> Result<()> {
+    let mut above: Vec<&Path> = folder.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+    above.reverse();
+    for folder in above {
+        let path = LayerPath::clean(folder.as_os_str().as_bytes())?;
+        if to.directory(&path).is_err() {
+            put::directory(to, &path, &metadata::get(File::open(from.join(folder))?)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path, with or without its leading slash, is one of [`IMAGES_OWN`].
+fn is_images_own(path: &Path) -> bool {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    IMAGES_OWN.iter().any(|own| path.starts_with(own))
 }
 
 /// Whether the slot's own copy is as good: changed later, or equal.
@@ -168,7 +194,9 @@ mod tests {
         let keep = Keep::new(Some(vec!["/etc/hostname".to_owned(), "/etc/ssh".to_owned()])).unwrap();
         let old = std::time::SystemTime::UNIX_EPOCH;
         File::options().write(true).open(from.join("etc/hostname")).unwrap().set_modified(old).unwrap();
+        fs::set_permissions(from.join("etc/ssh"), fs::Permissions::from_mode(0o700)).unwrap();
         let carried = keep.carry(&from, &root, Which::Newer).unwrap();
+        assert_eq!(fs::metadata(to.join("etc/ssh")).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(carried, ["/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/sshd_config"]);
         assert_eq!(keep.carry(&from, &root, Which::Newer).unwrap(), Vec::<String>::new(), "nothing changed since");
         fs::write(from.join("etc/hostname"), "new").unwrap();
@@ -177,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_is_no_absolute_path_is_refused_and_none_is_none() {
-        for odd in ["etc/hostname", "/etc/../shadow", "/etc/[", "none"] {
+        for odd in ["//usr/bin/env", "/boot", "etc/hostname", "/etc/../shadow", "/etc/[", "none"] {
             assert!(Keep::new(Some(vec![odd.to_owned(), "/etc/hostname".to_owned()])).is_err(), "{odd}");
         }
         assert!(Keep::new(Some(vec!["none".to_owned()])).unwrap().patterns().is_empty());

@@ -33,6 +33,14 @@ pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
     put(root, path, |parent| Ok(symlinkat(target, parent, NEW)?))
 }
 
+/// Makes the directory `path`, which is not there.
+pub fn directory(root: &Root, path: &LayerPath, meta: &Meta) -> Result<()> {
+    let making = || format!("making the directory {path} in the slot");
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let made = walk::open_or_make(root.fd(), path.as_bytes(), flags, &new_directory).with_context(making)?;
+    metadata::set(&made, meta, Before::Missing).with_context(making)
+}
+
 fn put(root: &Root, path: &LayerPath, mut make: impl FnMut(&OwnedFd) -> Result<()>) -> Result<()> {
     let putting = || format!("putting {path} into the slot");
     let (folder, name) = path.split().context("the root directory cannot be replaced").with_context(putting)?;

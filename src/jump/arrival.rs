@@ -1,12 +1,14 @@
 //! The end of a jump: what the system that came up notes of it.
 
-use crate::boot::ledger::{Boot, By, Moment};
+use crate::boot::ledger::{Boot, By, Ledger, Moment};
 use crate::boot::trial::{BootedBy, terms_of};
 use crate::disk::Disk;
 use crate::disk::installed::{booted_by, cmdline};
 use crate::error::Result;
 use crate::tool::Tool;
+use anyhow::Context;
 use rustix::time::{ClockId, clock_gettime};
+use std::fs;
 use std::time::Duration;
 
 /// Stands there once this boot is confirmed; the memory that it is in ends with the boot.
@@ -20,24 +22,35 @@ pub fn uptime() -> Duration {
 
 /// Notes something of the running boot in the ledger, and returns all that is known of it.
 pub fn note(disk: &Disk, change: impl FnOnce(&mut Boot)) -> Result<Boot> {
-    let slot = disk.running()?;
+    let mut ledger = disk.files.ledger()?;
+    let boot = find(disk, &mut ledger)?;
+    change(boot);
+    let noted = boot.clone();
+    disk.files.write_ledger(&ledger)?;
+    Ok(noted)
+}
+
+/// What is known of the running boot; nothing is written.
+pub fn look(disk: &Disk) -> Result<Boot> {
+    let mut ledger = disk.files.ledger()?;
+    find(disk, &mut ledger).cloned()
+}
+
+fn find<'l>(disk: &Disk, ledger: &'l mut Ledger) -> Result<&'l mut Boot> {
     let by = match booted_by() {
         Some(BootedBy::Kexec) => By::Kexec,
         _ => By::Firmware,
     };
     let started = Moment(Moment::now().0.saturating_sub(u64::try_from(uptime().as_millis()).unwrap_or(0)));
-    let mut ledger = disk.files.ledger()?;
-    let boot = ledger.arrived(slot, by, started);
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading this boot's id")?;
+    let boot = ledger.arrived(disk.running()?, by, (boot_id.trim(), started));
     if let (By::Kexec, Some((deadline, confirm))) = (by, terms_of(&cmdline())) {
         (boot.deadline, boot.confirm) = (deadline, confirm);
     }
     if boot.userspace.is_none() {
         boot.userspace = userspace().map(|after| Moment(started.0 + after));
     }
-    change(boot);
-    let noted = boot.clone();
-    disk.files.write_ledger(&ledger)?;
-    Ok(noted)
+    Ok(boot)
 }
 
 /// Milliseconds from the kernel's start to that of systemd in the slot

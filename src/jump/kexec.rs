@@ -54,7 +54,7 @@ pub fn is_loaded() -> bool {
 /// Gives up what was loaded.
 pub fn unload() {
     if let Err(errno) = kexec::unload() {
-        eprintln!("flipslot: giving up the kernel that was loaded for kexec: {errno}");
+        crate::tell!("flipslot: giving up the kernel that was loaded for kexec: {errno}");
     }
 }
 

@@ -39,15 +39,18 @@ struct Loaded {
     slot: Slot,
     record: Record,
     idle: Idle,
+    has_watchdog_driver: bool,
 }
 
 /// Jumps into the slot. Returns once nothing can stop it, and says how it goes; or the machine runs on,
-/// and the disk says what it said before.
-pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan) -> Result<By> {
-    let begun = Begun::note()?;
+/// and the disk says what it said before. `announce` is told the way once it is known.
+pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan, announce: impl FnOnce(By)) -> Result<By> {
+    let mut begun = Begun::note()?;
     let (by, ready) = load(ready, plan)?;
+    begun.loaded = by == By::Kexec;
+    announce(by);
     if let Err(error) = carry(scratch, disk, &ready) {
-        eprintln!("flipslot: slot {} keeps its own copies: {error:#}", ready.slot);
+        crate::tell!("flipslot: slot {} keeps its own copies: {error:#}", ready.slot);
     }
     let before = disk.state()?;
     let after = if by == By::Kexec { plan.by_kexec } else { plan.by_firmware };
@@ -72,15 +75,18 @@ fn leave(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
     note(disk, ready, plan, by)?;
     let watchdog = if by == By::Kexec { arm(ready, plan.deadline) } else { None };
     let stopped = restart::stop(into); // the last effect
-    drop(watchdog); // it goes on running, or is stopped as all that had begun is
+    match (watchdog, &stopped) {
+        (Some(watchdog), Err(_)) => drop(watchdog.stop()),
+        (watchdog, _) => drop(watchdog), // it goes on running
+    }
     stopped
 }
 
 /// Loads the slot's kernel, unless the way leads through the firmware. The files, and with them the
 /// mount that they are in, are closed then.
 fn load(ready: Ready, plan: &Plan) -> Result<(By, Loaded)> {
-    let Ready { slot, record, kernel, initramfs, idle } = ready;
-    let ready = Loaded { slot, record, idle };
+    let Ready { slot, record, kernel, initramfs, has_watchdog_driver, idle } = ready;
+    let ready = Loaded { slot, record, idle, has_watchdog_driver };
     if plan.way == Way::Firmware {
         return Ok((By::Firmware, ready));
     }
@@ -90,7 +96,7 @@ fn load(ready: Ready, plan: &Plan) -> Result<(By, Loaded)> {
     match loaded {
         Ok(()) => Ok((By::Kexec, ready)),
         Err(why) if plan.way == Way::Auto => {
-            eprintln!("flipslot: no kexec: {why}; going through the firmware instead");
+            crate::tell!("flipslot: no kexec: {why}; going through the firmware instead");
             Ok((By::Firmware, ready))
         }
         Err(why) => {
@@ -120,7 +126,7 @@ fn carry(scratch: &Scratch, disk: &Disk, ready: &Loaded) -> Result<()> {
     drop(root);
     mount.close()?;
     for path in carried {
-        eprintln!("flipslot: {path} is newer here: carried over into slot {}", ready.slot);
+        crate::tell!("flipslot: {path} is newer here: carried over into slot {}", ready.slot);
     }
     Ok(())
 }
@@ -141,17 +147,21 @@ fn note(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
 /// Starts the hardware watchdog, which the new slot's agent takes over.
 fn arm(ready: &Loaded, deadline: u64) -> Option<Watchdog> {
     if ready.record.agent.is_empty() {
-        eprintln!("flipslot: slot {} has no agent: no watchdog, no deadline, no health check", ready.slot);
+        crate::tell!("flipslot: slot {} has no agent: no watchdog, no deadline, no health check", ready.slot);
         return None;
     }
-    match Watchdog::start(u32::try_from(deadline).unwrap_or(u32::MAX)) {
+    if !ready.has_watchdog_driver {
+        crate::tell!("flipslot: slot {} has no driver for the hardware watchdog: it stays off", ready.slot);
+        return None;
+    }
+    match Watchdog::arm(u32::try_from(deadline).unwrap_or(u32::MAX)) {
         Taken::Running(watchdog) => {
-            eprintln!("flipslot: the hardware watchdog resets this machine in {} s if it hangs", watchdog.timeout);
+            crate::tell!("flipslot: the hardware watchdog resets this machine in {} s if it hangs", watchdog.timeout);
             Some(watchdog)
         }
         Taken::BySystemd => None,
         Taken::No(why) => {
-            eprintln!("flipslot: {why}: a kernel that hangs in the jump needs a reset by hand");
+            crate::tell!("flipslot: {why}: a kernel that hangs in the jump needs a reset by hand");
             None
         }
     }

@@ -16,14 +16,15 @@ const PLACE: &str = "/run/flipslot";
 
 /// A jump that has begun and may still fail: then its effects are taken back.
 pub struct Begun {
-    _private: (),
+    /// Whether a kernel was loaded.
+    pub loaded: bool,
 }
 
 impl Begun {
     /// Notes that a jump begins, and what the disk says before it.
     pub fn note() -> Result<Begun> {
         fs::write(MARK, "").with_context(|| format!("writing {MARK}"))?;
-        Ok(Begun { _private: () })
+        Ok(Begun { loaded: false })
     }
 
     /// Notes which state is about to become which.
@@ -39,7 +40,10 @@ impl Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        undo();
+        if self.loaded {
+            kexec::unload();
+        }
+        unmark();
     }
 }
 
@@ -59,7 +63,11 @@ pub fn remove(disk: &Disk) -> Result<Vec<&'static str>> {
         {
             disk.files.write_state(before)?;
         }
-        undo();
+        if kexec::is_loaded() {
+            kexec::unload();
+        }
+        watchdog::stop_left_running();
+        unmark();
         removed.push("a jump that was prepared and not made");
     }
     // Only an empty one goes, and nobody misses it.
@@ -67,12 +75,8 @@ pub fn remove(disk: &Disk) -> Result<Vec<&'static str>> {
     Ok(removed)
 }
 
-fn undo() {
-    if kexec::is_loaded() {
-        kexec::unload();
-    }
-    watchdog::stop_left_running();
+fn unmark() {
     if let Err(error) = fs::remove_file(MARK) {
-        eprintln!("flipslot: {MARK}: {error}");
+        crate::tell!("flipslot: {MARK}: {error}");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod arrival;
 pub mod kexec;
+pub mod last_resort;
 pub mod leap;
 pub mod leftovers;
 pub mod ready;

@@ -1,5 +1,6 @@
 //! A slot that was looked at before a jump: whole, and the bytes that were recorded.
 
+use crate::boot::kernel;
 use crate::boot::record::Record;
 use crate::digest::Digest;
 use crate::disk::Disk;
@@ -8,6 +9,7 @@ use crate::disk::claim::Idle;
 use crate::disk::mount::{Mount, Scratch};
 use crate::error::{Result, refused};
 use crate::filesystem::Root;
+use crate::jump::watchdog;
 use crate::layer::LayerPath;
 use crate::slot::Slot;
 use std::fs::File;
@@ -22,6 +24,8 @@ pub struct Ready {
     pub kernel: File,
     /// Its initramfs, verified.
     pub initramfs: File,
+    /// Whether the slot can take over the watchdog that this machine has: it has its driver.
+    pub has_watchdog_driver: bool,
     /// Claimed until the jump, so that nobody writes it meanwhile.
     pub idle: Idle,
 }
@@ -53,11 +57,17 @@ impl Ready {
                 Err(error) => Err(odd(&format!("cannot be read ({error:#})"))),
             }
         };
-        let kernel = open(&record.entry.kernel.path, &record.entry.kernel_digest)?;
+        let image = open(&record.entry.kernel.path, &record.entry.kernel_digest)?;
         let initramfs = open(&record.entry.initramfs, &record.entry.initramfs_digest)?;
+        let driver = watchdog::names().first().and_then(|name| watchdog::driver(name));
+        // Without a module, the driver is built into this kernel; most likely into the slot's, too.
+        let has_watchdog_driver = match driver {
+            Some(driver) => kernel::has_module(&root, &record.entry.kernel, &driver)?,
+            None => true,
+        };
         // The two files keep the filesystem; it goes with them.
         drop(mount);
-        Ok(Ready { slot, record, kernel, initramfs, idle })
+        Ok(Ready { slot, record, kernel: image, initramfs, has_watchdog_driver, idle })
     }
 }
 

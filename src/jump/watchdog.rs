@@ -5,11 +5,12 @@ use crate::tool::Tool;
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
 
-/// The first watchdog (kernel: watchdog/watchdog-api.rst).
-const DEVICE: &str = "/dev/watchdog0";
-/// What the kernel tells of it (kernel: ABI/testing/sysfs-class-watchdog).
-const SYSFS: &str = "/sys/class/watchdog/watchdog0";
+/// What the kernel tells of watchdogs (kernel: ABI/testing/sysfs-class-watchdog). The device of each is
+/// called as its folder here is.
+const SYSFS: &str = "/sys/class/watchdog";
 /// A jump may take this long before the new slot takes the watchdog over, in seconds: less would
 /// reset slots that are only slow.
 const SHORTEST: u32 = 60;
@@ -17,6 +18,7 @@ const SHORTEST: u32 = 60;
 /// A watchdog that runs, and is this program's alone. Dropped as it is it goes on running, and
 /// resets the machine.
 pub struct Watchdog {
+    name: String,
     device: File,
     /// Seconds until it resets the machine.
     pub timeout: u32,
@@ -32,40 +34,69 @@ pub enum Taken {
     No(String),
 }
 
+/// The watchdogs that this machine has now, by name.
+pub fn names() -> Vec<String> {
+    let entries = fs::read_dir(SYSFS).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// The kernel module that drives a watchdog; `None` if that is built in, or not known.
+pub fn driver(name: &str) -> Option<String> {
+    let module = fs::read_link(format!("{SYSFS}/{name}/device/driver/module")).ok()?;
+    Some(module.file_name()?.to_str()?.to_owned())
+}
+
 impl Watchdog {
-    /// Starts the watchdog with at most `seconds`; the longest that the hardware can, if that is
-    /// less.
-    pub fn start(seconds: u32) -> Taken {
-        let mut device = match File::options().write(true).open(DEVICE) {
-            Ok(device) => device,
-            Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => return by_systemd(seconds),
-            Err(_) => return Taken::No("this machine has no hardware watchdog".to_owned()),
-        };
-        let longest = number("max_timeout").filter(|longest| *longest > 0).unwrap_or(u32::MAX);
-        for wish in [seconds.max(SHORTEST), longest, 600, 255, SHORTEST] {
+    /// Starts a watchdog with at most `seconds`; the longest that the hardware can, if that is less.
+    /// An error is the open's, such as EBUSY.
+    pub fn start(name: &str, seconds: u32) -> std::io::Result<Watchdog> {
+        let device = File::options().write(true).open(Path::new("/dev").join(name))?;
+        let longest = number(name, "max_timeout").filter(|longest| *longest > 0).unwrap_or(u32::MAX);
+        for wish in [seconds, longest, 600, 255, SHORTEST] {
             if wish <= longest && watchdog::set_timeout(&device, wish).is_ok() {
                 break;
             }
         }
-        match watchdog::timeout(&device) {
-            Ok(timeout) if timeout >= SHORTEST => Taken::Running(Watchdog { device, timeout }),
-            _ => {
-                let _ = device.write_all(b"V");
-                Taken::No(format!("the hardware watchdog cannot wait for {SHORTEST} s, which a boot may take"))
+        let timeout = watchdog::timeout(&device).unwrap_or(0);
+        Ok(Watchdog { name: name.to_owned(), device, timeout })
+    }
+
+    /// Starts the machine's first watchdog for a jump that may take `seconds`. One that could not be
+    /// stopped again, if the jump is given up, is left alone.
+    pub fn arm(seconds: u32) -> Taken {
+        let Some(name) = names().into_iter().next() else {
+            return Taken::No("this machine has no hardware watchdog".to_owned());
+        };
+        if number(&name, "nowayout") == Some(1) {
+            return Taken::No("the hardware watchdog cannot be stopped once it runs (nowayout)".to_owned());
+        }
+        let too_short = format!("the hardware watchdog cannot wait for {SHORTEST} s, which a boot may take");
+        if number(&name, "max_timeout").is_some_and(|longest| (1..SHORTEST).contains(&longest)) {
+            return Taken::No(too_short);
+        }
+        match Watchdog::start(&name, seconds.max(SHORTEST)) {
+            Ok(watchdog) if watchdog.timeout >= SHORTEST => Taken::Running(watchdog),
+            Ok(watchdog) => {
+                let _ = watchdog.stop();
+                Taken::No(too_short)
             }
+            Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => by_systemd(seconds),
+            Err(error) => Taken::No(format!("the hardware watchdog cannot be opened ({error})")),
         }
     }
 
     /// Starts the time anew.
     pub fn ping(&mut self) {
         if let Err(error) = self.device.write_all(b"\0") {
-            eprintln!("flipslot: {DEVICE}: {error}");
+            crate::tell!("flipslot: {}: {error}", self.name);
         }
     }
 
     /// Stops it, if the hardware lets it be stopped; else it must be pinged for ever.
     pub fn stop(mut self) -> Result<(), Watchdog> {
-        if number("nowayout") == Some(1) {
+        if number(&self.name, "nowayout") == Some(1) {
             return Err(self);
         }
         // The magic close: without it the driver takes the close for a crash.
@@ -76,32 +107,40 @@ impl Watchdog {
     }
 }
 
-/// Stops a watchdog that a killed run has left running; nothing if it does not run, if somebody has
-/// it, or if it cannot be stopped.
+/// Stops the first watchdog, which a killed run has left running; nothing if it does not run, if
+/// somebody has it, or if it cannot be stopped.
 pub fn stop_left_running() {
-    let runs = fs::read_to_string(format!("{SYSFS}/state")).is_ok_and(|state| state.trim() == "active");
-    if !runs || number("nowayout") == Some(1) {
-        return;
-    }
-    if let Ok(mut device) = File::options().write(true).open(DEVICE) {
+    let Some(name) = names().into_iter().next() else { return };
+    let runs = fs::read_to_string(format!("{SYSFS}/{name}/state")).is_ok_and(|state| state.trim() == "active");
+    if runs
+        && number(&name, "nowayout") != Some(1)
+        && let Ok(mut device) = File::options().write(true).open(Path::new("/dev").join(name))
+    {
         let _ = device.write_all(b"V");
     }
 }
 
-fn number(name: &str) -> Option<u32> {
-    fs::read_to_string(format!("{SYSFS}/{name}")).ok()?.trim().parse().ok()
+fn number(name: &str, attribute: &str) -> Option<u32> {
+    fs::read_to_string(format!("{SYSFS}/{name}/{attribute}")).ok()?.trim().parse().ok()
 }
 
 /// systemd closes its watchdog before a kexec unless it is told a time for that
 /// (systemd-system.conf(5), KExecWatchdogSec).
 fn by_systemd(seconds: u32) -> Taken {
+    let patience = Duration::from_secs(20);
+    let show = ["show", "--property=RuntimeWatchdogUSec", "--value"];
+    let runtime = Tool::new("systemctl").args(show).deadline(patience).run();
+    if !runtime.is_ok_and(|printed| !["", "0", "infinity"].contains(&printed.stdout.trim())) {
+        return Taken::No("another program has the hardware watchdog, and may stop it at the jump".to_owned());
+    }
     let set = Tool::new("busctl")
         .args(["set-property", "org.freedesktop.systemd1", "/org/freedesktop/systemd1"])
         .args(["org.freedesktop.systemd1.Manager", "KExecWatchdogUSec", "t"])
         .arg((u64::from(seconds) * 1_000_000).to_string())
+        .deadline(patience)
         .run();
     match set {
         Ok(_) => Taken::BySystemd,
-        Err(error) => Taken::No(format!("the hardware watchdog is in use, and systemd does not keep it: {error:#}")),
+        Err(error) => Taken::No(format!("systemd has the hardware watchdog, and does not keep it: {error:#}")),
     }
 }

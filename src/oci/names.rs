@@ -45,7 +45,7 @@ mod tests {
         ));
         assert!(can_resolve("registry.example", "nameserver 192.0.2.1\n", ""));
         assert!(can_resolve("registry.example", "", "192.0.2.7 registry.example reg\n"));
-        for host in ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "::1"] {
+        for host in ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "[::1]"] {
             assert!(can_resolve(name_of(host), "", ""), "{host}");
         }
     }

@@ -38,7 +38,7 @@ fn debian() -> String {
 fn flashed() -> &'static Flashed {
     static FLASHED: OnceLock<Flashed> = OnceLock::new();
     FLASHED.get_or_init(|| {
-        let disk = Disk::with(&images::debian());
+        let disk = Disk::shared_with(&images::debian(), "flashed");
         let (before, boot_before) = (disk.content(), disk.bytes(BOOT));
         let run = disk.flash(&debian(), "b", &["--json"]);
         run.must_end(0, &[]);

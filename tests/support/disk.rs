@@ -25,22 +25,36 @@ pub const NAME: &str = "d.raw";
 
 /// A disk file in a folder of its own.
 pub struct Disk {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removes the folder in the end.
+    _temporary: Option<TempDir>,
 }
 
 impl Disk {
     /// Debian 12 in slot a, for QEMU's hardware, with a console and kernel words of its own; nothing
     /// in slot b; and a data partition with data in it.
     pub fn with(debian: &Path) -> Disk {
+        let folder = tempfile::tempdir().unwrap();
+        Disk { folder: folder.path().to_owned(), _temporary: Some(folder) }.copied(debian)
+    }
+
+    /// The same for tests that share it, and so never drop it: the next run takes its place.
+    pub fn shared_with(debian: &Path, name: &str) -> Disk {
+        let folder = folder_of_shared().join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        Disk { folder, _temporary: None }.copied(debian)
+    }
+
+    fn copied(self, debian: &Path) -> Disk {
         static MADE: OnceLock<PathBuf> = OnceLock::new();
         let made = MADE.get_or_init(|| make(debian));
-        let disk = Disk { folder: tempfile::tempdir().unwrap() };
-        tool("cp", &["--sparse=always", "--reflink=auto", &made.to_string_lossy(), &disk.path().to_string_lossy()]);
-        disk
+        tool("cp", &["--sparse=always", "--reflink=auto", &made.to_string_lossy(), &self.path().to_string_lossy()]);
+        self
     }
 
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     pub fn path(&self) -> PathBuf {
@@ -163,8 +177,12 @@ impl Disk {
     }
 }
 
+fn folder_of_shared() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli")
+}
+
 fn make(debian: &Path) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli");
+    let folder = folder_of_shared();
     fs::create_dir_all(&folder).unwrap();
     let slot = format!("--slot=a=oci:{}:latest", debian.display());
     let words = ["--hardware=qemu", "--console=ttyS0", "--kargs=quiet"];
