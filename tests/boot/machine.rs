@@ -141,7 +141,8 @@ impl Machine {
         }
     }
 
-    /// `commands/flash.rs` and `disk/claim.rs`, up to the write of the state block.
+    /// `commands/flash.rs` and `disk/claim.rs`, up to the write of the state block. That a trial is to
+    /// be confirmed first is for its health check's sake; here it may flash, and nothing is lost.
     fn flashing(self, slot: Slot, state: State) -> Option<Machine> {
         if let Power::Runs { slot: running, .. } = self.power
             && running == slot

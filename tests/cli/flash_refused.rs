@@ -59,20 +59,25 @@ fn what_is_no_disk_of_flipslot_is_refused_and_kept() {
     let path = |name: &str| folder.path().join(name);
     images::no_kernel().write(&path("image"), "1");
     fs::write(path("text"), "my novel\n".repeat(100_000)).unwrap();
-    for name in ["blank", "others", "lookalike", "twins"] {
+    for name in ["blank", "others", "namesakes", "lookalike", "slots", "boots"] {
         File::create_new(path(name)).unwrap().set_len(300 * MIB).unwrap();
     }
-    let sgdisk = |name: &str, more: &[&str]| tool("sgdisk", &[more, &[&path(name).to_string_lossy()]].concat());
-    let boot = ["--new=1:2048:+64M", "--typecode=1:ef00", "--change-name=1:boot", "--new=2:0:+99M"];
-    sgdisk("others", &[&boot[..], &["--change-name=2:data"]].concat());
-    sgdisk("lookalike", &[&boot[..], &["--change-name=2:slot-a"]].concat());
-    let twins = ["--change-name=2:slot-a", "--new=3:0:+99M", "--change-name=3:slot-a"];
-    sgdisk("twins", &[&boot[..], &twins].concat());
+    let sgdisk = |name: &str, more: &[&str]| {
+        let boot = ["--new=1:2048:+64M", "--typecode=1:ef00", "--change-name=1:boot", "--new=2:0:+99M"];
+        tool("sgdisk", &[&boot[..], more, &[&path(name).to_string_lossy()]].concat())
+    };
+    let slot = ["--typecode=2:8304", "--change-name=2:slot-a", "--new=3:0:+99M"];
+    sgdisk("others", &["--change-name=2:data"]);
+    sgdisk("namesakes", &["--change-name=2:slot-a"]);
+    sgdisk("lookalike", &slot);
+    sgdisk("slots", &[&slot[..], &["--typecode=3:8304", "--change-name=3:slot-a"]].concat());
+    sgdisk("boots", &[&slot[..], &["--typecode=3:ef00", "--change-name=3:boot"]].concat());
     let no_table = ["has no flipslot table (GPT with a boot partition and slots)", "next: "];
-    for name in ["text", "blank", "others", "lookalike"] {
+    for name in ["text", "blank", "others", "namesakes", "lookalike"] {
         refused_and_kept(folder.path(), name, &no_table);
     }
-    refused_and_kept(folder.path(), "twins", &["two partitions are called slot-a", "sgdisk --change-name"]);
+    refused_and_kept(folder.path(), "slots", &["two partitions are called slot-a", "sgdisk --change-name"]);
+    refused_and_kept(folder.path(), "boots", &["two EFI system partitions are called boot", "next: "]);
 
     fs::create_dir(path("directory")).unwrap();
     tool("mkfifo", &[&path("fifo").to_string_lossy()]);
