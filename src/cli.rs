@@ -2,6 +2,7 @@
 
 use crate::boot::Hardware;
 use crate::boot::ledger::Confirm;
+use crate::jump::leap::Way;
 use crate::progress::Style;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -251,15 +252,4 @@ pub struct CleanupArgs {
     /// Disk or disk file [default: the one that this system runs from]
     #[arg(long, value_name = "DISK")]
     pub disk: Option<PathBuf>,
-}
-
-/// How to reach another slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Way {
-    /// kexec: no firmware, no boot loader
-    Kexec,
-    /// A restart, in which GRUB tries the slot once
-    Firmware,
-    /// kexec, or the firmware if the running kernel refuses that
-    Auto,
 }

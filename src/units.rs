@@ -1,8 +1,9 @@
-//! Sizes in bytes, as people write and read them.
+//! Sizes in bytes and times, as people write and read them.
 
 use crate::error::{Result, usage};
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// One mebibyte: the alignment of every partition.
 pub const MIB: u64 = 1 << 20;
@@ -60,6 +61,21 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A length of time as people write it: `90s`, `10m`, `1h 30m`; in whole seconds.
+pub fn seconds_of(text: &str) -> Option<u64> {
+    humantime::parse_duration(text).ok().map(|time| time.as_secs())
+}
+
+/// Seconds as [`seconds_of`] reads them.
+pub fn in_words(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+/// A time in seconds since 1970, as RFC 3339 writes it, in UTC.
+pub fn rfc3339(seconds: u64) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +88,13 @@ mod tests {
         assert_eq!("8G".parse::<Bytes>().unwrap(), Bytes(8 << 30));
         assert_eq!("2GB".parse::<Bytes>().unwrap(), Bytes(2_000_000_000));
         assert_eq!(Bytes(3 * MIB / 2).to_string(), "1.5MiB");
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        assert_eq!((seconds_of("90s"), seconds_of("10m"), seconds_of("soon")), (Some(90), Some(600), None));
+        assert_eq!(seconds_of(&in_words(5400)), Some(5400));
+        assert_eq!(rfc3339(1_000_000_000), "2001-09-09T01:46:40Z");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod rollback;
 mod say;
 pub mod slot_wish;
 pub mod status;
+mod status_facts;
 mod status_text;
 pub mod switch;
 pub mod watch_trial;

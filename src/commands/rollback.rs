@@ -1,13 +1,12 @@
 //! `flipslot rollback`: back to the slot that was proven before, in one command.
 
 use crate::boot::ledger::{Confirm, DEADLINE};
-use crate::cli::Way;
 use crate::commands::say::say_line;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::mount::Scratch;
 use crate::error::{Result, refused};
-use crate::jump::leap::{self, Plan};
+use crate::jump::leap::{self, Plan, Way};
 use crate::jump::{Ready, leftovers};
 
 /// Goes back. The disk says so before the jump: whatever happens then, that slot boots.

@@ -1,15 +1,9 @@
 //! What `status` says to people.
 
 use crate::boot::ledger::Confirm;
-use crate::commands::status::{ImageStatus, SlotStatus, Status, Timed, way};
-use crate::units::Bytes;
+use crate::commands::status_facts::{ImageStatus, SlotStatus, Status, Timed, way};
+use crate::units::{Bytes, in_words};
 use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
-
-/// A time in seconds since 1970, as RFC 3339 writes it, in UTC.
-pub(super) fn time(seconds: u64) -> String {
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
-}
 
 /// The text.
 pub(super) fn render(status: &Status) -> String {
@@ -27,7 +21,7 @@ pub(super) fn render(status: &Status) -> String {
                 text,
                 "  this boot is a trial: {}, or it ends in {}",
                 if trial.confirm == Confirm::Auto { "its health check confirms it" } else { "run flipslot confirm" },
-                humantime::format_duration(Duration::from_secs(left))
+                in_words(left)
             ),
         };
     }

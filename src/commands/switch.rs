@@ -1,16 +1,16 @@
 //! `flipslot switch`: from the running slot into another one, on trial.
 
 use crate::boot::ledger::By;
-use crate::cli::{SwitchArgs, Way};
+use crate::cli::SwitchArgs;
 use crate::commands::say::say_line;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::mount::Scratch;
 use crate::error::{Result, usage};
-use crate::jump::leap::{self, Plan};
+use crate::jump::leap::{self, Plan, Way};
 use crate::jump::{Ready, leftovers};
 use crate::slot::Slot;
-use std::time::Duration;
+use crate::units::{in_words, seconds_of};
 
 /// A trial shorter than this would end before any system has come up, in seconds.
 const SHORTEST: u64 = 10;
@@ -43,7 +43,7 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
         false => "nothing watches over it there, because it has no agent".to_owned(),
         true => format!(
             "unless it is confirmed within {}, the machine goes back to slot {}",
-            humantime::format_duration(Duration::from_secs(deadline)),
+            in_words(deadline),
             if by == By::Kexec { after_kexec } else { after_firmware }
         ),
     };
@@ -66,8 +66,7 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
 }
 
 fn deadline(text: &str) -> Result<u64> {
-    let parsed = humantime::parse_duration(text).ok().map(|time| time.as_secs());
-    parsed.filter(|seconds| (SHORTEST..=7 * 86400).contains(seconds)).ok_or_else(|| {
+    seconds_of(text).filter(|seconds| (SHORTEST..=7 * 86400).contains(seconds)).ok_or_else(|| {
         usage(format!("'{text}' is no time that a trial can have"), "write --deadline 90s, 10m or 1h; at least 10s")
     })
 }

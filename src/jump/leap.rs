@@ -4,7 +4,6 @@
 use crate::boot::ledger::{Boot, By, Confirm, Moment};
 use crate::boot::record::Record;
 use crate::boot::state::State;
-use crate::cli::Way;
 use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
 use crate::disk::claim::Idle;
@@ -19,6 +18,17 @@ use crate::jump::restart::{self, Into};
 use crate::jump::watchdog::{Taken, Watchdog};
 use crate::slot::Slot;
 use std::path::Path;
+
+/// How to reach another slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Way {
+    /// kexec: no firmware, no boot loader
+    Kexec,
+    /// A restart, in which GRUB tries the slot once
+    Firmware,
+    /// kexec, or the firmware if the running kernel refuses that
+    Auto,
+}
 
 /// How to jump.
 pub struct Plan {
