@@ -7,7 +7,7 @@ use crate::commands::say::say_line;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::installed::booted_by;
-use crate::error::Result;
+use crate::error::{Result, refused};
 use crate::jump::arrival::{self, CONFIRMED};
 use anyhow::Context;
 use std::fs;
@@ -30,6 +30,12 @@ pub fn run() -> Result<()> {
 /// Writes down that the running slot is healthy; returns what the disk says now.
 pub fn confirm(disk: &Disk) -> Result<State> {
     let slot = disk.running()?;
+    if disk.files.holding(slot)?.record().is_none() {
+        return Err(refused(
+            format!("slot {slot} runs, but its record or its menu entry is damaged: GRUB could not boot it again"),
+            format!("go to another slot, and write this one: flipslot flash REFERENCE --slot {slot}"),
+        ));
+    }
     let before = disk.state()?;
     // A kernel that does not say who started it was not started by GRUB.
     let by = booted_by().unwrap_or(BootedBy::Kexec);

@@ -13,9 +13,10 @@ use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
 use crate::error::{Result, refused};
 use crate::jump::arrival::CONFIRMED;
-use crate::jump::leftovers;
+use crate::jump::{leftovers, restart};
 use crate::oci;
 use crate::progress::Progress;
+use crate::slot::Slot;
 use crate::tool;
 use std::path::Path;
 use std::time::Instant;
@@ -28,30 +29,25 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let begin = Instant::now();
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
+    let target: Slot = args.slot.parse()?;
     let disk = Disk::open(args.disk.as_deref(), if args.dry_run { Access::Look } else { Access::Change })?;
     if !args.dry_run {
         leftovers::remove(&disk)?;
     }
     refuse_during_trial(&disk)?;
-    let wish = FlashWish::of(args, &disk)?;
+    let wish = FlashWish::of(args, target, &disk)?;
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     tool::refuse_missing(&[("mke2fs", "e2fsprogs"), ("e2fsck", "e2fsprogs"), ("unshare", "util-linux")])?;
     let mut state = disk.state()?;
     if args.promote {
-        let running = disk.running()?;
         refuse_unconfirmed(&disk)?;
-        state = state.promoted(running);
-        crate::tell!(
-            "flipslot: slot {running} becomes the fallback{}",
-            if booted_by() == Some(BootedBy::Kexec) {
-                ", though it has not come up from the firmware yet: if it cannot, no other slot is proven"
-            } else {
-                ""
-            }
-        );
+        state = state.promoted(disk.running()?);
     }
     let slot = Expendable::claim(&disk, wish.slot, state)?;
+    if args.promote {
+        tell_promotion(disk.running()?);
+    }
     let step = progress.step(None, "looking up the image", None);
     let image = oci::resolve(&wish.reference, &wish.how.platform, &wish.how.access)?;
     drop(step);
@@ -60,11 +56,12 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     if args.dry_run {
         return wish.print_plan(&disk, &image, state);
     }
+    let vacant = slot.vacant()?;
     if let Some(flashing) = state.flashing(wish.slot) {
         disk.files.write_state(flashing)?;
     }
     disk.files.withdraw(wish.slot)?; // from here on nothing points at it
-    let mut filled = Formatted::new(&scratch, slot.vacant()?, place, &progress)?.fill(&image, &progress)?;
+    let mut filled = Formatted::new(&scratch, vacant, place, &progress)?.fill(&image, &progress)?;
     filled.add(wish.how.agent)?;
     let carried = wish.keep.map(|keep| filled.carry(&keep)).transpose()?.unwrap_or_default();
     let entry = filled.entry(&scratch, &wish.how, &progress)?;
@@ -76,8 +73,23 @@ pub fn run(args: &FlashArgs) -> Result<()> {
         .print(format)
 }
 
-/// A flash has the disk for minutes, in which a trial could not be confirmed.
+/// Says what `--promote` gives up.
+fn tell_promotion(running: Slot) {
+    let lost = match booted_by() {
+        Some(BootedBy::Kexec) => {
+            ", though it has not come up from the firmware yet: if it cannot, no other slot is proven"
+        }
+        _ => "",
+    };
+    crate::tell!("flipslot: slot {running} becomes the fallback{lost}");
+}
+
+/// A flash has the disk for minutes, in which a trial could not be confirmed, and a system that is on
+/// its way down could not end it.
 fn refuse_during_trial(disk: &Disk) -> Result<()> {
+    if disk.running.is_some() && restart::is_stopping() {
+        return Err(refused("this system is on its way down", "run the command again after the restart"));
+    }
     if disk.running.is_some() && disk.trial()?.is_some() && !Path::new(CONFIRMED).exists() {
         return Err(refused(
             "this boot is a trial that is not confirmed yet: a flash would keep its health check waiting",

@@ -27,7 +27,7 @@ pub struct FlashWish {
 impl FlashWish {
     /// Joins the flags with the config file; what neither says is as in the running slot, or in the
     /// proven one of a disk that runs nothing.
-    pub fn of(args: &FlashArgs, disk: &Disk) -> Result<FlashWish> {
+    pub fn of(args: &FlashArgs, slot: Slot, disk: &Disk) -> Result<FlashWish> {
         let config = args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
         let like = disk.files.holding(disk.running.unwrap_or(disk.state()?.proven))?;
         let keep = listed(&args.keep, config.keep.as_ref());
@@ -41,7 +41,7 @@ impl FlashWish {
             (None, listed) => listed.map(|none| Keep::new(Some(none))).transpose()?,
         };
         Ok(FlashWish {
-            slot: args.slot.parse()?,
+            slot,
             reference: args.reference.parse()?,
             how: SlotWish::of(&args.image, &config, like.record())?,
             keep,

@@ -54,7 +54,12 @@ pub struct BootFiles {
 impl BootFiles {
     /// The files of this boot partition; `None` if it is not flipslot's.
     pub fn new(partition: BootPartition) -> Result<Option<BootFiles>> {
-        Ok(partition.read(STATE[0])?.map(|_| BootFiles { partition }))
+        for copy in STATE {
+            if partition.read(copy)?.is_some() {
+                return Ok(Some(BootFiles { partition }));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads both copies of the state block.
@@ -63,9 +68,19 @@ impl BootFiles {
         Ok(Copies::parse(&copy(STATE[0])?, &copy(STATE[1])?))
     }
 
-    /// Writes the state block: one copy is always whole, and the new one counts once it is.
+    /// Writes the state block: one copy is always whole, and the new one counts once it is. A copy
+    /// that cannot be written (one that somebody cut short, for its size is fixed) does no harm as
+    /// long as the other one counts.
     pub fn write_state(&self, state: State) -> Result<()> {
-        STATE.iter().try_for_each(|path| self.partition.write(path, &state.render()))
+        let [first, second] = STATE.map(|path| self.partition.write(path, &state.render()));
+        let Err(error) = first.and(second) else { return Ok(()) };
+        match self.state()? {
+            Copies::Whole(now) | Copies::Half(now, _) if now == state => {
+                crate::tell!("flipslot: one copy of the state block alone was written: {error:#}");
+                Ok(())
+            }
+            _ => Err(error),
+        }
     }
 
     /// What `slot` holds.

@@ -68,7 +68,10 @@ impl Disk {
         }
         let table = gpt::read(&file, size).with_context(|| format!("reading the table of {name}"))?.ok_or_else(none)?;
         let partition = BootPartition::open(&file, numbers.as_deref(), table.boot, access)?;
-        let files = BootFiles::new(partition)?.ok_or_else(none)?;
+        let files = BootFiles::new(partition)?.ok_or_else(|| {
+            let found = format!("{name} has slots, but no state block on its boot partition");
+            refused(found, "look at what happened to that partition: fsck.vfat -n; its slots may be whole")
+        })?;
         let running = running.filter(|running| Some(&running.numbers) == numbers.as_ref()).and_then(|running| {
             table.slots.iter().find(|(_, (region, _))| region.number == running.partition).map(|(slot, _)| *slot)
         });

@@ -52,7 +52,8 @@ impl Keep {
     pub fn of_record(patterns: Vec<String>) -> Result<Keep> {
         for pattern in &patterns {
             let is_plain = Path::new(pattern).components().all(|part| part != std::path::Component::ParentDir);
-            if !pattern.starts_with('/') || !is_plain || glob::Pattern::new(pattern).is_err() {
+            let is_root = Path::new(pattern).parent().is_none();
+            if is_root || !pattern.starts_with('/') || !is_plain || glob::Pattern::new(pattern).is_err() {
                 return Err(usage(
                     format!("--keep {pattern} is no absolute path or pattern"),
                     "write --keep /etc/hostname, --keep '/etc/ssh/ssh_host_*', or --keep none",
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_no_absolute_path_is_refused_and_none_is_none() {
-        for odd in ["//usr/bin/env", "/boot", "etc/hostname", "/etc/../shadow", "/etc/[", "none"] {
+        for odd in ["/", "//usr/bin/env", "/boot", "etc/hostname", "/etc/../shadow", "/etc/[", "none"] {
             assert!(Keep::new(Some(vec![odd.to_owned(), "/etc/hostname".to_owned()])).is_err(), "{odd}");
         }
         assert!(Keep::new(Some(vec!["none".to_owned()])).unwrap().patterns().is_empty());

@@ -73,9 +73,11 @@ fn what_is_no_disk_of_flipslot_is_refused_and_kept() {
     sgdisk("slots", &[&slot[..], &["--typecode=3:8304", "--change-name=3:slot-a"]].concat());
     sgdisk("boots", &[&slot[..], &["--typecode=3:ef00", "--change-name=3:boot"]].concat());
     let no_table = ["has no flipslot table (GPT with a boot partition and slots)", "next: "];
-    for name in ["text", "blank", "others", "namesakes", "lookalike"] {
+    for name in ["text", "blank", "others", "namesakes"] {
         refused_and_kept(folder.path(), name, &no_table);
     }
+    let no_files = ["has slots, but no state block on its boot partition", "fsck.vfat -n"];
+    refused_and_kept(folder.path(), "lookalike", &no_files);
     refused_and_kept(folder.path(), "slots", &["two partitions are called slot-a", "sgdisk --change-name"]);
     refused_and_kept(folder.path(), "boots", &["two EFI system partitions are called boot", "next: "]);
 
@@ -92,7 +94,7 @@ fn what_is_no_disk_of_flipslot_is_refused_and_kept() {
 fn a_disk_whose_boot_partition_or_end_is_gone_is_refused_and_kept() {
     let disk = disk_and_image();
     disk.file().write_all_at(&vec![0; usize::try_from(64 * MIB).unwrap()], BOOT.start * MIB).unwrap();
-    refused_and_kept(disk.folder(), NAME, &["has no flipslot table", "next: "]);
+    refused_and_kept(disk.folder(), NAME, &["has slots, but no state block on its boot partition", "fsck.vfat -n"]);
 
     let disk = disk_and_image();
     disk.file().set_len(1200 * MIB).unwrap();
