@@ -2,8 +2,8 @@
 //!
 //! The folders are the flow of the main job, and knowledge flows one way through them:
 //! [`oci`] (reference to layers) → [`layer`] (bytes to entries) → [`filesystem`] (entries to a
-//! slot) → [`boot`] (kernel, initramfs, GRUB) → [`disk`] → [`jump`] (into another slot);
-//! [`commands`] tell the story of each verb.
+//! slot) → [`hardware`] (what a machine needs) → [`boot`] (kernel, initramfs, GRUB) → [`disk`] →
+//! [`jump`] (into another slot); [`commands`] tell the story of each verb.
 
 pub mod boot;
 pub mod cli;
@@ -13,6 +13,7 @@ pub mod digest;
 pub mod disk;
 pub mod error;
 pub mod filesystem;
+pub mod hardware;
 pub mod jump;
 pub mod layer;
 pub mod oci;

@@ -2,7 +2,7 @@
 //! `/usr/lib`, where an image's own packages have nothing called flipslot.
 
 use crate::error::{Result, refused};
-use crate::filesystem::{Root, put};
+use crate::filesystem::{Root, Tree, put};
 use crate::layer::LayerPath;
 use crate::layer::entry::Meta;
 use anyhow::Context;

@@ -2,7 +2,7 @@
 
 use crate::boot::kernel::{Kernel, has_option};
 use crate::error::Result;
-use crate::filesystem::Root;
+use crate::filesystem::Tree;
 use anyhow::Context;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -24,7 +24,7 @@ const ZSTD_LEVEL: i32 = 1;
 
 impl Method {
     /// The best method that the slot's kernel says it has; gzip if it says nothing.
-    pub fn of(root: &Root, kernel: &Kernel) -> Result<Method> {
+    pub fn of(root: &dyn Tree, kernel: &Kernel) -> Result<Method> {
         Ok(if has_option(root, kernel, "CONFIG_RD_ZSTD")? == Some(true) { Method::Zstd } else { Method::Gzip })
     }
 

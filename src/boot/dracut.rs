@@ -5,7 +5,7 @@ use crate::boot::chamber::Chamber;
 use crate::boot::hardware::Hardware;
 use crate::boot::kernel::Kernel;
 use crate::error::Result;
-use crate::filesystem::Root;
+use crate::filesystem::{Root, Tree};
 use anyhow::Context;
 
 /// The modules of dracut that a root on a plain partition needs; with them come those that they

@@ -2,7 +2,7 @@
 
 use crate::boot::kernel::{self, Kernel};
 use crate::error::Result;
-use crate::filesystem::Root;
+use crate::filesystem::Tree;
 use anyhow::Context;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ impl Hardware {
     /// The modules that the initramfs gets, besides the root filesystem's. dracut's own search
     /// for storage drivers unpacks every module of the kernel to look at its symbols: 5 s on
     /// Debian 13, whose modules are compressed with xz. Their folders say the same.
-    pub fn drivers(self, root: &Root, kernel: &Kernel) -> Result<Vec<String>> {
+    pub fn drivers(self, root: &dyn Tree, kernel: &Kernel) -> Result<Vec<String>> {
         if self == Hardware::Qemu {
             return Ok(QEMU.iter().map(ToString::to_string).collect());
         }

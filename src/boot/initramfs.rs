@@ -8,7 +8,7 @@ use crate::boot::hardware::Hardware;
 use crate::boot::kernel::{self, Kernel};
 use crate::disk::mount::Scratch;
 use crate::error::{Result, failed};
-use crate::filesystem::Root;
+use crate::filesystem::{Root, Tree};
 use crate::layer::LayerPath;
 use anyhow::Context;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};

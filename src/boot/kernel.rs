@@ -1,13 +1,9 @@
 //! The kernel of a slot: where images keep it, which one is meant, and whether it is one.
 
 use crate::error::{Result, failed};
-use crate::filesystem::Root;
-use crate::layer::LayerPath;
-use anyhow::Context;
+use crate::filesystem::Tree;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
 
 /// A kernel that was found in a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +17,7 @@ pub struct Kernel {
 /// Finds the kernels of a slot, by version: in `/boot/vmlinuz-*` (Debian, Fedora, SUSE), in
 /// `/usr/lib/modules/*/vmlinuz` (Fedora, ostree), in `/boot/<machine-id>/<version>/linux`
 /// (kernel-install(8)). One that stands in several places is one kernel.
-pub fn find(root: &Root) -> Result<Vec<Kernel>> {
+pub fn find(root: &dyn Tree) -> Result<Vec<Kernel>> {
     let mut found = BTreeMap::new();
     let mut add = |version: &str, path: String| {
         if root.has_file(&path) {
@@ -68,15 +64,12 @@ pub fn choose(kernels: &[Kernel], wanted: Option<&str>) -> Result<Kernel> {
 
 /// Checks that the kernel is an x86 bzImage with modules beside it; returns the longest command
 /// line that it takes, in bytes.
-pub fn check(root: &Root, kernel: &Kernel) -> Result<u32> {
-    let path = LayerPath::clean(kernel.path.as_bytes())?;
-    let file = root.file(&path).with_context(|| format!("opening the kernel {path}"))?;
-    let mut setup = [0; 0x260];
-    let length = file.read_at(&mut setup, 0).with_context(|| format!("reading the kernel {path}"))?;
-    let longest = cmdline_size(&setup[..length]).ok_or_else(|| {
-        let size = file.metadata().map(|meta| meta.len()).unwrap_or_default();
+pub fn check(root: &dyn Tree, kernel: &Kernel) -> Result<u32> {
+    let path = &kernel.path;
+    let setup = root.head(path, SETUP)?.unwrap_or_default();
+    let longest = cmdline_size(&setup).ok_or_else(|| {
         failed(
-            format!("{path} ({size} bytes) is no x86 Linux kernel (bzImage)"),
+            format!("/{path} is no x86-64 Linux kernel (bzImage): {}", what_it_is(&setup)),
             "install a kernel for x86-64 in the image",
         )
     })?;
@@ -89,15 +82,34 @@ pub fn check(root: &Root, kernel: &Kernel) -> Result<u32> {
     Ok(longest)
 }
 
+/// Bytes at a kernel's beginning that say what it is: its setup header ends before
+/// (Documentation/arch/x86/boot.rst).
+pub const SETUP: u64 = 0x260;
+
+/// What a file is, whose first bytes are those of no x86-64 kernel.
+pub fn what_it_is(head: &[u8]) -> &'static str {
+    match head {
+        [] => "it is empty",
+        // Documentation/arch/arm64/booting.rst: magic at 56.
+        _ if head.get(56..60) == Some(b"ARM\x64") => "it is a kernel for arm64",
+        _ if head.get(0x202..0x206) == Some(b"HdrS") => "it is a kernel for x86 of 32 bits, or a damaged one",
+        // elf(5), gzip (RFC 1952), the magic of a PE file.
+        [0x7f, b'E', b'L', b'F', ..] => "it is an ELF file",
+        [0x1f, 0x8b, ..] => "it is compressed by gzip",
+        [b'M', b'Z', ..] => "it is an EFI program without a setup header",
+        _ => "it has no setup header",
+    }
+}
+
 /// The folder of the kernel's modules in the slot, if there is one with a `modules.dep`.
-pub fn modules(root: &Root, kernel: &Kernel) -> Option<String> {
+pub fn modules(root: &dyn Tree, kernel: &Kernel) -> Option<String> {
     let folders = ["usr/lib/modules", "lib/modules"].map(|folder| format!("{folder}/{}", kernel.version));
     folders.into_iter().find(|folder| root.has_file(&format!("{folder}/modules.dep")))
 }
 
 /// Whether a kernel has a module of this name, built in or to be loaded (modules.dep(5); the name with
 /// `_` or `-`).
-pub fn has_module(root: &Root, kernel: &Kernel, name: &str) -> Result<bool> {
+pub fn has_module(root: &dyn Tree, kernel: &Kernel, name: &str) -> Result<bool> {
     /// More bytes than any of these lists has; Debian 13's have half a megabyte.
     const LONGEST: u64 = 16 << 20;
     let Some(folder) = modules(root, kernel) else { return Ok(false) };
@@ -114,31 +126,38 @@ pub fn has_module(root: &Root, kernel: &Kernel, name: &str) -> Result<bool> {
 }
 
 /// `cmdline_size` of the setup header, or what kernels before it had; `None` if this is no bzImage
-/// (Documentation/arch/x86/boot.rst: boot_flag at 0x1fe, "HdrS" at 0x202, version at 0x206,
-/// cmdline_size at 0x238 since protocol 2.06).
-fn cmdline_size(setup: &[u8]) -> Option<u32> {
+/// that runs in 64 bits (Documentation/arch/x86/boot.rst: boot_flag at 0x1fe, "HdrS" at 0x202, version
+/// at 0x206, xloadflags at 0x236 since protocol 2.12, cmdline_size at 0x238 since 2.06).
+pub fn cmdline_size(setup: &[u8]) -> Option<u32> {
+    /// `XLF_KERNEL_64`: it has a 64-bit entry point.
+    const KERNEL_64: u8 = 1;
     let is_bzimage = setup.get(0x1fe..0x200)? == [0x55, 0xaa] && setup.get(0x202..0x206)? == *b"HdrS";
     let version = u16::from_le_bytes(setup.get(0x206..0x208)?.try_into().ok()?);
+    let is_64 = version < 0x020c || setup.get(0x236)? & KERNEL_64 != 0;
     let size = u32::from_le_bytes(setup.get(0x238..0x23c)?.try_into().ok()?);
-    is_bzimage.then_some(if version >= 0x0206 { size } else { 255 })
+    (is_bzimage && is_64).then_some(if version >= 0x0206 { size } else { 255 })
 }
 
 /// Whether the kernel's config has `option=y`; `None` if the image does not carry the config.
-pub fn has_option(root: &Root, kernel: &Kernel, option: &str) -> Result<Option<bool>> {
+pub fn has_option(root: &dyn Tree, kernel: &Kernel, option: &str) -> Result<Option<bool>> {
+    Ok(config(root, kernel)?.map(|config| {
+        let line = format!("{option}=y");
+        config.lines().any(|found| found == line)
+    }))
+}
+
+/// The kernel's config, where the image carries it.
+fn config(root: &dyn Tree, kernel: &Kernel) -> Result<Option<String>> {
+    /// 300 kB in Debian 13.
+    const LONGEST: u64 = 4 << 20;
     let version = &kernel.version;
-    let places = [
+    for place in [
         format!("boot/config-{version}"),
         format!("usr/lib/modules/{version}/config"),
         format!("lib/modules/{version}/config"),
-    ];
-    for place in places {
-        let place = LayerPath::clean(place.as_bytes())?;
-        if let Ok(file) = root.file(&place) {
-            let mut text = String::new();
-            // 300 kB in Debian 13.
-            file.take(4 << 20).read_to_string(&mut text).with_context(|| format!("reading {place}"))?;
-            let line = format!("{option}=y");
-            return Ok(Some(text.lines().any(|found| found == line)));
+    ] {
+        if let Some(config) = root.read(&place, LONGEST)? {
+            return Ok(Some(config));
         }
     }
     Ok(None)
@@ -147,6 +166,7 @@ pub fn has_option(root: &Root, kernel: &Kernel, option: &str) -> Result<Option<b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filesystem::Root;
 
     fn kernel(version: &str) -> Kernel {
         Kernel { version: version.to_owned(), path: format!("boot/vmlinuz-{version}") }
@@ -190,6 +210,8 @@ mod tests {
         setup[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
         setup[0x202..0x208].copy_from_slice(b"HdrS\x0f\x02");
         setup[0x238..0x23c].copy_from_slice(&2047u32.to_le_bytes());
+        assert_eq!(cmdline_size(&setup), None, "32 bits alone");
+        setup[0x236] = 1;
         assert_eq!(cmdline_size(&setup), Some(2047));
     }
 }

@@ -1,7 +1,7 @@
 //! What an image says it is: os-release(5).
 
 use crate::error::Result;
-use crate::filesystem::Root;
+use crate::filesystem::Tree;
 use std::collections::BTreeMap;
 
 /// More bytes than any os-release has.
@@ -18,7 +18,7 @@ pub struct Release {
 
 impl Release {
     /// Reads the slot's `/etc/os-release`, or `/usr/lib/os-release`; empty if it has neither.
-    pub fn of(root: &Root) -> Result<Release> {
+    pub fn of(root: &dyn Tree) -> Result<Release> {
         let text = match root.read("etc/os-release", LIMIT)? {
             Some(text) => Some(text),
             None => root.read("usr/lib/os-release", LIMIT)?,

@@ -3,7 +3,7 @@
 use crate::boot::kernel::{self, Kernel};
 use crate::boot::release::Release;
 use crate::error::{Result, failed};
-use crate::filesystem::Root;
+use crate::filesystem::Tree;
 
 /// How a family of distributions installs what is missing.
 struct Family {
@@ -44,7 +44,7 @@ const UBUNTU_KERNEL: &str = "linux-image-generic";
 
 /// The kernels of the image, if it also has an init and dracut; else an error that says what is
 /// missing and which line of a Dockerfile adds it.
-pub fn check(root: &Root, release: &Release) -> Result<Vec<Kernel>> {
+pub fn check(root: &dyn Tree, release: &Release) -> Result<Vec<Kernel>> {
     let kernels = kernel::find(root)?;
     let has_init = root.has_program("sbin/init");
     let has_dracut = root.has_program("usr/bin/dracut") || root.has_program("usr/sbin/dracut");
@@ -102,6 +102,7 @@ fn dockerfile(release: &Release, missing: &Missing) -> String {
 mod tests {
     use super::*;
     use crate::boot::release::parse;
+    use crate::filesystem::Root;
 
     fn hint_for(os_release: &str) -> String {
         let folder = tempfile::tempdir().unwrap();

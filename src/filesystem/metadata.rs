@@ -4,7 +4,7 @@
 use crate::layer::entry::Meta;
 use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fgetxattr,
-    flistxattr, fremovexattr, fsetxattr, fstat, futimens, lsetxattr, utimensat,
+    flistxattr, fremovexattr, fsetxattr, fstat, futimens, getxattr, lsetxattr, utimensat,
 };
 use rustix::io::{self, Errno};
 use std::ffi::{CStr, CString};
@@ -98,6 +98,14 @@ pub fn get(file: impl AsFd) -> io::Result<Meta> {
 
 /// The attribute in which SELinux keeps its label.
 const SELINUX: &CStr = c"security.selinux";
+
+/// Whether what `place` stands for has an SELinux label; `place` may be opened by `O_PATH` alone, by
+/// which an attribute can be read through /proc only (open(2)).
+pub fn is_labelled(place: impl AsFd) -> bool {
+    let path = format!("/proc/self/fd/{}", place.as_fd().as_raw_fd());
+    // XATTR_SIZE_MAX is 65536; a label has some 30 bytes.
+    getxattr(path, SELINUX, &mut [0_u8; 4096][..]).is_ok()
+}
 
 fn clear_attributes(file: BorrowedFd) -> io::Result<()> {
     for name in attributes(file)? {

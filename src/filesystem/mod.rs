@@ -8,8 +8,10 @@ pub mod mounted;
 pub mod put;
 pub mod remove;
 pub mod root;
+pub mod tree;
 pub mod upper;
 pub mod walk;
 
 pub use mounted::MountedRoot;
 pub use root::Root;
+pub use tree::Tree;

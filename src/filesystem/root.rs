@@ -4,10 +4,12 @@
 //! never out of the slot: the kernel does that (openat2(2), Linux 5.6), or [`walk`] does.
 
 use crate::error::{Result, failed};
+use crate::filesystem::metadata;
+use crate::filesystem::tree::{Found, Last, Tree, What};
 use crate::filesystem::walk;
 use crate::layer::LayerPath;
 use anyhow::Context;
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2, readlinkat};
 use rustix::io::{self, Errno};
 use std::fs::File;
 use std::io::Read;
@@ -93,42 +95,47 @@ impl Root {
         }
         self.openat(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map(File::from)
     }
+}
 
-    /// Whether a regular file stands at `path`, links followed.
-    pub fn has_file(&self, path: &str) -> bool {
-        LayerPath::clean(path.as_bytes()).is_ok_and(|path| self.file(&path).is_ok())
-    }
-
-    /// Whether anything that can be executed as a program stands at `path`, links followed.
-    pub fn has_program(&self, path: &str) -> bool {
-        let mode =
-            || -> Option<u32> { Some(fstat(self.file(&LayerPath::clean(path.as_bytes()).ok()?).ok()?).ok()?.st_mode) };
-        mode().is_some_and(|mode| mode & 0o111 != 0)
-    }
-
-    /// The text of a small file; `None` if there is none. More than `limit` bytes are an error.
-    pub fn read(&self, path: &str, limit: u64) -> Result<Option<String>> {
+impl Tree for Root {
+    fn look(&self, path: &str, last: Last) -> Result<Option<Found>> {
         let place = LayerPath::clean(path.as_bytes())?;
-        let file = match self.file(&place) {
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-            file => file.with_context(|| format!("opening {place} in the slot"))?,
+        let opened = match (last, place.split()) {
+            (Last::Keep, Some((folder, name))) => self.directory(&folder).and_then(|folder| {
+                openat(&folder, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            }),
+            _ => self.openat(&place, OFlags::PATH),
         };
-        let mut bytes = Vec::new();
-        file.take(limit + 1).read_to_end(&mut bytes).with_context(|| format!("reading {place} in the slot"))?;
-        if bytes.len() as u64 > limit {
-            return Err(failed(
-                format!("{place} in the slot is longer than {limit} bytes"),
-                "mend that file in the image",
-            ));
-        }
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        let opened = match opened {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            opened => opened.with_context(|| format!("looking at {place} in the slot"))?,
+        };
+        let stat = fstat(&opened)?;
+        let what = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => What::File { size: u64::try_from(stat.st_size)? },
+            FileType::Directory => What::Directory,
+            FileType::Symlink => What::Symlink { target: readlinkat(&opened, c"", Vec::new())?.into_bytes() },
+            _ => What::Other,
+        };
+        let labelled = what != What::Other && metadata::is_labelled(&opened);
+        Ok(Some(Found { what, mode: stat.st_mode & 0o7777, labelled }))
     }
 
-    /// The names in the directory `path`, sorted; none if there is no such directory.
-    pub fn list(&self, path: &str) -> Result<Vec<String>> {
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + '_>>> {
+        let place = LayerPath::clean(path.as_bytes())?;
+        match self.file(&place) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(Errno::INVAL) => {
+                Err(failed(format!("{place} in the slot is no regular file"), "mend that file in the image"))
+            }
+            file => Ok(Some(Box::new(file.with_context(|| format!("opening {place} in the slot"))?))),
+        }
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>> {
         let place = LayerPath::clean(path.as_bytes())?;
         let directory = match self.directory(&place) {
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Vec::new()),
             directory => directory.with_context(|| format!("opening {place} in the slot"))?,
         };
         let mut names = Vec::new();

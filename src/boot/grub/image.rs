@@ -6,7 +6,7 @@ use crate::disk::gpt::SECTOR;
 use crate::disk::layout::Region;
 use crate::disk::mount::Scratch;
 use crate::error::{Result, failed};
-use crate::filesystem::Root;
+use crate::filesystem::{Root, Tree};
 use crate::tool::{Tool, is_installed};
 use anyhow::Context;
 use std::fs;
