@@ -1,0 +1,238 @@
+//! What a slot's kernel can drive: the lists that depmod(8) left beside its modules.
+
+use crate::boot::kernel::{self, Kernel};
+use crate::error::Result;
+use crate::filesystem::Tree;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// More bytes than any of these lists has; Debian 13's longest has 1.4 MB.
+const LONGEST: u64 = 32 << 20;
+/// More devices of one kind than any module announces; a longer answer is none.
+const CANDIDATES_MAX: usize = 64;
+/// More wishes than any module has.
+const WISHES_MAX: usize = 32;
+
+/// The modules of one kernel. Names are written with `_`, as the kernel does.
+#[derive(Debug, Default)]
+pub struct Modules {
+    loadable: BTreeMap<String, Loadable>,
+    builtin: BTreeSet<String>,
+    /// What devices say that a module is for: a pattern of modules.alias, and the module.
+    aliases: Vec<(String, String)>,
+    soft: BTreeMap<String, Vec<String>>,
+}
+
+/// A module that has to be loaded.
+#[derive(Debug)]
+struct Loadable {
+    /// Below the folder of the kernel's modules.
+    path: String,
+    dependencies: Vec<String>,
+}
+
+/// Whether a module has to be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It is part of the kernel.
+    BuiltIn,
+    /// It is a file.
+    Loadable,
+}
+
+impl Modules {
+    /// Reads the lists; `None` if the kernel has no modules.dep.
+    pub fn read(tree: &dyn Tree, kernel: &Kernel) -> Result<Option<Modules>> {
+        let Some(folder) = kernel::modules(tree, kernel) else { return Ok(None) };
+        let list =
+            |name: &str| -> Result<String> { Ok(tree.read(&format!("{folder}/{name}"), LONGEST)?.unwrap_or_default()) };
+        let mut modules = Modules::default();
+        modules.add_dep(&list("modules.dep")?);
+        modules.builtin = list("modules.builtin")?.lines().filter_map(name_of).collect();
+        modules.add_aliases(&list("modules.alias")?);
+        modules.add_modinfo(&list("modules.builtin.modinfo")?);
+        modules.add_soft(&list("modules.softdep")?);
+        Ok(Some(modules))
+    }
+
+    /// Lines of modules.dep(5): a path, a colon, the paths of all that it needs.
+    fn add_dep(&mut self, text: &str) {
+        for line in text.lines() {
+            let Some((path, needs)) = line.split_once(':') else { continue };
+            let Some(name) = name_of(path) else { continue };
+            let dependencies = needs.split_whitespace().filter_map(name_of).collect();
+            self.loadable.insert(name, Loadable { path: path.to_owned(), dependencies });
+        }
+    }
+
+    /// Lines of modules.alias: `alias PATTERN MODULE` (modprobe.d(5)).
+    fn add_aliases(&mut self, text: &str) {
+        let parts = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
+        self.aliases.extend(parts.map(|(pattern, module)| (with_underscores(pattern), with_underscores(module))));
+    }
+
+    /// What modules.builtin.modinfo says, since Linux 5.2: `MODULE.KEY=VALUE` and a NUL, again and again.
+    fn add_modinfo(&mut self, text: &str) {
+        for line in text.split('\0') {
+            if let Some((module, pattern)) = line.split_once(".alias=") {
+                self.aliases.push((with_underscores(pattern), with_underscores(module)));
+            }
+        }
+    }
+
+    /// Lines of modules.softdep: `softdep MODULE pre: A B post: C` (modprobe.d(5)).
+    fn add_soft(&mut self, text: &str) {
+        for line in text.lines().filter_map(|line| line.strip_prefix("softdep ")) {
+            let mut words = line.split_whitespace();
+            let Some(module) = words.next() else { continue };
+            let others = words.filter(|word| !["pre:", "post:"].contains(word)).map(with_underscores).take(WISHES_MAX);
+            self.soft.entry(with_underscores(module)).or_default().extend(others);
+        }
+    }
+
+    /// Where a module is; `None` if the kernel does not have it.
+    pub fn place(&self, name: &str) -> Option<Place> {
+        let name = with_underscores(name);
+        if self.builtin.contains(&name) {
+            return Some(Place::BuiltIn);
+        }
+        self.loadable.contains_key(&name).then_some(Place::Loadable)
+    }
+
+    /// The modules for a device that says `modalias` of itself, or for any other alias; sorted, each
+    /// once. Those that the lists name and that are not there are left out.
+    pub fn matching(&self, modalias: &str) -> Vec<String> {
+        let modalias = with_underscores(modalias);
+        let matches = self.aliases.iter().filter(|(pattern, _)| is_match(pattern, &modalias));
+        let names: BTreeSet<&String> =
+            matches.map(|(_, name)| name).filter(|name| self.place(name).is_some()).collect();
+        names.into_iter().take(CANDIDATES_MAX).cloned().collect()
+    }
+
+    /// These modules, and all that they need to be loaded; those that are built in are left out.
+    pub fn with_needs(&self, wanted: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        let mut left: Vec<String> = wanted.into_iter().collect();
+        while let Some(name) = left.pop() {
+            if self.place(&name) == Some(Place::BuiltIn) || all.contains(&name) {
+                continue;
+            }
+            // A soft dependency may be an alias, such as crypto-crc32c.
+            match self.loadable.get(&name) {
+                Some(module) => left.extend(module.dependencies.iter().cloned()),
+                None => {
+                    left.extend(self.matching(&name).into_iter().filter(|found| *found != name));
+                    continue;
+                }
+            }
+            left.extend(self.soft.get(&name).into_iter().flatten().cloned());
+            all.insert(name);
+        }
+        all
+    }
+
+    /// What must be loaded for a module, itself included: without what it only wishes for.
+    pub fn chain<'m>(&'m self, name: &'m str) -> Vec<&'m str> {
+        let needs = self.loadable.get(name).into_iter().flat_map(|module| &module.dependencies);
+        needs.map(String::as_str).chain([name]).filter(|name| !self.builtin.contains(*name)).collect()
+    }
+
+    /// The modules whose paths hold one of these words.
+    pub fn below<'m>(&'m self, folders: &'m [&'m str]) -> impl Iterator<Item = &'m String> {
+        let is_there = move |module: &Loadable| folders.iter().any(|folder| module.path.contains(folder));
+        self.loadable.iter().filter(move |(_, module)| is_there(module)).map(|(name, _)| name)
+    }
+
+    /// The path of a module below the folder of the kernel's modules.
+    pub fn path(&self, name: &str) -> Option<&str> {
+        self.loadable.get(name).map(|module| module.path.as_str())
+    }
+}
+
+/// The name of the module in a file: `kernel/fs/nls/nls-utf8.ko.xz` holds `nls_utf8`.
+pub fn name_of(path: &str) -> Option<String> {
+    let (stem, _) = path.trim().rsplit('/').next()?.split_once(".ko")?;
+    (!stem.is_empty()).then(|| with_underscores(stem))
+}
+
+/// kmod and the kernel take `-` and `_` for the same (kmod: `alias_normalize`); what stands in
+/// brackets is a range, and stays.
+fn with_underscores(text: &str) -> String {
+    let mut within = false;
+    let normal = text.chars().map(|c| {
+        within = (within || c == '[') && c != ']';
+        if c == '-' && !within { '_' } else { c }
+    });
+    normal.collect()
+}
+
+/// Whether a pattern of modules.alias fits, by the rules of fnmatch(3).
+fn is_match(pattern: &str, modalias: &str) -> bool {
+    // Most patterns differ before their first wildcard: that is quick to see.
+    let literal = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    if !modalias.starts_with(&pattern[..literal]) {
+        return false;
+    }
+    // The crate has a meaning of its own for `**`, which fnmatch does not.
+    let mut single = pattern.to_owned();
+    while single.contains("**") {
+        single = single.replace("**", "*");
+    }
+    glob::Pattern::new(&single).is_ok_and(|pattern| pattern.matches(modalias))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modules() -> Modules {
+        let mut modules = Modules::default();
+        modules.add_dep(
+            "kernel/drivers/virtio/virtio_ring.ko.xz:\n\
+             kernel/drivers/block/virtio_blk.ko.xz: kernel/drivers/virtio/virtio_ring.ko.xz\n\
+             kernel/drivers/scsi/sd_mod.ko: kernel/block/t10-pi.ko\n\
+             kernel/block/t10-pi.ko:\n\
+             kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko\n\
+             kernel/fs/jbd2/jbd2.ko:\n\
+             kernel/crypto/crc32c_generic.ko:\n",
+        );
+        modules.add_aliases(
+            "# comment\n\
+             alias virtio:d00000002v* virtio_blk\n\
+             alias scsi:t-0x00* sd_mod\n\
+             alias pci:v*d*sv*sd*bc01sc0[68]i* ahci\n\
+             alias crypto-crc32c crc32c_generic\n",
+        );
+        modules.add_modinfo("nvme.alias=pci:v*d*sv*sd*bc01sc08i02*\0nvme.license=GPL\0");
+        modules.builtin = ["nvme", "ahci"].map(str::to_owned).into();
+        modules.add_soft("softdep ext4 pre: crypto-crc32c\n");
+        modules
+    }
+
+    #[test]
+    fn a_device_finds_its_modules_by_their_patterns() {
+        let modules = modules();
+        assert_eq!(modules.matching("virtio:d00000002v00001AF4"), ["virtio_blk"]);
+        assert_eq!(modules.matching("scsi:t-0x00"), ["sd_mod"], "'-' and '_' are the same");
+        let nvme = "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02";
+        assert_eq!(modules.matching(nvme), ["ahci", "nvme"], "a built-in module is found, too");
+        assert!(modules.matching("virtio:d00000003v00001AF4").is_empty());
+        assert_eq!(modules.place("nvme"), Some(Place::BuiltIn));
+        assert_eq!(modules.place("t10-pi"), Some(Place::Loadable));
+        assert_eq!(modules.place("megaraid_sas"), None);
+    }
+
+    #[test]
+    fn a_module_brings_what_it_needs_but_nothing_that_is_built_in() {
+        let needs: Vec<String> = modules().with_needs(["ext4".to_owned(), "nvme".to_owned()]).into_iter().collect();
+        assert_eq!(needs, ["crc32c_generic", "ext4", "jbd2"]);
+        assert_eq!(modules().chain("ext4"), ["jbd2", "ext4"]);
+    }
+
+    #[test]
+    fn modules_that_need_each_other_end() {
+        let mut modules = Modules::default();
+        modules.add_dep("a.ko: b.ko\nb.ko: a.ko\n");
+        modules.add_soft("softdep a post: a b crypto-none\n");
+        assert_eq!(modules.with_needs(["a".to_owned()]).len(), 2);
+    }
+}
