@@ -59,7 +59,8 @@ pub fn failed(found: impl Into<String>, next: impl Into<String>) -> anyhow::Erro
     problem(Kind::Failed, found, next)
 }
 
-fn problem(kind: Kind, found: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
+/// An error of a kind that is known only when it is told.
+pub fn problem(kind: Kind, found: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     Problem { kind, found: found.into(), next: next.into() }.into()
 }
 

@@ -1,13 +1,14 @@
 //! What flipslot adds to a slot: itself, and the units that watch over a trial. All of it lies under
 //! `/usr/lib`, where an image's own packages have nothing called flipslot.
 
+use crate::boot::elf::{self, Elf};
 use crate::error::{Result, refused};
 use crate::filesystem::{Root, Tree, put};
 use crate::layer::LayerPath;
 use crate::layer::entry::Meta;
 use anyhow::Context;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 
 /// Whether a slot gets the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +35,11 @@ const LINKS: [(&str, &str); 3] = [
 ];
 /// Where systemd is, with a merged /usr and without.
 const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
-/// Program header types of an ELF file: the interpreter of a dynamically linked program (elf(5)).
-const PT_INTERP: u32 = 3;
 
 impl Agent {
     /// Refuses to begin with a program that an image's C library may not run.
     pub fn refuse_if_dynamic(self) -> Result<()> {
-        if self == Agent::Add && has_interpreter(&mut own_program()?)? {
+        if self == Agent::Add && is_dynamic(own_program()?)? {
             return Err(refused(
                 "this flipslot is linked dynamically, and an image may bring another C library than this machine's",
                 "build it as the project does (make build), or leave the agent out: --no-agent",
@@ -78,31 +77,8 @@ fn own_program() -> Result<File> {
     File::open("/proc/self/exe").context("opening this program's own file")
 }
 
-/// Whether an ELF file (64 bits, little-endian: elf(5)) names a program interpreter.
-fn has_interpreter(file: &mut File) -> Result<bool> {
-    let mut header = [0; 64];
-    file.read_exact(&mut header)?;
-    let u16_at = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
-    let table = u64::from_le_bytes(header[0x20..0x28].try_into()?); // e_phoff
-    let (size, count) = (u16_at(0x36), u16_at(0x38)); // e_phentsize, e_phnum
-    for index in 0..count {
-        file.seek(SeekFrom::Start(table + index * size))?;
-        let mut kind = [0; 4];
-        file.read_exact(&mut kind)?; // p_type
-        if u32::from_le_bytes(kind) == PT_INTERP {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_that_needs_a_c_library_is_told_from_one_that_does_not() {
-        assert!(!has_interpreter(&mut own_program().unwrap()).unwrap(), "the tests are built as the program is");
-        assert!(has_interpreter(&mut File::open("/bin/sh").unwrap()).unwrap());
-    }
+fn is_dynamic(program: File) -> Result<bool> {
+    let mut head = Vec::new();
+    program.take(elf::HEAD).read_to_end(&mut head).context("reading this program's own file")?;
+    Ok(Elf::parse(&head).is_none_or(|elf| elf.interpreter.is_some()))
 }

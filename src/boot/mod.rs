@@ -7,6 +7,7 @@ pub mod compress;
 pub mod cpio;
 pub mod dracut;
 pub mod drivers;
+pub mod elf;
 pub mod entry;
 pub mod grub;
 pub mod hardware;

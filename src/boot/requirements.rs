@@ -1,8 +1,6 @@
 //! What an image must hold to boot, and the line that adds it to a Dockerfile.
 
-use crate::boot::kernel::{self, Kernel};
 use crate::boot::release::Release;
-use crate::error::{Result, failed};
 use crate::filesystem::Tree;
 
 /// How a family of distributions installs what is missing.
@@ -42,37 +40,26 @@ const FAMILIES: [Family; 3] = [
 /// Ubuntu calls its kernel otherwise than Debian does.
 const UBUNTU_KERNEL: &str = "linux-image-generic";
 
-/// The kernels of the image, if it also has an init and dracut; else an error that says what is
-/// missing and which line of a Dockerfile adds it.
-pub fn check(root: &dyn Tree, release: &Release) -> Result<Vec<Kernel>> {
-    let kernels = kernel::find(root)?;
-    let has_init = root.has_program("sbin/init");
-    let has_dracut = root.has_program("usr/bin/dracut") || root.has_program("usr/sbin/dracut");
-    let missing = Missing { kernel: kernels.is_empty(), init: !has_init, dracut: !has_dracut };
-    if missing.found().is_empty() {
-        return Ok(kernels);
-    }
-    let found = format!("the image ({}) cannot boot: it has {}", release.title(), missing.found().join(", "));
-    Err(failed(found, format!("add to its Dockerfile:\n{}", dockerfile(release, &missing))))
+/// What an image lacks that its distribution has packages for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Missing {
+    /// A kernel.
+    pub kernel: bool,
+    /// `/sbin/init`.
+    pub init: bool,
+    /// dracut.
+    pub dracut: bool,
 }
 
-struct Missing {
-    kernel: bool,
-    init: bool,
-    dracut: bool,
+/// Whether the image can make its own initramfs.
+pub fn has_dracut(tree: &dyn Tree) -> bool {
+    tree.has_program("usr/bin/dracut") || tree.has_program("usr/sbin/dracut")
 }
 
 impl Missing {
-    fn found(&self) -> Vec<&'static str> {
-        let all = [
-            (
-                self.kernel,
-                "no kernel (/boot/vmlinuz-*, /usr/lib/modules/*/vmlinuz, /boot/<machine-id>/<version>/linux)",
-            ),
-            (self.init, "no init (/sbin/init)"),
-            (self.dracut, "no dracut (/usr/bin/dracut)"),
-        ];
-        all.into_iter().filter(|(missing, _)| *missing).map(|(_, what)| what).collect()
+    /// The line of a Dockerfile that adds it; `None` if nothing is missing.
+    pub fn dockerfile(&self, release: &Release) -> Option<String> {
+        (*self != Missing::default()).then(|| dockerfile(release, self))
     }
 }
 
@@ -102,14 +89,9 @@ fn dockerfile(release: &Release, missing: &Missing) -> String {
 mod tests {
     use super::*;
     use crate::boot::release::parse;
-    use crate::filesystem::Root;
 
     fn hint_for(os_release: &str) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::open(folder.path()).unwrap();
-        let error = check(&root, &parse(os_release)).unwrap_err();
-        assert!(format!("{error:#}").contains("no kernel"), "{error:#}");
-        crate::error::hint(&error).unwrap().to_owned()
+        Missing { kernel: true, init: true, dracut: true }.dockerfile(&parse(os_release)).unwrap()
     }
 
     #[test]
@@ -124,6 +106,7 @@ mod tests {
             hint_for("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"")
                 .contains("zypper --non-interactive install kernel-default")
         );
-        assert_eq!(hint_for("ID=plan9").lines().count(), 4);
+        assert_eq!(hint_for("ID=plan9").lines().count(), 3);
+        assert_eq!(Missing::default().dockerfile(&parse("ID=debian")), None);
     }
 }

@@ -1,0 +1,191 @@
+//! What the rules have found in a slot.
+
+use crate::boot::drivers::{self, Where};
+use crate::boot::requirements::Missing;
+use crate::check::rule::{Needs, Policy, Rule, Severity};
+use crate::check::subject::{Initramfs, Subject};
+use crate::check::table::RULES;
+use crate::error::{self, Kind, Result};
+use crate::hardware::inventory::Role;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// More places than anybody reads of one rule.
+const PLACES_MAX: usize = 20;
+
+/// Everything that was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// What the rules found, in their order.
+    pub findings: Vec<Finding>,
+    /// What drives each device of the machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceReport>,
+}
+
+/// One thing that was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is, and where.
+    pub found: String,
+    /// What it leads to.
+    pub why: &'static str,
+    /// What `--fix` would do, if it can do something.
+    pub fix: Option<&'static str>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It stands.
+    Open,
+    /// It was accepted by name (`--allow`).
+    Allowed,
+    /// It is mended as the slot is written (`--fix`).
+    Fixed,
+}
+
+/// A device, its driver, and where that is.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceReport {
+    /// Where the device is.
+    pub path: String,
+    /// What it says it is.
+    pub modalias: String,
+    /// What it is needed for.
+    pub role: Role,
+    /// The module; none if it needs none, or if the kernel has none for it.
+    pub module: Option<String>,
+    /// Where that is.
+    pub found: Where,
+}
+
+/// Which rules are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Those about files that an image brings, before an initramfs is made of them.
+    Fresh,
+    /// Those about the initramfs.
+    Initramfs,
+    /// Those about a slot that is written, and may have run.
+    Slot,
+    /// All of them.
+    All,
+}
+
+impl Ask {
+    fn includes(self, needs: Needs) -> bool {
+        match self {
+            Ask::Fresh => needs != Needs::Initramfs,
+            Ask::Initramfs => needs == Needs::Initramfs,
+            Ask::Slot => needs != Needs::FreshFiles,
+            Ask::All => true,
+        }
+    }
+}
+
+impl Report {
+    /// Asks the rules about a subject.
+    pub fn of(subject: &Subject, ask: Ask, policy: &Policy) -> Result<Report> {
+        let mut report = Report::default();
+        for rule in RULES.iter().filter(|rule| ask.includes(rule.needs)) {
+            // What cannot be judged may be anything.
+            let found = (rule.find)(subject).unwrap_or_else(|error| vec![format!("it cannot be judged: {error:#}")]);
+            report.findings.extend(found.into_iter().take(PLACES_MAX).map(|found| finding(rule, found, policy)));
+        }
+        report.devices = devices(subject);
+        Ok(report)
+    }
+
+    /// Adds what was found at another stage of the same slot.
+    pub fn join(&mut self, other: Report) {
+        self.findings.extend(other.findings);
+        self.devices = other.devices;
+    }
+
+    /// What stands of this severity.
+    pub fn open(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |found| found.severity == severity && found.outcome == Outcome::Open)
+    }
+
+    /// Whether nothing stands, not even a warning.
+    pub fn is_clean(&self) -> bool {
+        self.findings.iter().all(|found| found.outcome != Outcome::Open)
+    }
+
+    /// Says each warning that stands, in a line.
+    pub fn tell_warnings(&self, what: &str) {
+        for Finding { rule, found, why, .. } in self.open(Severity::Warning) {
+            crate::tell!("flipslot: warning: {what}: {found}: {why} [{rule}]");
+        }
+    }
+
+    /// Fails if an error stands: `what` would not come up. `next` is what to do where no rule knows it.
+    pub fn refuse_errors(&self, what: &str, subject: &Subject, (kind, next): (Kind, &str)) -> Result<()> {
+        let errors: Vec<&Finding> = self.open(Severity::Error).collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let mut text = format!("{what} would not come up on {}:", subject.inventory.machine);
+        for Finding { rule, found, why, .. } in &errors {
+            let _ = write!(text, "\n    {found}: {why} [{rule}]");
+        }
+        let is = |id: &str| errors.iter().any(|found| found.rule == id);
+        let missing =
+            Missing { kernel: is("kernel-missing"), init: is("init-missing"), dracut: is("dracut-missing") };
+        let mendable = errors.iter().all(|found| found.fix.is_some());
+        let ids: BTreeSet<&str> = errors.iter().map(|found| found.rule).collect();
+        let ids = ids.into_iter().collect::<Vec<_>>().join(",");
+        let next = match missing.dockerfile(&subject.release) {
+            Some(line) => format!("add to its Dockerfile:\n{line}"),
+            None if mendable && kind != Kind::Refused => format!("let flipslot mend it: --fix {ids}; or go on with it: --allow {ids}"),
+            None => format!("{next}; or go on with it: --allow {ids}"),
+        };
+        Err(error::problem(kind, text, next))
+    }
+}
+
+fn finding(rule: &Rule, found: String, policy: &Policy) -> Finding {
+    let outcome = if policy.fixes(rule) {
+        Outcome::Fixed
+    } else if policy.allows(rule) {
+        Outcome::Allowed
+    } else {
+        Outcome::Open
+    };
+    let fix = rule.fix.as_ref().map(|fix| fix.does);
+    Finding { rule: rule.id, severity: rule.severity, found, why: rule.why, fix, outcome }
+}
+
+/// What drives each device; where the initramfs is still to be made, it will have what boots.
+fn devices(subject: &Subject) -> Vec<DeviceReport> {
+    let Some(modules) = &subject.modules else { return Vec::new() };
+    let made = || drivers::of_initramfs(subject.inventory, modules, subject.filesystem.modules());
+    let initramfs = match &subject.initramfs {
+        Initramfs::ToBeMade => made(),
+        Initramfs::There { .. } => subject.initramfs_modules().unwrap_or_default(),
+    };
+    let needs = drivers::needs(subject.inventory, modules);
+    needs
+        .into_iter()
+        .map(|need| {
+            let (found, module) = need.driver.place(modules, &initramfs);
+            let drivers::Need { device, .. } = need;
+            DeviceReport {
+                path: device.path.clone(),
+                modalias: device.modalias.clone(),
+                role: device.role,
+                module: module.map(ToOwned::to_owned),
+                found,
+            }
+        })
+        .collect()
+}

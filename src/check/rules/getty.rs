@@ -1,0 +1,115 @@
+//! Login prompts on the consoles that were asked for (systemd-getty-generator(8)).
+
+use crate::check::Subject;
+use crate::check::rules::cmdline::console_of;
+use crate::check::units::{Unit, is_enabled, program, template, unit};
+use crate::error::Result;
+use crate::filesystem::tree::{Last, What};
+use crate::filesystem::{Root, Tree, put};
+use crate::layer::LayerPath;
+
+/// The target that every getty is part of.
+const TARGET: &str = "getty.target";
+/// What makes a getty for each serial console.
+const GENERATOR: &str = "systemd-getty-generator";
+/// Where generators are; the first that has a name wins (systemd.generator(7)).
+const GENERATORS: [&str; 4] = [
+    "etc/systemd/system-generators",
+    "usr/local/lib/systemd/system-generators",
+    "usr/lib/systemd/system-generators",
+    "lib/systemd/system-generators",
+];
+/// What login(1) is, without which agetty(8) asks for a name and goes no further.
+const LOGIN: [&str; 2] = ["bin/login", "usr/bin/login"];
+/// Where a system's own choices stand.
+const CHOICES: &str = "etc/systemd/system";
+
+/// Consoles were asked for, and none of them will ask who is there.
+pub fn none(subject: &Subject) -> Result<Vec<String>> {
+    let consoles: Vec<&str> = subject.words().filter_map(console_of).collect();
+    let has_systemd = unit(subject.tree, "basic.target")? != Unit::Missing;
+    if consoles.is_empty() || !has_systemd {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for console in consoles {
+        match why_none(subject.tree, console)? {
+            None => return Ok(Vec::new()),
+            Some(why) => found.push(why),
+        }
+    }
+    Ok(found)
+}
+
+/// The service that asks at a console.
+fn service(console: &str) -> String {
+    match console.strip_prefix("tty").and_then(|number| number.parse::<u8>().ok()) {
+        // The kernel's own console shows the first terminal.
+        Some(0) => "getty@tty1.service".to_owned(),
+        Some(_) => format!("getty@{console}.service"),
+        None => format!("serial-getty@{console}.service"),
+    }
+}
+
+/// Why nothing asks at this console; `None` if something does.
+fn why_none(tree: &dyn Tree, console: &str) -> Result<Option<String>> {
+    let service = service(console);
+    if let Unit::Masked(path) = unit(tree, TARGET)? {
+        return Ok(Some(format!("/{path} is masked, which starts every getty")));
+    }
+    let path = match unit(tree, &service)? {
+        Unit::Masked(path) => return Ok(Some(format!("/{path} is masked"))),
+        Unit::Missing => return Ok(Some(format!("there is no {service}"))),
+        Unit::Dangling(path, target) => return Ok(Some(format!("/{path} leads to {target}, which is not there"))),
+        Unit::Present(path) => path,
+    };
+    if !is_enabled(tree, &service)? && !(service.starts_with("serial-") && has_generator(tree)?) {
+        return Ok(Some(format!("{service} is there, but nothing starts it")));
+    }
+    if let Some(program) = program(tree, &path)?
+        && !tree.has_program(&program)
+    {
+        return Ok(Some(format!("/{path} starts /{program}, which is not there")));
+    }
+    let has_login = LOGIN.iter().any(|path| tree.has_program(path));
+    Ok((!has_login).then(|| "there is no /bin/login".to_owned()))
+}
+
+fn has_generator(tree: &dyn Tree) -> Result<bool> {
+    for folder in GENERATORS {
+        let path = format!("{folder}/{GENERATOR}");
+        if tree.look(&path, Last::Keep)?.is_some() {
+            return Ok(tree.has_program(&path)); // a mask is a link to /dev/null
+        }
+    }
+    Ok(false)
+}
+
+/// Takes the masks away, and starts a getty at each console.
+pub fn unmask(subject: &Subject, root: &Root) -> Result<Vec<String>> {
+    let mut done = Vec::new();
+    for console in subject.words().filter_map(console_of) {
+        let service = service(console);
+        let mut names = vec![TARGET.to_owned(), service.clone()];
+        names.extend(template(&service));
+        for name in &names {
+            let path = format!("{CHOICES}/{name}");
+            let masked = subject.tree.look(&path, Last::Keep)?.is_some_and(|found| match found.what {
+                What::Symlink { target } => target == b"/dev/null" || !subject.tree.has_file(&path),
+                What::File { size } => size == 0,
+                What::Directory | What::Other => false,
+            });
+            if masked {
+                put::remove(root, &LayerPath::clean(path.as_bytes())?)?;
+                done.push(format!("/{path} is gone"));
+            }
+        }
+        let Unit::Present(unit) = unit(subject.tree, &service)? else { continue };
+        if !is_enabled(subject.tree, &service)? {
+            let link = format!("{CHOICES}/{TARGET}.wants/{service}");
+            put::symlink(root, &LayerPath::clean(link.as_bytes())?, format!("/{unit}").as_bytes())?;
+            done.push(format!("{TARGET} starts {service}"));
+        }
+    }
+    Ok(done)
+}

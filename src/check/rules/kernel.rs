@@ -1,0 +1,45 @@
+//! Kernels: that there is one, that it is one, and that its modules are there.
+
+use crate::boot::kernel;
+use crate::check::Subject;
+use crate::error::Result;
+
+/// There is none.
+pub fn missing(subject: &Subject) -> Result<Vec<String>> {
+    let places = "/boot/vmlinuz-*, /usr/lib/modules/*/vmlinuz, /boot/<machine-id>/<version>/linux";
+    Ok(if subject.kernels.is_empty() { vec![format!("it has no kernel ({places})")] } else { Vec::new() })
+}
+
+/// There are several, and none was chosen.
+pub fn several(subject: &Subject) -> Result<Vec<String>> {
+    if subject.kernels.is_empty() || subject.kernel.is_some() {
+        return Ok(Vec::new());
+    }
+    let versions: Vec<&str> = subject.kernels.iter().map(|kernel| kernel.version.as_str()).collect();
+    Ok(vec![format!("it has {} kernels, and none of them is the one that was asked for: {}", versions.len(), versions.join(", "))])
+}
+
+/// It is no kernel for this machine.
+pub fn format(subject: &Subject) -> Result<Vec<String>> {
+    let Some(kernel) = &subject.kernel else { return Ok(Vec::new()) };
+    let head = subject.tree.head(&kernel.path, kernel::SETUP)?.unwrap_or_default();
+    Ok(match kernel::cmdline_size(&head) {
+        Some(_) => Vec::new(),
+        None => vec![format!("/{} is no x86-64 Linux kernel (bzImage): {}", kernel.path, kernel::what_it_is(&head))],
+    })
+}
+
+/// Its modules are not there.
+pub fn modules(subject: &Subject) -> Result<Vec<String>> {
+    let Some(kernel) = &subject.kernel else { return Ok(Vec::new()) };
+    if subject.modules.is_some() {
+        return Ok(Vec::new());
+    }
+    let mut others = subject.tree.list("usr/lib/modules")?;
+    others.extend(subject.tree.list("lib/modules")?);
+    others.sort();
+    others.dedup();
+    others.retain(|other| *other != kernel.version);
+    let others = if others.is_empty() { String::new() } else { format!("; it has those of {}", others.join(", ")) };
+    Ok(vec![format!("it has no modules of its kernel (/lib/modules/{}/modules.dep){others}", kernel.version)])
+}

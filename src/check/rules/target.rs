@@ -1,0 +1,52 @@
+//! What systemd starts: `default.target`.
+
+use crate::check::Subject;
+use crate::check::units::{Unit, unit};
+use crate::error::{Result, failed};
+use crate::filesystem::tree::{Last, What};
+use crate::filesystem::{Root, put};
+use crate::layer::LayerPath;
+
+/// The unit that systemd starts, where the command line names no other (bootup(7)).
+const DEFAULT: &str = "default.target";
+/// Where a system's own choice stands.
+const CHOICE: &str = "etc/systemd/system/default.target";
+/// What a server starts.
+const SERVER: &str = "multi-user.target";
+
+/// It does not lead to a target that can be started.
+pub fn default(subject: &Subject) -> Result<Vec<String>> {
+    let tree = subject.tree;
+    if !tree.has_file("usr/lib/systemd/systemd") && !tree.has_file("lib/systemd/systemd") {
+        return Ok(Vec::new()); // another init
+    }
+    let asked = subject.word("systemd.unit").unwrap_or(DEFAULT);
+    Ok(match unit(tree, asked)? {
+        Unit::Missing => vec![format!("there is no {asked}")],
+        Unit::Masked(path) => vec![format!("/{path} is masked")],
+        Unit::Dangling(path, target) => vec![format!("/{path} leads to {target}, which is not there")],
+        Unit::Present(path) => masked_target(subject, &path)?.into_iter().collect(),
+    })
+}
+
+/// The target that a link names may be masked by its own name.
+fn masked_target(subject: &Subject, path: &str) -> Result<Option<String>> {
+    let Some(found) = subject.tree.look(path, Last::Keep)? else { return Ok(None) };
+    let What::Symlink { target } = found.what else { return Ok(None) };
+    let target = String::from_utf8_lossy(&target).into_owned();
+    let name = target.rsplit('/').next().unwrap_or_default();
+    Ok(match unit(subject.tree, name)? {
+        Unit::Masked(masked) => Some(format!("/{path} leads to {name}, which is masked (/{masked})")),
+        _ => None,
+    })
+}
+
+/// Links it to what a server starts.
+pub fn link_server(subject: &Subject, root: &Root) -> Result<Vec<String>> {
+    let Unit::Present(path) = unit(subject.tree, SERVER)? else {
+        let found = format!("default.target cannot be mended: there is no {SERVER}");
+        return Err(failed(found, "install systemd whole in the image"));
+    };
+    put::symlink(root, &LayerPath::clean(CHOICE.as_bytes())?, format!("/{path}").as_bytes())?;
+    Ok(vec![format!("/{CHOICE} leads to {SERVER}")])
+}

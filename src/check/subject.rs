@@ -1,0 +1,101 @@
+//! What rules look at: a slot's files, the machine that it shall come up on, the disk it is on.
+
+use crate::boot::cmdline::Cmdline;
+use crate::boot::contents::Contents;
+use crate::boot::kernel::{self, Kernel};
+use crate::boot::modules::Modules;
+use crate::boot::release::Release;
+use crate::check::surroundings::Surroundings;
+use crate::error::Result;
+use crate::filesystem::Tree;
+use crate::filesystem::features::Features;
+use crate::filesystem::kind::Filesystem;
+use crate::hardware::Inventory;
+use std::collections::BTreeSet;
+
+/// A slot, or an image that shall become one.
+pub struct Subject<'a> {
+    /// Its files.
+    pub tree: &'a dyn Tree,
+    /// The machine.
+    pub inventory: &'a Inventory,
+    /// What it says of itself.
+    pub release: Release,
+    /// Its kernels.
+    pub kernels: Vec<Kernel>,
+    /// The one that boots: the one that was asked for, or the only one.
+    pub kernel: Option<Kernel>,
+    /// What that one can drive.
+    pub modules: Option<Modules>,
+    /// The words that it gets, without those of a trial.
+    pub cmdline: Cmdline,
+    /// The root filesystem's kind.
+    pub filesystem: Filesystem,
+    /// Its features, if it is there already.
+    pub features: Option<Features>,
+    /// The disk that it is on; an image is on none.
+    pub disk: Option<Surroundings>,
+    /// What it boots with.
+    pub initramfs: Initramfs,
+}
+
+/// The initramfs of a subject.
+pub enum Initramfs {
+    /// The slot's own dracut makes one, of what the root filesystem has.
+    ToBeMade,
+    /// There is one.
+    There {
+        /// Its path in the slot.
+        path: String,
+        /// What is in it, or why that cannot be told.
+        contents: std::result::Result<Contents, String>,
+        /// Bytes of its file.
+        size: u64,
+    },
+}
+
+impl<'a> Subject<'a> {
+    /// Looks at a tree that shall boot with `cmdline` on a machine. `wanted` is the version of the
+    /// kernel that was asked for.
+    pub fn new(
+        tree: &'a dyn Tree,
+        inventory: &'a Inventory,
+        cmdline: Cmdline,
+        wanted: Option<&str>,
+    ) -> Result<Subject<'a>> {
+        let kernels = kernel::find(tree)?;
+        let kernel = kernel::choose(&kernels, wanted).ok();
+        let modules = kernel.as_ref().map(|kernel| Modules::read(tree, kernel)).transpose()?.flatten();
+        Ok(Subject {
+            tree,
+            inventory,
+            release: Release::of(tree)?,
+            kernels,
+            kernel,
+            modules,
+            cmdline,
+            filesystem: Filesystem::default(),
+            features: None,
+            disk: None,
+            initramfs: Initramfs::ToBeMade,
+        })
+    }
+
+    /// The words of the command line.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.cmdline.words()
+    }
+
+    /// The value of the last word `key=`, which wins.
+    pub fn word(&self, key: &str) -> Option<&str> {
+        self.words().filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')).last()
+    }
+
+    /// The modules in the initramfs; `None` if it is not there yet, or cannot be read.
+    pub fn initramfs_modules(&self) -> Option<BTreeSet<String>> {
+        match (&self.initramfs, &self.kernel) {
+            (Initramfs::There { contents: Ok(contents), .. }, Some(kernel)) => Some(contents.modules(&kernel.version)),
+            _ => None,
+        }
+    }
+}
