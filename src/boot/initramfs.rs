@@ -6,6 +6,7 @@ use crate::boot::cpio;
 use crate::boot::dracut;
 use crate::boot::hardware::Hardware;
 use crate::boot::kernel::{self, Kernel};
+use crate::boot::stream::Stream;
 use crate::disk::mount::Scratch;
 use crate::error::{Result, failed};
 use crate::filesystem::{Root, Tree};
@@ -31,7 +32,7 @@ pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, hardwa
     let early = early_length(&raw)?;
     let mut reader = BufReader::with_capacity(1 << 20, &raw);
     reader.seek(SeekFrom::Start(early))?;
-    check(&cpio::first(&mut reader)?.names, root, kernel)?;
+    check(&cpio::first(&mut Stream::new(&mut reader, u64::MAX))?.names, root, kernel)?;
     reader.seek(SeekFrom::Start(0))?;
     // Microcode is read before anything can be unpacked (kernel: arch/x86/microcode.rst).
     io::copy(&mut reader.by_ref().take(early), &mut file).context("writing the initramfs")?;
@@ -44,7 +45,7 @@ pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, hardwa
 
 /// Length of the archive that must stay uncompressed in front; 0 if there is none.
 fn early_length(raw: &File) -> Result<u64> {
-    let first = cpio::first(&mut BufReader::with_capacity(1 << 20, raw))?;
+    let first = cpio::first(&mut Stream::new(raw, u64::MAX))?;
     Ok(if first.names.contains("early_cpio") { first.length } else { 0 })
 }
 
