@@ -2,6 +2,7 @@
 
 use crate::boot::Hardware;
 use crate::boot::ledger::Confirm;
+use crate::filesystem::Filesystem;
 use crate::jump::leap::Way;
 use crate::progress::Style;
 use clap::{Args, Parser, Subcommand};
@@ -136,6 +137,15 @@ pub struct ImageArgs {
     /// of the other slot]
     #[arg(long, value_enum, value_name = "PROFILE")]
     pub hardware: Option<Hardware>,
+
+    /// Root filesystem of the slots [default: ext4; of a flash: that of the
+    /// other slot]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub filesystem: Option<Filesystem>,
+
+    /// Words to add to the command line of mke2fs or mkfs.xfs
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    pub mkfs_options: Option<String>,
 
     /// Words to add to the kernel command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]

@@ -2,6 +2,7 @@
 
 use crate::boot::Hardware;
 use crate::error::{Result, refused, usage};
+use crate::filesystem::Filesystem;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ pub struct Config {
     pub slot_size: Option<String>,
     /// `--data`.
     pub data: Option<bool>,
+    /// `--filesystem`.
+    pub filesystem: Option<Filesystem>,
+    /// `--mkfs-options`.
+    pub mkfs_options: Option<String>,
     /// `--hardware`.
     pub hardware: Option<Hardware>,
     /// `--kargs`.
@@ -68,9 +73,9 @@ mod tests {
 
     #[test]
     fn the_keys_are_the_flags() {
-        let text = "size = '8GiB'\nslot-size = '3GiB'\ndata = true\nhardware = 'qemu'\nconsole = ['ttyS0']\n[slot]\na = 'docker://h/r:1'\n";
+        let text = "size = '8GiB'\nslot-size = '3GiB'\ndata = true\nhardware = 'qemu'\nfilesystem = 'xfs'\nmkfs-options = '-K'\nconsole = ['ttyS0']\n[slot]\na = 'docker://h/r:1'\n";
         let config = parse(text).unwrap();
-        assert_eq!(config.hardware, Some(Hardware::Qemu));
+        assert_eq!((config.hardware, config.filesystem), (Some(Hardware::Qemu), Some(Filesystem::Xfs)));
         assert_eq!(config.slot["a"], "docker://h/r:1");
     }
 

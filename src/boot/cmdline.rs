@@ -3,6 +3,7 @@
 use crate::boot::ledger::Confirm;
 use crate::boot::trial::{BootedBy, CONFIRM_KEY, DEADLINE_KEY};
 use crate::error::{Result, failed, usage};
+use crate::filesystem::Filesystem;
 use crate::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -19,11 +20,14 @@ pub struct Cmdline(Vec<String>);
 const KEEP_WATCHDOG: &str = "watchdog.stop_on_reboot=0";
 
 impl Cmdline {
-    /// The command line that boots `slot`, with the user's own words last, where they win.
-    pub fn new(slot: Slot, partuuid: Uuid, consoles: &[String], kargs: &str) -> Result<Cmdline> {
+    /// The command line that boots `slot`, whose root is the partition of that GUID with that
+    /// filesystem; with the user's own words last, where they win.
+    pub fn new(slot: Slot, root: (Uuid, Filesystem), consoles: &[String], kargs: &str) -> Result<Cmdline> {
+        let (partuuid, filesystem) = root;
         // - PARTUUID needs no label and no udev, and two disks never share one.
         // - rw: an image has no fstab that would remount its root.
-        let mut words = vec![format!("root=PARTUUID={partuuid}"), "rootfstype=ext4".to_owned(), "rw".to_owned()];
+        let root = format!("root=PARTUUID={partuuid}");
+        let mut words = vec![root, format!("rootfstype={filesystem}"), "rw".to_owned()];
         words.push(KEEP_WATCHDOG.to_owned());
         if !consoles.is_empty() {
             // The last console= is where init writes (kernel: admin-guide/serial-console.rst).
@@ -103,7 +107,8 @@ mod tests {
 
     fn line(consoles: &[&str], kargs: &str) -> Result<String> {
         let consoles: Vec<String> = consoles.iter().map(ToString::to_string).collect();
-        Cmdline::new(Slot::at(1).unwrap(), Uuid::nil(), &consoles, kargs).map(|line| line.to_string())
+        Cmdline::new(Slot::at(1).unwrap(), (Uuid::nil(), Filesystem::Ext4), &consoles, kargs)
+            .map(|line| line.to_string())
     }
 
     #[test]
@@ -112,7 +117,8 @@ mod tests {
             line(&["ttyS0"], "quiet  mitigations=off").unwrap(),
             "root=PARTUUID=00000000-0000-0000-0000-000000000000 rootfstype=ext4 rw watchdog.stop_on_reboot=0 console=tty0 console=ttyS0,115200 flipslot.slot=b quiet mitigations=off"
         );
-        let first = Cmdline::new(Slot::at(0).unwrap(), Uuid::nil(), &["ttyS0".into()], "quiet").unwrap();
+        let first =
+            Cmdline::new(Slot::at(0).unwrap(), (Uuid::nil(), Filesystem::Xfs), &["ttyS0".into()], "quiet").unwrap();
         assert_eq!(first.own_words(), "quiet");
         assert_eq!(first.console_words(), "console=tty0 console=ttyS0,115200");
         assert!(!line(&[], "").unwrap().contains("console"));
@@ -125,7 +131,7 @@ mod tests {
             assert!(line(&[], odd).is_err(), "{odd}");
         }
         assert!(line(&[], "a;b $c {d}").is_ok(), "GRUB's own metacharacters are quoted");
-        let long = Cmdline::new(Slot::at(0).unwrap(), Uuid::nil(), &[], &"x".repeat(1900)).unwrap();
+        let long = Cmdline::new(Slot::at(0).unwrap(), (Uuid::nil(), Filesystem::Xfs), &[], &"x".repeat(1900)).unwrap();
         assert!(long.check_length(2047).is_err(), "the words of a trial count too");
         assert!(long.check_length(2200).is_ok());
     }

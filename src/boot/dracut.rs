@@ -3,6 +3,7 @@
 
 use crate::boot::chamber::Chamber;
 use crate::boot::hardware::Hardware;
+use crate::boot::initramfs::Wanted;
 use crate::boot::kernel::Kernel;
 use crate::error::Result;
 use crate::filesystem::{Root, Tree};
@@ -52,7 +53,8 @@ const FILES: [(&str, &str); 6] = [
 ];
 
 /// Makes the uncompressed initramfs of `kernel` at `output`, a path in the chamber.
-pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (hardware, output): (Hardware, &str)) -> Result<()> {
+pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (wanted, output): (Wanted, &str)) -> Result<()> {
+    let (hardware, filesystem) = (wanted.hardware, wanted.filesystem.kind());
     // A guest gets its microcode from its host; and looking for what is not there takes dracut
     // half a second.
     let has_microcode = MICROCODE.iter().any(|folder| root.list(folder).is_ok_and(|names| !names.is_empty()));
@@ -85,13 +87,13 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (hardware, output): 
         INCLUDED,
         "/",
         "--filesystems",
-        "ext4",
+        filesystem.name,
         "--modules",
         &modules,
     ];
-    // The root filesystem and its checksums, which it names in modules.softdep or not at all.
     let mut drivers = hardware.drivers(root, kernel)?;
-    drivers.extend(["ext4", "crc32c_generic", "crc32c_intel"].map(ToOwned::to_owned));
+    drivers.push(filesystem.name.to_owned());
+    drivers.extend(filesystem.helpers.iter().map(ToString::to_string));
     let drivers = drivers.join(" ");
     arguments.extend(["--drivers", &drivers]);
     arguments.push(output);

@@ -9,7 +9,7 @@ use crate::boot::kernel::{self, Kernel};
 use crate::boot::stream::Stream;
 use crate::disk::mount::Scratch;
 use crate::error::{Result, failed};
-use crate::filesystem::{Root, Tree};
+use crate::filesystem::{Filesystem, Root, Tree};
 use crate::layer::LayerPath;
 use anyhow::Context;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
@@ -22,17 +22,26 @@ use std::path::Path;
 /// Where dracut writes, in the chamber's memory.
 const RAW: &str = "/run/flipslot-initramfs";
 
+/// What an initramfs must be able to start.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The machine that it is for.
+    pub hardware: Hardware,
+    /// The root filesystem.
+    pub filesystem: Filesystem,
+}
+
 /// Makes the initramfs of `kernel` in the slot that is mounted at `slot`; returns its path there.
-pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, hardware: Hardware) -> Result<String> {
+pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, wanted: Wanted) -> Result<String> {
     let chamber = Chamber::open(scratch, slot)?;
-    dracut::run(&chamber, root, kernel, (hardware, RAW))?;
+    dracut::run(&chamber, root, kernel, (wanted, RAW))?;
     let path = format!("boot/initramfs-{}.img", kernel.version);
     let mut file = create(root, &path)?;
     let raw = chamber.file(RAW).context("opening the initramfs that dracut made")?;
     let early = early_length(&raw)?;
     let mut reader = BufReader::with_capacity(1 << 20, &raw);
     reader.seek(SeekFrom::Start(early))?;
-    check(&cpio::first(&mut Stream::new(&mut reader, u64::MAX))?.names, root, kernel)?;
+    check(&cpio::first(&mut Stream::new(&mut reader, u64::MAX))?.names, root, kernel, wanted.filesystem)?;
     reader.seek(SeekFrom::Start(0))?;
     // Microcode is read before anything can be unpacked (kernel: arch/x86/microcode.rst).
     io::copy(&mut reader.by_ref().take(early), &mut file).context("writing the initramfs")?;
@@ -50,11 +59,12 @@ fn early_length(raw: &File) -> Result<u64> {
 }
 
 /// dracut may say nothing and still leave out what matters: what is in the archive decides.
-fn check(names: &BTreeSet<String>, root: &Root, kernel: &Kernel) -> Result<()> {
+fn check(names: &BTreeSet<String>, root: &Root, kernel: &Kernel, filesystem: Filesystem) -> Result<()> {
     if !names.contains("init") {
         return Err(failed("dracut made an initramfs with no /init", "run dracut in the image to see why"));
     }
-    let is_module = |name: &str| name.rsplit('/').next().is_some_and(|file| file.split('.').next() == Some("ext4"));
+    let module = filesystem.kind().name;
+    let is_module = |name: &str| name.rsplit('/').next().is_some_and(|file| file.split('.').next() == Some(module));
     if names.iter().any(|name| name.contains(".ko") && is_module(name)) {
         return Ok(());
     }
@@ -65,7 +75,7 @@ fn check(names: &BTreeSet<String>, root: &Root, kernel: &Kernel) -> Result<()> {
     }
     Err(failed(
         format!(
-            "the initramfs has no driver for the root filesystem: ext4 is neither in it nor built into kernel {}",
+            "the initramfs has no driver for the root filesystem: {filesystem} is neither in it nor built into kernel {}",
             kernel.version
         ),
         "install the kernel's modules in the image",

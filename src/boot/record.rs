@@ -4,6 +4,7 @@ use crate::boot::entry::Entry;
 use crate::boot::hardware::Hardware;
 use crate::digest::Digest;
 use crate::error::{Result, failed};
+use crate::filesystem::Filesystem;
 use serde::{Deserialize, Serialize};
 
 /// Size of the file in bytes, the same for every slot and for ever: a flash rewrites it in place.
@@ -21,7 +22,7 @@ pub struct Record {
     /// How it boots.
     pub entry: Entry,
     /// The root filesystem's type.
-    pub filesystem: String,
+    pub filesystem: Filesystem,
     /// The root filesystem's UUID.
     pub filesystem_uuid: String,
     /// What the initramfs was made for.

@@ -7,7 +7,7 @@ use crate::boot::record;
 use crate::boot::state::State;
 use crate::cli::CreateArgs;
 use crate::commands::definition::Definition;
-use crate::commands::fill::{Formatted, Place, Sealed};
+use crate::commands::fill::{self, Formatted, Place, Sealed};
 use crate::commands::written::{Format, Written};
 use crate::disk::boot_files::{LEDGER, STATE, entry_path, record_path};
 use crate::disk::gpt::{Guids, table};
@@ -19,7 +19,6 @@ use crate::filesystem::fat;
 use crate::oci;
 use crate::progress::Progress;
 use crate::slot::Slot;
-use crate::tool;
 use anyhow::Context;
 use std::time::Instant;
 
@@ -36,7 +35,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let guids = Guids::random(&layout);
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
-    tool::refuse_missing(&[("mke2fs", "e2fsprogs"), ("e2fsck", "e2fsprogs"), ("unshare", "util-linux")])?;
+    fill::refuse_unable(wanted.slot.filesystem)?;
     let mut disk = Target::claim(&args.disk, wanted.wish.size, wanted.existing)?;
     let images = resolve(&wanted, &layout, &guids, &progress)?;
     disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
@@ -46,7 +45,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     for (place, image) in &images {
         let doing = || format!("slot {}", place.slot);
         let vacant = disk.vacant(place.region)?;
-        let formatted = Formatted::new(&scratch, vacant, *place, &progress).with_context(doing)?;
+        let formatted = Formatted::new(&scratch, vacant, *place, &wanted.slot, &progress).with_context(doing)?;
         let mut filled = formatted.fill(image, &progress).with_context(doing)?;
         filled.add(wanted.slot.agent).with_context(doing)?;
         let entry = filled.entry(&scratch, &wanted.slot, &progress).with_context(doing)?;
@@ -79,6 +78,7 @@ fn resolve(
     let mut images = Vec::new();
     for (slot, reference) in &wanted.images {
         let place = Place::new(*slot, layout.slot(*slot)?, guids);
+        place.refuse_too_small_for(wanted.slot.filesystem)?;
         let image = oci::resolve(reference, &wanted.slot.platform, &wanted.slot.access)
             .with_context(|| format!("slot {slot}"))?;
         place.refuse_larger(&image)?;

@@ -12,16 +12,17 @@ use crate::digest::Digest;
 use crate::disk::Region;
 use crate::disk::gpt::Guids;
 use crate::disk::loops::Loop;
-use crate::disk::mount::{Mount, Scratch};
+use crate::disk::mount::{self, Mount, Scratch};
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, failed, refused};
-use crate::filesystem::ext4;
 use crate::filesystem::keep::{Keep, Which};
-use crate::filesystem::{MountedRoot, Root};
+use crate::filesystem::kind::New;
+use crate::filesystem::{Filesystem, MountedRoot, Root};
 use crate::layer::{Budget, LayerPath};
 use crate::oci::Image;
 use crate::progress::Progress;
 use crate::slot::Slot;
+use crate::tool;
 use crate::units::Bytes;
 use anyhow::Context;
 use rustix::fs::{fstatvfs, syncfs};
@@ -29,6 +30,13 @@ use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
+
+/// Refuses to begin where a slot with that filesystem can not be made, checked or mounted.
+pub fn refuse_unable(filesystem: Filesystem) -> Result<()> {
+    tool::refuse_missing(filesystem.kind().programs)?;
+    tool::refuse_missing(&[("unshare", "util-linux")])?;
+    mount::refuse_unknown(filesystem)
+}
 
 /// Where a slot is.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +53,20 @@ impl Place {
     /// The place of `slot` in its partition.
     pub fn new(slot: Slot, region: Region, guids: &Guids) -> Place {
         Place { slot, region, partuuid: guids.of(region) }
+    }
+
+    /// Refuses a partition that is too small for a filesystem of that kind.
+    pub fn refuse_too_small_for(&self, filesystem: Filesystem) -> Result<()> {
+        let smallest = filesystem.kind().smallest;
+        if self.region.size < smallest.0 {
+            let found = format!(
+                "slot {} has {}; {filesystem} cannot be made in less than {smallest}",
+                self.slot,
+                Bytes(self.region.size)
+            );
+            return Err(refused(found, "give the slots a larger --slot-size, or choose --filesystem ext4"));
+        }
+        Ok(())
     }
 
     /// Fails if an image cannot fit: what is stored is hardly ever larger than what it unpacks to.
@@ -66,7 +88,8 @@ impl Place {
 /// A slot with an empty filesystem, mounted where only this process sees it.
 pub struct Formatted {
     place: Place,
-    filesystem_uuid: Uuid,
+    filesystem: Filesystem,
+    uuid: Uuid,
     device: Loop,
     mount: Mount,
 }
@@ -74,7 +97,8 @@ pub struct Formatted {
 /// A slot that holds all of an image, every byte of it verified.
 pub struct Filled {
     place: Place,
-    filesystem_uuid: Uuid,
+    filesystem: Filesystem,
+    uuid: Uuid,
     device: Loop,
     mount: Mount,
     root: Root,
@@ -93,14 +117,21 @@ pub struct Sealed {
 
 impl Formatted {
     /// Makes a filesystem in the slot's partition, and mounts it.
-    pub fn new(scratch: &Scratch, vacant: Vacant, place: Place, progress: &Progress) -> Result<Formatted> {
+    pub fn new(
+        scratch: &Scratch,
+        vacant: Vacant,
+        place: Place,
+        wanted: &SlotWish,
+        progress: &Progress,
+    ) -> Result<Formatted> {
         let _step = progress.step(Some(place.slot), "making the filesystem", None);
         let (device, ground) = vacant.take();
-        let filesystem_uuid = Uuid::new_v4();
-        ext4::format(device.path(), &format!("slot-{}", place.slot), filesystem_uuid, ground)?;
-        let mount_point = scratch.directory(&format!("slot-{}", place.slot))?;
-        let mount = Mount::filesystem(device.path(), c"ext4", &mount_point)?;
-        Ok(Formatted { place, filesystem_uuid, device, mount })
+        let (filesystem, uuid) = (wanted.filesystem, Uuid::new_v4());
+        let label = format!("slot-{}", place.slot);
+        let new = New { label: &label, uuid, ground, options: &wanted.mkfs_options };
+        filesystem.format(device.path(), &new)?;
+        let mount = Mount::filesystem(device.path(), filesystem, &scratch.directory(&label)?)?;
+        Ok(Formatted { place, filesystem, uuid, device, mount })
     }
 
     /// Writes all layers of `image` in one pass; the next one is on its way while one is written.
@@ -110,12 +141,12 @@ impl Formatted {
         let room = fstatvfs(root.fd())?;
         let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries: room.f_favail };
         image.apply_to(&mut MountedRoot::new(root)?, budget, step.counter())?;
-        let Formatted { place, filesystem_uuid, device, mount } = self;
+        let Formatted { place, filesystem, uuid, device, mount } = self;
         let root = Root::open(mount.place())?;
         // The disk writes the layers while dracut computes.
         let directory = root.fd().try_clone_to_owned()?;
         let flushing = thread::spawn(move || Ok(syncfs(directory)?));
-        Ok(Filled { place, filesystem_uuid, device, mount, root, flushing, agent: Vec::new(), keep: None })
+        Ok(Filled { place, filesystem, uuid, device, mount, root, flushing, agent: Vec::new(), keep: None })
     }
 }
 
@@ -145,9 +176,11 @@ impl Filled {
         let kernels = requirements::check(&self.root, &release)?;
         let kernel = kernel::choose(&kernels, wanted.kernel(self.place.slot))?;
         let longest = kernel::check(&self.root, &kernel)?;
-        let cmdline = Cmdline::new(self.place.slot, self.place.partuuid, &wanted.consoles, &wanted.kargs)?;
+        let cmdline =
+            Cmdline::new(self.place.slot, (self.place.partuuid, self.filesystem), &wanted.consoles, &wanted.kargs)?;
         cmdline.check_length(longest)?;
-        let initramfs = initramfs::make(scratch, self.path(), &self.root, &kernel, wanted.hardware)?;
+        let start = initramfs::Wanted { hardware: wanted.hardware, filesystem: self.filesystem };
+        let initramfs = initramfs::make(scratch, self.path(), &self.root, &kernel, start)?;
         Ok(Entry {
             title: release.title().to_owned(),
             partition: self.place.region.number,
@@ -174,14 +207,14 @@ impl Filled {
         syncfs(self.root.fd()).context("flushing the slot")?;
         drop(self.root);
         self.mount.close()?;
-        ext4::check(self.device.path())?;
+        self.filesystem.check(self.device.path())?;
         let record = Record {
             version: 1,
             reference: image.reference.to_string(),
             digest: image.digest.clone(),
             entry,
-            filesystem: "ext4".to_owned(),
-            filesystem_uuid: self.filesystem_uuid.to_string(),
+            filesystem: self.filesystem,
+            filesystem_uuid: self.uuid.to_string(),
             hardware,
             agent: self.agent,
             keep: self.keep,

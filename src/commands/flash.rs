@@ -2,7 +2,7 @@
 
 use crate::boot::trial::BootedBy;
 use crate::cli::FlashArgs;
-use crate::commands::fill::{Formatted, Place};
+use crate::commands::fill::{self, Formatted, Place};
 use crate::commands::flash_wish::FlashWish;
 use crate::commands::written::{Format, Written};
 use crate::disk::Disk;
@@ -17,7 +17,6 @@ use crate::jump::{leftovers, restart};
 use crate::oci;
 use crate::progress::Progress;
 use crate::slot::Slot;
-use crate::tool;
 use std::path::Path;
 use std::time::Instant;
 
@@ -38,7 +37,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let wish = FlashWish::of(args, target, &disk)?;
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
-    tool::refuse_missing(&[("mke2fs", "e2fsprogs"), ("e2fsck", "e2fsprogs"), ("unshare", "util-linux")])?;
+    fill::refuse_unable(wish.how.filesystem)?;
     let mut state = disk.state()?;
     if args.promote {
         refuse_unconfirmed(&disk)?;
@@ -48,10 +47,11 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     if args.promote {
         tell_promotion(disk.running()?);
     }
+    let place = Place { slot: wish.slot, region: slot.idle().region, partuuid: slot.idle().partuuid };
+    place.refuse_too_small_for(wish.how.filesystem)?;
     let step = progress.step(None, "looking up the image", None);
     let image = oci::resolve(&wish.reference, &wish.how.platform, &wish.how.access)?;
     drop(step);
-    let place = Place { slot: wish.slot, region: slot.idle().region, partuuid: slot.idle().partuuid };
     place.refuse_larger(&image)?;
     if args.dry_run {
         return wish.print_plan(&disk, &image, state);
@@ -61,7 +61,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
         disk.files.write_state(flashing)?;
     }
     disk.files.withdraw(wish.slot)?; // from here on nothing points at it
-    let mut filled = Formatted::new(&scratch, vacant, place, &progress)?.fill(&image, &progress)?;
+    let mut filled = Formatted::new(&scratch, vacant, place, &wish.how, &progress)?.fill(&image, &progress)?;
     filled.add(wish.how.agent)?;
     let carried = wish.keep.map(|keep| filled.carry(&keep)).transpose()?.unwrap_or_default();
     let entry = filled.entry(&scratch, &wish.how, &progress)?;

@@ -8,6 +8,8 @@ use crate::boot::record::Record;
 use crate::cli::ImageArgs;
 use crate::config::Config;
 use crate::error::Result;
+use crate::filesystem::Filesystem;
+use crate::filesystem::kind::MkfsOptions;
 use crate::oci::{Access, Platform};
 use crate::slot::Slot;
 use std::collections::BTreeMap;
@@ -19,6 +21,10 @@ pub struct SlotWish {
     kernels: BTreeMap<Option<Slot>, String>,
     /// The machine it is for.
     pub hardware: Hardware,
+    /// Its root filesystem.
+    pub filesystem: Filesystem,
+    /// The user's words for the program that makes it.
+    pub mkfs_options: MkfsOptions,
     /// Consoles by name, the last one is init's.
     pub consoles: Vec<String>,
     /// Words for the kernel command line.
@@ -36,6 +42,9 @@ impl SlotWish {
     /// of the same machine.
     pub fn of(args: &ImageArgs, config: &Config, like: Option<&Record>) -> Result<SlotWish> {
         let hardware = args.hardware.or(config.hardware).or(like.map(|record| record.hardware)).unwrap_or_default();
+        let filesystem = args.filesystem.or(config.filesystem).or(like.map(|record| record.filesystem));
+        let filesystem = filesystem.unwrap_or_default();
+        let mkfs_options = args.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         let consoles = listed(&args.console, config.console.as_ref());
         let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
@@ -53,13 +62,15 @@ impl SlotWish {
             }
         };
         if let Some(any) = Slot::at(0) {
-            Cmdline::new(any, Uuid::nil(), &consoles, &kargs)?; // odd words are refused here
+            Cmdline::new(any, (Uuid::nil(), filesystem), &consoles, &kargs)?; // odd words are refused here
         }
         let agent = if args.no_agent { Agent::LeaveOut } else { Agent::Add };
         agent.refuse_if_dynamic()?;
         Ok(SlotWish {
             kernels: kernels(args, &config.kernel)?,
             hardware,
+            filesystem,
+            mkfs_options: mkfs_options.map(|words| words.parse()).transpose()?.unwrap_or_default(),
             consoles,
             kargs,
             platform: platform.unwrap_or_else(Platform::of_this_machine),

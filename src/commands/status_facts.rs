@@ -7,6 +7,7 @@ use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
 use crate::disk::installed::booted_by;
 use crate::error::Result;
+use crate::filesystem::Filesystem;
 use crate::jump::arrival::{self, CONFIRMED, uptime};
 use crate::slot::Slot;
 use crate::units::rfc3339;
@@ -54,7 +55,7 @@ pub(super) struct ImageStatus {
     pub digest: String,
     pub os: String,
     pub kernel: String,
-    pub filesystem: String,
+    pub filesystem: Filesystem,
     pub hardware: String,
     pub written: String,
     pub flipslot: String,
@@ -146,7 +147,7 @@ fn slot_status(disk: &Disk, slot: Slot) -> Result<SlotStatus> {
         digest: record.digest.to_string(),
         os: record.entry.title.clone(),
         kernel: record.entry.kernel.version.clone(),
-        filesystem: record.filesystem.clone(),
+        filesystem: record.filesystem,
         hardware: format!("{:?}", record.hardware).to_lowercase(),
         written: rfc3339(record.written),
         flipslot: record.flipslot.clone(),

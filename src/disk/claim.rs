@@ -9,7 +9,7 @@ use crate::disk::running::Node;
 use crate::disk::safety::Device;
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, refused};
-use crate::filesystem::ext4::Ground;
+use crate::filesystem::kind::Ground;
 use crate::slot::Slot;
 use rustix::fs::{OFlags, fstat, major, minor};
 use std::fs::File;

@@ -1,9 +1,11 @@
 //! Mounts that nobody else sees and that end with the process.
 
 use crate::error::{Result, failed, refused};
+use crate::filesystem::Filesystem;
 use crate::sys::namespace::enter_private_mounts;
 use anyhow::Context;
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
+use rustix::io::Errno;
+use rustix::mount::{FsOpenFlags, MountFlags, UnmountFlags, fsopen, mount, mount_bind, mount_remount, unmount};
 use std::ffi::{CStr, CString};
 use std::fs::{self, DirBuilder};
 use std::os::unix::ffi::OsStrExt;
@@ -49,6 +51,19 @@ impl Scratch {
     }
 }
 
+/// Refuses a filesystem that the running kernel does not know. The kernel loads a module that is not
+/// loaded yet (fsopen(2), which mounts nothing).
+pub fn refuse_unknown(filesystem: Filesystem) -> Result<()> {
+    match fsopen(filesystem.kind().name, FsOpenFlags::FSOPEN_CLOEXEC) {
+        Err(Errno::NODEV) => Err(refused(
+            format!("the running kernel knows no {filesystem}: a slot with it cannot be written here"),
+            format!("load the driver (modprobe {filesystem}), or choose another --filesystem"),
+        )),
+        // Before Linux 5.2 there is no such call, and the mount will tell.
+        _ => Ok(()),
+    }
+}
+
 /// Something that is mounted; unmounted on drop, or by [`Mount::close`], which can fail.
 pub struct Mount {
     place: PathBuf,
@@ -57,28 +72,29 @@ pub struct Mount {
 
 impl Mount {
     /// Mounts `device` at `place`, such that nothing in it can be run or used as a device.
-    pub fn filesystem(device: &Path, kind: &CStr, place: &Path) -> Result<Mount> {
+    pub fn filesystem(device: &Path, filesystem: Filesystem, place: &Path) -> Result<Mount> {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
-        // No background zeroing of inode tables while we write (ext4(5), "noinit_itable").
-        Mount::new(device, place, kind, flags, c"noinit_itable")
+        let kind = filesystem.kind();
+        Mount::new(device, place, kind.name, flags, kind.to_write)
     }
 
     /// Mounts `device` read-only and without its journal, as GRUB reads it: nothing is written, not
     /// even what a power cut left to be done.
-    pub fn as_grub_reads_it(device: &Path, kind: &CStr, place: &Path) -> Result<Mount> {
+    pub fn as_grub_reads_it(device: &Path, filesystem: Filesystem, place: &Path) -> Result<Mount> {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-        Mount::new(device, place, kind, flags, c"noload")
+        let kind = filesystem.kind();
+        Mount::new(device, place, kind.name, flags, kind.as_grub_reads)
     }
 
     /// Mounts an empty filesystem in memory, in which no device can be opened.
     pub fn memory(place: &Path) -> Result<Mount> {
-        Mount::new(Path::new("flipslot"), place, c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")
+        Mount::new(Path::new("flipslot"), place, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")
     }
 
     /// Mounts a filesystem in memory with the devices that `make` puts there, and no others later.
     pub fn devices(place: &Path, make: impl Fn(&Path) -> Result<()>) -> Result<Mount> {
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-        let mounted = Mount::new(Path::new("flipslot"), place, c"tmpfs", flags, c"mode=0755")?;
+        let mounted = Mount::new(Path::new("flipslot"), place, "tmpfs", flags, c"mode=0755")?;
         make(place).with_context(|| format!("making devices in {}", place.display()))?;
         mount_remount(place, flags | MountFlags::RDONLY, c"mode=0755").context("making the devices read-only")?;
         Ok(mounted)
@@ -95,11 +111,10 @@ impl Mount {
         Ok(bound)
     }
 
-    fn new(device: &Path, place: &Path, kind: &CStr, flags: MountFlags, data: &CStr) -> Result<Mount> {
+    fn new(device: &Path, place: &Path, kind: &str, flags: MountFlags, data: &CStr) -> Result<Mount> {
         let device = CString::new(device.as_os_str().as_bytes())?;
-        mount(device.as_c_str(), place, kind, flags, data).with_context(|| {
-            format!("mounting {} ({}) at {}", device.to_string_lossy(), kind.to_string_lossy(), place.display())
-        })?;
+        mount(device.as_c_str(), place, kind, flags, data)
+            .with_context(|| format!("mounting {} ({kind}) at {}", device.to_string_lossy(), place.display()))?;
         Ok(Mount { place: place.to_owned(), open: true })
     }
 

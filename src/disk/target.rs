@@ -8,7 +8,7 @@ use crate::disk::loops::Loop;
 use crate::disk::safety::Device;
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, failed, refused, usage};
-use crate::filesystem::ext4::Ground;
+use crate::filesystem::kind::Ground;
 use crate::sys::block;
 use crate::units::{Bytes, MIB};
 use anyhow::Context;

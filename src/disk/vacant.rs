@@ -2,7 +2,7 @@
 //! (`target` for a new disk, `claim` for a slot of one that runs).
 
 use crate::disk::loops::Loop;
-use crate::filesystem::ext4::Ground;
+use crate::filesystem::kind::Ground;
 
 /// A partition whose bytes nobody needs, as a device.
 pub struct Vacant {

@@ -1,46 +1,63 @@
 //! ext4 in a slot: made with features that the slot's kernel and GRUB read, and checked after.
 
 use crate::error::Result;
+use crate::filesystem::kind::{Ground, Kind, New};
 use crate::tool::Tool;
+use crate::units::{Bytes, MIB};
 use anyhow::Context;
 use std::path::Path;
-use uuid::Uuid;
+
+/// ext4, to everybody else.
+pub const KIND: Kind = Kind {
+    name: "ext4",
+    // No background zeroing of inode tables while we write (ext4(5), "noinit_itable").
+    to_write: c"noinit_itable",
+    // Do not load the journal on mounting (ext4(5), "noload").
+    as_grub_reads: c"noload",
+    programs: &[("mke2fs", "e2fsprogs"), ("e2fsck", "e2fsprogs")],
+    // Its checksums, which it names in modules.softdep or not at all.
+    helpers: &["crc32c_generic", "crc32c_intel"],
+    // A journal wants 2048 blocks (e2fsprogs: lib/ext2fs/mkjournal.c, ext2fs_default_journal_size).
+    smallest: Bytes(8 * MIB),
+    format,
+    check,
+};
 
 /// What to install where the programs are missing.
 const HINT: &str = "install e2fsprogs (apt-get install e2fsprogs)";
 
-/// What a partition's bytes are before they are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
-    /// Zeros: a new file.
-    Zeros,
-    /// Whatever was there.
-    Used,
-}
-
-/// Makes an ext4 filesystem over all of `device`.
-pub fn format(device: &Path, label: &str, uuid: Uuid, ground: Ground) -> Result<()> {
+/// Makes an ext4 filesystem over all of `device`. Of the user's options, features (`-O`) and
+/// extended ones (`-E`) are added to ours; the others replace ours; label, UUID and type stay.
+fn format(device: &Path, new: &New) -> Result<()> {
     // - lazy_itable_init: leave zeroing the inode tables to the kernel's first mount; seconds on a
     //   large slot. Their checksums tell the kernel which are not zeroed yet.
     // - lazy_journal_init: the same for the journal, only where it is zeros already: an old
     //   journal's blocks could be taken for new ones after a crash (mke2fs(8)).
     // - nodiscard: on a file it would undo nothing, on a disk the caller has decided.
     // - root_owner: else a build run by another user than root would own `/`.
-    let lazy_journal = if ground == Ground::Zeros { ",lazy_journal_init=1" } else { "" };
-    let extended = format!("lazy_itable_init=1{lazy_journal},nodiscard,root_owner=0:0");
+    let lazy_journal = if new.ground == Ground::Zeros { ",lazy_journal_init=1" } else { "" };
+    let mut extended = format!("lazy_itable_init=1{lazy_journal},nodiscard,root_owner=0:0");
+    let mut features = FEATURES.to_owned();
+    let (words, added) = new.options.without(&["-O", "-E"]);
+    for (option, value) in added {
+        let list = if option == "-O" { &mut features } else { &mut extended };
+        *list += &format!(",{value}");
+    }
     Tool::new("mke2fs")
         .arg("-q")
         // What stands there now is the caller's business: it has refused what must be kept.
         .arg("-F")
-        .args(["-t", "ext4"])
         .args(["-b", "4096"])
         // Room for nanoseconds and for years after 2038, also in a small slot.
         .args(["-I", "256"])
         // No reserved blocks for root: it is a root filesystem, everything in it is root's.
         .args(["-m", "0"])
-        .args(["-L", label])
-        .args(["-U", &uuid.to_string()])
-        .args(["-O", FEATURES])
+        .args(words)
+        // Of two the last one counts.
+        .args(["-t", "ext4"])
+        .args(["-L", new.label])
+        .args(["-U", &new.uuid.to_string()])
+        .args(["-O", &features])
         .args(["-E", &extended])
         .arg(device)
         .hint(HINT)
@@ -61,7 +78,7 @@ const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetyp
                         sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
 /// Checks the filesystem on `device`, which is not mounted, and changes nothing.
-pub fn check(device: &Path) -> Result<()> {
+fn check(device: &Path) -> Result<()> {
     Tool::new("e2fsck")
         .args(["-f", "-n"])
         .arg(device)

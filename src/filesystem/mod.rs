@@ -3,6 +3,7 @@
 pub mod ext4;
 pub mod fat;
 pub mod keep;
+pub mod kind;
 pub mod metadata;
 pub mod mounted;
 pub mod put;
@@ -11,7 +12,9 @@ pub mod root;
 pub mod tree;
 pub mod upper;
 pub mod walk;
+pub mod xfs;
 
+pub use kind::Filesystem;
 pub use mounted::MountedRoot;
 pub use root::Root;
 pub use tree::Tree;

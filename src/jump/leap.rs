@@ -130,7 +130,7 @@ fn carry(scratch: &Scratch, disk: &Disk, ready: &Loaded) -> Result<()> {
         return Ok(());
     }
     let device = ready.idle.attach()?;
-    let mount = Mount::filesystem(device.path(), c"ext4", &scratch.directory("carry")?)?;
+    let mount = Mount::filesystem(device.path(), ready.record.filesystem, &scratch.directory("carry")?)?;
     let root = Root::open(mount.place())?;
     let carried = keep.carry(Path::new("/"), &root, Which::Newer)?;
     drop(root);

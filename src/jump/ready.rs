@@ -41,7 +41,8 @@ impl Ready {
             return Err(refused(found, flash_again(slot)));
         }
         let device = idle.attach()?;
-        let mount = Mount::as_grub_reads_it(device.path(), c"ext4", &scratch.directory(&format!("slot-{slot}"))?)?;
+        let mount =
+            Mount::as_grub_reads_it(device.path(), record.filesystem, &scratch.directory(&format!("slot-{slot}"))?)?;
         let root = Root::open(mount.place())?;
         let open = |path: &str, digest: &Digest| {
             let odd = |why: &str| {

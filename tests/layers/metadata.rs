@@ -2,7 +2,8 @@
 
 use super::{sandbox, with_both_resolvers};
 use crate::support::tar::{Item, Tar, block, character, dir, fifo, file, hardlink, number, odd, symlink};
-use flipslot::filesystem::ext4::{Ground, format};
+use flipslot::filesystem::Filesystem;
+use flipslot::filesystem::kind::{Ground, MkfsOptions, New};
 use flipslot::tool::Tool;
 use rustix::fs::makedev;
 use std::fs;
@@ -132,7 +133,9 @@ fn a37_the_slots_filesystem_tells_upper_from_lower_case() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("slot.img");
     fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-    format(&image, "slot-a", uuid::Uuid::new_v4(), Ground::Zeros).unwrap();
+    let uuid = uuid::Uuid::new_v4();
+    let new = New { label: "slot-a", uuid, ground: Ground::Zeros, options: &MkfsOptions::default() };
+    Filesystem::Ext4.format(&image, &new).unwrap();
     let printed = Tool::new("dumpe2fs").arg("-h").arg(&image).run().unwrap().stdout;
     let features =
         printed.lines().find(|line| line.starts_with("Filesystem features:")).expect("dumpe2fs names the features");

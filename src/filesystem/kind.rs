@@ -1,0 +1,170 @@
+//! The filesystems that a slot can have, and the seam through which everybody makes, checks and
+//! mounts them. What there is to know of each stands in a file of its own.
+
+use crate::error::{Result, usage};
+use crate::filesystem::{ext4, xfs};
+use crate::units::Bytes;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use std::ffi::CStr;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// The root filesystem of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filesystem {
+    /// ext4: small slots too, and read by everything
+    #[default]
+    Ext4,
+    /// XFS: reflinks and many files; slots of 300 MiB or more
+    Xfs,
+}
+
+/// What there is to know of one filesystem.
+pub struct Kind {
+    /// Its name for mount(2), for `rootfstype=`, for dracut, and of its kernel module.
+    pub name: &'static str,
+    /// What mount(2) is told when a new one is written.
+    pub to_write: &'static CStr,
+    /// What mount(2) is told, beside read-only, so that it reads what GRUB reads: nothing of what
+    /// the journal still holds.
+    pub as_grub_reads: &'static CStr,
+    /// Programs that make and check it, each with the package that has it.
+    pub programs: &'static [(&'static str, &'static str)],
+    /// Kernel modules that an initramfs needs beside the one of its name, where a kernel has them.
+    pub helpers: &'static [&'static str],
+    /// The smallest partition that it can be made in.
+    pub smallest: Bytes,
+    /// See [`Filesystem::format`].
+    pub(super) format: fn(&Path, &New) -> Result<()>,
+    /// See [`Filesystem::check`].
+    pub(super) check: fn(&Path) -> Result<()>,
+}
+
+/// An empty filesystem to be made.
+#[derive(Debug)]
+pub struct New<'n> {
+    /// Its label: at most 12 bytes, which is what XFS takes (ext4: 16).
+    pub label: &'n str,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// What stands there now.
+    pub ground: Ground,
+    /// The user's own words for the program that makes it.
+    pub options: &'n MkfsOptions,
+}
+
+/// What a partition's bytes are before they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// Zeros: a new file.
+    Zeros,
+    /// Whatever was there.
+    Used,
+}
+
+impl Filesystem {
+    /// What there is to know of it.
+    pub fn kind(self) -> &'static Kind {
+        match self {
+            Filesystem::Ext4 => &ext4::KIND,
+            Filesystem::Xfs => &xfs::KIND,
+        }
+    }
+
+    /// Makes a new one over all of `device`, whatever stands there.
+    pub fn format(self, device: &Path, new: &New) -> Result<()> {
+        (self.kind().format)(device, new)
+    }
+
+    /// Fails if the other program finds anything wrong with the one on `device`, which is not
+    /// mounted. Changes nothing.
+    pub fn check(self, device: &Path) -> Result<()> {
+        (self.kind().check)(device)
+    }
+}
+
+impl fmt::Display for Filesystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind().name)
+    }
+}
+
+/// Words that the user adds to the command line of the program that makes a filesystem
+/// (`--mkfs-options`). No shell sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MkfsOptions(Vec<String>);
+
+impl FromStr for MkfsOptions {
+    type Err = anyhow::Error;
+
+    /// Splits at white space. Refuses what begins with no option, which would be taken for the
+    /// device; and any path: a slot is its partition alone, with no journal on another device and
+    /// no file of this machine in it.
+    fn from_str(text: &str) -> Result<MkfsOptions> {
+        let words: Vec<String> = text.split_whitespace().map(ToOwned::to_owned).collect();
+        if let Some(first) = words.first().filter(|first| !first.starts_with('-')) {
+            let found = format!("--mkfs-options begins with '{}', which is no option", first.escape_debug());
+            return Err(usage(found, "write them as on mkfs's command line: --mkfs-options '-i size=1024'"));
+        }
+        if let Some(path) = words.iter().find(|word| word.contains('/') || *word == "--") {
+            let found = format!(
+                "--mkfs-options holds '{}': a slot's filesystem is made in its own partition, of nothing else",
+                path.escape_debug()
+            );
+            return Err(usage(found, "leave it away"));
+        }
+        Ok(MkfsOptions(words))
+    }
+}
+
+impl MkfsOptions {
+    /// The words in their order, but for those of the options `taken`, each a `-` and a letter; and
+    /// what these were given: `-O a,b` and `-Oa,b` alike.
+    pub fn without<'o>(&'o self, taken: &[&str]) -> (Vec<&'o str>, Vec<(&'o str, &'o str)>) {
+        let (mut rest, mut given) = (Vec::new(), Vec::new());
+        let mut words = self.0.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            match word.split_at_checked(2) {
+                Some((option, "")) if taken.contains(&option) => given.push((option, words.next().unwrap_or_default())),
+                Some((option, value)) if taken.contains(&option) => given.push((option, value)),
+                _ => rest.push(word),
+            }
+        }
+        (rest, given)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_the_same_for_flags_records_and_mounts() {
+        for filesystem in Filesystem::value_variants() {
+            let name = filesystem.to_string();
+            assert_eq!(serde_json::to_string(filesystem).unwrap(), format!("\"{name}\""));
+            assert_eq!(Filesystem::from_str(&name, false), Ok(*filesystem), "{name}");
+        }
+    }
+
+    #[test]
+    fn words_that_name_another_place_than_the_slot_are_refused() {
+        for odd in ["/dev/sda", "reflink=0", "-d name=/dev/sda", "-K /dev/sda", "-J device=/dev/sdb", "-K -- x"] {
+            let error = odd.parse::<MkfsOptions>().unwrap_err();
+            assert_eq!(crate::error::kind(&error), crate::error::Kind::Usage, "{odd}");
+        }
+        assert_eq!("".parse::<MkfsOptions>().unwrap(), MkfsOptions::default());
+    }
+
+    #[test]
+    fn an_option_is_taken_out_with_its_value_however_it_is_written() {
+        let options: MkfsOptions = " -i  nrext64=1 -Ka -mbigtime=1 -d agcount=8 -i".parse().unwrap();
+        let (rest, given) = options.without(&["-i", "-m"]);
+        assert_eq!(rest, ["-Ka", "-d", "agcount=8"]);
+        assert_eq!(given, [("-i", "nrext64=1"), ("-m", "bigtime=1"), ("-i", "")]);
+    }
+}

@@ -1,0 +1,196 @@
+//! XFS in a slot: made with features that the slot's kernel and GRUB read, and checked after.
+
+use crate::error::{Result, failed};
+use crate::filesystem::kind::{Kind, New};
+use crate::tool::Tool;
+use crate::units::{Bytes, MIB};
+use anyhow::Context;
+use std::path::Path;
+
+/// XFS, to everybody else.
+pub const KIND: Kind = Kind {
+    name: "xfs",
+    to_write: c"",
+    // - norecovery: mount without running log recovery (xfs(5)).
+    // - nouuid: a second disk in the machine may be a copy of this one, and have the same UUID
+    //   mounted; to read, that is no danger.
+    as_grub_reads: c"norecovery,nouuid",
+    programs: &[("mkfs.xfs", "xfsprogs"), ("xfs_repair", "xfsprogs")],
+    // Its checksums, as for ext4; what else it needs stands in modules.dep.
+    helpers: &["crc32c_generic", "crc32c_intel"],
+    // mkfs.xfs(8), "-d size": the data section must be at least 300MB in size.
+    smallest: Bytes(300 * MIB),
+    format,
+    check,
+};
+
+/// What to install where the programs are missing.
+const HINT: &str = "install xfsprogs (apt-get install xfsprogs)";
+
+/// The longest label (mkfs.xfs(8), "-L"), in bytes.
+const LABEL_MAX: usize = 12;
+
+/// An option of mkfs.xfs that is given whatever its default is, because defaults are other ones in
+/// each version and distribution.
+struct Pinned {
+    /// The option with a letter: its group.
+    group: &'static str,
+    key: &'static str,
+    value: &'static str,
+    /// The version of xfsprogs that knows it first; an older one refuses it, and does not turn on
+    /// what it is about either.
+    since: (u32, u32),
+}
+
+const fn pinned(group: &'static str, key: &'static str, value: &'static str, since: (u32, u32)) -> Pinned {
+    Pinned { group, key, value, since }
+}
+
+/// In every xfsprogs that can be met: the oldest that makes a filesystem of version 5 by default.
+const EVER: (u32, u32) = (3, 2);
+
+/// The format, whole: that of Linux 4.9 or newer, which GRUB 2.04 or newer reads. Sources:
+/// mkfs.xfs(8); the `lts_*.conf` in /usr/share/xfsprogs/mkfs, which say what each long-term kernel
+/// was released with; `fs/xfs/libxfs/xfs_format.h`; GRUB's `grub-core/fs/xfs.c`
+/// (XFS_SB_FEAT_INCOMPAT_SUPPORTED). The versions of each feature are in `feature_table.rs`.
+const FORMAT: [Pinned; 15] = [
+    // No larger than the smallest page: else Linux before 6.12 does not mount it.
+    pinned("-b", "size", "4096", EVER),
+    // What a modern disk writes at once, whatever sector it shows; a disk with either mounts it.
+    // By itself mkfs.xfs takes that of this machine's disk, on which the slot may only be made.
+    pinned("-s", "size", "4096", EVER),
+    // Version 5: checksums, and the UUID in every block. Version 4 goes by 2030 (mkfs.xfs(8)).
+    pinned("-m", "crc", "1", EVER),
+    pinned("-m", "finobt", "1", EVER),
+    // Off as it always was: it takes room in every slot for a repair that a new flash is better than.
+    pinned("-m", "rmapbt", "0", (4, 8)),
+    // Stable since 4.16; what people take XFS for: `cp --reflink`, containers.
+    pinned("-m", "reflink", "1", (4, 9)),
+    // Linux before 5.10 does not mount it. Given up: times after 2038 become 2038.
+    pinned("-m", "bigtime", "0", (5, 10)),
+    // Linux before 5.10 mounts it only to read.
+    pinned("-m", "inobtcount", "0", (5, 10)),
+    // Linux before 6.13 does not mount it, GRUB before 2.14 does not read it.
+    pinned("-m", "metadir", "0", (6, 13)),
+    // The smallest of version 5, and the default.
+    pinned("-i", "size", "512", EVER),
+    // Inodes also where free space is in pieces; GRUB since 2.04.
+    pinned("-i", "sparse", "1", (4, 2)),
+    // On by default since xfsprogs 6.5. Linux before 5.19 does not mount it, GRUB before 2.12 does
+    // not read it.
+    pinned("-i", "nrext64", "0", (5, 19)),
+    // Linux before 6.10 does not mount them, GRUB before 2.14 does not read them.
+    pinned("-i", "exchange", "0", (6, 10)),
+    pinned("-n", "parent", "0", (6, 10)),
+    // No stripes of the disk that this machine has.
+    pinned("-d", "noalign", "", EVER),
+];
+
+/// The groups of options of mkfs.xfs(8) that hold a list.
+const GROUPS: [&str; 8] = ["-b", "-s", "-m", "-i", "-n", "-d", "-l", "-r"];
+
+/// Makes an XFS filesystem over all of `device`. What the user gives for a key replaces what is
+/// pinned: mkfs.xfs refuses a key that is given twice.
+fn format(device: &Path, new: &New) -> Result<()> {
+    if new.label.len() > LABEL_MAX {
+        return Err(failed(format!("the label '{}' has more than {LABEL_MAX} bytes", new.label), ""));
+    }
+    let printed = Tool::new("mkfs.xfs").arg("-V").hint(HINT).run().context("asking mkfs.xfs for its version")?;
+    let (words, given) = new.options.without(&GROUPS);
+    let lists = lists(version(&printed.stdout), &given, &format!("uuid={}", new.uuid));
+    Tool::new("mkfs.xfs")
+        .arg("-q")
+        // What stands there now is the caller's business: it has refused what must be kept.
+        .arg("-f")
+        // No discard: on a file it would undo nothing, on a disk the caller has decided.
+        .arg("-K")
+        .args(["-L", new.label])
+        .args(lists.iter().flat_map(|(group, list)| [*group, list.as_str()]))
+        .args(words)
+        .arg(device)
+        .hint(HINT)
+        .run()
+        .map(drop)
+        .context("making an XFS filesystem")
+}
+
+/// The version that `mkfs.xfs -V` prints ("mkfs.xfs version 6.1.0"). One that cannot be read is
+/// taken for a new one: an old one says itself which option it does not know, and makes nothing.
+fn version(printed: &str) -> (u32, u32) {
+    let newest = (u32::MAX, 0);
+    let Some(version) = printed.split_whitespace().next_back() else { return newest };
+    let mut numbers = version.split('.').map_while(|number| number.parse().ok());
+    numbers.next().zip(numbers.next()).unwrap_or(newest)
+}
+
+/// One list for each group: what is pinned, as far as this version knows it and the user gives
+/// nothing else; the UUID; and what the user gives.
+fn lists(version: (u32, u32), given: &[(&str, &str)], uuid: &str) -> Vec<(&'static str, String)> {
+    let is_given = |pinned: &Pinned| {
+        let keys = |list: &str| list.split(',').any(|item| item.split('=').next() == Some(pinned.key));
+        given.iter().any(|(group, list)| *group == pinned.group && keys(list))
+    };
+    let known = |pinned: &&Pinned| version >= pinned.since && !is_given(pinned);
+    let of_group = |group: &'static str| {
+        let ours = FORMAT.iter().filter(known).filter(move |pinned| pinned.group == group);
+        let ours = ours.map(|Pinned { key, value, .. }| match *value {
+            "" => (*key).to_owned(),
+            value => format!("{key}={value}"),
+        });
+        let theirs = given.iter().filter(move |(of, _)| *of == group).map(|(_, list)| (*list).to_owned());
+        let uuid = (group == "-m").then(|| uuid.to_owned());
+        ours.chain(uuid).chain(theirs).collect::<Vec<_>>().join(",")
+    };
+    GROUPS.into_iter().map(|group| (group, of_group(group))).filter(|(_, list)| !list.is_empty()).collect()
+}
+
+/// Checks the filesystem on `device`, which is not mounted, and changes nothing.
+fn check(device: &Path) -> Result<()> {
+    Tool::new("xfs_repair").arg("-n").arg(device).hint(HINT).run().map(drop).context("checking the XFS filesystem")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(version: (u32, u32), given: &[(&str, &str)]) -> String {
+        let lists = lists(version, given, "uuid=U");
+        lists.iter().map(|(group, list)| format!("{group} {list}")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn an_option_is_given_to_the_versions_that_know_it() {
+        assert_eq!(
+            line((5, 0), &[]),
+            "-b size=4096 -s size=4096 -m crc=1,finobt=1,rmapbt=0,reflink=1,uuid=U -i size=512,sparse=1 -d noalign"
+        );
+        assert_eq!(
+            line((6, 1), &[]),
+            "-b size=4096 -s size=4096 -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=0,inobtcount=0,uuid=U \
+             -i size=512,sparse=1,nrext64=0 -d noalign"
+        );
+        assert_eq!(
+            line((6, 13), &[]),
+            "-b size=4096 -s size=4096 \
+             -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=0,inobtcount=0,metadir=0,uuid=U \
+             -i size=512,sparse=1,nrext64=0,exchange=0 -n parent=0 -d noalign"
+        );
+    }
+
+    #[test]
+    fn what_the_user_gives_for_a_key_replaces_what_is_pinned() {
+        let line = line((6, 1), &[("-i", "nrext64=1,maxpct=5"), ("-d", "agcount=8"), ("-m", "bigtime=1")]);
+        assert!(line.contains("-i size=512,sparse=1,nrext64=1,maxpct=5 "), "{line}");
+        assert!(line.contains("uuid=U,bigtime=1 ") && !line.contains("bigtime=0"), "{line}");
+        assert!(line.ends_with("-d noalign,agcount=8"), "{line}");
+    }
+
+    #[test]
+    fn the_version_is_read_and_an_odd_one_is_a_new_one() {
+        assert_eq!(version("mkfs.xfs version 6.1.0\n"), (6, 1));
+        assert_eq!(version("mkfs.xfs version 6.10\n"), (6, 10));
+        for odd in ["", "mkfs.xfs", "mkfs.xfs version 7", "mkfs.xfs version x.1"] {
+            assert_eq!(version(odd), (u32::MAX, 0), "{odd}");
+        }
+    }
+}
