@@ -1,8 +1,9 @@
 //! The command line: its flags, and the types that come out of it.
 
-use crate::boot::Hardware;
+use crate::boot::initramfs::Source;
 use crate::boot::ledger::Confirm;
 use crate::filesystem::Filesystem;
+use crate::hardware::Choice;
 use crate::jump::leap::Way;
 use crate::progress::Style;
 use clap::{Args, Parser, Subcommand};
@@ -133,10 +134,24 @@ pub struct CreateArgs {
 /// The flags of every command that fills slots.
 #[derive(Debug, Args)]
 pub struct ImageArgs {
-    /// Machine that the initramfs is for [default: generic; of a flash: that
-    /// of the other slot]
-    #[arg(long, value_enum, value_name = "PROFILE")]
-    pub hardware: Option<Hardware>,
+    /// Machine to boot on: this, qemu, generic, or the file that `flipslot
+    /// hardware -o` wrote there [default: generic; of a flash: that of the
+    /// other slot]
+    #[arg(long, value_name = "MACHINE")]
+    pub hardware: Option<Choice>,
+
+    /// Where the initramfs comes from: the image's own if it fits the hardware,
+    /// else dracut; or one of them
+    #[arg(long, value_enum, value_name = "WHO")]
+    pub initramfs: Option<Source>,
+
+    /// Mend what these rules find, as the slot is written (docs/check.md)
+    #[arg(long, value_name = "RULE,...")]
+    pub fix: Vec<String>,
+
+    /// Accept what these rules find
+    #[arg(long, value_name = "RULE,...")]
+    pub allow: Vec<String>,
 
     /// Root filesystem of the slots [default: ext4; of a flash: that of the
     /// other slot]

@@ -1,8 +1,9 @@
 //! A disk's definition as a TOML file, the same words as the flags of `create`.
 
-use crate::boot::Hardware;
+use crate::boot::initramfs::Source;
 use crate::error::{Result, refused, usage};
 use crate::filesystem::Filesystem;
+use crate::hardware::Choice;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,13 @@ pub struct Config {
     /// `--mkfs-options`.
     pub mkfs_options: Option<String>,
     /// `--hardware`.
-    pub hardware: Option<Hardware>,
+    pub hardware: Option<Choice>,
+    /// `--initramfs`.
+    pub initramfs: Option<Source>,
+    /// `--fix`, once or several times.
+    pub fix: Option<Vec<String>>,
+    /// `--allow`, once or several times.
+    pub allow: Option<Vec<String>>,
     /// `--kargs`.
     pub kargs: Option<String>,
     /// `--console`, once or several times.
@@ -75,7 +82,7 @@ mod tests {
     fn the_keys_are_the_flags() {
         let text = "size = '8GiB'\nslot-size = '3GiB'\ndata = true\nhardware = 'qemu'\nfilesystem = 'xfs'\nmkfs-options = '-K'\nconsole = ['ttyS0']\n[slot]\na = 'docker://h/r:1'\n";
         let config = parse(text).unwrap();
-        assert_eq!((config.hardware, config.filesystem), (Some(Hardware::Qemu), Some(Filesystem::Xfs)));
+        assert_eq!((config.hardware, config.filesystem), (Some(Choice::Qemu), Some(Filesystem::Xfs)));
         assert_eq!(config.slot["a"], "docker://h/r:1");
     }
 

@@ -6,6 +6,7 @@
 //! [`jump`] (into another slot); [`commands`] tell the story of each verb.
 
 pub mod boot;
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;

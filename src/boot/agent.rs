@@ -33,6 +33,19 @@ const LINKS: [(&str, &str); 3] = [
     ("/usr/lib/systemd/system/basic.target.wants/flipslot-health.service", "../flipslot-health.service"),
     ("/usr/bin/flipslot", "../lib/flipslot/flipslot"),
 ];
+/// What a slot on trial needs in its initramfs: path there, and text. Units are started by settings of targets, not by links: dracut
+/// copies what a link leads to.
+pub const IN_INITRAMFS: [(&str, &str); 6] = [
+    ("usr/lib/systemd/system/flipslot-init.service", include_str!("../../agent/initramfs-init.service")),
+    (
+        "usr/lib/systemd/system/initrd-switch-root.target.d/flipslot.conf",
+        include_str!("../../agent/initramfs-init.conf"),
+    ),
+    ("usr/lib/flipslot/look-for-init", include_str!("../../agent/initramfs-init")),
+    ("usr/lib/systemd/system/flipslot-deadline.service", include_str!("../../agent/initramfs-deadline.service")),
+    ("usr/lib/systemd/system/sysinit.target.d/flipslot.conf", include_str!("../../agent/initramfs-deadline.conf")),
+    ("usr/lib/flipslot/deadline", include_str!("../../agent/initramfs-deadline")),
+];
 /// Where systemd is, with a merged /usr and without.
 const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
 

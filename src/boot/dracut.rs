@@ -1,13 +1,13 @@
 //! dracut's command line: the image's own dracut makes the initramfs, with what this root needs
 //! and no more, and leaves compression to us.
 
+use crate::boot::agent;
 use crate::boot::chamber::Chamber;
-use crate::boot::hardware::Hardware;
-use crate::boot::initramfs::Wanted;
 use crate::boot::kernel::Kernel;
 use crate::error::Result;
-use crate::filesystem::{Root, Tree};
+use crate::filesystem::{Filesystem, Root, Tree};
 use anyhow::Context;
+use std::collections::BTreeSet;
 
 /// The modules of dracut that a root on a plain partition needs; with them come those that they
 /// depend on. All others are for roots that a slot does not have (LVM, RAID, encryption, network),
@@ -38,31 +38,34 @@ const MICROCODE: [&str; 4] = [
 
 /// What a slot on trial needs in its initramfs beside dracut's own: it is copied from here.
 const INCLUDED: &str = "/run/flipslot-include";
-/// Path in the initramfs, and text. Units are started by settings of targets, not by links: dracut
-/// copies what a link leads to.
-const FILES: [(&str, &str); 6] = [
-    ("usr/lib/systemd/system/flipslot-init.service", include_str!("../../agent/initramfs-init.service")),
-    (
-        "usr/lib/systemd/system/initrd-switch-root.target.d/flipslot.conf",
-        include_str!("../../agent/initramfs-init.conf"),
-    ),
-    ("usr/lib/flipslot/look-for-init", include_str!("../../agent/initramfs-init")),
-    ("usr/lib/systemd/system/flipslot-deadline.service", include_str!("../../agent/initramfs-deadline.service")),
-    ("usr/lib/systemd/system/sysinit.target.d/flipslot.conf", include_str!("../../agent/initramfs-deadline.conf")),
-    ("usr/lib/flipslot/deadline", include_str!("../../agent/initramfs-deadline")),
-];
+/// What an initramfs is made of.
+#[derive(Debug)]
+pub struct Recipe {
+    /// The kernel modules that it gets, and no others.
+    pub drivers: BTreeSet<String>,
+    /// The root filesystem.
+    pub filesystem: Filesystem,
+    /// Whether it brings microcode for the processor.
+    pub microcode: Microcode,
+}
+
+/// Whether an initramfs brings microcode, where the image has some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Microcode {
+    /// It does.
+    Early,
+    /// A guest gets it from its host; and looking for what is not there takes dracut half a second.
+    Without,
+}
 
 /// Makes the uncompressed initramfs of `kernel` at `output`, a path in the chamber.
-pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (wanted, output): (Wanted, &str)) -> Result<()> {
-    let (hardware, filesystem) = (wanted.hardware, wanted.filesystem.kind());
-    // A guest gets its microcode from its host; and looking for what is not there takes dracut
-    // half a second.
+pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&Recipe, &str)) -> Result<()> {
     let has_microcode = MICROCODE.iter().any(|folder| root.list(folder).is_ok_and(|names| !names.is_empty()));
-    let microcode = match hardware {
-        Hardware::Generic if has_microcode => "--early-microcode",
+    let microcode = match recipe.microcode {
+        Microcode::Early if has_microcode => "--early-microcode",
         _ => "--no-early-microcode",
     };
-    FILES.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
+    agent::IN_INITRAMFS.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
     // A system without systemd, or with an older dracut, does not have all of them.
     let known = root.list(FOLDER)?;
     let is_known = |name: &&str| known.iter().any(|folder| folder.get(2..) == Some(*name));
@@ -87,15 +90,13 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (wanted, output): (W
         INCLUDED,
         "/",
         "--filesystems",
-        filesystem.name,
+        recipe.filesystem.kind().name,
         "--modules",
         &modules,
     ];
-    let mut drivers = hardware.drivers(root, kernel)?;
-    drivers.push(filesystem.name.to_owned());
-    drivers.extend(filesystem.helpers.iter().map(ToString::to_string));
-    let drivers = drivers.join(" ");
-    arguments.extend(["--drivers", &drivers]);
+    let drivers = recipe.drivers.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    // An empty list would be no list: dracut would look for drivers by itself.
+    arguments.extend(["--drivers", if drivers.is_empty() { recipe.filesystem.kind().name } else { &drivers }]);
     arguments.push(output);
     chamber.run("dracut", &arguments).map(drop).context("making the initramfs")
 }

@@ -1,47 +1,65 @@
-//! The initramfs of a slot: made by the image's dracut, looked into, compressed, written.
+//! The initramfs of a slot: made by the image's dracut, or the one that the image brings.
 
+use crate::boot::agent;
 use crate::boot::chamber::Chamber;
 use crate::boot::compress::Method;
+use crate::boot::contents::Contents;
 use crate::boot::cpio;
-use crate::boot::dracut;
-use crate::boot::hardware::Hardware;
-use crate::boot::kernel::{self, Kernel};
+use crate::boot::dracut::{self, Recipe};
+use crate::boot::kernel::Kernel;
 use crate::boot::stream::Stream;
 use crate::disk::mount::Scratch;
-use crate::error::{Result, failed};
-use crate::filesystem::{Filesystem, Root, Tree};
+use crate::error::Result;
+use crate::filesystem::{Root, Tree};
 use crate::layer::LayerPath;
 use anyhow::Context;
+use clap::ValueEnum;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+/// Where an initramfs has systemd.
+const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
 /// Where dracut writes, in the chamber's memory.
 const RAW: &str = "/run/flipslot-initramfs";
 
-/// What an initramfs must be able to start.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted {
-    /// The machine that it is for.
-    pub hardware: Hardware,
-    /// The root filesystem.
-    pub filesystem: Filesystem,
+/// Where the initramfs of a slot shall come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The image's own, if it has one that fits; else dracut
+    #[default]
+    Auto,
+    /// The image's own
+    Image,
+    /// The image's dracut makes one
+    Dracut,
 }
 
-/// Makes the initramfs of `kernel` in the slot that is mounted at `slot`; returns its path there.
-pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, wanted: Wanted) -> Result<String> {
+/// Who made the initramfs of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MadeBy {
+    /// The image's dracut, when the slot was written.
+    #[default]
+    Dracut,
+    /// Whoever made the image.
+    Image,
+}
+
+/// Makes the initramfs of `kernel`, with these drivers, in the slot that is mounted at `slot`; returns
+/// its path there.
+pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, recipe: &Recipe) -> Result<String> {
     let chamber = Chamber::open(scratch, slot)?;
-    dracut::run(&chamber, root, kernel, (wanted, RAW))?;
+    dracut::run(&chamber, root, kernel, (recipe, RAW))?;
     let path = format!("boot/initramfs-{}.img", kernel.version);
     let mut file = create(root, &path)?;
     let raw = chamber.file(RAW).context("opening the initramfs that dracut made")?;
     let early = early_length(&raw)?;
     let mut reader = BufReader::with_capacity(1 << 20, &raw);
-    reader.seek(SeekFrom::Start(early))?;
-    check(&cpio::first(&mut Stream::new(&mut reader, u64::MAX))?.names, root, kernel, wanted.filesystem)?;
     reader.seek(SeekFrom::Start(0))?;
     // Microcode is read before anything can be unpacked (kernel: arch/x86/microcode.rst).
     io::copy(&mut reader.by_ref().take(early), &mut file).context("writing the initramfs")?;
@@ -58,28 +76,45 @@ fn early_length(raw: &File) -> Result<u64> {
     Ok(if first.names.contains("early_cpio") { first.length } else { 0 })
 }
 
-/// dracut may say nothing and still leave out what matters: what is in the archive decides.
-fn check(names: &BTreeSet<String>, root: &Root, kernel: &Kernel, filesystem: Filesystem) -> Result<()> {
-    if !names.contains("init") {
-        return Err(failed("dracut made an initramfs with no /init", "run dracut in the image to see why"));
+/// Where images keep the initramfs of a kernel: Debian, Fedora, SUSE; beside its modules (Fedora, ostree);
+/// kernel-install(8).
+fn places(tree: &dyn Tree, kernel: &Kernel) -> Vec<String> {
+    let version = &kernel.version;
+    let mut places: Vec<String> = ["initrd.img-", "initramfs-", "initrd-"]
+        .iter()
+        .flat_map(|start| [format!("boot/{start}{version}"), format!("boot/{start}{version}.img")])
+        .collect();
+    let folders = [format!("usr/lib/modules/{version}"), format!("lib/modules/{version}")];
+    let beside = kernel.path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    for folder in folders.into_iter().chain(beside) {
+        places.extend(["initramfs.img", "initramfs", "initrd"].map(|name| format!("{folder}/{name}")));
     }
-    let module = filesystem.kind().name;
-    let is_module = |name: &str| name.rsplit('/').next().is_some_and(|file| file.split('.').next() == Some(module));
-    if names.iter().any(|name| name.contains(".ko") && is_module(name)) {
-        return Ok(());
+    places.retain(|path| tree.has_file(path));
+    places
+}
+
+/// The initramfs that an image brings for a kernel, if it brings one.
+pub fn of_image(tree: &dyn Tree, kernel: &Kernel) -> Option<String> {
+    places(tree, kernel).into_iter().next()
+}
+
+/// Takes an image's own initramfs, with what a slot on trial needs behind it if systemd can start that:
+/// archives are unpacked one over the other. Returns the path in the slot of what is to be loaded.
+pub fn take(root: &Root, kernel: &Kernel, own: &str, contents: &Contents) -> Result<String> {
+    if !SYSTEMD.iter().any(|path| contents.has(path)) {
+        return Ok(own.to_owned());
     }
-    let folder = kernel::modules(root, kernel).context("finding the kernel's modules")?;
-    let builtin = root.read(&format!("{folder}/modules.builtin"), 4 << 20)?.unwrap_or_default();
-    if builtin.lines().any(is_module) {
-        return Ok(());
-    }
-    Err(failed(
-        format!(
-            "the initramfs has no driver for the root filesystem: {filesystem} is neither in it nor built into kernel {}",
-            kernel.version
-        ),
-        "install the kernel's modules in the image",
-    ))
+    let path = format!("boot/initramfs-flipslot-{}.img", kernel.version);
+    let mut bytes = root.open(own)?.with_context(|| format!("opening /{own}"))?;
+    let mut file = create(root, &path)?;
+    let length = io::copy(&mut bytes, &mut file).with_context(|| format!("copying /{own}"))?;
+    // The next archive begins at a multiple of 4; a kernel's lz4 wants a length of zero to see its end
+    // (lib/decompress_unlz4.c).
+    let zeros = length.next_multiple_of(4) + 4 - length;
+    let mut more = vec![0; usize::try_from(zeros)?];
+    more.extend(cpio::write(&agent::IN_INITRAMFS.map(|(path, text)| (path, 0o644, text.as_bytes())))?);
+    file.write_all(&more).with_context(|| format!("writing /{path}"))?;
+    Ok(path)
 }
 
 /// A new file in the slot; what stood there is removed, not followed.

@@ -11,7 +11,6 @@ pub mod drivers;
 pub mod elf;
 pub mod entry;
 pub mod grub;
-pub mod hardware;
 pub mod initramfs;
 pub mod kernel;
 pub mod ledger;
@@ -26,4 +25,3 @@ pub mod trial;
 pub mod unpack;
 
 pub use entry::Entry;
-pub use hardware::Hardware;

@@ -1,7 +1,7 @@
 //! What a slot holds, as it stands on the boot partition: `flipslot/slot-a.json`.
 
 use crate::boot::entry::Entry;
-use crate::boot::hardware::Hardware;
+use crate::boot::initramfs::MadeBy;
 use crate::digest::Digest;
 use crate::error::{Result, failed};
 use crate::filesystem::Filesystem;
@@ -25,8 +25,17 @@ pub struct Record {
     pub filesystem: Filesystem,
     /// The root filesystem's UUID.
     pub filesystem_uuid: String,
-    /// What the initramfs was made for.
-    pub hardware: Hardware,
+    /// What it was made for: `this`, `qemu`, `generic`, or the file of an inventory.
+    pub hardware: String,
+    /// The kernel modules of its initramfs that this hardware and the root filesystem need.
+    #[serde(default)]
+    pub drivers: Vec<String>,
+    /// Who made its initramfs; not known of slots that older versions wrote: dracut did.
+    #[serde(default)]
+    pub initramfs_by: MadeBy,
+    /// What flipslot mended in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mended: Vec<Mended>,
     /// Files that flipslot added to the image: its agent. None with `--no-agent`.
     #[serde(default)]
     pub agent: Vec<String>,
@@ -40,6 +49,27 @@ pub struct Record {
     pub flipslot: String,
 }
 
+/// What was mended in a slot as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mended {
+    /// The rule's id (docs/check.md).
+    pub rule: String,
+    /// What was done, a text for each place.
+    pub done: Vec<String>,
+    /// Words that the command line got.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<String>,
+}
+
+impl Record {
+    /// The user's own words on the command line: neither flipslot's, nor those of a mend.
+    pub fn own_words(&self) -> String {
+        let all = self.entry.cmdline.own_words();
+        let is_mend = |word: &&str| self.mended.iter().any(|mended| mended.words.iter().any(|added| added == word));
+        all.split_whitespace().filter(|word| !is_mend(word)).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// The record in a file's bytes; `None` if there is none.
 pub fn parse(bytes: &[u8]) -> Option<Record> {
     serde_json::from_slice(bytes).ok().filter(|record: &Record| record.version == 1)
@@ -47,7 +77,7 @@ pub fn parse(bytes: &[u8]) -> Option<Record> {
 
 /// The bytes of a slot's record, padded with spaces; all spaces for a slot that holds nothing.
 pub fn render(record: Option<&Record>) -> Result<Vec<u8>> {
-    let mut text = record.map(serde_json::to_string_pretty).transpose()?.unwrap_or_default().into_bytes();
+    let mut text = record.map(serde_json::to_string).transpose()?.unwrap_or_default().into_bytes();
     if text.len() > SIZE - 1 {
         return Err(failed(
             format!("the slot's record has {} bytes; {SIZE} are reserved", text.len()),

@@ -139,14 +139,15 @@ impl Report {
             let _ = write!(text, "\n    {found}: {why} [{rule}]");
         }
         let is = |id: &str| errors.iter().any(|found| found.rule == id);
-        let missing =
-            Missing { kernel: is("kernel-missing"), init: is("init-missing"), dracut: is("dracut-missing") };
+        let missing = Missing { kernel: is("kernel-missing"), init: is("init-missing"), dracut: is("dracut-missing") };
         let mendable = errors.iter().all(|found| found.fix.is_some());
         let ids: BTreeSet<&str> = errors.iter().map(|found| found.rule).collect();
         let ids = ids.into_iter().collect::<Vec<_>>().join(",");
         let next = match missing.dockerfile(&subject.release) {
             Some(line) => format!("add to its Dockerfile:\n{line}"),
-            None if mendable && kind != Kind::Refused => format!("let flipslot mend it: --fix {ids}; or go on with it: --allow {ids}"),
+            None if mendable && kind != Kind::Refused => {
+                format!("let flipslot mend it: --fix {ids}; or go on with it: --allow {ids}")
+            }
             None => format!("{next}; or go on with it: --allow {ids}"),
         };
         Err(error::problem(kind, text, next))
@@ -168,7 +169,7 @@ fn finding(rule: &Rule, found: String, policy: &Policy) -> Finding {
 /// What drives each device; where the initramfs is still to be made, it will have what boots.
 fn devices(subject: &Subject) -> Vec<DeviceReport> {
     let Some(modules) = &subject.modules else { return Vec::new() };
-    let made = || drivers::of_initramfs(subject.inventory, modules, subject.filesystem.modules());
+    let made = || drivers::of_initramfs(subject.inventory, modules, &subject.filesystem.modules());
     let initramfs = match &subject.initramfs {
         Initramfs::ToBeMade => made(),
         Initramfs::There { .. } => subject.initramfs_modules().unwrap_or_default(),

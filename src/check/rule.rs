@@ -99,6 +99,11 @@ impl Policy {
         Ok(Policy { fix: ids(fix), allow: ids(names(allow)?) })
     }
 
+    /// The same, after what can be mended was mended: what is found now, stands.
+    pub fn after_mending(&self) -> Policy {
+        Policy { fix: Vec::new(), allow: self.allow.clone() }
+    }
+
     /// Whether what this rule finds shall be mended.
     pub fn fixes(&self, rule: &Rule) -> bool {
         self.fix.contains(&rule.id)

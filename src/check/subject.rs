@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::filesystem::Tree;
 use crate::filesystem::features::Features;
 use crate::filesystem::kind::Filesystem;
+use crate::filesystem::tree::{Last, What};
 use crate::hardware::Inventory;
 use std::collections::BTreeSet;
 
@@ -40,8 +41,10 @@ pub struct Subject<'a> {
 }
 
 /// The initramfs of a subject.
+#[derive(Debug, Clone, Default)]
 pub enum Initramfs {
     /// The slot's own dracut makes one, of what the root filesystem has.
+    #[default]
     ToBeMade,
     /// There is one.
     There {
@@ -52,6 +55,22 @@ pub enum Initramfs {
         /// Bytes of its file.
         size: u64,
     },
+}
+
+impl Initramfs {
+    /// Reads the one at `path`. What is wrong with it is for the rules to say.
+    pub fn read(tree: &dyn Tree, path: String) -> Result<Initramfs> {
+        let size = match tree.look(&path, Last::Follow)?.map(|found| found.what) {
+            Some(What::File { size }) => size,
+            _ => 0,
+        };
+        let contents = match tree.open(&path) {
+            Ok(Some(file)) => Contents::read(file).map_err(|error| format!("{error:#}")),
+            Ok(None) => Err("it is not there".to_owned()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        Ok(Initramfs::There { path, contents, size })
+    }
 }
 
 impl<'a> Subject<'a> {

@@ -3,19 +3,19 @@
 
 use crate::slot::Slot;
 
-/// The names of a disk's partitions as fstab spells them, such as `UUID=...`, `PARTLABEL=...`.
-#[derive(Debug, Clone, Default)]
+/// The names of a disk's partitions as fstab spells them, such as `UUID=...`, `PARTLABEL=...`, and
+/// the slot that looks at them.
+#[derive(Debug, Clone)]
 pub struct Surroundings {
-    /// Those of the slot itself, and of what all slots share: boot partition, data.
-    own: Vec<String>,
-    /// Those of the other slots.
-    others: Vec<(Slot, String)>,
+    me: Slot,
+    /// Whose they are; those of nobody are of what all slots share: boot partition, data.
+    names: Vec<(Option<Slot>, String)>,
 }
 
 /// What a name in fstab stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stands {
-    /// For what this disk has, and no other slot is.
+    /// For the slot itself, or for what all slots share.
     Here,
     /// For another slot.
     OtherSlot(Slot),
@@ -24,24 +24,25 @@ pub enum Stands {
 }
 
 impl Surroundings {
-    /// Adds a name of the slot itself, or of what all slots share.
-    pub fn add(&mut self, key: &str, value: &str) {
-        self.own.push(spelled(key, value));
+    /// Those of a slot whose disk has nothing yet.
+    pub fn of(me: Slot) -> Surroundings {
+        Surroundings { me, names: Vec::new() }
     }
 
-    /// Adds a name of another slot.
-    pub fn add_other(&mut self, slot: Slot, key: &str, value: &str) {
-        self.others.push((slot, spelled(key, value)));
+    /// Adds a name of a slot, or of what all share.
+    pub fn add(&mut self, whose: Option<Slot>, key: &str, value: &str) {
+        self.names.push((whose, spelled(key, value)));
     }
 
     /// What `name` stands for; quotes around its value are read as blkid(8) writes them.
     pub fn stands(&self, name: &str) -> Stands {
         let Some((key, value)) = by_link(name).or_else(|| name.split_once('=')) else { return Stands::Nowhere };
         let name = spelled(key, value.trim_matches('"'));
-        if let Some((slot, _)) = self.others.iter().find(|(_, other)| *other == name) {
-            return Stands::OtherSlot(*slot);
+        match self.names.iter().find(|(_, known)| *known == name) {
+            None => Stands::Nowhere,
+            Some((Some(slot), _)) if *slot != self.me => Stands::OtherSlot(*slot),
+            Some(_) => Stands::Here,
         }
-        if self.own.contains(&name) { Stands::Here } else { Stands::Nowhere }
     }
 }
 
@@ -64,11 +65,11 @@ mod tests {
 
     #[test]
     fn a_name_stands_for_this_slot_or_another_or_nothing() {
-        let mut disk = Surroundings::default();
-        disk.add("UUID", "0A1B");
-        disk.add("LABEL", "FLIPSLOT");
-        let b: Slot = "b".parse().unwrap();
-        disk.add_other(b, "PARTUUID", "ff-ee");
+        let [a, b]: [Slot; 2] = ["a", "b"].map(|slot| slot.parse().unwrap());
+        let mut disk = Surroundings::of(a);
+        disk.add(Some(a), "UUID", "0A1B");
+        disk.add(None, "LABEL", "FLIPSLOT");
+        disk.add(Some(b), "PARTUUID", "ff-ee");
         for (name, stands) in [
             ("UUID=0a1b", Stands::Here),
             ("UUID=\"0a1b\"", Stands::Here),

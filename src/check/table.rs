@@ -233,7 +233,10 @@ pub const RULES: &[Rule] = &[
         severity: Warning,
         needs: FreshFiles,
         why: "every machine with this image could pass for every other",
-        fix: Some(Fix { does: "takes them away; the first boot makes new ones", how: How::Files(identity::remove_host_keys) }),
+        fix: Some(Fix {
+            does: "takes them away; the first boot makes new ones",
+            how: How::Files(identity::remove_host_keys),
+        }),
         find: identity::host_keys,
     },
 ];

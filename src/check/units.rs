@@ -105,5 +105,7 @@ pub fn program(tree: &dyn Tree, path: &str) -> Result<Option<String>> {
     let line = text.lines().find_map(|line| line.trim().strip_prefix("ExecStart="));
     // Prefixes change how it is started (systemd.service(5)).
     let command = line.map(|line| line.trim_start_matches(['-', '@', ':', '+', '!']));
-    Ok(command.and_then(|command| command.split_whitespace().next()).map(|program| program.trim_start_matches('/').to_owned()))
+    Ok(command
+        .and_then(|command| command.split_whitespace().next())
+        .map(|program| program.trim_start_matches('/').to_owned()))
 }

@@ -7,12 +7,14 @@ use crate::boot::record;
 use crate::boot::state::State;
 use crate::cli::CreateArgs;
 use crate::commands::definition::Definition;
-use crate::commands::fill::{self, Formatted, Place, Sealed};
+use crate::commands::fill::{self, Formatted, Sealed, Site};
+use crate::commands::place::Place;
 use crate::commands::written::{Format, Written};
 use crate::disk::boot_files::{LEDGER, STATE, entry_path, record_path};
 use crate::disk::gpt::{Guids, table};
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
+use crate::disk::surroundings::BOOT_LABEL;
 use crate::disk::{Layout, Target};
 use crate::error::Result;
 use crate::filesystem::fat;
@@ -45,15 +47,17 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     for (place, image) in &images {
         let doing = || format!("slot {}", place.slot);
         let vacant = disk.vacant(place.region)?;
-        let formatted = Formatted::new(&scratch, vacant, *place, &wanted.slot, &progress).with_context(doing)?;
-        let mut filled = formatted.fill(image, &progress).with_context(doing)?;
+        let site = Site { place: *place, surroundings: layout.surroundings(&guids, place.slot) };
+        let formatted = Formatted::new(&scratch, vacant, site, &wanted.slot, &progress).with_context(doing)?;
+        let filled = formatted.fill(image, &progress).with_context(doing)?;
+        let mut filled = filled.inspect(&scratch, image, &wanted.slot, &progress).with_context(doing)?;
         filled.add(wanted.slot.agent).with_context(doing)?;
         let entry = filled.entry(&scratch, &wanted.slot, &progress).with_context(doing)?;
         if grub.is_none() {
             let _step = progress.step(None, "making GRUB's images", None);
             grub = Some(Grub::make(&scratch, filled.path(), layout.bios_boot)?);
         }
-        sealed.push(filled.seal(image, entry, wanted.slot.hardware, &progress).with_context(doing)?);
+        sealed.push(filled.seal(image, entry, &wanted.slot.hardware, &progress).with_context(doing)?);
     }
     let grub = grub.context("no slot was filled")?;
     let step = progress.step(None, "writing the boot partition", None);
@@ -106,5 +110,5 @@ fn boot_partition(layout: &Layout, grub: &Grub, sealed: &[Sealed]) -> Result<Vec
         files.push((record_path(slot), record::render(record)?));
     }
     let volume_id = u32::from_str_radix(&first.record.filesystem_uuid[..8], 16)?;
-    fat::image(layout.boot.size, "FLIPSLOT", volume_id, &files)
+    fat::image(layout.boot.size, BOOT_LABEL, volume_id, &files)
 }

@@ -10,6 +10,8 @@ use crate::error::{Result, usage};
 use crate::oci::Reference;
 use crate::slot::Slot;
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 
 /// A disk to make.
 pub struct Definition {
@@ -32,7 +34,7 @@ impl Definition {
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
         let slot_size = args.slot_size.as_ref().or(config.slot_size.as_ref()).map(|size| size.parse()).transpose()?;
         Ok(Definition {
-            slot: SlotWish::of(&args.image, &config, None)?,
+            slot: SlotWish::of(&args.image, &config, None, device(&args.disk))?,
             wish: Wish {
                 size: size_of(&args.disk, size)?,
                 slots: args.slots.or(config.slots).unwrap_or_else(|| last.max(2)),
@@ -43,6 +45,12 @@ impl Definition {
             existing: if args.yes { Existing::Replace } else { Existing::Keep },
         })
     }
+}
+
+/// The disk, if it is a device of this machine.
+fn device(disk: &Path) -> Option<&Path> {
+    let is_device = disk.metadata().is_ok_and(|meta| meta.file_type().is_block_device());
+    is_device.then_some(disk)
 }
 
 fn images(args: &CreateArgs, config: &Config) -> Result<BTreeMap<Slot, Reference>> {

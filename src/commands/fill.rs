@@ -1,29 +1,27 @@
 //! A slot on its way from an empty partition to one that may boot. Each step takes the one before
 //! it, so that a slot which was not filled, verified and checked cannot be published.
 
+use crate::boot::Entry;
 use crate::boot::agent::Agent;
-use crate::boot::cmdline::Cmdline;
-use crate::boot::kernel;
-use crate::boot::record::Record;
-use crate::boot::release::Release;
-use crate::boot::{Entry, Hardware, initramfs, requirements};
+use crate::boot::record::{Mended, Record};
+use crate::check::Report;
+use crate::check::subject::Initramfs;
+use crate::check::surroundings::Surroundings;
+use crate::commands::place::Place;
+use crate::commands::prepare::Start;
 use crate::commands::slot_wish::SlotWish;
-use crate::digest::Digest;
-use crate::disk::Region;
-use crate::disk::gpt::Guids;
 use crate::disk::loops::Loop;
 use crate::disk::mount::{self, Mount, Scratch};
 use crate::disk::vacant::Vacant;
-use crate::error::{Result, failed, refused};
+use crate::error::{Result, failed};
 use crate::filesystem::keep::{Keep, Which};
-use crate::filesystem::kind::New;
+use crate::filesystem::kind::{Ground, MkfsOptions, New};
 use crate::filesystem::{Filesystem, MountedRoot, Root};
-use crate::layer::{Budget, LayerPath};
+use crate::layer::Budget;
 use crate::oci::Image;
 use crate::progress::Progress;
 use crate::slot::Slot;
 use crate::tool;
-use crate::units::Bytes;
 use anyhow::Context;
 use rustix::fs::{fstatvfs, syncfs};
 use std::path::Path;
@@ -38,56 +36,17 @@ pub fn refuse_unable(filesystem: Filesystem) -> Result<()> {
     mount::refuse_unknown(filesystem)
 }
 
-/// Where a slot is.
-#[derive(Debug, Clone, Copy)]
-pub struct Place {
-    /// Its name.
-    pub slot: Slot,
-    /// Its partition.
-    pub region: Region,
-    /// Its partition's GUID.
-    pub partuuid: Uuid,
-}
-
-impl Place {
-    /// The place of `slot` in its partition.
-    pub fn new(slot: Slot, region: Region, guids: &Guids) -> Place {
-        Place { slot, region, partuuid: guids.of(region) }
-    }
-
-    /// Refuses a partition that is too small for a filesystem of that kind.
-    pub fn refuse_too_small_for(&self, filesystem: Filesystem) -> Result<()> {
-        let smallest = filesystem.kind().smallest;
-        if self.region.size < smallest.0 {
-            let found = format!(
-                "slot {} has {}; {filesystem} cannot be made in less than {smallest}",
-                self.slot,
-                Bytes(self.region.size)
-            );
-            return Err(refused(found, "give the slots a larger --slot-size, or choose --filesystem ext4"));
-        }
-        Ok(())
-    }
-
-    /// Fails if an image cannot fit: what is stored is hardly ever larger than what it unpacks to.
-    pub fn refuse_larger(&self, image: &Image) -> Result<()> {
-        if image.stored_bytes() > self.region.size {
-            let found = format!(
-                "{} has layers of {}, slot {} has {}",
-                image.reference,
-                Bytes(image.stored_bytes()),
-                self.slot,
-                Bytes(self.region.size)
-            );
-            return Err(refused(found, "give the slots a larger --slot-size, or the disk a larger --size"));
-        }
-        Ok(())
-    }
+/// A slot's partition, and what is known of its disk.
+pub struct Site {
+    /// Where it is.
+    pub place: Place,
+    /// What its disk is called.
+    pub surroundings: Surroundings,
 }
 
 /// A slot with an empty filesystem, mounted where only this process sees it.
 pub struct Formatted {
-    place: Place,
+    site: Site,
     filesystem: Filesystem,
     uuid: Uuid,
     device: Loop,
@@ -96,15 +55,20 @@ pub struct Formatted {
 
 /// A slot that holds all of an image, every byte of it verified.
 pub struct Filled {
-    place: Place,
-    filesystem: Filesystem,
+    pub(super) site: Site,
+    pub(super) filesystem: Filesystem,
     uuid: Uuid,
-    device: Loop,
+    pub(super) device: Loop,
     mount: Mount,
-    root: Root,
+    pub(super) root: Root,
     flushing: JoinHandle<std::io::Result<()>>,
     agent: Vec<String>,
     keep: Option<Vec<String>>,
+    /// What it boots with: the image's own, until it is made.
+    pub(super) initramfs: Initramfs,
+    pub(super) start: Option<Start>,
+    pub(super) mended: Vec<Mended>,
+    pub(super) report: Report,
 }
 
 /// A slot that is flushed, unmounted, checked, and may boot.
@@ -113,6 +77,10 @@ pub struct Sealed {
     pub slot: Slot,
     /// What it holds and how it boots.
     pub record: Record,
+    /// Why it has the initramfs that it has.
+    pub initramfs_why: String,
+    /// What the rules say of it.
+    pub report: Report,
 }
 
 impl Formatted {
@@ -120,33 +88,56 @@ impl Formatted {
     pub fn new(
         scratch: &Scratch,
         vacant: Vacant,
-        place: Place,
+        site: Site,
         wanted: &SlotWish,
         progress: &Progress,
     ) -> Result<Formatted> {
-        let _step = progress.step(Some(place.slot), "making the filesystem", None);
-        let (device, ground) = vacant.take();
-        let (filesystem, uuid) = (wanted.filesystem, Uuid::new_v4());
-        let label = format!("slot-{}", place.slot);
-        let new = New { label: &label, uuid, ground, options: &wanted.mkfs_options };
-        filesystem.format(device.path(), &new)?;
+        let _step = progress.step(Some(site.place.slot), "making the filesystem", None);
+        Formatted::over(scratch, vacant.take(), site, (wanted.filesystem, &wanted.mkfs_options))
+    }
+
+    fn over(
+        scratch: &Scratch,
+        (device, ground): (Loop, Ground),
+        site: Site,
+        (filesystem, options): (Filesystem, &MkfsOptions),
+    ) -> Result<Formatted> {
+        let uuid = Uuid::new_v4();
+        let label = format!("slot-{}", site.place.slot);
+        filesystem.format(device.path(), &New { label: &label, uuid, ground, options })?;
         let mount = Mount::filesystem(device.path(), filesystem, &scratch.directory(&label)?)?;
-        Ok(Formatted { place, filesystem, uuid, device, mount })
+        Ok(Formatted { site, filesystem, uuid, device, mount })
     }
 
     /// Writes all layers of `image` in one pass; the next one is on its way while one is written.
     pub fn fill(self, image: &Image, progress: &Progress) -> Result<Filled> {
-        let step = progress.step(Some(self.place.slot), "writing layers", Some(image.stored_bytes()));
-        let root = Root::open(self.mount.place())?;
+        let Formatted { mut site, filesystem, uuid, device, mount } = self;
+        let slot = site.place.slot;
+        let step = progress.step(Some(slot), "writing layers", Some(image.stored_bytes()));
+        let root = Root::open(mount.place())?;
         let room = fstatvfs(root.fd())?;
         let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries: room.f_favail };
         image.apply_to(&mut MountedRoot::new(root)?, budget, step.counter())?;
-        let Formatted { place, filesystem, uuid, device, mount } = self;
         let root = Root::open(mount.place())?;
         // The disk writes the layers while dracut computes.
         let directory = root.fd().try_clone_to_owned()?;
         let flushing = thread::spawn(move || Ok(syncfs(directory)?));
-        Ok(Filled { place, filesystem, uuid, device, mount, root, flushing, agent: Vec::new(), keep: None })
+        site.surroundings.add(Some(slot), "UUID", &uuid.to_string());
+        Ok(Filled {
+            site,
+            filesystem,
+            uuid,
+            device,
+            mount,
+            root,
+            flushing,
+            agent: Vec::new(),
+            keep: None,
+            initramfs: Initramfs::ToBeMade,
+            start: None,
+            mended: Vec::new(),
+            report: Report::default(),
+        })
     }
 }
 
@@ -168,46 +159,25 @@ impl Filled {
         keep.carry(Path::new("/"), &self.root, Which::Running)
     }
 
-    /// Finds the kernel, makes the initramfs and the command line. Fails if the image lacks what
-    /// a boot needs, and says how to add it.
-    pub fn entry(&self, scratch: &Scratch, wanted: &SlotWish, progress: &Progress) -> Result<Entry> {
-        let _step = progress.step(Some(self.place.slot), "making the initramfs", None);
-        let release = Release::of(&self.root)?;
-        let kernels = requirements::check(&self.root, &release)?;
-        let kernel = kernel::choose(&kernels, wanted.kernel(self.place.slot))?;
-        let longest = kernel::check(&self.root, &kernel)?;
-        let cmdline =
-            Cmdline::new(self.place.slot, (self.place.partuuid, self.filesystem), &wanted.consoles, &wanted.kargs)?;
-        cmdline.check_length(longest)?;
-        let start = initramfs::Wanted { hardware: wanted.hardware, filesystem: self.filesystem };
-        let initramfs = initramfs::make(scratch, self.path(), &self.root, &kernel, start)?;
-        Ok(Entry {
-            title: release.title().to_owned(),
-            partition: self.place.region.number,
-            kernel_digest: self.digest_of(&kernel.path)?,
-            initramfs_digest: self.digest_of(&initramfs)?,
-            kernel,
-            initramfs,
-            cmdline,
-        })
-    }
-
-    fn digest_of(&self, path: &str) -> Result<Digest> {
-        let file = self.root.file(&LayerPath::clean(path.as_bytes())?)?;
-        Digest::of_stream(file).with_context(|| format!("reading {path} of the slot"))
+    /// Empties the slot: its filesystem is made again, without the user's own words for that.
+    pub fn format_again(self, scratch: &Scratch, progress: &Progress) -> Result<Formatted> {
+        let Filled { site, filesystem, device, mount, root, flushing, .. } = self;
+        let _step = progress.step(Some(site.place.slot), "making the filesystem again", None);
+        flushed(flushing)?;
+        drop(root);
+        mount.close()?;
+        Formatted::over(scratch, (device, Ground::Used), site, (filesystem, &MkfsOptions::default()))
     }
 
     /// Flushes, unmounts and checks the slot; from here on it is not touched.
-    pub fn seal(self, image: &Image, entry: Entry, hardware: Hardware, progress: &Progress) -> Result<Sealed> {
-        let _step = progress.step(Some(self.place.slot), "flushing and checking", None);
-        self.flushing
-            .join()
-            .map_err(|_| failed("flushing the slot stopped short", "run the command again"))?
-            .context("flushing the slot")?;
+    pub fn seal(self, image: &Image, entry: Entry, hardware: &str, progress: &Progress) -> Result<Sealed> {
+        let _step = progress.step(Some(self.site.place.slot), "flushing and checking", None);
+        flushed(self.flushing)?;
         syncfs(self.root.fd()).context("flushing the slot")?;
         drop(self.root);
         self.mount.close()?;
         self.filesystem.check(self.device.path())?;
+        let Start { by, why, drivers } = self.start.context("the slot has no initramfs")?;
         let record = Record {
             version: 1,
             reference: image.reference.to_string(),
@@ -215,12 +185,20 @@ impl Filled {
             entry,
             filesystem: self.filesystem,
             filesystem_uuid: self.uuid.to_string(),
-            hardware,
+            hardware: hardware.to_owned(),
+            drivers,
+            initramfs_by: by,
+            mended: self.mended,
             agent: self.agent,
             keep: self.keep,
             written: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
             flipslot: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        Ok(Sealed { slot: self.place.slot, record })
+        Ok(Sealed { slot: self.site.place.slot, record, initramfs_why: why, report: self.report })
     }
+}
+
+fn flushed(flushing: JoinHandle<std::io::Result<()>>) -> Result<()> {
+    let stopped = |_| failed("flushing the slot stopped short", "run the command again");
+    flushing.join().map_err(stopped)?.context("flushing the slot")
 }

@@ -2,8 +2,9 @@
 
 use crate::boot::trial::BootedBy;
 use crate::cli::FlashArgs;
-use crate::commands::fill::{self, Formatted, Place};
+use crate::commands::fill::{self, Formatted, Site};
 use crate::commands::flash_wish::FlashWish;
+use crate::commands::place::Place;
 use crate::commands::written::{Format, Written};
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
@@ -61,11 +62,13 @@ pub fn run(args: &FlashArgs) -> Result<()> {
         disk.files.write_state(flashing)?;
     }
     disk.files.withdraw(wish.slot)?; // from here on nothing points at it
-    let mut filled = Formatted::new(&scratch, vacant, place, &wish.how, &progress)?.fill(&image, &progress)?;
+    let site = Site { place, surroundings: disk.surroundings(wish.slot)? };
+    let formatted = Formatted::new(&scratch, vacant, site, &wish.how, &progress)?;
+    let mut filled = formatted.fill(&image, &progress)?.inspect(&scratch, &image, &wish.how, &progress)?;
     filled.add(wish.how.agent)?;
     let carried = wish.keep.map(|keep| filled.carry(&keep)).transpose()?.unwrap_or_default();
     let entry = filled.entry(&scratch, &wish.how, &progress)?;
-    let sealed = filled.seal(&image, entry, wish.how.hardware, &progress)?;
+    let sealed = filled.seal(&image, entry, &wish.how.hardware, &progress)?;
     disk.files.publish(wish.slot, &sealed.record)?; // now it can be chosen
     let format = if args.image.json { Format::Json } else { Format::Text };
     Written::new((&disk.path, disk.size), &[(place, image)], vec![sealed], (progress.phases(), begin.elapsed()))

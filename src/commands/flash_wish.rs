@@ -3,7 +3,7 @@
 use crate::boot::state::State;
 use crate::cli::FlashArgs;
 use crate::commands::say::say;
-use crate::commands::slot_wish::{SlotWish, listed};
+use crate::commands::slot_wish::{Like, SlotWish, listed};
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::{Result, refused};
@@ -29,7 +29,9 @@ impl FlashWish {
     /// proven one of a disk that runs nothing.
     pub fn of(args: &FlashArgs, slot: Slot, disk: &Disk) -> Result<FlashWish> {
         let config = args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
-        let like = disk.files.holding(disk.running.unwrap_or(disk.state()?.proven))?;
+        let like = disk.files.holding(disk.running.unwrap_or(disk.state()?.proven))?.record().cloned();
+        let runs = disk.running.is_some();
+        let like = like.map(|record| Like { record, runs });
         let keep = listed(&args.keep, config.keep.as_ref());
         let keep = match (disk.running, keep) {
             (Some(_), keep) => Some(Keep::new(keep)?),
@@ -43,7 +45,7 @@ impl FlashWish {
         Ok(FlashWish {
             slot,
             reference: args.reference.parse()?,
-            how: SlotWish::of(&args.image, &config, like.record())?,
+            how: SlotWish::of(&args.image, &config, like.as_ref(), disk.device())?,
             keep,
         })
     }

@@ -9,6 +9,8 @@ pub mod fill;
 pub mod flash;
 pub mod flash_wish;
 pub mod note_shutdown;
+pub mod place;
+pub mod prepare;
 pub mod rollback;
 mod say;
 pub mod slot_wish;

@@ -1,26 +1,35 @@
 //! What the user wants of a slot, whichever command fills it: flags and config file, joined and
 //! checked before anything is read or written.
 
-use crate::boot::Hardware;
 use crate::boot::agent::Agent;
 use crate::boot::cmdline::Cmdline;
+use crate::boot::initramfs::Source;
 use crate::boot::record::Record;
+use crate::check::Policy;
 use crate::cli::ImageArgs;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Result, usage};
 use crate::filesystem::Filesystem;
 use crate::filesystem::kind::MkfsOptions;
+use crate::hardware::{Choice, Inventory};
 use crate::oci::{Access, Platform};
 use crate::slot::Slot;
 use std::collections::BTreeMap;
+use std::path::Path;
 use uuid::Uuid;
 
 /// How a slot shall boot, and where its image comes from.
 pub struct SlotWish {
     /// What each slot's kernel is, where the image leaves a choice.
     kernels: BTreeMap<Option<Slot>, String>,
-    /// The machine it is for.
-    pub hardware: Hardware,
+    /// What the machine that it is for is called.
+    pub hardware: String,
+    /// What that machine needs.
+    pub inventory: Inventory,
+    /// Where the initramfs comes from.
+    pub initramfs: Source,
+    /// What to do about what the rules find.
+    pub policy: Policy,
     /// Its root filesystem.
     pub filesystem: Filesystem,
     /// The user's words for the program that makes it.
@@ -37,29 +46,53 @@ pub struct SlotWish {
     pub agent: Agent,
 }
 
+/// A slot of the same machine, after which another one is modelled.
+pub struct Like {
+    /// What it holds.
+    pub record: Record,
+    /// Whether this system runs from its disk.
+    pub runs: bool,
+}
+
+impl Like {
+    /// The machine that it was written for. The file of an inventory may be gone: where the machine is
+    /// this one, it is looked at again.
+    fn hardware(&self) -> Result<Choice> {
+        match self.record.hardware.as_str() {
+            "qemu" => Ok(Choice::Qemu),
+            "generic" => Ok(Choice::Generic),
+            _ if self.runs => Ok(Choice::This),
+            other => Err(usage(
+                format!("the other slot was written for '{}', and this is another machine", other.escape_debug()),
+                "say which machine it shall boot on: --hardware FILE",
+            )),
+        }
+    }
+}
+
 impl SlotWish {
     /// Joins the flags with the config file; a flag wins. What neither says is as in `like`, a slot
-    /// of the same machine.
-    pub fn of(args: &ImageArgs, config: &Config, like: Option<&Record>) -> Result<SlotWish> {
-        let hardware = args.hardware.or(config.hardware).or(like.map(|record| record.hardware)).unwrap_or_default();
+    /// of the same machine. `disk` is what it is written to, if that is a device of this machine.
+    pub fn of(args: &ImageArgs, config: &Config, like: Option<&Like>, disk: Option<&Path>) -> Result<SlotWish> {
+        let choice = args.hardware.clone().or_else(|| config.hardware.clone());
+        let choice = choice.map_or_else(|| like.map_or(Ok(Choice::Generic), Like::hardware), Ok)?;
+        let inventory = choice.inventory(disk)?;
+        let like = like.map(|like| &like.record);
         let filesystem = args.filesystem.or(config.filesystem).or(like.map(|record| record.filesystem));
         let filesystem = filesystem.unwrap_or_default();
         let mkfs_options = args.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         let consoles = listed(&args.console, config.console.as_ref());
         let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
-        let (consoles, kargs) = match like.map(|like| &like.entry.cmdline) {
+        let (consoles, kargs) = match like {
             Some(like) => {
                 let kargs = kargs.unwrap_or_else(|| like.own_words());
                 match consoles {
                     Some(consoles) => (consoles, kargs),
-                    None => (Vec::new(), format!("{} {kargs}", like.console_words())),
+                    None => (Vec::new(), format!("{} {kargs}", like.entry.cmdline.console_words())),
                 }
             }
-            None => {
-                let known = || hardware.consoles().iter().map(ToString::to_string).collect();
-                (consoles.unwrap_or_else(known), kargs.unwrap_or_default())
-            }
+            None => (consoles.unwrap_or_else(|| inventory.consoles.clone()), kargs.unwrap_or_default()),
         };
         if let Some(any) = Slot::at(0) {
             Cmdline::new(any, (Uuid::nil(), filesystem), &consoles, &kargs)?; // odd words are refused here
@@ -68,7 +101,13 @@ impl SlotWish {
         agent.refuse_if_dynamic()?;
         Ok(SlotWish {
             kernels: kernels(args, &config.kernel)?,
-            hardware,
+            hardware: choice.name(),
+            inventory,
+            initramfs: args.initramfs.or(config.initramfs).unwrap_or_default(),
+            policy: Policy::new(
+                &listed(&args.fix, config.fix.as_ref()).unwrap_or_default(),
+                &listed(&args.allow, config.allow.as_ref()).unwrap_or_default(),
+            )?,
             filesystem,
             mkfs_options: mkfs_options.map(|words| words.parse()).transpose()?.unwrap_or_default(),
             consoles,

@@ -148,7 +148,7 @@ fn slot_status(disk: &Disk, slot: Slot) -> Result<SlotStatus> {
         os: record.entry.title.clone(),
         kernel: record.entry.kernel.version.clone(),
         filesystem: record.filesystem,
-        hardware: format!("{:?}", record.hardware).to_lowercase(),
+        hardware: record.hardware.clone(),
         written: rfc3339(record.written),
         flipslot: record.flipslot.clone(),
         agent: record.agent.clone(),

@@ -1,6 +1,7 @@
 //! What `create` or `flash` has written, for people and as JSON.
 
-use crate::commands::fill::{Place, Sealed};
+use crate::commands::fill::Sealed;
+use crate::commands::place::Place;
 use crate::commands::say::say;
 use crate::error::Result;
 use crate::oci::Image;

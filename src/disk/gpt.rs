@@ -82,6 +82,8 @@ pub struct Table {
     pub boot: Region,
     /// The slots, each with its partition's GUID.
     pub slots: BTreeMap<Slot, (Region, Uuid)>,
+    /// What is no slot: the boot partition, data, and what others made; name and GUID of each.
+    pub shared: Vec<(Region, String, Uuid)>,
 }
 
 /// Reads the table of `disk`, which has `size` bytes; `None` if it is not one of ours. What lies
@@ -92,24 +94,24 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
     refuse_damaged(&gpt)?;
     let mut boot = None;
     let mut slots = BTreeMap::new();
+    let mut shared = Vec::new();
     for (number, entry) in gpt.iter().filter(|(_, entry)| entry.is_used()) {
         let name = entry.partition_name.as_str();
         let kind = Uuid::from_bytes_le(entry.partition_type_guid);
+        let guid = Uuid::from_bytes_le(entry.unique_partition_guid);
         let slot = name.strip_prefix("slot-").and_then(|letter| letter.parse::<Slot>().ok());
         let slot = slot.filter(|_| kind == TYPE_ROOT); // another use of the same name
-        if slot.is_none() && (name, kind) != ("boot", TYPE_ESP) {
-            continue;
+        let region = region(number, entry, size);
+        if slot.is_none() {
+            shared.extend(region.map(|region| (region, name.to_owned(), guid)));
+            if (name, kind) != ("boot", TYPE_ESP) {
+                continue;
+            }
         }
-        let region = entry
-            .ending_lba
-            .checked_add(1)
-            .and_then(|end| Some((entry.starting_lba.checked_mul(SECTOR)?, end.checked_mul(SECTOR)?)))
-            .filter(|(start, end)| start < end && *end <= size)
-            .map(|(start, end)| Region { number, start, size: end - start })
-            .ok_or_else(|| {
-                let found = format!("partition {number} ({name}) does not lie on the disk");
-                refused(found, "mend the partition table first: sgdisk --verify DISK")
-            })?;
+        let region = region.ok_or_else(|| {
+            let found = format!("partition {number} ({name}) does not lie on the disk");
+            refused(found, "mend the partition table first: sgdisk --verify DISK")
+        })?;
         let Some(slot) = slot else {
             if boot.replace(region).is_some() {
                 return Err(refused(
@@ -119,14 +121,21 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
             }
             continue;
         };
-        if slots.insert(slot, (region, Uuid::from_bytes_le(entry.unique_partition_guid))).is_some() {
+        if slots.insert(slot, (region, guid)).is_some() {
             return Err(refused(
                 format!("two partitions are called slot-{slot}"),
                 "rename the one that is not flipslot's: sgdisk --change-name",
             ));
         }
     }
-    Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { boot, slots }))
+    Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { boot, slots, shared }))
+}
+
+/// Where a partition is; `None` if it does not lie on the disk.
+fn region(number: u32, entry: &GPTPartitionEntry, size: u64) -> Option<Region> {
+    let start = entry.starting_lba.checked_mul(SECTOR)?;
+    let end = entry.ending_lba.checked_add(1)?.checked_mul(SECTOR)?;
+    (start < end && end <= size).then(|| Region { number, start, size: end - start })
 }
 
 /// Refuses a header that promises more entries than any table has, before memory is asked for them

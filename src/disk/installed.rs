@@ -82,6 +82,11 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Where it is, if it is a device.
+    pub fn device(&self) -> Option<&Path> {
+        self.numbers.as_ref().map(|_| self.path.as_path())
+    }
+
     /// The state, whole or not; what a reset does depends on it.
     pub fn state(&self) -> Result<State> {
         Ok(match self.files.state()? {

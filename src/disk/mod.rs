@@ -11,6 +11,7 @@ pub mod loops;
 pub mod mount;
 pub mod running;
 pub mod safety;
+pub mod surroundings;
 pub mod target;
 pub mod vacant;
 

@@ -75,6 +75,12 @@ impl Filesystem {
         }
     }
 
+    /// The kernel modules that its root needs: its own first, then what a kernel may have beside it.
+    pub fn modules(self) -> Vec<&'static str> {
+        let kind = self.kind();
+        std::iter::once(kind.name).chain(kind.helpers.iter().copied()).collect()
+    }
+
     /// Makes a new one over all of `device`, whatever stands there.
     pub fn format(self, device: &Path, new: &New) -> Result<()> {
         (self.kind().format)(device, new)

@@ -28,6 +28,25 @@ pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut impl Read) ->
     })
 }
 
+/// Puts a text at `path`; a file that stood there keeps its owner and mode.
+pub fn text(root: &Root, path: &LayerPath, text: &str) -> Result<()> {
+    let meta = match root.file(path) {
+        Ok(file) => metadata::get(&file)?,
+        Err(_) => Meta { mode: 0o644, ..Meta::default() },
+    };
+    file(root, path, &meta, &mut text.as_bytes())
+}
+
+/// Takes away the file or link at `path`, which is not followed; nothing there is no error.
+pub fn remove(root: &Root, path: &LayerPath) -> Result<()> {
+    let removing = || format!("removing {path} from the slot");
+    let (folder, name) = path.split().context("the root directory cannot be removed").with_context(removing)?;
+    match root.directory(&folder).and_then(|folder| unlinkat(&folder, name, AtFlags::empty())) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(errno) => Err(errno).with_context(removing),
+    }
+}
+
 /// Puts a symbolic link at `path`.
 pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
     put(root, path, |parent| Ok(symlinkat(target, parent, NEW)?))

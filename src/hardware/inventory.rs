@@ -15,6 +15,9 @@ pub struct Inventory {
     pub version: u32,
     /// What the machine calls itself (DMI: vendor and product), or what the profile is called.
     pub machine: String,
+    /// Whether it is a virtual machine: its host has the processor's microcode, and loads it.
+    #[serde(default)]
+    pub guest: bool,
     /// How it starts; not known of a profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
@@ -113,6 +116,11 @@ pub struct DiskFacts {
 }
 
 impl Inventory {
+    /// The JSON form, as [`Inventory::parse`] reads it.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
     /// Reads the JSON form; `from` says where it stands, for errors.
     pub fn parse(text: &str, from: &str) -> Result<Inventory> {
         let again = "take it again, on that machine: flipslot hardware -o FILE";

@@ -14,7 +14,10 @@ pub fn length(subject: &Subject) -> Result<Vec<String>> {
     let Some(longest) = kernel::cmdline_size(&head) else { return Ok(Vec::new()) };
     let length = subject.cmdline.longest();
     Ok(if length > longest as usize {
-        vec![format!("the kernel's command line has {length} bytes with the words of a trial; kernel {} takes {longest}", kernel.version)]
+        vec![format!(
+            "the kernel's command line has {length} bytes with the words of a trial; kernel {} takes {longest}",
+            kernel.version
+        )]
     } else {
         Vec::new()
     })

@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 
 /// A device that the boot disk hangs on has no driver before the root filesystem is there.
 pub fn boot(subject: &Subject) -> Result<Vec<String>> {
-    let (Some(modules), Some(initramfs)) = (&subject.modules, subject.initramfs_modules()) else { return Ok(Vec::new()) };
+    let (Some(modules), Some(initramfs)) = (&subject.modules, subject.initramfs_modules()) else {
+        return Ok(Vec::new());
+    };
     let needs = drivers::needs(subject.inventory, modules);
     let is_there = |need: &Need| need.driver.place(modules, &initramfs).0 <= Where::Initramfs;
     let required = needs.iter().filter(|need| need.device.role == Role::Boot && !is_there(need));
@@ -22,7 +24,8 @@ pub fn boot(subject: &Subject) -> Result<Vec<String>> {
     if subject.inventory.storage == Storage::EveryDriver {
         let wanted = drivers::of_initramfs(subject.inventory, modules, &[]);
         let left: Vec<&str> = wanted.difference(&initramfs).map(String::as_str).collect();
-        found.extend(few(&left).map(|some| format!("the initramfs has not every storage driver of its kernel: {some}")));
+        found
+            .extend(few(&left).map(|some| format!("the initramfs has not every storage driver of its kernel: {some}")));
     }
     Ok(found)
 }

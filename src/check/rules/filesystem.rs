@@ -13,7 +13,12 @@ pub fn kernel(subject: &Subject) -> Result<Vec<String>> {
     Ok(if unknown.is_empty() {
         Vec::new()
     } else {
-        vec![format!("its {} filesystem has features that kernel {} does not know: {}", subject.filesystem, kernel.version, unknown.join(", "))]
+        vec![format!(
+            "its {} filesystem has features that kernel {} does not know: {}",
+            subject.filesystem,
+            kernel.version,
+            unknown.join(", ")
+        )]
     })
 }
 
@@ -24,6 +29,12 @@ pub fn grub(subject: &Subject) -> Result<Vec<String>> {
     Ok(if unread.is_empty() {
         Vec::new()
     } else {
-        vec![format!("its {} filesystem has features that GRUB {}.{:02} does not read: {}", subject.filesystem, GRUB.0, GRUB.1, unread.join(", "))]
+        vec![format!(
+            "its {} filesystem has features that GRUB {}.{:02} does not read: {}",
+            subject.filesystem,
+            GRUB.0,
+            GRUB.1,
+            unread.join(", ")
+        )]
     })
 }

@@ -29,7 +29,9 @@ pub fn broken(subject: &Subject) -> Result<Vec<String>> {
     };
     Ok(match found.what {
         What::File { size: 0 } => vec![format!("/{path} is empty")],
-        What::File { .. } if found.mode & 0o111 == 0 => vec![format!("/{path} cannot be executed (mode {:o})", found.mode)],
+        What::File { .. } if found.mode & 0o111 == 0 => {
+            vec![format!("/{path} cannot be executed (mode {:o})", found.mode)]
+        }
         What::File { .. } => unstartable(subject, path)?.into_iter().map(|why| format!("/{path} {why}")).collect(),
         _ => vec![format!("/{path} is no file")],
     })

@@ -5,12 +5,17 @@ use crate::boot::requirements;
 use crate::check::Subject;
 use crate::check::subject::Initramfs;
 use crate::error::Result;
+use crate::filesystem::features;
 use crate::units::Bytes;
 
 /// There is none, and nothing that makes one.
 pub fn dracut_missing(subject: &Subject) -> Result<Vec<String>> {
     let can = !matches!(subject.initramfs, Initramfs::ToBeMade) || requirements::has_dracut(subject.tree);
-    Ok(if can { Vec::new() } else { vec!["it has no dracut (/usr/bin/dracut), and no initramfs that could be used".to_owned()] })
+    Ok(if can {
+        Vec::new()
+    } else {
+        vec!["it has no dracut (/usr/bin/dracut), and no initramfs that could be used".to_owned()]
+    })
 }
 
 /// It cannot be read to its end, or there is no init in it.
@@ -40,8 +45,13 @@ pub fn compression(subject: &Subject) -> Result<Vec<String>> {
                 kernel.version
             )),
             // Without its config, its age tells: zstd came with Linux 5.9.
-            None if option == "CONFIG_RD_ZSTD" && kernel::release(&kernel.version).is_some_and(|age| age < (5, 9)) => {
-                found.push(format!("/{path} is compressed by {compression}, which kernel {} does not know", kernel.version));
+            None if option == "CONFIG_RD_ZSTD"
+                && features::version(&kernel.version).is_some_and(|age| age < (5, 9)) =>
+            {
+                found.push(format!(
+                    "/{path} is compressed by {compression}, which kernel {} does not know",
+                    kernel.version
+                ));
             }
             None => {}
         }

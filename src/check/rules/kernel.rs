@@ -16,7 +16,11 @@ pub fn several(subject: &Subject) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let versions: Vec<&str> = subject.kernels.iter().map(|kernel| kernel.version.as_str()).collect();
-    Ok(vec![format!("it has {} kernels, and none of them is the one that was asked for: {}", versions.len(), versions.join(", "))])
+    Ok(vec![format!(
+        "it has {} kernels, and none of them is the one that was asked for: {}",
+        versions.len(),
+        versions.join(", ")
+    )])
 }
 
 /// It is no kernel for this machine.

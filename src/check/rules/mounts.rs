@@ -64,7 +64,8 @@ fn fstab_device(line: &str) -> Option<&str> {
     let [device, _, kind, ..] = fields[..] else { return None };
     let options = fields.get(3).copied().unwrap_or_default();
     let is_disk = device.starts_with("/dev/") || device.contains('=');
-    (!line.trim_start().starts_with('#') && is_disk && !ELSEWHERE.contains(&kind) && !is_optional(options)).then_some(device)
+    (!line.trim_start().starts_with('#') && is_disk && !ELSEWHERE.contains(&kind) && !is_optional(options))
+        .then_some(device)
 }
 
 /// The same of crypttab, whose second field is the device.

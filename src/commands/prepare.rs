@@ -1,0 +1,172 @@
+//! Between the last layer and the last flush: what would keep a slot from coming up is found, and mended
+//! or refused; then the slot gets an initramfs and an entry.
+
+use crate::boot::cmdline::Cmdline;
+use crate::boot::dracut::{Microcode, Recipe};
+use crate::boot::initramfs::{self, MadeBy, Source};
+use crate::boot::kernel::Kernel;
+use crate::boot::record::Mended;
+use crate::boot::{Entry, drivers, requirements};
+use crate::check::mend::{mend, wants_dracut, wants_format};
+use crate::check::report::{Ask, Outcome};
+use crate::check::rule::Severity;
+use crate::check::subject::Initramfs;
+use crate::check::{Report, Subject};
+use crate::commands::fill::Filled;
+use crate::commands::slot_wish::SlotWish;
+use crate::digest::Digest;
+use crate::disk::mount::Scratch;
+use crate::error::{Kind, Result, failed};
+use crate::filesystem::features::Features;
+use crate::layer::LayerPath;
+use crate::oci::Image;
+use crate::progress::Progress;
+use anyhow::Context;
+
+/// What to do about an image that does not come up, where no rule knows better.
+const NEXT: (Kind, &str) = (Kind::Failed, "mend the image");
+
+/// Who made the initramfs of a slot, and why it was he.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Who.
+    pub by: MadeBy,
+    /// Why.
+    pub why: String,
+    /// The modules that the hardware and the root filesystem need of it.
+    pub drivers: Vec<String>,
+}
+
+impl Filled {
+    /// Asks the rules about the files that the image brought. Mends what shall be mended, and refuses
+    /// what is left.
+    pub fn inspect(self, scratch: &Scratch, image: &Image, wanted: &SlotWish, progress: &Progress) -> Result<Filled> {
+        let mut filled = self;
+        filled.look_for_initramfs(wanted)?;
+        let mut report = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
+        if wants_format(&report) {
+            filled = filled.format_again(scratch, progress)?.fill(image, progress)?;
+            filled.look_for_initramfs(wanted)?;
+            let done = format!("the {} filesystem was made again, without new features", wanted.filesystem);
+            filled.mended.push(Mended { rule: "filesystem-kernel".to_owned(), done: vec![done], words: Vec::new() });
+        }
+        let mended = mend(&report, &filled.subject(wanted)?, &filled.root)?;
+        filled.mended.extend(mended);
+        let subject = filled.subject(wanted)?;
+        let left = Report::of(&subject, Ask::Fresh, &wanted.policy.after_mending())?;
+        left.refuse_errors("the image", &subject, NEXT)?;
+        left.tell_warnings(&format!("slot {}", filled.site.place.slot));
+        report.findings.retain(|found| found.outcome == Outcome::Fixed);
+        report.join(left);
+        drop(subject);
+        filled.report = report;
+        Ok(filled)
+    }
+
+    /// The slot as the rules see it.
+    fn subject<'s>(&'s self, wanted: &'s SlotWish) -> Result<Subject<'s>> {
+        let slot = self.site.place.slot;
+        let words: Vec<String> = self.mended.iter().flat_map(|mended| mended.words.iter().cloned()).collect();
+        let cmdline = Cmdline::new(slot, (self.site.place.partuuid, self.filesystem), &wanted.consoles, &wanted.kargs)?;
+        let mut subject = Subject::new(&self.root, &wanted.inventory, cmdline.with(&words), wanted.kernel(slot))?;
+        subject.filesystem = self.filesystem;
+        subject.features = Features::read(self.device.path())?;
+        subject.disk = Some(self.site.surroundings.clone());
+        subject.initramfs = self.initramfs.clone();
+        Ok(subject)
+    }
+
+    /// Reads the initramfs that the image brings for its kernel, unless none is wanted.
+    fn look_for_initramfs(&mut self, wanted: &SlotWish) -> Result<()> {
+        let kernel = self.subject(wanted)?.kernel;
+        let own = kernel.and_then(|kernel| initramfs::of_image(&self.root, &kernel));
+        if let Some(path) = own.filter(|_| wanted.initramfs != Source::Dracut) {
+            self.initramfs = Initramfs::read(&self.root, path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what the slot boots with, and its entry. What is wrong with the initramfs is refused.
+    pub fn entry(&mut self, scratch: &Scratch, wanted: &SlotWish, progress: &Progress) -> Result<Entry> {
+        let subject = self.subject(wanted)?;
+        let kernel = subject.kernel.clone().context("the slot has no kernel")?;
+        let modules = subject.modules.as_ref().context("the kernel has no modules")?;
+        let drivers = drivers::of_initramfs(&wanted.inventory, modules, &self.filesystem.modules());
+        let (by, why) = self.choose(&subject, wanted)?;
+        drop(subject);
+        let names = drivers.iter().cloned().collect();
+        let path = match (by, &self.initramfs) {
+            (MadeBy::Image, Initramfs::There { path, contents: Ok(contents), .. }) => {
+                let _step = progress.step(Some(self.site.place.slot), "taking the image's initramfs", None);
+                initramfs::take(&self.root, &kernel, path, contents)?
+            }
+            _ => {
+                let _step = progress.step(Some(self.site.place.slot), "making the initramfs", None);
+                let microcode = if wanted.inventory.guest { Microcode::Without } else { Microcode::Early };
+                let recipe = Recipe { drivers, filesystem: self.filesystem, microcode };
+                initramfs::make(scratch, self.path(), &self.root, &kernel, &recipe)?
+            }
+        };
+        if by == MadeBy::Dracut
+            && matches!(self.initramfs, Initramfs::There { .. })
+            && wanted.initramfs == Source::Image
+        {
+            self.mended.push(Mended { rule: "driver-missing".to_owned(), done: vec![why.clone()], words: Vec::new() });
+        }
+        self.initramfs = Initramfs::read(&self.root, path.clone())?;
+        self.start = Some(Start { by, why, drivers: names });
+        self.finish_entry(kernel, path, wanted)
+    }
+
+    /// Who shall make the initramfs, and why.
+    fn choose(&self, subject: &Subject, wanted: &SlotWish) -> Result<(MadeBy, String)> {
+        if matches!(self.initramfs, Initramfs::ToBeMade) {
+            return match wanted.initramfs {
+                Source::Image => Err(failed(
+                    "the image has no initramfs of its own for its kernel",
+                    "let its dracut make one: --initramfs dracut",
+                )),
+                Source::Dracut => Ok((MadeBy::Dracut, "it was asked for".to_owned())),
+                Source::Auto => Ok((MadeBy::Dracut, "the image brings none".to_owned())),
+            };
+        }
+        let report = Report::of(subject, Ask::Initramfs, &wanted.policy)?;
+        let errors = report.findings.iter().filter(|found| found.severity == Severity::Error);
+        let Some(error) = errors.into_iter().find(|found| found.outcome != Outcome::Allowed) else {
+            return Ok((MadeBy::Image, format!("it fits {}", wanted.inventory.machine)));
+        };
+        let may = wanted.initramfs == Source::Auto || wants_dracut(&report);
+        if !may || !requirements::has_dracut(&self.root) {
+            Report::of(subject, Ask::Initramfs, &wanted.policy.after_mending())?.refuse_errors(
+                "the image",
+                subject,
+                NEXT,
+            )?;
+        }
+        Ok((MadeBy::Dracut, format!("the image's own would not do: {}", error.found)))
+    }
+
+    /// Asks the rules about the initramfs as it is now, and makes the entry.
+    fn finish_entry(&mut self, kernel: Kernel, initramfs: String, wanted: &SlotWish) -> Result<Entry> {
+        let subject = self.subject(wanted)?;
+        let report = Report::of(&subject, Ask::Initramfs, &wanted.policy.after_mending())?;
+        report.refuse_errors("the slot", &subject, NEXT)?;
+        let entry = Entry {
+            title: subject.release.title().to_owned(),
+            partition: self.site.place.region.number,
+            kernel_digest: self.digest_of(&kernel.path)?,
+            initramfs_digest: self.digest_of(&initramfs)?,
+            kernel,
+            initramfs,
+            cmdline: subject.cmdline.clone(),
+        };
+        drop(subject);
+        self.report.join(report);
+        Ok(entry)
+    }
+
+    fn digest_of(&self, path: &str) -> Result<Digest> {
+        let file = self.root.file(&LayerPath::clean(path.as_bytes())?)?;
+        Digest::of_stream(file).with_context(|| format!("reading {path} of the slot"))
+    }
+}
