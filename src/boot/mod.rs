@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod record;
 pub mod release;
 pub mod requirements;
+pub mod root_filesystem;
 pub mod state;
 pub mod trial;
 

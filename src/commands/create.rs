@@ -1,9 +1,11 @@
 //! `flipslot create`: OCI images in, a disk that boots out.
 
+use crate::boot::grub::config;
 use crate::boot::grub::entry::{self, Content};
-use crate::boot::grub::{config, image::Grub};
+use crate::boot::grub::image::{self, Grub};
 use crate::boot::ledger::Ledger;
 use crate::boot::record;
+use crate::boot::root_filesystem::OLDEST_GRUB;
 use crate::boot::state::State;
 use crate::cli::CreateArgs;
 use crate::commands::definition::Definition;
@@ -48,6 +50,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
         let formatted = Formatted::new(&scratch, vacant, *place, &wanted.slot, &progress).with_context(doing)?;
         let mut filled = formatted.fill(image, &progress).with_context(doing)?;
         filled.add(wanted.slot.agent).with_context(doing)?;
+        filled.tell_if_unread(image::version().unwrap_or(OLDEST_GRUB));
         let entry = filled.entry(&scratch, &wanted.slot, &progress).with_context(doing)?;
         if grub.is_none() {
             let _step = progress.step(None, "making GRUB's images", None);

@@ -6,7 +6,7 @@ use crate::boot::cmdline::Cmdline;
 use crate::boot::kernel;
 use crate::boot::record::Record;
 use crate::boot::release::Release;
-use crate::boot::{Entry, Hardware, initramfs, requirements};
+use crate::boot::{Entry, Hardware, initramfs, requirements, root_filesystem};
 use crate::commands::slot_wish::SlotWish;
 use crate::digest::Digest;
 use crate::disk::Region;
@@ -15,6 +15,8 @@ use crate::disk::loops::Loop;
 use crate::disk::mount::{self, Mount, Scratch};
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, failed, refused};
+use crate::filesystem::feature_table::Version;
+use crate::filesystem::features::Features;
 use crate::filesystem::keep::{Keep, Which};
 use crate::filesystem::kind::New;
 use crate::filesystem::{Filesystem, MountedRoot, Root};
@@ -85,11 +87,17 @@ impl Place {
     }
 }
 
+/// A root filesystem that was made.
+struct Made {
+    filesystem: Filesystem,
+    uuid: Uuid,
+    features: Features,
+}
+
 /// A slot with an empty filesystem, mounted where only this process sees it.
 pub struct Formatted {
     place: Place,
-    filesystem: Filesystem,
-    uuid: Uuid,
+    made: Made,
     device: Loop,
     mount: Mount,
 }
@@ -97,8 +105,7 @@ pub struct Formatted {
 /// A slot that holds all of an image, every byte of it verified.
 pub struct Filled {
     place: Place,
-    filesystem: Filesystem,
-    uuid: Uuid,
+    made: Made,
     device: Loop,
     mount: Mount,
     root: Root,
@@ -130,8 +137,9 @@ impl Formatted {
         let label = format!("slot-{}", place.slot);
         let new = New { label: &label, uuid, ground, options: &wanted.mkfs_options };
         filesystem.format(device.path(), &new)?;
+        let features = made(device.path(), &new)?;
         let mount = Mount::filesystem(device.path(), filesystem, &scratch.directory(&label)?)?;
-        Ok(Formatted { place, filesystem, uuid, device, mount })
+        Ok(Formatted { place, made: Made { filesystem, uuid, features }, device, mount })
     }
 
     /// Writes all layers of `image` in one pass; the next one is on its way while one is written.
@@ -141,19 +149,35 @@ impl Formatted {
         let room = fstatvfs(root.fd())?;
         let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries: room.f_favail };
         image.apply_to(&mut MountedRoot::new(root)?, budget, step.counter())?;
-        let Formatted { place, filesystem, uuid, device, mount } = self;
+        let Formatted { place, made, device, mount } = self;
         let root = Root::open(mount.place())?;
         // The disk writes the layers while dracut computes.
         let directory = root.fd().try_clone_to_owned()?;
         let flushing = thread::spawn(move || Ok(syncfs(directory)?));
-        Ok(Filled { place, filesystem, uuid, device, mount, root, flushing, agent: Vec::new(), keep: None })
+        Ok(Filled { place, made, device, mount, root, flushing, agent: Vec::new(), keep: None })
     }
+}
+
+/// What was made on `device`. Fails if it is not what was asked for: a user's options can make mkfs
+/// do nothing at all (`-n`), and what stood there before would be written to.
+fn made(device: &Path, new: &New) -> Result<Features> {
+    Features::read(device)?.filter(|features| features.uuid == new.uuid).ok_or_else(|| {
+        let found = "the program that makes filesystems ended well, but did not make the one that was asked for";
+        failed(found, "leave --mkfs-options away, or look what each of them does")
+    })
 }
 
 impl Filled {
     /// Where the slot is mounted.
     pub fn path(&self) -> &Path {
         self.mount.place()
+    }
+
+    /// Says so if GRUB of this version may not read the slot.
+    pub fn tell_if_unread(&self, grub: Version) {
+        if let Some(why) = root_filesystem::unread(&self.made.features, grub) {
+            crate::tell!("flipslot: slot {}: {why}", self.place.slot);
+        }
     }
 
     /// Adds the agent, if it is wanted.
@@ -176,10 +200,15 @@ impl Filled {
         let kernels = requirements::check(&self.root, &release)?;
         let kernel = kernel::choose(&kernels, wanted.kernel(self.place.slot))?;
         let longest = kernel::check(&self.root, &kernel)?;
-        let cmdline =
-            Cmdline::new(self.place.slot, (self.place.partuuid, self.filesystem), &wanted.consoles, &wanted.kargs)?;
+        root_filesystem::check(self.made.filesystem, &self.made.features, &kernel)?;
+        let cmdline = Cmdline::new(
+            self.place.slot,
+            (self.place.partuuid, self.made.filesystem),
+            &wanted.consoles,
+            &wanted.kargs,
+        )?;
         cmdline.check_length(longest)?;
-        let start = initramfs::Wanted { hardware: wanted.hardware, filesystem: self.filesystem };
+        let start = initramfs::Wanted { hardware: wanted.hardware, filesystem: self.made.filesystem };
         let initramfs = initramfs::make(scratch, self.path(), &self.root, &kernel, start)?;
         Ok(Entry {
             title: release.title().to_owned(),
@@ -207,14 +236,14 @@ impl Filled {
         syncfs(self.root.fd()).context("flushing the slot")?;
         drop(self.root);
         self.mount.close()?;
-        self.filesystem.check(self.device.path())?;
+        self.made.filesystem.check(self.device.path())?;
         let record = Record {
             version: 1,
             reference: image.reference.to_string(),
             digest: image.digest.clone(),
             entry,
-            filesystem: self.filesystem,
-            filesystem_uuid: self.uuid.to_string(),
+            filesystem: self.made.filesystem,
+            filesystem_uuid: self.made.uuid.to_string(),
             hardware,
             agent: self.agent,
             keep: self.keep,

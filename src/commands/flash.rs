@@ -1,5 +1,6 @@
 //! `flipslot flash`: an OCI image into another slot than the running one.
 
+use crate::boot::root_filesystem::OLDEST_GRUB;
 use crate::boot::trial::BootedBy;
 use crate::cli::FlashArgs;
 use crate::commands::fill::{self, Formatted, Place};
@@ -64,6 +65,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let mut filled = Formatted::new(&scratch, vacant, place, &wish.how, &progress)?.fill(&image, &progress)?;
     filled.add(wish.how.agent)?;
     let carried = wish.keep.map(|keep| filled.carry(&keep)).transpose()?.unwrap_or_default();
+    filled.tell_if_unread(OLDEST_GRUB); // that of the disk was made by who knows whom
     let entry = filled.entry(&scratch, &wish.how, &progress)?;
     let sealed = filled.seal(&image, entry, wish.how.hardware, &progress)?;
     disk.files.publish(wish.slot, &sealed.record)?; // now it can be chosen

@@ -2,6 +2,8 @@
 
 pub mod ext4;
 pub mod fat;
+pub mod feature_table;
+pub mod features;
 pub mod keep;
 pub mod kind;
 pub mod metadata;

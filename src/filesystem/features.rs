@@ -1,0 +1,227 @@
+//! What filesystem a partition has and with which features, read from its superblock alone; and
+//! whether a kernel or GRUB can read it. Nothing is mounted, and any bytes will do.
+
+use crate::error::Result;
+use crate::filesystem::feature_table::{EVER, EXT4, Feature, NEVER, Set, V4, V4_CI, V5, Version, XFS};
+use anyhow::Context;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use uuid::Uuid;
+
+/// The bytes that are looked at: up to the end of btrfs' magic.
+const LENGTH: usize = 0x10048;
+
+/// Whose superblock it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// ext2, ext3 or ext4.
+    Ext4,
+    /// XFS.
+    Xfs,
+    /// btrfs, of whose features nothing is known here.
+    Btrfs,
+}
+
+/// The features of a filesystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Features {
+    /// Which filesystem has them.
+    pub of: Found,
+    /// The one that it is.
+    pub uuid: Uuid,
+    found: Vec<Has>,
+}
+
+/// A feature that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Has {
+    name: String,
+    linux: Version,
+    grub: Version,
+}
+
+impl Features {
+    /// Those of the filesystem on a device or in a file that holds nothing else; `None` if it is
+    /// none that is known here.
+    pub fn read(path: &Path) -> Result<Option<Features>> {
+        let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        Features::of_file(&file, 0).with_context(|| format!("reading the superblock on {}", path.display()))
+    }
+
+    /// The same, of the filesystem that begins at byte `start`.
+    pub fn of_file(file: &File, start: u64) -> Result<Option<Features>> {
+        let mut bytes = vec![0; LENGTH];
+        let mut length = 0;
+        while length < LENGTH {
+            match file.read_at(&mut bytes[length..], start.checked_add(length as u64).context("no such place")?)? {
+                0 => break,
+                more => length += more,
+            }
+        }
+        Ok(parse(&bytes[..length]))
+    }
+
+    /// Their names, in the order of the superblock.
+    pub fn names(&self) -> Vec<&str> {
+        self.which(|_| true)
+    }
+
+    /// Those with which a kernel of this version (`uname -r`: "5.10.0-32-amd64") does not mount the
+    /// filesystem to be written. A bit that nobody knew when this was written always counts; so
+    /// nothing does if the version is none. Distributions put features into older kernels; what
+    /// this says is true of the kernel of that name as it was released.
+    pub fn too_new_for_kernel(&self, kernel_version: &str) -> Vec<&str> {
+        let Some(kernel) = version(kernel_version) else { return Vec::new() };
+        self.which(|has| has.linux > kernel)
+    }
+
+    /// Those for which GRUB of this version, as it was released, says "unknown filesystem".
+    pub fn unread_by_grub(&self, grub: Version) -> Vec<&str> {
+        self.which(|has| has.grub > grub)
+    }
+
+    fn which(&self, wanted: impl Fn(&Has) -> bool) -> Vec<&str> {
+        self.found.iter().filter(|has| wanted(has)).map(|has| has.name.as_str()).collect()
+    }
+}
+
+/// The first two numbers of a version: (6, 1) of "6.1.0-49-amd64", (2, 6) of "2.06-13+deb12u2".
+pub fn version(text: &str) -> Option<Version> {
+    let (major, rest) = text.split_once('.')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    Some((major.parse().ok()?, rest[..digits].parse().ok()?))
+}
+
+/// The features that the beginning of a filesystem tells. ext4 leaves its first KiB alone, XFS
+/// begins at byte 0, and their programs clear each other's magic: XFS is looked for first, because
+/// what it overwrites could still look like ext4.
+fn parse(bytes: &[u8]) -> Option<Features> {
+    /// "_BHRfS_M" in the superblock at 64 KiB (fs/btrfs, BTRFS_MAGIC).
+    const BTRFS: &[u8] = b"_BHRfS_M";
+    // sb_uuid, fsid, s_uuid in the structures below.
+    let (of, found, uuid) = if bytes.starts_with(b"XFSB") {
+        (Found::Xfs, xfs(bytes)?, 32)
+    } else if bytes.get(0x10040..LENGTH) == Some(BTRFS) {
+        (Found::Btrfs, Vec::new(), 0x10020)
+    } else {
+        (Found::Ext4, ext4(bytes)?, 1024 + 0x68)
+    };
+    let uuid = Uuid::from_slice(bytes.get(uuid..uuid + 16)?).ok()?;
+    Some(Features { of, uuid, found })
+}
+
+/// `struct ext4_super_block` at byte 1024 (fs/ext4/ext4.h): s_magic at 0x38, s_feature_compat at
+/// 0x5c, s_feature_incompat at 0x60, s_feature_ro_compat at 0x64, little-endian.
+fn ext4(bytes: &[u8]) -> Option<Vec<Has>> {
+    const MAGIC: u16 = 0xef53;
+    let superblock = bytes.get(1024..2048)?;
+    if u16::from_le_bytes(superblock[0x38..0x3a].try_into().ok()?) != MAGIC {
+        return None;
+    }
+    let word = |at: usize| superblock[at..at + 4].try_into().map(u32::from_le_bytes).ok();
+    Some(in_words(&EXT4, word(0x5c)?, word(0x64)?, word(0x60)?))
+}
+
+/// `struct xfs_dsb` at byte 0 (fs/xfs/libxfs/xfs_format.h): sb_versionnum at 100,
+/// sb_features_compat at 208, sb_features_ro_compat at 212, sb_features_incompat at 216, big-endian.
+fn xfs(bytes: &[u8]) -> Option<Vec<Has>> {
+    /// XFS_SB_VERSION_NUMBITS.
+    const NUMBER: u16 = 0xf;
+    let bits = bytes.get(100..102)?.try_into().map(u16::from_be_bytes).ok()?;
+    let word = |at: usize| bytes.get(at..at + 4)?.try_into().map(u32::from_be_bytes).ok();
+    let is_ci = u32::from(bits) & V4_CI.bit != 0;
+    match bits & NUMBER {
+        5 => {
+            let words = in_words(&XFS, word(208)?, word(212)?, word(216)?);
+            Some([vec![Has::new(&V5)], words].concat())
+        }
+        4 if is_ci => Some(vec![Has::new(&V4), Has::new(&V4_CI)]),
+        4 => Some(vec![Has::new(&V4)]),
+        other => Some(vec![Has { name: format!("version {other}"), linux: NEVER, grub: NEVER }]),
+    }
+}
+
+/// The features whose bits are set in the three words; and each bit that is set and not known.
+fn in_words(table: &[Feature], compat: u32, ro_compat: u32, incompat: u32) -> Vec<Has> {
+    let mut found = Vec::new();
+    for (set, name, word) in [
+        (Set::Compat, "compat", compat),
+        (Set::RoCompat, "ro_compat", ro_compat),
+        (Set::Incompat, "incompat", incompat),
+    ] {
+        for bit in (0..u32::BITS).map(|place| 1 << place).filter(|bit| word & bit != 0) {
+            found.push(match table.iter().find(|feature| feature.set == set && feature.bit == bit) {
+                Some(feature) => Has::new(feature),
+                None => Has {
+                    name: format!("{name} {bit:#x}"),
+                    linux: NEVER,
+                    // GRUB only reads, and looks at no other set.
+                    grub: if set == Set::Incompat { NEVER } else { EVER },
+                },
+            });
+        }
+    }
+    found
+}
+
+impl Has {
+    fn new(feature: &Feature) -> Has {
+        Has { name: feature.name.to_owned(), linux: feature.linux, grub: feature.grub }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A superblock of XFS with these words: versionnum, compat, ro_compat, incompat.
+    fn xfs_with(version: u16, compat: u32, ro_compat: u32, incompat: u32) -> Features {
+        let mut bytes = vec![0; 512];
+        bytes[..4].copy_from_slice(b"XFSB");
+        bytes[100..102].copy_from_slice(&version.to_be_bytes());
+        for (at, word) in [(208, compat), (212, ro_compat), (216, incompat)] {
+            bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
+        }
+        parse(&bytes).unwrap()
+    }
+
+    #[test]
+    fn a_bit_that_nobody_knows_is_too_new_for_every_kernel() {
+        let odd = xfs_with(0xb4a5, 0x8000_0000, 0x10, 0x1000_0001);
+        assert_eq!(odd.too_new_for_kernel("99.1"), ["compat 0x80000000", "ro_compat 0x10", "incompat 0x10000000"]);
+        assert_eq!(odd.unread_by_grub((99, 0)), ["incompat 0x10000000"], "GRUB looks at no other set");
+        assert_eq!(xfs_with(0xb4a6, 0, 0, 0).too_new_for_kernel("99.1"), ["version 6"]);
+    }
+
+    #[test]
+    fn a_feature_is_too_new_for_the_kernels_before_the_one_that_brought_it() {
+        let large = xfs_with(0xb4a5, 0, 0xd, 0x2b);
+        assert_eq!(large.names(), ["crc", "finobt", "reflink", "inobtcount", "ftype", "sparse", "bigtime", "nrext64"]);
+        assert_eq!(large.too_new_for_kernel("4.19.0-26-amd64"), ["inobtcount", "bigtime", "nrext64"]);
+        assert_eq!(large.too_new_for_kernel("5.10.0-32-amd64"), ["nrext64"]);
+        assert_eq!(large.too_new_for_kernel("6.1"), Vec::<&str>::new());
+        assert_eq!(large.unread_by_grub((2, 6)), ["nrext64"]);
+        assert_eq!(large.unread_by_grub((2, 12)), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_version_that_is_none_is_too_old_for_nothing() {
+        assert_eq!(version("6.12-rc1"), Some((6, 12)));
+        assert_eq!(version("2.06-13+deb12u2"), Some((2, 6)));
+        for odd in ["", "6", "six.one", "6.", "6.x", "99999999999.1"] {
+            assert_eq!(version(odd), None, "{odd}");
+            assert_eq!(xfs_with(0xb4a5, 0, 0, 0x8000).too_new_for_kernel(odd), Vec::<&str>::new(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_filesystem_has_no_features_however_short_it_is() {
+        for bytes in [&b""[..], b"XFSB", &[0; 1024], &[0xff; 1500], &vec![0; LENGTH]] {
+            assert_eq!(parse(bytes), None, "{} bytes", bytes.len());
+        }
+        let mut btrfs = vec![0; LENGTH];
+        btrfs[0x10040..].copy_from_slice(b"_BHRfS_M");
+        assert_eq!(parse(&btrfs).unwrap().of, Found::Btrfs);
+    }
+}
