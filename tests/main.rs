@@ -5,5 +5,6 @@
 
 mod boot;
 mod cli;
+mod filesystems;
 mod layers;
 mod support;

@@ -16,14 +16,19 @@ fn to_mend(report: &Report) -> impl Iterator<Item = (&'static Rule, How)> {
     RULES.iter().filter(move |rule| is_found(rule)).filter_map(|rule| Some((rule, rule.fix.as_ref()?.how)))
 }
 
-/// Whether the filesystem shall be made again.
-pub fn wants_format(report: &Report) -> bool {
-    to_mend(report).any(|(_, how)| matches!(how, How::Format))
+/// The rules that shall be mended by making the filesystem again, as mended by what was `done`.
+pub fn by_format(report: &Report, done: &str) -> Vec<Mended> {
+    by(report, |how| matches!(how, How::Format), done)
 }
 
-/// Whether a new initramfs shall be made.
-pub fn wants_dracut(report: &Report) -> bool {
-    to_mend(report).any(|(_, how)| matches!(how, How::Dracut))
+/// The same, of those that shall be mended by a new initramfs.
+pub fn by_dracut(report: &Report, done: &str) -> Vec<Mended> {
+    by(report, |how| matches!(how, How::Dracut), done)
+}
+
+fn by(report: &Report, wanted: fn(&How) -> bool, done: &str) -> Vec<Mended> {
+    let rules = to_mend(report).filter(|(_, how)| wanted(how));
+    rules.map(|(rule, _)| Mended { rule: rule.id.to_owned(), done: vec![done.to_owned()], words: Vec::new() }).collect()
 }
 
 /// Mends files of the slot at `root`, and says which words the command line gets.

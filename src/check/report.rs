@@ -116,6 +116,11 @@ impl Report {
         self.findings.iter().filter(move |found| found.severity == severity && found.outcome == Outcome::Open)
     }
 
+    /// Every error, whatever became of it.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|found| found.severity == Severity::Error)
+    }
+
     /// Whether nothing stands, not even a warning.
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|found| found.outcome != Outcome::Open)

@@ -8,11 +8,15 @@ use crate::boot::release::Release;
 use crate::check::surroundings::Surroundings;
 use crate::error::Result;
 use crate::filesystem::Tree;
+use crate::filesystem::feature_table::Version;
 use crate::filesystem::features::Features;
 use crate::filesystem::kind::Filesystem;
 use crate::filesystem::tree::{Last, What};
 use crate::hardware::Inventory;
 use std::collections::BTreeSet;
+
+/// The oldest GRUB that a disk may have been made with: that of Debian 12 and Ubuntu 22.04.
+pub const OLDEST_GRUB: Version = (2, 6);
 
 /// A slot, or an image that shall become one.
 pub struct Subject<'a> {
@@ -34,6 +38,8 @@ pub struct Subject<'a> {
     pub filesystem: Filesystem,
     /// Its features, if it is there already.
     pub features: Option<Features>,
+    /// The GRUB that shall read it.
+    pub grub: Version,
     /// The disk that it is on; an image is on none.
     pub disk: Option<Surroundings>,
     /// What it boots with.
@@ -95,6 +101,7 @@ impl<'a> Subject<'a> {
             cmdline,
             filesystem: Filesystem::default(),
             features: None,
+            grub: OLDEST_GRUB,
             disk: None,
             initramfs: Initramfs::ToBeMade,
         })

@@ -74,6 +74,14 @@ pub const RULES: &[Rule] = &[
         find: filesystem::grub,
     },
     Rule {
+        id: "filesystem-old-grub",
+        severity: Warning,
+        needs: Files,
+        why: "GRUB may find neither kernel nor initramfs: see that it boots through GRUB before you rely on it",
+        fix: Some(Fix { does: "makes the filesystem again, without them", how: How::Format }),
+        find: filesystem::old_grub,
+    },
+    Rule {
         id: "dracut-missing",
         severity: Error,
         needs: Files,

@@ -1,10 +1,12 @@
 //! `flipslot create`: OCI images in, a disk that boots out.
 
+use crate::boot::grub::config;
 use crate::boot::grub::entry::{self, Content};
-use crate::boot::grub::{config, image::Grub};
+use crate::boot::grub::image::{self, Grub};
 use crate::boot::ledger::Ledger;
 use crate::boot::record;
 use crate::boot::state::State;
+use crate::check::subject::OLDEST_GRUB;
 use crate::cli::CreateArgs;
 use crate::commands::definition::Definition;
 use crate::commands::fill::{self, Formatted, Sealed, Site};
@@ -42,12 +44,13 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let images = resolve(&wanted, &layout, &guids, &progress)?;
     disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
     disk.withdraw(&layout)?; // from here on it does not boot
+    let grub_version = image::version().unwrap_or(OLDEST_GRUB);
     let mut grub = None;
     let mut sealed = Vec::new();
     for (place, image) in &images {
         let doing = || format!("slot {}", place.slot);
         let vacant = disk.vacant(place.region)?;
-        let site = Site { place: *place, surroundings: layout.surroundings(&guids, place.slot) };
+        let site = Site { place: *place, surroundings: layout.surroundings(&guids, place.slot), grub: grub_version };
         let formatted = Formatted::new(&scratch, vacant, site, &wanted.slot, &progress).with_context(doing)?;
         let filled = formatted.fill(image, &progress).with_context(doing)?;
         let mut filled = filled.inspect(&scratch, image, &wanted.slot, &progress).with_context(doing)?;

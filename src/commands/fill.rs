@@ -14,6 +14,8 @@ use crate::disk::loops::Loop;
 use crate::disk::mount::{self, Mount, Scratch};
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, failed};
+use crate::filesystem::feature_table::Version;
+use crate::filesystem::features::Features;
 use crate::filesystem::keep::{Keep, Which};
 use crate::filesystem::kind::{Ground, MkfsOptions, New};
 use crate::filesystem::{Filesystem, MountedRoot, Root};
@@ -42,13 +44,21 @@ pub struct Site {
     pub place: Place,
     /// What its disk is called.
     pub surroundings: Surroundings,
+    /// The GRUB of its disk.
+    pub grub: Version,
+}
+
+/// A root filesystem that was made.
+pub(super) struct Made {
+    pub filesystem: Filesystem,
+    pub features: Features,
+    uuid: Uuid,
 }
 
 /// A slot with an empty filesystem, mounted where only this process sees it.
 pub struct Formatted {
     site: Site,
-    filesystem: Filesystem,
-    uuid: Uuid,
+    made: Made,
     device: Loop,
     mount: Mount,
 }
@@ -56,9 +66,8 @@ pub struct Formatted {
 /// A slot that holds all of an image, every byte of it verified.
 pub struct Filled {
     pub(super) site: Site,
-    pub(super) filesystem: Filesystem,
-    uuid: Uuid,
-    pub(super) device: Loop,
+    pub(super) made: Made,
+    device: Loop,
     mount: Mount,
     pub(super) root: Root,
     flushing: JoinHandle<std::io::Result<()>>,
@@ -104,14 +113,16 @@ impl Formatted {
     ) -> Result<Formatted> {
         let uuid = Uuid::new_v4();
         let label = format!("slot-{}", site.place.slot);
-        filesystem.format(device.path(), &New { label: &label, uuid, ground, options })?;
+        let new = New { label: &label, uuid, ground, options };
+        filesystem.format(device.path(), &new)?;
+        let made = Made { filesystem, features: made(device.path(), &new)?, uuid };
         let mount = Mount::filesystem(device.path(), filesystem, &scratch.directory(&label)?)?;
-        Ok(Formatted { site, filesystem, uuid, device, mount })
+        Ok(Formatted { site, made, device, mount })
     }
 
     /// Writes all layers of `image` in one pass; the next one is on its way while one is written.
     pub fn fill(self, image: &Image, progress: &Progress) -> Result<Filled> {
-        let Formatted { mut site, filesystem, uuid, device, mount } = self;
+        let Formatted { mut site, made, device, mount } = self;
         let slot = site.place.slot;
         let step = progress.step(Some(slot), "writing layers", Some(image.stored_bytes()));
         let root = Root::open(mount.place())?;
@@ -122,11 +133,10 @@ impl Formatted {
         // The disk writes the layers while dracut computes.
         let directory = root.fd().try_clone_to_owned()?;
         let flushing = thread::spawn(move || Ok(syncfs(directory)?));
-        site.surroundings.add(Some(slot), "UUID", &uuid.to_string());
+        site.surroundings.add(Some(slot), "UUID", &made.uuid.to_string());
         Ok(Filled {
             site,
-            filesystem,
-            uuid,
+            made,
             device,
             mount,
             root,
@@ -139,6 +149,15 @@ impl Formatted {
             report: Report::default(),
         })
     }
+}
+
+/// What was made on `device`. Fails if it is not what was asked for: a user's options can make mkfs
+/// do nothing at all (`-n`), and what stood there before would be written to.
+fn made(device: &Path, new: &New) -> Result<Features> {
+    Features::read(device)?.filter(|features| features.uuid == new.uuid).ok_or_else(|| {
+        let found = "the program that makes filesystems ended well, but did not make the one that was asked for";
+        failed(found, "leave --mkfs-options away, or look what each of them does")
+    })
 }
 
 impl Filled {
@@ -161,12 +180,12 @@ impl Filled {
 
     /// Empties the slot: its filesystem is made again, without the user's own words for that.
     pub fn format_again(self, scratch: &Scratch, progress: &Progress) -> Result<Formatted> {
-        let Filled { site, filesystem, device, mount, root, flushing, .. } = self;
+        let Filled { site, made, device, mount, root, flushing, .. } = self;
         let _step = progress.step(Some(site.place.slot), "making the filesystem again", None);
         flushed(flushing)?;
         drop(root);
         mount.close()?;
-        Formatted::over(scratch, (device, Ground::Used), site, (filesystem, &MkfsOptions::default()))
+        Formatted::over(scratch, (device, Ground::Used), site, (made.filesystem, &MkfsOptions::default()))
     }
 
     /// Flushes, unmounts and checks the slot; from here on it is not touched.
@@ -176,15 +195,15 @@ impl Filled {
         syncfs(self.root.fd()).context("flushing the slot")?;
         drop(self.root);
         self.mount.close()?;
-        self.filesystem.check(self.device.path())?;
+        self.made.filesystem.check(self.device.path())?;
         let Start { by, why, drivers } = self.start.context("the slot has no initramfs")?;
         let record = Record {
             version: 1,
             reference: image.reference.to_string(),
             digest: image.digest.clone(),
             entry,
-            filesystem: self.filesystem,
-            filesystem_uuid: self.uuid.to_string(),
+            filesystem: self.made.filesystem,
+            filesystem_uuid: self.made.uuid.to_string(),
             hardware: hardware.to_owned(),
             drivers,
             initramfs_by: by,

@@ -1,6 +1,7 @@
 //! `flipslot flash`: an OCI image into another slot than the running one.
 
 use crate::boot::trial::BootedBy;
+use crate::check::subject::OLDEST_GRUB;
 use crate::cli::FlashArgs;
 use crate::commands::fill::{self, Formatted, Site};
 use crate::commands::flash_wish::FlashWish;
@@ -62,7 +63,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
         disk.files.write_state(flashing)?;
     }
     disk.files.withdraw(wish.slot)?; // from here on nothing points at it
-    let site = Site { place, surroundings: disk.surroundings(wish.slot)? };
+    let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB };
     let formatted = Formatted::new(&scratch, vacant, site, &wish.how, &progress)?;
     let mut filled = formatted.fill(&image, &progress)?.inspect(&scratch, &image, &wish.how, &progress)?;
     filled.add(wish.how.agent)?;

@@ -7,9 +7,8 @@ use crate::boot::initramfs::{self, MadeBy, Source};
 use crate::boot::kernel::Kernel;
 use crate::boot::record::Mended;
 use crate::boot::{Entry, drivers, requirements};
-use crate::check::mend::{mend, wants_dracut, wants_format};
+use crate::check::mend;
 use crate::check::report::{Ask, Outcome};
-use crate::check::rule::Severity;
 use crate::check::subject::Initramfs;
 use crate::check::{Report, Subject};
 use crate::commands::fill::Filled;
@@ -17,7 +16,6 @@ use crate::commands::slot_wish::SlotWish;
 use crate::digest::Digest;
 use crate::disk::mount::Scratch;
 use crate::error::{Kind, Result, failed};
-use crate::filesystem::features::Features;
 use crate::layer::LayerPath;
 use crate::oci::Image;
 use crate::progress::Progress;
@@ -44,13 +42,13 @@ impl Filled {
         let mut filled = self;
         filled.look_for_initramfs(wanted)?;
         let mut report = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
-        if wants_format(&report) {
+        let by_format = mend::by_format(&report, "the filesystem was made again, without new features");
+        if !by_format.is_empty() {
             filled = filled.format_again(scratch, progress)?.fill(image, progress)?;
             filled.look_for_initramfs(wanted)?;
-            let done = format!("the {} filesystem was made again, without new features", wanted.filesystem);
-            filled.mended.push(Mended { rule: "filesystem-kernel".to_owned(), done: vec![done], words: Vec::new() });
+            filled.mended = by_format;
         }
-        let mended = mend(&report, &filled.subject(wanted)?, &filled.root)?;
+        let mended = mend::mend(&report, &filled.subject(wanted)?, &filled.root)?;
         filled.mended.extend(mended);
         let subject = filled.subject(wanted)?;
         let left = Report::of(&subject, Ask::Fresh, &wanted.policy.after_mending())?;
@@ -67,10 +65,12 @@ impl Filled {
     fn subject<'s>(&'s self, wanted: &'s SlotWish) -> Result<Subject<'s>> {
         let slot = self.site.place.slot;
         let words: Vec<String> = self.mended.iter().flat_map(|mended| mended.words.iter().cloned()).collect();
-        let cmdline = Cmdline::new(slot, (self.site.place.partuuid, self.filesystem), &wanted.consoles, &wanted.kargs)?;
+        let cmdline =
+            Cmdline::new(slot, (self.site.place.partuuid, self.made.filesystem), &wanted.consoles, &wanted.kargs)?;
         let mut subject = Subject::new(&self.root, &wanted.inventory, cmdline.with(&words), wanted.kernel(slot))?;
-        subject.filesystem = self.filesystem;
-        subject.features = Features::read(self.device.path())?;
+        subject.filesystem = self.made.filesystem;
+        subject.features = Some(self.made.features.clone());
+        subject.grub = self.site.grub;
         subject.disk = Some(self.site.surroundings.clone());
         subject.initramfs = self.initramfs.clone();
         Ok(subject)
@@ -91,9 +91,10 @@ impl Filled {
         let subject = self.subject(wanted)?;
         let kernel = subject.kernel.clone().context("the slot has no kernel")?;
         let modules = subject.modules.as_ref().context("the kernel has no modules")?;
-        let drivers = drivers::of_initramfs(&wanted.inventory, modules, &self.filesystem.modules());
-        let (by, why) = self.choose(&subject, wanted)?;
+        let drivers = drivers::of_initramfs(&wanted.inventory, modules, &self.made.filesystem.modules());
+        let (by, why, mended) = self.choose(&subject, wanted)?;
         drop(subject);
+        self.mended.extend(mended);
         let names = drivers.iter().cloned().collect();
         let path = match (by, &self.initramfs) {
             (MadeBy::Image, Initramfs::There { path, contents: Ok(contents), .. }) => {
@@ -103,7 +104,7 @@ impl Filled {
             _ => {
                 let _step = progress.step(Some(self.site.place.slot), "making the initramfs", None);
                 let microcode = if wanted.inventory.guest { Microcode::Without } else { Microcode::Early };
-                let recipe = Recipe { drivers, filesystem: self.filesystem, microcode };
+                let recipe = Recipe { drivers, filesystem: self.made.filesystem, microcode };
                 initramfs::make(scratch, self.path(), &self.root, &kernel, &recipe)?
             }
         };
@@ -118,32 +119,31 @@ impl Filled {
         self.finish_entry(kernel, path, wanted)
     }
 
-    /// Who shall make the initramfs, and why.
-    fn choose(&self, subject: &Subject, wanted: &SlotWish) -> Result<(MadeBy, String)> {
+    /// Who shall make the initramfs, why, and what that mends.
+    fn choose(&self, subject: &Subject, wanted: &SlotWish) -> Result<(MadeBy, String, Vec<Mended>)> {
         if matches!(self.initramfs, Initramfs::ToBeMade) {
-            return match wanted.initramfs {
-                Source::Image => Err(failed(
-                    "the image has no initramfs of its own for its kernel",
-                    "let its dracut make one: --initramfs dracut",
-                )),
-                Source::Dracut => Ok((MadeBy::Dracut, "it was asked for".to_owned())),
-                Source::Auto => Ok((MadeBy::Dracut, "the image brings none".to_owned())),
+            let why = match wanted.initramfs {
+                Source::Image => {
+                    let next = "let its dracut make one: --initramfs dracut";
+                    return Err(failed("the image has no initramfs of its own for its kernel", next));
+                }
+                Source::Dracut => "it was asked for",
+                Source::Auto => "the image brings none",
             };
+            return Ok((MadeBy::Dracut, why.to_owned(), Vec::new()));
         }
         let report = Report::of(subject, Ask::Initramfs, &wanted.policy)?;
-        let errors = report.findings.iter().filter(|found| found.severity == Severity::Error);
-        let Some(error) = errors.into_iter().find(|found| found.outcome != Outcome::Allowed) else {
-            return Ok((MadeBy::Image, format!("it fits {}", wanted.inventory.machine)));
+        let Some(error) = report.errors().find(|found| found.outcome != Outcome::Allowed) else {
+            return Ok((MadeBy::Image, format!("it fits {}", wanted.inventory.machine), Vec::new()));
         };
-        let may = wanted.initramfs == Source::Auto || wants_dracut(&report);
+        let why = format!("the image's own would not do: {}", error.found);
+        let mended = mend::by_dracut(&report, "dracut made a new initramfs");
+        let may = wanted.initramfs == Source::Auto || !mended.is_empty();
         if !may || !requirements::has_dracut(&self.root) {
-            Report::of(subject, Ask::Initramfs, &wanted.policy.after_mending())?.refuse_errors(
-                "the image",
-                subject,
-                NEXT,
-            )?;
+            let report = Report::of(subject, Ask::Initramfs, &wanted.policy.after_mending())?;
+            report.refuse_errors("the image", subject, NEXT)?;
         }
-        Ok((MadeBy::Dracut, format!("the image's own would not do: {}", error.found)))
+        Ok((MadeBy::Dracut, why, mended))
     }
 
     /// Asks the rules about the initramfs as it is now, and makes the entry.

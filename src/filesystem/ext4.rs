@@ -72,8 +72,9 @@ fn format(device: &Path, new: &New) -> Result<()> {
 /// is read by GRUB 2.06's `fs/ext2.c` (EXT2_DRIVER_SUPPORTED_INCOMPAT and the ignored ones).
 /// Left out on purpose: `metadata_csum_seed` and `orphan_file`, which mke2fs 1.47 turns on by
 /// itself: GRUB 2.06 refuses the first ("unknown filesystem"), a kernel before 5.15 the second;
-/// `casefold` and `encrypt`, which would make two names of an image one; `verity`,
-/// `large_dir`, `inline_data`, which GRUB does not read.
+/// `casefold`, which would make two names of an image one; `large_dir`, `ea_inode`, `inline_data`,
+/// which GRUB 2.06 does not read; and `verity`, `encrypt` and others that nothing here uses. The
+/// versions of each are in `feature_table.rs`.
 const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,\
                         sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 

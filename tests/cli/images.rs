@@ -33,10 +33,15 @@ pub fn bulky(size: usize) -> ImageLayout {
 }
 
 /// The layout of a real Debian 12 that boots, built by the recipe of the VM tests.
-#[allow(clippy::disallowed_methods)] // tests start programs by themselves
 pub fn debian() -> PathBuf {
+    debian_called("bookworm")
+}
+
+/// The same of another release: bullseye, with Linux 5.10.
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+pub fn debian_called(release: &str) -> PathBuf {
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/images/build.sh");
-    let output = Command::new(recipe).arg("bookworm").output().unwrap();
+    let output = Command::new(recipe).arg(release).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }

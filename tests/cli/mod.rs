@@ -14,3 +14,4 @@ mod state;
 mod switch;
 mod usage;
 mod whole;
+mod xfs;

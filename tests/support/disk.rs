@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 pub const MIB: u64 = 1 << 20;
 /// Where the partitions are, in MiB.
@@ -38,6 +38,13 @@ impl Disk {
         Disk { folder: folder.path().to_owned(), _temporary: Some(folder) }.copied(debian)
     }
 
+    /// The same, made anew with more words.
+    pub fn made(debian: &Path, words: &[&str]) -> Disk {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), debian, words);
+        Disk { folder: folder.path().to_owned(), _temporary: Some(folder) }
+    }
+
     /// The same for tests that share it, and so never drop it: the next run takes its place.
     pub fn shared_with(debian: &Path, name: &str) -> Disk {
         let folder = folder_of_shared().join(name);
@@ -48,7 +55,7 @@ impl Disk {
 
     fn copied(self, debian: &Path) -> Disk {
         static MADE: OnceLock<PathBuf> = OnceLock::new();
-        let made = MADE.get_or_init(|| make(debian));
+        let made = MADE.get_or_init(|| make(&folder_of_shared(), debian, &[]));
         tool("cp", &["--sparse=always", "--reflink=auto", &made.to_string_lossy(), &self.path().to_string_lossy()]);
         self
     }
@@ -118,6 +125,15 @@ impl Disk {
         bytes
     }
 
+    /// A slot as a file of its own, for programs that know no offset.
+    pub fn extracted(&self, slot: &Range<u64>) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        let (from, to) = (format!("if={}", self.path().display()), format!("of={}", file.path().display()));
+        let place = [format!("skip={}", slot.start), format!("count={}", slot.end - slot.start)];
+        tool("dd", &["bs=1M", "conv=sparse", "status=none", &from, &to, &place[0], &place[1]]);
+        file
+    }
+
     /// A file of the boot partition, as mtools reads it.
     pub fn boot_file(&self, path: &str) -> String {
         tool("mcopy", &["-i", &self.boot_for_mtools(), &format!("::{path}"), "-"])
@@ -181,13 +197,13 @@ fn folder_of_shared() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli")
 }
 
-fn make(debian: &Path) -> PathBuf {
-    let folder = folder_of_shared();
-    fs::create_dir_all(&folder).unwrap();
+fn make(folder: &Path, debian: &Path, more: &[&str]) -> PathBuf {
+    fs::create_dir_all(folder).unwrap();
     let slot = format!("--slot=a=oci:{}:latest", debian.display());
     let words = ["--hardware=qemu", "--console=ttyS0", "--kargs=quiet"];
     let sizes = ["--size=2300MiB", "--slot-size=1GiB", "--data"];
-    let run = flipslot(&folder, &[&["create", NAME, "--yes", "--progress=none", &slot][..], &words, &sizes].concat());
+    let create = ["create", NAME, "--yes", "--progress=none", &slot];
+    let run = flipslot(folder, &[&create[..], &words, &sizes, more].concat());
     run.must_end(0, &[]);
     let disk = File::options().write(true).open(folder.join(NAME)).unwrap();
     disk.write_all_at(&[0xda; 4096], DATA.start * MIB).unwrap();

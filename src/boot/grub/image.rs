@@ -6,7 +6,8 @@ use crate::disk::gpt::SECTOR;
 use crate::disk::layout::Region;
 use crate::disk::mount::Scratch;
 use crate::error::{Result, failed};
-use crate::filesystem::{Root, Tree};
+use crate::filesystem::feature_table::Version;
+use crate::filesystem::{Root, Tree, features};
 use crate::tool::{Tool, is_installed};
 use anyhow::Context;
 use std::fs;
@@ -80,6 +81,14 @@ impl Grub {
         let (boot, core) = embed(boot, core, bios_boot)?;
         Ok(Grub { boot, core, efi })
     }
+}
+
+/// The version of the GRUB with which this machine makes images, if it says one: "grub-mkimage
+/// (GRUB) 2.06-13+deb12u2".
+pub fn version() -> Option<Version> {
+    let program = PROGRAMS.into_iter().find(|program| is_installed(program))?;
+    let printed = Tool::new(program).arg("--version").run().ok()?;
+    printed.stdout.split_whitespace().find_map(features::version)
 }
 
 /// The two platforms: modules' folder, how the prefix names the boot partition, the disk module.

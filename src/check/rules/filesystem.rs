@@ -1,40 +1,38 @@
-//! The root filesystem: that its kernel and GRUB can read what mkfs made.
+//! The root filesystem: that its kernel and GRUB can read what mkfs made. What flipslot makes by itself, all
+//! of them read; a user's options, or a program that turns on something new by itself, can make
+//! something else.
 
 use crate::check::Subject;
 use crate::error::Result;
+use crate::filesystem::feature_table::Version;
 
-/// The GRUB whose abilities count, where it is not known which one a disk has: the oldest that is used.
-const GRUB: (u32, u32) = (2, 6);
+/// Newer than every GRUB: what this one does not read, none does.
+const ANY_GRUB: Version = (u32::MAX - 1, 0);
 
 /// Its features are newer than the kernel.
 pub fn kernel(subject: &Subject) -> Result<Vec<String>> {
     let (Some(features), Some(kernel)) = (&subject.features, &subject.kernel) else { return Ok(Vec::new()) };
-    let unknown = features.too_new_for_kernel(&kernel.version);
-    Ok(if unknown.is_empty() {
-        Vec::new()
-    } else {
-        vec![format!(
-            "its {} filesystem has features that kernel {} does not know: {}",
-            subject.filesystem,
-            kernel.version,
-            unknown.join(", ")
-        )]
-    })
+    let who = format!("kernel {} does not know", kernel.version);
+    Ok(unread(subject, &who, &features.too_new_for_kernel(&kernel.version)))
 }
 
-/// GRUB cannot read them.
+/// No GRUB reads them.
 pub fn grub(subject: &Subject) -> Result<Vec<String>> {
     let Some(features) = &subject.features else { return Ok(Vec::new()) };
-    let unread = features.unread_by_grub(GRUB);
-    Ok(if unread.is_empty() {
-        Vec::new()
-    } else {
-        vec![format!(
-            "its {} filesystem has features that GRUB {}.{:02} does not read: {}",
-            subject.filesystem,
-            GRUB.0,
-            GRUB.1,
-            unread.join(", ")
-        )]
-    })
+    Ok(unread(subject, "no GRUB reads", &features.unread_by_grub(ANY_GRUB)))
+}
+
+/// The disk's GRUB may not read them: a distribution's does more than the one that was released.
+pub fn old_grub(subject: &Subject) -> Result<Vec<String>> {
+    let Some(features) = &subject.features else { return Ok(Vec::new()) };
+    let never = features.unread_by_grub(ANY_GRUB);
+    let unsure: Vec<&str> =
+        features.unread_by_grub(subject.grub).into_iter().filter(|name| !never.contains(name)).collect();
+    let (major, minor) = subject.grub;
+    Ok(unread(subject, &format!("GRUB {major}.{minor:02} as it was released does not read"), &unsure))
+}
+
+fn unread(subject: &Subject, who: &str, names: &[&str]) -> Vec<String> {
+    let text = || format!("its {} filesystem has features that {who}: {}", subject.filesystem, names.join(", "));
+    if names.is_empty() { Vec::new() } else { vec![text()] }
 }

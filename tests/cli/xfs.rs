@@ -1,0 +1,110 @@
+//! Slots with XFS: made by `create`, made again by `flash`, and judged by xfsprogs and GRUB.
+
+use crate::cli::images;
+use crate::support::disk::{Disk, NAME, SLOT_A, SLOT_B};
+use crate::support::program::{assert_nothing_left, command, ended, flipslot, tool};
+use flipslot::digest::Digest;
+use flipslot::filesystem::features::Features;
+use serde_json::Value;
+use std::fs;
+use std::ops::Range;
+
+fn debian() -> String {
+    format!("oci:{}:latest", images::debian().display())
+}
+
+/// Fails unless the slot is what its record says for everyone who reads it: clean XFS with its label
+/// and UUID, which its own command line names, and from which GRUB reads the kernel and initramfs
+/// that were recorded.
+fn must_be_whole(disk: &Disk, slot: &str, place: &Range<u64>) {
+    let file = disk.extracted(place);
+    let path = file.path().to_string_lossy();
+    tool("xfs_repair", &["-n", "-f", &path]);
+    let record: Value = serde_json::from_str(&disk.boot_file(&format!("flipslot/slot-{slot}.json"))).unwrap();
+    assert_eq!(record["filesystem"], "xfs");
+    let known = tool("xfs_admin", &["-l", "-u", &path]);
+    assert!(known.contains(&format!("label = \"slot-{slot}\"")), "{known}");
+    assert!(known.contains(&format!("UUID = {}", record["filesystem_uuid"].as_str().unwrap())), "{known}");
+    let entry = disk.boot_file(&format!("flipslot/slot-{slot}.cfg"));
+    assert!(entry.contains("'rootfstype=xfs'") && !entry.contains("ext4"), "{entry}");
+    let copy = tempfile::NamedTempFile::new().unwrap();
+    for (place, digest) in [
+        (&record["entry"]["kernel"]["path"], &record["entry"]["kernel_digest"]),
+        (&record["entry"]["initramfs"], &record["entry"]["initramfs_digest"]),
+    ] {
+        let place = format!("(loop0)/{}", place.as_str().unwrap());
+        tool("grub-fstest", &[&path, "cp", &place, &copy.path().to_string_lossy()]);
+        assert_eq!(*digest, Digest::of(&fs::read(copy.path()).unwrap()).to_string(), "{place}");
+    }
+}
+
+fn features_of(disk: &Disk, place: &Range<u64>) -> Vec<String> {
+    let features = Features::read(disk.extracted(place).path()).unwrap().unwrap();
+    features.names().into_iter().map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn f15_a_slot_with_xfs_is_clean_and_read_by_grub_and_a_flash_makes_the_same_again() {
+    let disk = Disk::made(&images::debian(), &["--filesystem=xfs"]);
+    must_be_whole(&disk, "a", &SLOT_A);
+    assert_eq!(features_of(&disk, &SLOT_A), ["crc", "finobt", "reflink", "ftype", "sparse"]);
+
+    let run = disk.flash(&debian(), "b", &[]);
+    run.must_end(0, &[]);
+    assert!(!run.stderr.contains("GRUB"), "{}", run.stderr);
+    assert_nothing_left(disk.folder(), &[NAME]);
+    must_be_whole(&disk, "b", &SLOT_B);
+    assert_eq!(features_of(&disk, &SLOT_B), features_of(&disk, &SLOT_A));
+    assert_eq!(disk.status()["slots"][1]["filesystem"], "xfs");
+
+    let options = ["--mkfs-options=-i nrext64=1 -m bigtime=1"];
+    disk.flash(&debian(), "b", &options).must_end(0, &["slot b: GRUB 2.06 as it was released", "nrext64"]);
+    assert_eq!(features_of(&disk, &SLOT_B), ["crc", "finobt", "reflink", "ftype", "sparse", "bigtime", "nrext64"]);
+
+    // What stands there is XFS, too, and would be written to.
+    disk.flash(&debian(), "b", &["--mkfs-options=-N"]).must_end(1, &["did not make the one that was asked for"]);
+    disk.flash(&debian(), "b", &["--filesystem=ext4"]).must_end(0, &[]);
+    disk.must_be_clean(&SLOT_B);
+    assert!(disk.boot_file("flipslot/slot-b.cfg").contains("'rootfstype=ext4'"));
+    must_be_whole(&disk, "a", &SLOT_A);
+}
+
+#[test]
+fn a_slot_too_small_for_xfs_and_a_machine_without_its_programs_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    images::no_kernel().write(&folder.path().join("image"), "1");
+    let arguments = ["create", "d.raw", "--slot=a=oci:image:1", "--filesystem=xfs", "--size=600MiB"];
+    flipslot(folder.path(), &arguments)
+        .must_end(3, &["slot a has 266MiB; xfs cannot be made in less than 300MiB", "--filesystem ext4"]);
+    fs::create_dir(folder.path().join("bin")).unwrap();
+    let mut poor = command(folder.path(), &arguments);
+    ended(poor.env("PATH", folder.path().join("bin")))
+        .must_end(3, &["mkfs.xfs is not installed", "apt-get install xfsprogs"]);
+    assert_nothing_left(folder.path(), &["bin", "image"]);
+}
+
+#[test]
+fn words_for_mkfs_that_name_another_device_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    images::no_kernel().write(&folder.path().join("image"), "1");
+    for words in ["-l logdev=/dev/sdz", "reflink=0"] {
+        let options = format!("--mkfs-options={words}");
+        let arguments = ["create", "d.raw", "--slot=a=oci:image:1", "--size=600MiB", &options];
+        flipslot(folder.path(), &arguments).must_end(2, &["--mkfs-options", "next: "]);
+    }
+    assert_nothing_left(folder.path(), &["image"]);
+}
+
+#[test]
+fn f6_a_root_that_the_slots_own_kernel_or_no_grub_reads_fails_and_says_which_feature_it_is() {
+    let disk = Disk::with(&images::debian());
+    let flash = |reference: &str, feature: &str| {
+        disk.flash(reference, "b", &[&format!("--mkfs-options=-O {feature}"), "--console=ttyS0"])
+    };
+    flash(&debian(), "inline_data").must_end(1, &["no GRUB reads it: inline_data", "--mkfs-options"]);
+    let with_5_10 = format!("oci:{}:latest", images::debian_called("bullseye").display());
+    flash(&with_5_10, "orphan_file").must_end(1, &["kernel 5.10.", "does not mount it: orphan_file"]);
+    assert_eq!(disk.status()["slots"][1]["holds"], "half");
+    assert_nothing_left(disk.folder(), &[NAME]);
+    flash(&debian(), "orphan_file").must_end(0, &[]);
+}

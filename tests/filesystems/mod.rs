@@ -1,0 +1,223 @@
+//! Filesystems in files, made by their own programs: what flipslot reads of them, and what GRUB
+//! says to the same bytes. The GRUB is the one that is installed.
+
+use crate::support::program::{Run, ended, tool};
+use flipslot::boot::grub::image;
+use flipslot::digest::Digest;
+use flipslot::disk::mount::Mount;
+use flipslot::filesystem::Filesystem;
+use flipslot::filesystem::feature_table::Version;
+use flipslot::filesystem::features::{Features, Found};
+use flipslot::filesystem::kind::{Ground, MkfsOptions, New};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// Newer than the newest GRUB that the tables know.
+const ANY_GRUB: Version = (99, 0);
+/// Large enough for every filesystem here.
+const SIZE: u64 = 320 << 20;
+
+/// A folder with a file of zeros, in which a filesystem with the file `hello` will be.
+struct Bench(tempfile::TempDir);
+
+impl Bench {
+    fn new() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("tree")).unwrap();
+        fs::write(folder.path().join("tree/hello"), "hello\n").unwrap();
+        let file = folder.path().join("tree/hello");
+        // mkfs.xfs(8), "-p": boot file, sizes, the root directory and what is in it.
+        let proto = format!("/boot\n0 0\nd--755 0 0\nhello ---644 0 0 {}\n$\n", file.display());
+        fs::write(folder.path().join("proto"), proto).unwrap();
+        Bench(folder)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn image(&self) -> PathBuf {
+        let path = self.0.path().join("image");
+        File::create(&path).unwrap().set_len(SIZE).unwrap();
+        path
+    }
+
+    fn ext4(&self, features: &str) -> PathBuf {
+        let (image, tree) = (self.image(), self.path("tree"));
+        let features = format!("none,extent,64bit,filetype,ext_attr,{features}");
+        let image_path = image.to_string_lossy();
+        tool("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "4096", "-d", &tree, "-O", &features, &image_path]);
+        image
+    }
+
+    fn xfs(&self, options: &[&str]) -> PathBuf {
+        let (image, proto) = (self.image(), self.path("proto"));
+        tool("mkfs.xfs", &[&["-q", "-f", "-p", &proto], options, &[&image.to_string_lossy()]].concat());
+        image
+    }
+}
+
+/// What GRUB's own reader makes of `hello` in a filesystem.
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+fn grub_reads(image: &Path) -> Result<(), Run> {
+    let mut reader = std::process::Command::new("grub-fstest");
+    let run = ended(reader.arg(image).args(["cat", "(loop0)/hello"]));
+    if run.code == 0 && run.stdout == "hello\n" { Ok(()) } else { Err(run) }
+}
+
+/// Fails unless the filesystem has the feature, and the table's word for this machine's GRUB is what
+/// GRUB does. A distribution may have put a newer reader into it; then the table has a newer GRUB
+/// that reads it.
+fn must_have(image: &Path, feature: &str) {
+    let features = Features::read(image).unwrap().expect("a filesystem that is known");
+    assert!(features.names().contains(&feature), "{feature}: {features:?}");
+    assert_eq!(features.too_new_for_kernel("6.16.0"), Vec::<&str>::new(), "{feature} is known");
+    match grub_reads(image) {
+        Ok(()) => assert_eq!(features.unread_by_grub(ANY_GRUB), Vec::<&str>::new(), "GRUB reads {feature}"),
+        Err(run) => {
+            let installed = image::version().expect("grub-mkimage says its version");
+            assert_ne!(features.unread_by_grub(installed), Vec::<&str>::new(), "{feature}: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn f6_every_feature_that_mke2fs_makes_is_known_and_grub_does_what_the_table_says() {
+    let bench = Bench::new();
+    for features in [
+        "has_journal,sparse_super,resize_inode,dir_index",
+        "sparse_super2",
+        "has_journal,fast_commit",
+        "stable_inodes",
+        "has_journal,orphan_file",
+        "sparse_super,large_file,huge_file,dir_nlink,extra_isize",
+        "uninit_bg",
+        "quota",
+        "quota,project",
+        "bigalloc",
+        "metadata_csum",
+        "verity",
+        "meta_bg",
+        "mmp",
+        "flex_bg",
+        "ea_inode",
+        "metadata_csum,metadata_csum_seed",
+        "large_dir",
+        "inline_data",
+        "encrypt",
+        "casefold",
+    ] {
+        let image = bench.ext4(features);
+        features.split(',').for_each(|feature| must_have(&image, feature));
+        // dumpe2fs, who made them, names the same ones and no others.
+        let printed = tool("dumpe2fs", &["-h", &image.to_string_lossy()]);
+        let line = printed.lines().find_map(|line| line.strip_prefix("Filesystem features:")).expect("features");
+        let mut theirs: Vec<&str> = line.split_whitespace().collect();
+        let found = Features::read(&image).unwrap().unwrap();
+        let mut ours = found.names();
+        theirs.sort_unstable();
+        ours.sort_unstable();
+        assert_eq!(ours, theirs);
+    }
+}
+
+#[test]
+fn f6_every_feature_that_mkfs_xfs_makes_is_known_and_grub_does_what_the_table_says() {
+    let bench = Bench::new();
+    for (options, feature) in [
+        (&["-m", "finobt=1"][..], "finobt"),
+        (&["-m", "rmapbt=1"], "rmapbt"),
+        (&["-m", "reflink=1"], "reflink"),
+        (&["-m", "inobtcount=1"], "inobtcount"),
+        (&["-m", "bigtime=1"], "bigtime"),
+        (&["-i", "sparse=1"], "sparse"),
+        (&["-i", "nrext64=1"], "nrext64"),
+        (&["-n", "ftype=1"], "ftype"),
+        (&["-m", "crc=1"], "crc"),
+        (&["-m", "crc=0"], "crc=0"),
+        (&["-m", "crc=0", "-n", "version=ci"], "version=ci"),
+    ] {
+        must_have(&bench.xfs(options), feature);
+    }
+    let image = bench.xfs(&[]);
+    tool("xfs_admin", &["-U", "generate", &image.to_string_lossy()]);
+    must_have(&image, "meta_uuid");
+}
+
+#[test]
+fn f6_what_flipslot_makes_is_read_by_kernels_and_grubs_of_ten_years() {
+    let bench = Bench::new();
+    let make = |filesystem: Filesystem, words: &str| {
+        let (image, options) = (bench.image(), words.parse::<MkfsOptions>().unwrap());
+        let new = New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Used, options: &options };
+        filesystem.format(&image, &new).unwrap();
+        Features::read(&image).unwrap().unwrap()
+    };
+    let (ext4, xfs) = (make(Filesystem::Ext4, ""), make(Filesystem::Xfs, ""));
+    assert_eq!((ext4.of, xfs.of), (Found::Ext4, Found::Xfs));
+    assert_eq!(ext4.too_new_for_kernel("3.18.0"), Vec::<&str>::new());
+    assert_eq!(xfs.names(), ["crc", "finobt", "reflink", "ftype", "sparse"]);
+    assert_eq!(xfs.too_new_for_kernel("4.9.0-19-amd64"), Vec::<&str>::new());
+    for features in [&ext4, &xfs] {
+        assert_eq!(features.unread_by_grub((2, 4)), Vec::<&str>::new());
+    }
+    let more = make(Filesystem::Ext4, "-O orphan_file,^dir_index -E stride=4");
+    let of_ext4: Vec<&str> = ext4.names().into_iter().filter(|name| *name != "dir_index").collect();
+    let of_more: Vec<&str> = more.names().into_iter().filter(|name| *name != "orphan_file").collect();
+    assert_eq!(of_more, of_ext4, "the user's features are added to ours");
+    assert_eq!(more.too_new_for_kernel("5.10.0-32-amd64"), ["orphan_file"]);
+    assert_eq!(make(Filesystem::Xfs, "-i nrext64=1").unread_by_grub((2, 6)), ["nrext64"]);
+}
+
+/// A loop device over a file, until it is dropped.
+struct Device(String);
+
+impl Device {
+    fn over(file: &Path) -> Device {
+        Device(tool("losetup", &["--find", "--show", &file.to_string_lossy()]).trim().to_owned())
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        tool("losetup", &["--detach", &self.0]);
+    }
+}
+
+#[test]
+fn f14_a_copy_of_a_mounted_root_is_read_without_its_journal_and_not_changed() {
+    for filesystem in [Filesystem::Ext4, Filesystem::Xfs] {
+        let bench = Bench::new();
+        let image = bench.image();
+        let options = MkfsOptions::default();
+        let new = New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Zeros, options: &options };
+        filesystem.format(&image, &new).unwrap();
+        let place = |name: &str| {
+            fs::create_dir(bench.path(name)).unwrap();
+            PathBuf::from(bench.path(name))
+        };
+        let device = Device::over(&image);
+        let written = Mount::filesystem(Path::new(&device.0), filesystem, &place("written")).unwrap();
+        fs::write(written.place().join("old"), "old").unwrap();
+        written.close().unwrap();
+        let written = Mount::filesystem(Path::new(&device.0), filesystem, &place("again")).unwrap();
+        fs::write(written.place().join("new"), "new").unwrap();
+        tool("sync", &["-f", &written.place().to_string_lossy()]);
+
+        // As after a power cut, and with the UUID of what is mounted.
+        let copy = bench.path("copy");
+        tool("cp", &[&image.to_string_lossy(), &copy]);
+        let digest = || Digest::of_stream(File::open(&copy).unwrap()).unwrap();
+        let before = digest();
+        let copied = Device::over(Path::new(&copy));
+        let read = Mount::as_grub_reads_it(Path::new(&copied.0), filesystem, &place("read")).unwrap();
+        assert_eq!(fs::read_to_string(read.place().join("old")).unwrap(), "old", "{filesystem}");
+        read.close().unwrap();
+        drop(copied);
+        assert_eq!(digest(), before, "{filesystem}: reading it wrote to it");
+
+        written.close().unwrap();
+        filesystem.check(Path::new(&device.0)).unwrap();
+        drop(device);
+    }
+}
