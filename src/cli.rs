@@ -28,6 +28,9 @@ pub enum Verb {
     /// Write an OCI image into another slot than the running one
     #[command(after_help = FLASH_HELP)]
     Flash(Box<FlashArgs>),
+    /// Say whether an image, or a slot, would come up on a machine, and why not
+    #[command(after_help = CHECK_HELP)]
+    Check(Box<CheckArgs>),
     /// Jump into another slot, on trial: whatever fails ends on this one
     Switch(SwitchArgs),
     /// Declare the running slot healthy: what boots from now on
@@ -74,6 +77,37 @@ of the running slot where nothing else is said.
 Example, on a server that runs slot a:
   flipslot flash docker://127.0.0.1:5000/os/debian:13 --slot b
   flipslot switch --slot b";
+
+const CHECK_HELP: &str = "\
+An image is read without a disk and without root; nothing is written anywhere.
+--fix says what a create or flash with it would leave to be found.
+Exit codes: 0 nothing found, 1 something found, 2 usage, 3 refused.
+
+Examples:
+  flipslot check docker://127.0.0.1:5000/os/debian:13 --hardware rack12.json
+  flipslot check --slot b
+  flipslot check --disk golden.raw --slot a --hardware qemu --json";
+
+/// The flags of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Image to look at, such as docker://host/name:tag (see `create --help`)
+    #[arg(required_unless_present = "slot", conflicts_with = "slot")]
+    pub reference: Option<String>,
+
+    /// Slot to look at, on a disk that flipslot made
+    #[arg(long, value_name = "SLOT")]
+    pub slot: Option<String>,
+
+    /// Disk or disk file of the slot [default: the one that this system runs
+    /// from]
+    #[arg(long, value_name = "DISK", requires = "slot")]
+    pub disk: Option<PathBuf>,
+
+    /// What is wanted of the slot
+    #[command(flatten)]
+    pub image: ImageArgs,
+}
 
 /// The arguments that systemd-shutdown(8) gives.
 #[derive(Debug, Args)]
@@ -126,12 +160,16 @@ pub struct CreateArgs {
     #[command(flatten)]
     pub image: ImageArgs,
 
+    /// How they are written
+    #[command(flatten)]
+    pub write: WriteArgs,
+
     /// Replace a disk file that exists, or a device that is not empty
     #[arg(long)]
     pub yes: bool,
 }
 
-/// The flags of every command that fills slots.
+/// The flags of every command that looks at images.
 #[derive(Debug, Args)]
 pub struct ImageArgs {
     /// Machine to boot on: this, qemu, generic, or the file that `flipslot
@@ -157,10 +195,6 @@ pub struct ImageArgs {
     /// other slot]
     #[arg(long, value_enum, value_name = "TYPE")]
     pub filesystem: Option<Filesystem>,
-
-    /// Words to add to the command line of mke2fs or mkfs.xfs
-    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
-    pub mkfs_options: Option<String>,
 
     /// Words to add to the kernel command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
@@ -197,6 +231,14 @@ pub struct ImageArgs {
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+/// The flags of every command that writes slots.
+#[derive(Debug, Args, Default)]
+pub struct WriteArgs {
+    /// Words to add to the command line of mke2fs or mkfs.xfs
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    pub mkfs_options: Option<String>,
 
     /// Leave the agent (health check, deadline) out of the slot
     #[arg(long)]
@@ -233,6 +275,10 @@ pub struct FlashArgs {
     /// What is wanted of the slots
     #[command(flatten)]
     pub image: ImageArgs,
+
+    /// How they are written
+    #[command(flatten)]
+    pub write: WriteArgs,
 }
 
 /// The flags of `switch`.
@@ -253,6 +299,10 @@ pub struct SwitchArgs {
     /// Time after which an unconfirmed slot is given up: 90s, 10m, 1h
     #[arg(long, value_name = "TIME", default_value = "10m")]
     pub deadline: String,
+
+    /// Jump although these rules find something (docs/check.md)
+    #[arg(long, value_name = "RULE,...")]
+    pub allow: Vec<String>,
 
     /// Say what would be done, and do nothing
     #[arg(long)]

@@ -3,6 +3,7 @@
 //! [`table::RULES`] says what is looked for. A rule looks at a [`Subject`]: a slot's files, the machine,
 //! the disk. What all rules find is a [`Report`].
 
+pub mod choice;
 pub mod mend;
 pub mod report;
 pub mod rule;

@@ -1,6 +1,7 @@
 //! What the rules have found in a slot.
 
 use crate::boot::drivers::{self, Where};
+use crate::boot::release::Release;
 use crate::boot::requirements::Missing;
 use crate::check::rule::{Needs, Policy, Rule, Severity};
 use crate::check::subject::{Initramfs, Subject};
@@ -20,8 +21,13 @@ pub struct Report {
     /// What the rules found, in their order.
     pub findings: Vec<Finding>,
     /// What drives each device of the machine.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceReport>,
+    /// What the machine is called.
+    #[serde(skip)]
+    machine: String,
+    /// Which system it is.
+    #[serde(skip)]
+    release: Release,
 }
 
 /// One thing that was found.
@@ -95,20 +101,20 @@ impl Ask {
 impl Report {
     /// Asks the rules about a subject.
     pub fn of(subject: &Subject, ask: Ask, policy: &Policy) -> Result<Report> {
-        let mut report = Report::default();
+        let (machine, release) = (subject.inventory.machine.clone(), subject.release.clone());
+        let mut report = Report { machine, release, devices: devices(subject), ..Report::default() };
         for rule in RULES.iter().filter(|rule| ask.includes(rule.needs)) {
             // What cannot be judged may be anything.
             let found = (rule.find)(subject).unwrap_or_else(|error| vec![format!("it cannot be judged: {error:#}")]);
             report.findings.extend(found.into_iter().take(PLACES_MAX).map(|found| finding(rule, found, policy)));
         }
-        report.devices = devices(subject);
         Ok(report)
     }
 
     /// Adds what was found at another stage of the same slot.
     pub fn join(&mut self, other: Report) {
         self.findings.extend(other.findings);
-        self.devices = other.devices;
+        (self.devices, self.machine, self.release) = (other.devices, other.machine, other.release);
     }
 
     /// What stands of this severity.
@@ -134,12 +140,12 @@ impl Report {
     }
 
     /// Fails if an error stands: `what` would not come up. `next` is what to do where no rule knows it.
-    pub fn refuse_errors(&self, what: &str, subject: &Subject, (kind, next): (Kind, &str)) -> Result<()> {
+    pub fn refuse_errors(&self, what: &str, (kind, next): (Kind, &str)) -> Result<()> {
         let errors: Vec<&Finding> = self.open(Severity::Error).collect();
         if errors.is_empty() {
             return Ok(());
         }
-        let mut text = format!("{what} would not come up on {}:", subject.inventory.machine);
+        let mut text = format!("{what} would not come up on {}:", self.machine);
         for Finding { rule, found, why, .. } in &errors {
             let _ = write!(text, "\n    {found}: {why} [{rule}]");
         }
@@ -148,7 +154,7 @@ impl Report {
         let mendable = errors.iter().all(|found| found.fix.is_some());
         let ids: BTreeSet<&str> = errors.iter().map(|found| found.rule).collect();
         let ids = ids.into_iter().collect::<Vec<_>>().join(",");
-        let next = match missing.dockerfile(&subject.release) {
+        let next = match missing.dockerfile(&self.release) {
             Some(line) => format!("add to its Dockerfile:\n{line}"),
             None if mendable && kind != Kind::Refused => {
                 format!("let flipslot mend it: --fix {ids}; or go on with it: --allow {ids}")

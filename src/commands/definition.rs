@@ -34,7 +34,7 @@ impl Definition {
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
         let slot_size = args.slot_size.as_ref().or(config.slot_size.as_ref()).map(|size| size.parse()).transpose()?;
         Ok(Definition {
-            slot: SlotWish::of(&args.image, &config, None, device(&args.disk))?,
+            slot: SlotWish::of((&args.image, &args.write), &config, None, device(&args.disk))?,
             wish: Wish {
                 size: size_of(&args.disk, size)?,
                 slots: args.slots.or(config.slots).unwrap_or_else(|| last.max(2)),

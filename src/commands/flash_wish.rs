@@ -45,7 +45,7 @@ impl FlashWish {
         Ok(FlashWish {
             slot,
             reference: args.reference.parse()?,
-            how: SlotWish::of(&args.image, &config, like.as_ref(), disk.device())?,
+            how: SlotWish::of((&args.image, &args.write), &config, like.as_ref(), disk.device())?,
             keep,
         })
     }

@@ -1,6 +1,8 @@
 //! One verb a file, each a story that reads straight down.
 
+pub mod check;
 pub mod check_health;
+mod checked;
 pub mod cleanup;
 pub mod confirm;
 pub mod create;

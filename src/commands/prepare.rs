@@ -6,7 +6,8 @@ use crate::boot::dracut::{Microcode, Recipe};
 use crate::boot::initramfs::{self, MadeBy, Source};
 use crate::boot::kernel::Kernel;
 use crate::boot::record::Mended;
-use crate::boot::{Entry, drivers, requirements};
+use crate::boot::{Entry, drivers};
+use crate::check::choice::{Chosen, choose};
 use crate::check::mend;
 use crate::check::report::{Ask, Outcome};
 use crate::check::subject::Initramfs;
@@ -15,7 +16,7 @@ use crate::commands::fill::Filled;
 use crate::commands::slot_wish::SlotWish;
 use crate::digest::Digest;
 use crate::disk::mount::Scratch;
-use crate::error::{Kind, Result, failed};
+use crate::error::{Kind, Result};
 use crate::layer::LayerPath;
 use crate::oci::Image;
 use crate::progress::Progress;
@@ -52,7 +53,7 @@ impl Filled {
         filled.mended.extend(mended);
         let subject = filled.subject(wanted)?;
         let left = Report::of(&subject, Ask::Fresh, &wanted.policy.after_mending())?;
-        left.refuse_errors("the image", &subject, NEXT)?;
+        left.refuse_errors("the image", NEXT)?;
         left.tell_warnings(&format!("slot {}", filled.site.place.slot));
         report.findings.retain(|found| found.outcome == Outcome::Fixed);
         report.join(left);
@@ -92,14 +93,17 @@ impl Filled {
         let kernel = subject.kernel.clone().context("the slot has no kernel")?;
         let modules = subject.modules.as_ref().context("the kernel has no modules")?;
         let drivers = drivers::of_initramfs(&wanted.inventory, modules, &self.made.filesystem.modules());
-        let (by, why, mended) = self.choose(&subject, wanted)?;
+        let Chosen { by, why, mended } = choose(&subject, wanted.initramfs, &wanted.policy)?;
         drop(subject);
         self.mended.extend(mended);
         let names = drivers.iter().cloned().collect();
         let path = match (by, &self.initramfs) {
-            (MadeBy::Image, Initramfs::There { path, contents: Ok(contents), .. }) => {
+            (MadeBy::Image, Initramfs::There { path, contents, .. }) => {
                 let _step = progress.step(Some(self.site.place.slot), "taking the image's initramfs", None);
-                initramfs::take(&self.root, &kernel, path, contents)?
+                match contents {
+                    Ok(contents) => initramfs::take(&self.root, &kernel, path, contents)?,
+                    Err(_) => path.clone(), // the rules say what is wrong with it
+                }
             }
             _ => {
                 let _step = progress.step(Some(self.site.place.slot), "making the initramfs", None);
@@ -108,49 +112,16 @@ impl Filled {
                 initramfs::make(scratch, self.path(), &self.root, &kernel, &recipe)?
             }
         };
-        if by == MadeBy::Dracut
-            && matches!(self.initramfs, Initramfs::There { .. })
-            && wanted.initramfs == Source::Image
-        {
-            self.mended.push(Mended { rule: "driver-missing".to_owned(), done: vec![why.clone()], words: Vec::new() });
-        }
         self.initramfs = Initramfs::read(&self.root, path.clone())?;
         self.start = Some(Start { by, why, drivers: names });
         self.finish_entry(kernel, path, wanted)
-    }
-
-    /// Who shall make the initramfs, why, and what that mends.
-    fn choose(&self, subject: &Subject, wanted: &SlotWish) -> Result<(MadeBy, String, Vec<Mended>)> {
-        if matches!(self.initramfs, Initramfs::ToBeMade) {
-            let why = match wanted.initramfs {
-                Source::Image => {
-                    let next = "let its dracut make one: --initramfs dracut";
-                    return Err(failed("the image has no initramfs of its own for its kernel", next));
-                }
-                Source::Dracut => "it was asked for",
-                Source::Auto => "the image brings none",
-            };
-            return Ok((MadeBy::Dracut, why.to_owned(), Vec::new()));
-        }
-        let report = Report::of(subject, Ask::Initramfs, &wanted.policy)?;
-        let Some(error) = report.errors().find(|found| found.outcome != Outcome::Allowed) else {
-            return Ok((MadeBy::Image, format!("it fits {}", wanted.inventory.machine), Vec::new()));
-        };
-        let why = format!("the image's own would not do: {}", error.found);
-        let mended = mend::by_dracut(&report, "dracut made a new initramfs");
-        let may = wanted.initramfs == Source::Auto || !mended.is_empty();
-        if !may || !requirements::has_dracut(&self.root) {
-            let report = Report::of(subject, Ask::Initramfs, &wanted.policy.after_mending())?;
-            report.refuse_errors("the image", subject, NEXT)?;
-        }
-        Ok((MadeBy::Dracut, why, mended))
     }
 
     /// Asks the rules about the initramfs as it is now, and makes the entry.
     fn finish_entry(&mut self, kernel: Kernel, initramfs: String, wanted: &SlotWish) -> Result<Entry> {
         let subject = self.subject(wanted)?;
         let report = Report::of(&subject, Ask::Initramfs, &wanted.policy.after_mending())?;
-        report.refuse_errors("the slot", &subject, NEXT)?;
+        report.refuse_errors("the slot", NEXT)?;
         let entry = Entry {
             title: subject.release.title().to_owned(),
             partition: self.site.place.region.number,

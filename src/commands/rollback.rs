@@ -21,7 +21,7 @@ pub fn run() -> Result<()> {
             "choose a slot: flipslot status, flipslot switch --slot b",
         )
     })?;
-    let ready = Ready::check(&scratch, &disk, state.proven)?;
+    let ready = Ready::check(&scratch, &disk, state.proven, None)?;
     crate::tell!("flipslot: going back from slot {running} to slot {} ({})", state.proven, ready.record.entry.title);
     let plan = Plan { way: Way::Auto, confirm: Confirm::Auto, deadline: DEADLINE, by_kexec: state, by_firmware: state };
     let by = leap::go(&scratch, &disk, ready, &plan, |_| {})?;

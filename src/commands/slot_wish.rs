@@ -6,7 +6,7 @@ use crate::boot::cmdline::Cmdline;
 use crate::boot::initramfs::Source;
 use crate::boot::record::Record;
 use crate::check::Policy;
-use crate::cli::ImageArgs;
+use crate::cli::{ImageArgs, WriteArgs};
 use crate::config::Config;
 use crate::error::{Result, usage};
 use crate::filesystem::Filesystem;
@@ -73,14 +73,19 @@ impl Like {
 impl SlotWish {
     /// Joins the flags with the config file; a flag wins. What neither says is as in `like`, a slot
     /// of the same machine. `disk` is what it is written to, if that is a device of this machine.
-    pub fn of(args: &ImageArgs, config: &Config, like: Option<&Like>, disk: Option<&Path>) -> Result<SlotWish> {
+    pub fn of(
+        (args, write): (&ImageArgs, &WriteArgs),
+        config: &Config,
+        like: Option<&Like>,
+        disk: Option<&Path>,
+    ) -> Result<SlotWish> {
         let choice = args.hardware.clone().or_else(|| config.hardware.clone());
         let choice = choice.map_or_else(|| like.map_or(Ok(Choice::Generic), Like::hardware), Ok)?;
         let inventory = choice.inventory(disk)?;
         let like = like.map(|like| &like.record);
         let filesystem = args.filesystem.or(config.filesystem).or(like.map(|record| record.filesystem));
         let filesystem = filesystem.unwrap_or_default();
-        let mkfs_options = args.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
+        let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         let consoles = listed(&args.console, config.console.as_ref());
         let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
@@ -97,7 +102,7 @@ impl SlotWish {
         if let Some(any) = Slot::at(0) {
             Cmdline::new(any, (Uuid::nil(), filesystem), &consoles, &kargs)?; // odd words are refused here
         }
-        let agent = if args.no_agent { Agent::LeaveOut } else { Agent::Add };
+        let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
         agent.refuse_if_dynamic()?;
         Ok(SlotWish {
             kernels: kernels(args, &config.kernel)?,

@@ -1,6 +1,7 @@
 //! `flipslot switch`: from the running slot into another one, on trial.
 
 use crate::boot::ledger::By;
+use crate::check::Policy;
 use crate::cli::SwitchArgs;
 use crate::commands::say::say_line;
 use crate::disk::Disk;
@@ -20,13 +21,14 @@ const SHORTEST: u64 = 10;
 pub fn run(args: &SwitchArgs) -> Result<()> {
     let slot: Slot = args.slot.parse()?;
     let deadline = deadline(&args.deadline)?;
+    let policy = Policy::new(&[], &args.allow)?;
     let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
     let running = disk.running()?;
     if !args.dry_run {
         leftovers::remove(&disk)?;
     }
     let scratch = Scratch::enter()?;
-    let ready = Ready::check(&scratch, &disk, slot)?;
+    let ready = Ready::check(&scratch, &disk, slot, Some(&policy))?;
     let state = disk.state()?;
     let plan = Plan {
         way: args.by,

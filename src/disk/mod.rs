@@ -9,6 +9,7 @@ pub mod layout;
 pub mod lock;
 pub mod loops;
 pub mod mount;
+pub mod outlook;
 pub mod running;
 pub mod safety;
 pub mod surroundings;

@@ -121,6 +121,23 @@ impl Inventory {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
+    /// A machine of which nothing is known.
+    pub fn unknown() -> Inventory {
+        Inventory {
+            version: VERSION,
+            machine: "this machine".to_owned(),
+            guest: false,
+            firmware: None,
+            storage: Storage::Listed,
+            devices: Vec::new(),
+            disks: Vec::new(),
+            consoles: Vec::new(),
+            memory: None,
+            kexec: None,
+            watchdogs: Vec::new(),
+        }
+    }
+
     /// Reads the JSON form; `from` says where it stands, for errors.
     pub fn parse(text: &str, from: &str) -> Result<Inventory> {
         let again = "take it again, on that machine: flipslot hardware -o FILE";

@@ -2,13 +2,17 @@
 
 use crate::boot::kernel;
 use crate::boot::record::Record;
+use crate::check::report::Ask;
+use crate::check::{Policy, Report};
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
 use crate::disk::claim::Idle;
 use crate::disk::mount::{Mount, Scratch};
-use crate::error::{Result, refused};
+use crate::disk::outlook::Written;
+use crate::error::{Kind, Result, refused};
 use crate::filesystem::Root;
+use crate::filesystem::features::Features;
 use crate::jump::watchdog;
 use crate::layer::LayerPath;
 use crate::slot::Slot;
@@ -31,8 +35,9 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Looks at `slot`; whatever is wrong with it is refused.
-    pub fn check(scratch: &Scratch, disk: &Disk, slot: Slot) -> Result<Ready> {
+    /// Looks at `slot`; whatever is wrong with it is refused, and so is what would not come up on this
+    /// machine, unless `policy` allows it. With none, a slot that was proven on it is not asked again.
+    pub fn check(scratch: &Scratch, disk: &Disk, slot: Slot, policy: Option<&Policy>) -> Result<Ready> {
         let idle = Idle::claim(disk, slot)?;
         let record = whole(slot, disk.files.holding(slot)?)?;
         let partuuid = format!("root=PARTUUID={} ", idle.partuuid);
@@ -60,6 +65,11 @@ impl Ready {
         };
         let image = open(&record.entry.kernel.path, &record.entry.kernel_digest)?;
         let initramfs = open(&record.entry.initramfs, &record.entry.initramfs_digest)?;
+        if let Some(policy) = policy {
+            let features = Features::read(device.path())?;
+            let written = Written { slot, tree: &root, features, record: &record };
+            refuse_hopeless(disk, written, policy)?;
+        }
         let driver = watchdog::names().first().and_then(|name| watchdog::driver(name));
         // Without a module, the driver is built into this kernel; most likely into the slot's, too.
         let has_watchdog_driver = match driver {
@@ -70,6 +80,17 @@ impl Ready {
         drop(mount);
         Ok(Ready { slot, record, kernel: image, initramfs, has_watchdog_driver, idle })
     }
+}
+
+/// Refuses what would not come up on this machine.
+fn refuse_hopeless(disk: &Disk, written: Written, policy: &Policy) -> Result<()> {
+    let slot = written.slot;
+    let machine = disk.machine();
+    let report = Report::of(&disk.subject(&written, &machine)?, Ask::Slot, policy)?;
+    let next = format!("write it again for this machine: flipslot flash REFERENCE --slot {slot} --hardware this");
+    report.refuse_errors(&format!("slot {slot}"), (Kind::Refused, &next))?;
+    report.tell_warnings(&format!("slot {slot}"));
+    Ok(())
 }
 
 /// The record of a slot that holds a whole image.

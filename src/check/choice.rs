@@ -1,0 +1,47 @@
+//! Which initramfs a slot shall boot with: the image's own, or one that its dracut makes.
+
+use crate::boot::initramfs::{MadeBy, Source};
+use crate::boot::record::Mended;
+use crate::boot::requirements;
+use crate::check::mend;
+use crate::check::report::{Ask, Outcome, Report};
+use crate::check::rule::Policy;
+use crate::check::subject::{Initramfs, Subject};
+use crate::error::{Result, failed};
+
+/// A choice.
+#[derive(Debug)]
+pub struct Chosen {
+    /// Who makes it, or has made it.
+    pub by: MadeBy,
+    /// Why he.
+    pub why: String,
+    /// What is mended by it.
+    pub mended: Vec<Mended>,
+}
+
+/// Chooses. The image's own is taken if no rule finds anything wrong with it; and if there is nothing
+/// else, for the rules to say what is wrong.
+pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chosen> {
+    let chosen = |by, why: &str| Chosen { by, why: why.to_owned(), mended: Vec::new() };
+    if matches!(subject.initramfs, Initramfs::ToBeMade) {
+        return match source {
+            Source::Auto => Ok(chosen(MadeBy::Dracut, "the image brings none")),
+            Source::Dracut => Ok(chosen(MadeBy::Dracut, "it was asked for")),
+            Source::Image => Err(failed(
+                "the image has no initramfs of its own for its kernel",
+                "let its dracut make one: --initramfs dracut",
+            )),
+        };
+    }
+    let report = Report::of(subject, Ask::Initramfs, policy)?;
+    let Some(error) = report.errors().find(|found| found.outcome != Outcome::Allowed) else {
+        return Ok(chosen(MadeBy::Image, &format!("the image's own fits {}", subject.inventory.machine)));
+    };
+    let mended = mend::by_dracut(&report, "dracut made a new initramfs");
+    let may_make = source == Source::Auto || !mended.is_empty();
+    if !may_make || !requirements::has_dracut(subject.tree) {
+        return Ok(chosen(MadeBy::Image, "there is no other"));
+    }
+    Ok(Chosen { by: MadeBy::Dracut, why: format!("the image's own would not do: {}", error.found), mended })
+}

@@ -1,0 +1,105 @@
+//! `flipslot check`: would an image, or a slot, come up on a machine, and why not. Nothing is written.
+
+use crate::boot::cmdline::Cmdline;
+use crate::boot::initramfs::{self, MadeBy, Source};
+use crate::check::choice::choose;
+use crate::check::report::{Ask, Report};
+use crate::check::subject::{Initramfs, Subject};
+use crate::cli::{CheckArgs, WriteArgs};
+use crate::commands::checked::Checked;
+use crate::commands::slot_wish::SlotWish;
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::disk::boot_partition::Access;
+use crate::disk::claim::Idle;
+use crate::disk::mount::{Mount, Scratch};
+use crate::disk::outlook::Written;
+use crate::error::{Result, refused};
+use crate::filesystem::Root;
+use crate::filesystem::features::Features;
+use crate::filesystem::kept::KeptTree;
+use crate::filesystem::kept::wanted::rules_read;
+use crate::oci;
+use crate::progress::Progress;
+use crate::slot::Slot;
+use anyhow::Context;
+use std::path::Path;
+use uuid::Uuid;
+
+/// Looks, and says what it finds. Fails if that is anything.
+pub fn run(args: &CheckArgs) -> Result<()> {
+    let checked = match (&args.reference, &args.slot) {
+        (Some(reference), _) => image(args, reference)?,
+        (None, slot) => slot_of_disk(args, slot.as_deref().unwrap_or_default().parse()?)?,
+    };
+    checked.print(args.image.json)?;
+    checked.refuse_unclean()
+}
+
+/// What is wanted of a slot that is not there yet.
+fn wish(args: &CheckArgs, disk: Option<&Path>) -> Result<SlotWish> {
+    let config = args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let untouched = WriteArgs { no_agent: true, ..WriteArgs::default() };
+    SlotWish::of((&args.image, &untouched), &config, None, disk)
+}
+
+/// An image, as its layers go by.
+fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
+    let progress = Progress::new(args.image.progress);
+    oci::trust::bundle_if_none()?;
+    let wanted = wish(args, None)?;
+    let step = progress.step(None, "looking up the image", None);
+    let image = oci::resolve(&reference.parse()?, &wanted.platform, &wanted.access)?;
+    drop(step);
+    let step = progress.step(None, "reading layers", Some(image.stored_bytes()));
+    let mut tree = KeptTree::new(rules_read);
+    image.apply_to(&mut tree, KeptTree::budget(), step.counter())?;
+    drop(step);
+    let slot = Slot::at(0).context("there is a first slot")?;
+    let root = (Uuid::nil(), wanted.filesystem);
+    let cmdline = Cmdline::new(slot, root, &wanted.consoles, &wanted.kargs)?;
+    let mut subject = Subject::new(&tree, &wanted.inventory, cmdline, wanted.kernel(slot))?;
+    subject.filesystem = wanted.filesystem;
+    let own = subject.kernel.as_ref().filter(|_| wanted.initramfs != Source::Dracut);
+    if let Some(path) = own.and_then(|kernel| initramfs::of_image(&tree, kernel)) {
+        subject.initramfs = Initramfs::read(&tree, path)?;
+    }
+    let chosen = choose(&subject, wanted.initramfs, &wanted.policy)?;
+    if chosen.by == MadeBy::Dracut {
+        subject.initramfs = Initramfs::ToBeMade;
+    }
+    let report = Report::of(&subject, Ask::All, &wanted.policy)?;
+    Ok(Checked::new(image.reference.to_string(), &subject, (chosen.by, chosen.why), report))
+}
+
+/// A slot that is written.
+fn slot_of_disk(args: &CheckArgs, slot: Slot) -> Result<Checked> {
+    let disk = Disk::open(args.disk.as_deref(), Access::Look)?;
+    disk.refuse_unknown(slot)?;
+    let mut wanted = wish(args, disk.device())?;
+    if args.image.hardware.is_none() && disk.running.is_some() {
+        wanted.inventory = disk.machine();
+    }
+    let holding = disk.files.holding(slot)?;
+    let Some(record) = holding.record() else {
+        let found = format!("slot {slot} of {} holds no whole image", disk.path.display());
+        return Err(refused(found, format!("write it: flipslot flash REFERENCE --slot {slot}")));
+    };
+    let look = |root: &Root, features: Option<Features>| {
+        let written = Written { slot, tree: root, features, record };
+        let subject = disk.subject(&written, &wanted.inventory)?;
+        let report = Report::of(&subject, Ask::Slot, &wanted.policy)?;
+        let why = "it is what the slot boots with".to_owned();
+        let name = format!("slot {slot} of {}", disk.path.display());
+        Ok(Checked::new(name, &subject, (record.initramfs_by, why), report))
+    };
+    if disk.running == Some(slot) {
+        return look(&Root::open(Path::new("/"))?, None);
+    }
+    let scratch = Scratch::enter()?;
+    let device = Idle::claim(&disk, slot)?.attach()?;
+    let mount = Mount::as_grub_reads_it(device.path(), record.filesystem, &scratch.directory("check")?)?;
+    let checked = look(&Root::open(mount.place())?, Features::read(device.path())?);
+    mount.close()?;
+    checked
+}

@@ -1,0 +1,121 @@
+//! What `check` has found, for people and as JSON (docs/check.md).
+
+use crate::boot::drivers::Where;
+use crate::boot::initramfs::MadeBy;
+use crate::check::report::{DeviceReport, Finding, Outcome, Report};
+use crate::check::rule::Severity;
+use crate::check::subject::Subject;
+use crate::commands::say::say;
+use crate::error::{Result, failed};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// Everything; the JSON form has this version.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    version: u32,
+    /// The image, or the slot.
+    subject: String,
+    machine: String,
+    os: String,
+    kernel: Option<String>,
+    cmdline: String,
+    initramfs_by: MadeBy,
+    initramfs_why: String,
+    #[serde(flatten)]
+    report: Report,
+}
+
+impl Checked {
+    /// Gathers it.
+    pub fn new(name: String, subject: &Subject, (by, why): (MadeBy, String), report: Report) -> Checked {
+        Checked {
+            version: 1,
+            subject: name,
+            machine: subject.inventory.machine.clone(),
+            os: subject.release.title().to_owned(),
+            kernel: subject.kernel.as_ref().map(|kernel| kernel.version.clone()),
+            cmdline: subject.cmdline.to_string(),
+            initramfs_by: by,
+            initramfs_why: why,
+            report,
+        }
+    }
+
+    /// Prints it: as one JSON document, or as text.
+    pub fn print(&self, json: bool) -> Result<()> {
+        say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
+    }
+
+    /// Fails if something was found that is neither mended nor allowed.
+    pub fn refuse_unclean(&self) -> Result<()> {
+        let open: Vec<&Finding> = self.report.findings.iter().filter(|found| found.outcome == Outcome::Open).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let count = |severity| self.report.open(severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let ids = |which: fn(&&&Finding) -> bool| {
+            let ids: BTreeSet<&str> = open.iter().filter(which).map(|found| found.rule).collect();
+            ids.into_iter().collect::<Vec<_>>().join(",")
+        };
+        let (mendable, other) = (ids(|found| found.fix.is_some()), ids(|found| found.fix.is_none()));
+        let mend = if mendable.is_empty() { String::new() } else { format!("--fix {mendable}") };
+        let allow = if other.is_empty() { String::new() } else { format!("--allow {other}") };
+        let ways: Vec<String> = [mend, allow].into_iter().filter(|way| !way.is_empty()).collect();
+        let verdict = if errors > 0 { "would not come up" } else { "would come up, but" };
+        Err(failed(
+            format!(
+                "{} {verdict} on {}: {}, {}",
+                self.subject,
+                self.machine,
+                counted(errors, "error"),
+                counted(warnings, "warning")
+            ),
+            format!("mend the image; or have it mended or accepted as it is written: {}", ways.join(" ")),
+        ))
+    }
+
+    fn text(&self) -> String {
+        let kernel = self.kernel.as_deref().unwrap_or("none");
+        let mut text = format!("{}: {}, kernel {kernel}, on {}\n", self.subject, self.os, self.machine);
+        let by = if self.initramfs_by == MadeBy::Image { "the image's own" } else { "by dracut" };
+        let _ = writeln!(text, "  initramfs: {by} ({})", self.initramfs_why);
+        for Finding { rule, severity, found, why, fix, outcome } in &self.report.findings {
+            let severity = match (outcome, severity) {
+                (Outcome::Allowed, _) => "allowed",
+                (Outcome::Fixed, _) => "mended",
+                (Outcome::Open, Severity::Error) => "error",
+                (Outcome::Open, Severity::Warning) => "warning",
+            };
+            let _ = writeln!(text, "  {severity:<8} {rule}: {found}\n           {why}");
+            if let Some(does) = fix {
+                let _ = writeln!(text, "           --fix {rule} {does}");
+            }
+        }
+        for DeviceReport { path, modalias, module, found, .. } in &self.report.devices {
+            let module = module.as_deref().unwrap_or("-");
+            let _ = writeln!(text, "  {:<14} {module:<16} {path} ({modalias})", place(*found));
+        }
+        if self.report.is_clean() {
+            text.push_str("  nothing stands in its way\n");
+        }
+        text
+    }
+}
+
+fn place(found: Where) -> &'static str {
+    match found {
+        Where::NotNeeded => "no driver",
+        Where::BuiltIn => "built in",
+        Where::Initramfs => "initramfs",
+        Where::RootFilesystem => "root only",
+        Where::Nowhere => "nowhere",
+    }
+}
+
+/// "1 error", "2 errors".
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

@@ -1,0 +1,46 @@
+//! What the rules say of a slot that is written, on a machine.
+
+use crate::boot::record::Record;
+use crate::check::subject::{Initramfs, Subject};
+use crate::disk::installed::Disk;
+use crate::error::{Result, hint};
+use crate::filesystem::Tree;
+use crate::filesystem::features::Features;
+use crate::hardware::{Inventory, this_machine};
+use crate::slot::Slot;
+
+/// A slot's files, and its filesystem where it could be looked at.
+pub struct Written<'w> {
+    /// Which slot.
+    pub slot: Slot,
+    /// Its files.
+    pub tree: &'w dyn Tree,
+    /// Its filesystem.
+    pub features: Option<Features>,
+    /// How it boots.
+    pub record: &'w Record,
+}
+
+impl Disk {
+    /// One of its slots, as the rules see it.
+    pub fn subject<'s>(&self, written: &Written<'s>, inventory: &'s Inventory) -> Result<Subject<'s>> {
+        let entry = &written.record.entry;
+        let version = Some(entry.kernel.version.as_str());
+        let mut subject = Subject::new(written.tree, inventory, entry.cmdline.clone(), version)?;
+        subject.filesystem = written.record.filesystem;
+        subject.features.clone_from(&written.features);
+        subject.disk = Some(self.surroundings(written.slot)?);
+        subject.initramfs = Initramfs::read(written.tree, entry.initramfs.clone())?;
+        Ok(subject)
+    }
+
+    /// What this machine needs to boot from this disk. Where that cannot be told, nothing is known of its
+    /// devices, and this is said.
+    pub fn machine(&self) -> Inventory {
+        this_machine(self.device()).unwrap_or_else(|error| {
+            let next = hint(&error).map(|next| format!("; {next}")).unwrap_or_default();
+            crate::tell!("flipslot: the drivers that this machine needs are not known: {error:#}{next}");
+            Inventory::unknown()
+        })
+    }
+}
