@@ -5,5 +5,6 @@
 
 mod boot;
 mod cli;
+mod hardware;
 mod layers;
 mod support;

@@ -113,6 +113,11 @@ pub struct DiskFacts {
 }
 
 impl Inventory {
+    /// The JSON form, as [`Inventory::parse`] reads it.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
     /// Reads the JSON form; `from` says where it stands, for errors.
     pub fn parse(text: &str, from: &str) -> Result<Inventory> {
         let again = "take it again, on that machine: flipslot hardware -o FILE";

@@ -1,0 +1,133 @@
+//! Block devices in sysfs: whole disks, what they are built on, and what they say of themselves.
+
+use crate::error::{Result, failed, refused};
+use crate::hardware::Sysfs;
+use crate::hardware::inventory::DiskFacts;
+use crate::hardware::sysfs::{names, number, text};
+use crate::units::MIB;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// More devices than any disk is built on; a kernel that tells of more is not believed.
+const LEGS_MAX: usize = 1024;
+/// The kernel's own unit, in which `size` counts (kernel: ABI/stable/sysfs-block), and the block size
+/// of a disk that tells none (block/blk-settings.c), in bytes.
+const SECTOR: u32 = 512;
+
+/// No slot fits a smaller disk, in bytes: a boot partition alone has as much. Floppies, and the boot
+/// areas of an eMMC, are smaller.
+const SMALLEST: u64 = 64 * MIB;
+
+/// A block device: its folder below `/sys/devices`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    folder: PathBuf,
+}
+
+impl Block {
+    /// The kernel's name of it: `sda`.
+    pub fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Whether it is a part of a disk.
+    pub fn is_partition(&self) -> bool {
+        self.folder.join("partition").is_file()
+    }
+}
+
+impl Sysfs {
+    /// The block device with these numbers.
+    pub fn numbered(&self, major: u32, minor: u32) -> Option<Block> {
+        self.block(self.path(format!("dev/block/{major}:{minor}")))
+    }
+
+    /// The block device that the kernel calls so: `sda`, `cciss!c0d0`.
+    pub fn named(&self, name: &str) -> Option<Block> {
+        self.block(self.path("class/block").join(name))
+    }
+
+    fn block(&self, link: PathBuf) -> Option<Block> {
+        Some(Block { folder: self.device(&link)? })
+    }
+
+    /// The disks that are no mere construction of the kernel, and large enough to boot from.
+    pub fn real_disks(&self) -> Vec<Block> {
+        let all = names(&self.path("class/block")).into_iter().filter_map(|name| self.named(&name));
+        // A path of a multipath NVMe disk has no numbers of its own: the disk itself has.
+        all.filter(|block| !block.is_partition() && ["device", "dev"].iter().all(|it| block.folder.join(it).exists()))
+            .filter(|block| self.facts(block).is_ok_and(|facts| facts.size >= SMALLEST))
+            .collect()
+    }
+
+    /// All devices of the btrfs that `member` is one of (kernel: fs/btrfs/sysfs.c), or `member`.
+    pub fn btrfs_around(&self, member: Block) -> Vec<Block> {
+        let filesystems = self.path("fs/btrfs");
+        let members = names(&filesystems).into_iter().map(|uuid| {
+            let folder = filesystems.join(uuid).join("devices");
+            names(&folder).into_iter().filter_map(|name| self.block(folder.join(name))).collect::<Vec<_>>()
+        });
+        members.into_iter().find(|members| members.contains(&member)).unwrap_or_else(|| vec![member])
+    }
+
+    /// The disks that `blocks` lie on, each once: through partitions, and through what is built on
+    /// others (RAID, LVM, multipath, encryption, bcache).
+    pub(super) fn disks_below(&self, blocks: &[Block]) -> Result<Vec<Block>> {
+        let mut ahead: Vec<Block> = blocks.iter().rev().cloned().collect();
+        let (mut seen, mut disks) = (BTreeSet::new(), Vec::new());
+        while let Some(block) = ahead.pop() {
+            let disk = self.whole(block);
+            if !seen.insert(disk.folder.clone()) {
+                continue;
+            }
+            if seen.len() > LEGS_MAX {
+                let found = format!("{} lies on more than {LEGS_MAX} devices", disk.name());
+                return Err(failed(found, "name the disk that this machine boots from: --disk"));
+            }
+            let slaves = disk.folder.join("slaves");
+            let below: Vec<Block> =
+                names(&slaves).into_iter().rev().filter_map(|name| self.block(slaves.join(name))).collect();
+            if below.is_empty() {
+                disks.push(disk);
+            }
+            ahead.extend(below);
+        }
+        Ok(disks)
+    }
+
+    fn whole(&self, block: Block) -> Block {
+        let disk = block.is_partition().then(|| block.folder.parent().and_then(|parent| self.device(parent)));
+        disk.flatten().map_or(block, |folder| Block { folder })
+    }
+
+    /// The folders of devices from which the ways to a disk go up: the disk's own; of an NVMe disk
+    /// with several ways, those of its controllers (kernel: drivers/nvme/host/core.c, which links
+    /// them into the subsystem's folder).
+    pub(super) fn ways(&self, disk: &Block) -> Vec<PathBuf> {
+        let subsystem = disk.folder.parent().filter(|folder| {
+            self.below_devices(folder).is_some_and(|below| below.starts_with("virtual/nvme-subsystem"))
+        });
+        let Some(subsystem) = subsystem else { return vec![disk.folder.clone()] };
+        let links = names(subsystem).into_iter().map(|name| subsystem.join(name)).filter(|path| path.is_symlink());
+        links.filter_map(|link| self.device(&link)).collect()
+    }
+
+    /// What a disk says of itself.
+    pub(super) fn facts(&self, disk: &Block) -> Result<DiskFacts> {
+        let read = |attribute: &str| text(&disk.folder.join(attribute));
+        let unit = |attribute: &str| number(&disk.folder.join("queue").join(attribute)).unwrap_or(SECTOR);
+        let size = number::<u64>(&disk.folder.join("size")).and_then(|sectors| sectors.checked_mul(SECTOR.into()));
+        let size = size.ok_or_else(|| {
+            refused(format!("the kernel does not tell the size of {}", disk.name()), "name another disk: --disk")
+        })?;
+        Ok(DiskFacts {
+            name: disk.name(),
+            size,
+            logical_block_size: unit("logical_block_size"),
+            physical_block_size: unit("physical_block_size"),
+            model: read("device/model"),
+            // virtio-blk has it beside the disk (drivers/block/virtio_blk.c).
+            serial: read("device/serial").or_else(|| read("serial")),
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! The machine that this program runs on: what stands at `/`, and what `/proc` adds to sysfs.
+
+use crate::error::{Result, refused};
+use crate::hardware::block::Block;
+use crate::hardware::{Inventory, Sysfs};
+use anyhow::Context;
+use rustix::fs::{FileType, Stat, major, minor, stat};
+use std::fs;
+use std::path::Path;
+
+/// What this machine needs to boot: from `disk`, which is any name of a whole block device; else from
+/// what `/` is on; else, where that is no disk (a container, memory), from any disk that it has.
+/// Refuses what is no disk of this machine.
+pub fn this_machine(disk: Option<&Path>) -> Result<Inventory> {
+    let sysfs = Sysfs::at(Path::new("/sys"))?;
+    let disks = match disk {
+        Some(path) => vec![disk_at(&sysfs, path)?],
+        None => boot_disks(&sysfs)?,
+    };
+    let mut inventory = sysfs.inventory(&disks)?;
+    inventory.memory = total(&fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?);
+    // kernel: admin-guide/sysctl/kernel.rst, kexec_load_disabled
+    let allowed = fs::read_to_string("/proc/sys/kernel/kexec_load_disabled").is_ok_and(|text| text.trim() == "0");
+    inventory.kexec = inventory.kexec.map(|known| known && allowed);
+    Ok(inventory)
+}
+
+/// The whole disk at a path, told by its numbers.
+fn disk_at(sysfs: &Sysfs, path: &Path) -> Result<Block> {
+    let name = path.display();
+    let list = "list the disks of this machine: lsblk --nodeps";
+    let found = stat(path).with_context(|| format!("looking at {name}"))?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::BlockDevice {
+        return Err(refused(format!("{name} is no block device: this machine does not boot from it"), list));
+    }
+    let Some(block) = numbered(sysfs, found.st_rdev) else {
+        return Err(refused(format!("{name} is no device that this kernel knows: its node is stale"), list));
+    };
+    if block.is_partition() {
+        return Err(refused(format!("{name} is a partition; a machine boots from a whole disk"), list));
+    }
+    Ok(block)
+}
+
+/// What `/` is on, else every real disk.
+fn boot_disks(sysfs: &Sysfs) -> Result<Vec<Block>> {
+    let root = stat("/").context("looking at /")?;
+    if let Some(block) = numbered(sysfs, root.st_dev) {
+        return Ok(vec![block]);
+    }
+    // btrfs and bcachefs give no device's number, but name it as what was mounted.
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    let is_device = |found: &Stat| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
+    let sources = sources_of_root(&mounts).into_iter().filter_map(|source| stat(source).ok()).filter(is_device);
+    let members: Vec<Block> = sources.filter_map(|found| numbered(sysfs, found.st_rdev)).collect();
+    if !members.is_empty() {
+        return Ok(members.into_iter().flat_map(|member| sysfs.btrfs_around(member)).collect());
+    }
+    let disks: Vec<Block> = sysfs.real_disks().into_iter().filter(|disk| sysfs.is_hardware(disk)).collect();
+    if disks.is_empty() {
+        return Err(refused("this machine has no disk: its root is in memory or on a network", "name one: --disk"));
+    }
+    Ok(disks)
+}
+
+fn numbered(sysfs: &Sysfs, device: u64) -> Option<Block> {
+    sysfs.numbered(major(device), minor(device))
+}
+
+/// What is mounted at `/`, if it has a name in `/dev`; bcachefs joins several with colons
+/// (proc(5), mountinfo: field 5 is the mount point, the second after " - " the source).
+fn sources_of_root(mountinfo: &str) -> Vec<&str> {
+    // The last one covers the others.
+    let root = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some("/"));
+    let source = root.and_then(|line| line.split_once(" - ")?.1.split(' ').nth(1)).unwrap_or_default();
+    source.split(':').filter(|name| name.starts_with("/dev/")).collect()
+}
+
+/// MemTotal of proc_meminfo(5), in bytes.
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_of_the_root_is_that_of_the_last_mount_there() {
+        let initramfs = "1 1 0:2 / / rw - rootfs rootfs rw\n";
+        let btrfs = "29 1 0:26 /@ / rw,relatime shared:1 - btrfs /dev/nvme0n1p2 rw,subvol=/@\n";
+        let home = "40 29 8:1 / /home rw - ext4 /dev/sda1 rw\n";
+        assert_eq!(sources_of_root(&format!("{initramfs}{btrfs}{home}")), ["/dev/nvme0n1p2"]);
+        assert_eq!(sources_of_root("29 1 0:26 / / rw - bcachefs /dev/sda2:/dev/sdb2 rw\n"), ["/dev/sda2", "/dev/sdb2"]);
+        for none in
+            ["overlay overlay rw,lowerdir=/dev/x", "nfs4 10.0.0.1:/srv rw", "tmpfs tmpfs rw", "zfs tank/root rw"]
+        {
+            assert!(sources_of_root(&format!("29 1 0:26 / / rw - {none}\n")).is_empty(), "{none}");
+        }
+        assert!(sources_of_root("").is_empty() && sources_of_root("29 1 0:26 / /\n").is_empty());
+    }
+
+    #[test]
+    fn all_memory_is_read() {
+        assert_eq!(total("MemTotal:       16384 kB\nMemFree: 1 kB\n"), Some(16 << 20));
+        assert_eq!(total("MemTotal: 99999999999999999999 kB\n"), None);
+    }
+}
