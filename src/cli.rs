@@ -39,6 +39,9 @@ pub enum Verb {
     Rollback,
     /// Show slots, what runs, what is proven, and what the next reset boots
     Status(StatusArgs),
+    /// Tell what this machine needs to boot, as JSON
+    #[command(after_help = HARDWARE_HELP)]
+    Hardware(HardwareArgs),
     /// Remove what an interrupted run left behind
     Cleanup(CleanupArgs),
     /// Reset a trial that nobody confirms in time (flipslot-trial.service)
@@ -108,6 +111,14 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub image: ImageArgs,
 }
+
+const HARDWARE_HELP: &str = "\
+Devices from the root of the machine to its boot disk and network cards,
+consoles, memory, watchdogs: read from sysfs, nothing is changed. It needs no
+root. docs/hardware.md describes the JSON.
+
+Example, with the inventory of a server on the machine that makes its disk:
+  ssh server1 flipslot hardware > server1.json";
 
 /// The arguments that systemd-shutdown(8) gives.
 #[derive(Debug, Args)]
@@ -319,6 +330,18 @@ pub struct StatusArgs {
     /// Print one JSON document (docs/status.md)
     #[arg(long)]
     pub json: bool,
+}
+
+/// The flags of `hardware`.
+#[derive(Debug, Args)]
+pub struct HardwareArgs {
+    /// File to write, whole or not at all [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Disk that it is to boot from [default: what / is on, else every disk]
+    #[arg(long, value_name = "DISK")]
+    pub disk: Option<PathBuf>,
 }
 
 /// The flags of `cleanup`.

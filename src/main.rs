@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Verb::Confirm => commands::confirm::run(),
         Verb::Rollback => commands::rollback::run(),
         Verb::Status(args) => commands::status::run(&args),
+        Verb::Hardware(args) => commands::hardware::run(&args),
         Verb::Cleanup(args) => commands::cleanup::run(&args),
         Verb::WatchTrial => commands::watch_trial::run(),
         Verb::CheckHealth => commands::check_health::run(),

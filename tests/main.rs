@@ -6,5 +6,6 @@
 mod boot;
 mod cli;
 mod filesystems;
+mod hardware;
 mod layers;
 mod support;

@@ -2,6 +2,7 @@
 //! kernel reads them (init/initramfs.c).
 
 use crate::boot::cpio::{self, REMAKE, from_root};
+use crate::boot::modules;
 use crate::boot::stream::Stream;
 use crate::boot::unpack::{Compression, decoded};
 use crate::error::{Result, failed, from_io};
@@ -94,16 +95,9 @@ impl Contents {
         self.names.iter().filter_map(|name| {
             let below = name.strip_prefix("usr/").unwrap_or(name).strip_prefix("lib/modules/")?;
             let (version, path) = below.split_once('/')?;
-            Some((version, module(path.rsplit('/').next()?)?))
+            Some((version, modules::name_of(path)?))
         })
     }
-}
-
-/// The name of the module that a file holds, if it is one: kmod writes `-` and `_` as `_`.
-fn module(file: &str) -> Option<String> {
-    let (stem, compression) = file.rsplit_once(".ko")?;
-    let known = matches!(compression, "" | ".gz" | ".xz" | ".zst") && !stem.is_empty();
-    known.then(|| stem.replace('-', "_"))
 }
 
 /// An initramfs that is being read.

@@ -50,6 +50,16 @@ pub enum MadeBy {
     Image,
 }
 
+impl MadeBy {
+    /// For people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            MadeBy::Dracut => "made by dracut",
+            MadeBy::Image => "the image's own",
+        }
+    }
+}
+
 /// Makes the initramfs of `kernel`, with these drivers, in the slot that is mounted at `slot`; returns
 /// its path there.
 pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, recipe: &Recipe) -> Result<String> {

@@ -148,10 +148,12 @@ impl Modules {
     }
 }
 
-/// The name of the module in a file: `kernel/fs/nls/nls-utf8.ko.xz` holds `nls_utf8`.
+/// The name of the module in a file: `kernel/fs/nls/nls-utf8.ko.xz` holds `nls_utf8`; `None` if its name is
+/// no module's.
 pub fn name_of(path: &str) -> Option<String> {
-    let (stem, _) = path.trim().rsplit('/').next()?.split_once(".ko")?;
-    (!stem.is_empty()).then(|| with_underscores(stem))
+    let (stem, compression) = path.trim().rsplit('/').next()?.rsplit_once(".ko")?;
+    let known = matches!(compression, "" | ".gz" | ".xz" | ".zst") && !stem.is_empty();
+    known.then(|| with_underscores(stem))
 }
 
 /// kmod and the kernel take `-` and `_` for the same (kmod: `alias_normalize`); what stands in

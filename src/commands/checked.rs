@@ -80,7 +80,7 @@ impl Checked {
     fn text(&self) -> String {
         let kernel = self.kernel.as_deref().unwrap_or("none");
         let mut text = format!("{}: {}, kernel {kernel}, on {}\n", self.subject, self.os, self.machine);
-        let by = if self.initramfs_by == MadeBy::Image { "the image's own" } else { "by dracut" };
+        let by = self.initramfs_by.in_words();
         let _ = writeln!(text, "  initramfs: {by} ({})", self.initramfs_why);
         for Finding { rule, severity, found, why, fix, outcome } in &self.report.findings {
             let severity = match (outcome, severity) {

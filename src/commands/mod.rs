@@ -10,6 +10,7 @@ pub mod definition;
 pub mod fill;
 pub mod flash;
 pub mod flash_wish;
+pub mod hardware;
 pub mod note_shutdown;
 pub mod place;
 pub mod prepare;

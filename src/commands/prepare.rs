@@ -5,7 +5,6 @@ use crate::boot::cmdline::Cmdline;
 use crate::boot::dracut::{Microcode, Recipe};
 use crate::boot::initramfs::{self, MadeBy, Source};
 use crate::boot::kernel::Kernel;
-use crate::boot::record::Mended;
 use crate::boot::{Entry, drivers};
 use crate::check::choice::{Chosen, choose};
 use crate::check::mend;

@@ -1,6 +1,8 @@
 //! What `status` tells: what is there, what runs, and what the next reset boots.
 
+use crate::boot::initramfs::MadeBy;
 use crate::boot::ledger::{Boot, By, Confirm, DEADLINE};
+use crate::boot::record::Mended;
 use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
 use crate::disk::Disk;
@@ -57,6 +59,9 @@ pub(super) struct ImageStatus {
     pub kernel: String,
     pub filesystem: Filesystem,
     pub hardware: String,
+    pub drivers: Vec<String>,
+    pub initramfs_by: MadeBy,
+    pub mended: Vec<Mended>,
     pub written: String,
     pub flipslot: String,
     pub agent: Vec<String>,
@@ -149,6 +154,9 @@ fn slot_status(disk: &Disk, slot: Slot) -> Result<SlotStatus> {
         kernel: record.entry.kernel.version.clone(),
         filesystem: record.filesystem,
         hardware: record.hardware.clone(),
+        drivers: record.drivers.clone(),
+        initramfs_by: record.initramfs_by,
+        mended: record.mended.clone(),
         written: rfc3339(record.written),
         flipslot: record.flipslot.clone(),
         agent: record.agent.clone(),

@@ -1,6 +1,7 @@
 //! What `status` says to people.
 
 use crate::boot::ledger::Confirm;
+use crate::boot::record::Mended;
 use crate::commands::status_facts::{ImageStatus, SlotStatus, Status, Timed, way};
 use crate::units::{Bytes, in_words};
 use std::fmt::Write as _;
@@ -53,13 +54,17 @@ fn slot_lines(text: &mut String, status: &Status, slot: &SlotStatus) {
         let _ = writeln!(text, "  slot {}  {what}{marks}", slot.slot);
         return;
     };
-    let ImageStatus { reference, digest, os, kernel, written, agent, .. } = image;
+    let ImageStatus { reference, digest, os, kernel, written, agent, hardware, initramfs_by, mended, .. } = image;
     let _ = writeln!(text, "  slot {}  {os}, kernel {kernel}{marks}", slot.slot);
     let _ = writeln!(text, "          {reference}\n          {digest}\n          written {written}");
     let _ = match agent.is_empty() {
         true => writeln!(text, "          no agent: no health check, no deadline"),
         false => writeln!(text, "          agent: {}", agent.join(" ")),
     };
+    let _ = writeln!(text, "          initramfs for {hardware}: {}", initramfs_by.in_words());
+    for Mended { rule, done, .. } in mended {
+        let _ = writeln!(text, "          mended {rule}: {}", done.join("; "));
+    }
 }
 
 /// "last switch: 6.1 s by kexec; a firmware boot took 41 s".

@@ -1,5 +1,8 @@
 //! What `create` or `flash` has written, for people and as JSON.
 
+use crate::boot::initramfs::MadeBy;
+use crate::boot::record::Mended;
+use crate::check::report::Finding;
 use crate::commands::fill::Sealed;
 use crate::commands::place::Place;
 use crate::commands::say::say;
@@ -39,6 +42,12 @@ struct WrittenSlot {
     stored_bytes: u64,
     os: String,
     kernel: String,
+    hardware: String,
+    drivers: Vec<String>,
+    initramfs_by: MadeBy,
+    initramfs_why: String,
+    mended: Vec<Mended>,
+    findings: Vec<Finding>,
 }
 
 impl Written {
@@ -60,6 +69,12 @@ impl Written {
             stored_bytes: image.stored_bytes(),
             os: sealed.record.entry.title,
             kernel: sealed.record.entry.kernel.version,
+            hardware: sealed.record.hardware,
+            drivers: sealed.record.drivers,
+            initramfs_by: sealed.record.initramfs_by,
+            initramfs_why: sealed.initramfs_why,
+            mended: sealed.record.mended,
+            findings: sealed.report.findings,
         });
         Written {
             version: 1,
@@ -88,8 +103,8 @@ impl Written {
 
     fn summary(&self) -> String {
         let mut text = format!("{}: {}, written in {:.1} s\n", self.disk, Bytes(self.size), self.seconds);
-        for slot in &self.slots {
-            let WrittenSlot { slot, os, kernel, reference, digest, layers, stored_bytes, size, .. } = slot;
+        for written in &self.slots {
+            let WrittenSlot { slot, os, kernel, reference, digest, layers, stored_bytes, size, .. } = written;
             let stored = Bytes(*stored_bytes);
             let layers = if *layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
             let _ = write!(
@@ -97,6 +112,11 @@ impl Written {
                 "  slot {slot}  {os}, kernel {kernel}\n          {reference}\n          {digest}, {layers}, {stored} in a slot of {}\n",
                 Bytes(*size)
             );
+            let by = written.initramfs_by.in_words();
+            let _ = writeln!(text, "          initramfs for {}: {by} ({})", written.hardware, written.initramfs_why);
+            for Mended { rule, done, .. } in &written.mended {
+                let _ = writeln!(text, "          mended {rule}: {}", done.join("; "));
+            }
         }
         if !self.carried.is_empty() {
             let _ = writeln!(text, "  carried over: {}", self.carried.join(" "));

@@ -5,6 +5,7 @@ pub mod fat;
 pub mod feature_table;
 pub mod features;
 pub mod keep;
+pub mod kept;
 pub mod kind;
 pub mod metadata;
 pub mod mounted;

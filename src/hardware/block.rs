@@ -4,14 +4,19 @@ use crate::error::{Result, failed, refused};
 use crate::hardware::Sysfs;
 use crate::hardware::inventory::DiskFacts;
 use crate::hardware::sysfs::{names, number, text};
+use crate::units::MIB;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// More devices than any disk is built on; a kernel that tells of more is not believed.
-const LEGS_MAX: usize = 4096;
+const LEGS_MAX: usize = 1024;
 /// The kernel's own unit, in which `size` counts (kernel: ABI/stable/sysfs-block), and the block size
 /// of a disk that tells none (block/blk-settings.c), in bytes.
 const SECTOR: u32 = 512;
+
+/// No slot fits a smaller disk, in bytes: a boot partition alone has as much. Floppies, and the boot
+/// areas of an eMMC, are smaller.
+const SMALLEST: u64 = 64 * MIB;
 
 /// A block device: its folder below `/sys/devices`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +51,12 @@ impl Sysfs {
         Some(Block { folder: self.device(&link)? })
     }
 
-    /// The disks that are no mere construction of the kernel and hold something.
+    /// The disks that are no mere construction of the kernel, and large enough to boot from.
     pub fn real_disks(&self) -> Vec<Block> {
         let all = names(&self.path("class/block")).into_iter().filter_map(|name| self.named(&name));
         // A path of a multipath NVMe disk has no numbers of its own: the disk itself has.
         all.filter(|block| !block.is_partition() && ["device", "dev"].iter().all(|it| block.folder.join(it).exists()))
-            .filter(|block| number::<u64>(&block.folder.join("size")).is_some_and(|size| size > 0))
+            .filter(|block| self.facts(block).is_ok_and(|facts| facts.size >= SMALLEST))
             .collect()
     }
 

@@ -13,6 +13,10 @@ impl Sysfs {
     /// an initramfs for it would hold no driver, and not come up.
     pub fn inventory(&self, disks: &[Block]) -> Result<Inventory> {
         let disks = self.disks_below(disks)?;
+        if disks.is_empty() {
+            let found = "what this machine is said to boot from lies on no disk";
+            return Err(refused(found, "name a disk of this machine with --disk, or take --hardware generic"));
+        }
         let mut devices = BTreeMap::new();
         for disk in &disks {
             let above = self.devices_of(disk);

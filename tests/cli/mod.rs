@@ -4,6 +4,7 @@ mod chamber;
 mod flash;
 mod flash_fails;
 mod flash_refused;
+mod hardware;
 mod images;
 mod leftovers;
 mod memory;

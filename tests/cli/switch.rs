@@ -43,7 +43,7 @@ fn refusal(disk: &Disk, slot: &str) -> Option<(u8, String, String)> {
     let check = thread::spawn(move || {
         let scratch = Scratch::enter().unwrap();
         let disk = flipslot::disk::Disk::open(Some(&path), Access::Look).unwrap();
-        let error = Ready::check(&scratch, &disk, slot).err()?;
+        let error = Ready::check(&scratch, &disk, slot, None).err()?;
         Some((kind(&error).exit_code(), format!("{error:#}"), hint(&error).unwrap_or_default().to_owned()))
     });
     check.join().unwrap()

@@ -11,6 +11,7 @@ fn help_fits_80_columns_and_describes_every_flag() {
         (Some("flash"), 16),
         (Some("switch"), 5),
         (Some("status"), 3),
+        (Some("hardware"), 3),
         (Some("cleanup"), 2),
     ] {
         let help = flipslot(folder.path(), &verb.into_iter().chain(["--help"]).collect::<Vec<_>>());

@@ -16,8 +16,9 @@ pub fn boot(subject: &Subject) -> Result<Vec<String>> {
     let is_there = |need: &Need| need.driver.place(modules, &initramfs).0 <= Where::Initramfs;
     let required = needs.iter().filter(|need| need.device.role == Role::Boot && !is_there(need));
     let mut found: Vec<String> = required.map(|need| lack(need, need.driver.place(modules, &initramfs))).collect();
-    // Of what a kind of machines may have, one is enough; a driver of what is no disk is none.
-    let mut possible = needs.iter().filter(|need| need.device.role == Role::Possible).peekable();
+    // Of the disks that a kind of machines may have, one is enough.
+    let is_disk = |need: &&Need| need.device.role == Role::Possible && is_disk(&need.device.modalias);
+    let mut possible = needs.iter().filter(is_disk).peekable();
     if possible.peek().is_some() && !possible.any(is_there) {
         found.push(format!("it has no driver for any disk of {}", subject.inventory.machine));
     }
@@ -54,6 +55,12 @@ pub fn root(subject: &Subject) -> Result<Vec<String>> {
                 .collect())
         }
     }
+}
+
+/// Whether a device is a disk, and not what disks hang on: of virtio, NVMe, or SCSI as the kernel calls all
+/// others (linux/virtio_ids.h; PCI class 01 08; include/scsi/scsi_proto.h).
+fn is_disk(modalias: &str) -> bool {
+    modalias.starts_with("virtio:d00000002") || modalias.starts_with("scsi:t-0x00") || modalias.contains("bc01sc08")
 }
 
 /// "/pci0000:00/… (pci:v…): its driver ahci is only in the root filesystem".

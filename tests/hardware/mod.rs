@@ -1,0 +1,6 @@
+//! What is read of sysfs: against captures of machines (`*.tree`, made by `capture.sh`), and
+//! against trees that no kernel makes.
+
+mod odd;
+mod paths;
+mod tree;
