@@ -292,9 +292,19 @@ mod tests {
         assert_eq!(methods(&[&[0; 512][..], &zstd, &through("xz --check=none", &more)].concat()), "zstd xz");
         // Two archives in one stream.
         assert_eq!(methods(&through("gzip -n", &[main(), more.clone()].concat())), "gzip");
-        // The kernel looks for microcode in front of all else.
-        let late = read(&[zstd, early()].concat());
-        assert!(late.is_err() || late.unwrap().parts.iter().all(|part| !part.early));
+    }
+
+    #[test]
+    fn early_is_only_what_stands_in_front_and_holds_nothing_else() {
+        let marks = |parts: &[Vec<u8>]| {
+            let contents = read(&stack(parts)).unwrap();
+            contents.parts.iter().map(|part| part.early).collect::<Vec<_>>()
+        };
+        let acpi = archive(&["kernel/firmware/acpi/ssdt.aml"]);
+        assert_eq!(marks(&[early(), acpi, main()]), [true, true, false]);
+        assert_eq!(marks(&[main(), early()]), [false, false]);
+        assert_eq!(marks(&[through("zstd -q", &main()), early()]), [false, false]);
+        assert_eq!(marks(&[archive(&["./early_cpio", "./init"])]), [false]);
     }
 
     #[test]

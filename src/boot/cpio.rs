@@ -157,54 +157,39 @@ fn cut<R: Read>(input: &Stream<R>, place: &str) -> anyhow::Error {
 /// A kernel that unpacks it over another archive replaces what is there by the same path: a link
 /// `lib` too, if a path begins with `lib/`.
 pub fn write(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
-    let mut archive = Writer::default();
+    let mut archive = Vec::new();
     let mut made = BTreeSet::new();
     for (path, mode, content) in files {
         let path = from_root(path);
         for (slash, _) in path.match_indices('/') {
             if made.insert(&path[..slash]) {
-                archive.add(&path[..slash], 0o40_755, &[])?;
+                add(&mut archive, &path[..slash], 0o40_755, &[])?;
             }
         }
-        archive.add(path, *mode, content)?;
+        add(&mut archive, path, *mode, content)?;
     }
-    archive.add(TRAILER, 0, &[])?;
-    Ok(archive.bytes)
+    add(&mut archive, TRAILER, 0, &[])?;
+    Ok(archive)
 }
 
-/// An archive in the making.
-#[derive(Default)]
-struct Writer {
-    bytes: Vec<u8>,
-    /// How many entries there are: the next one's inode number, so that no two are links of one file.
-    entries: u32,
-}
-
-impl Writer {
-    fn add(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
-        let name = u32::try_from(path.len() + 1)?;
-        if path.is_empty() || name > NAME_MAX || path.contains('\0') {
-            return Err(failed(format!("'{}' is no path for a cpio archive", path.escape_debug()), ""));
-        }
-        let size = u32::try_from(content.len())?;
-        self.entries += 1;
-        // c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, four of devices, c_namesize, c_check.
-        let fields = [self.entries, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name, 0];
-        self.bytes.extend_from_slice(MAGICS[0]);
-        for field in fields {
-            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
-        }
-        self.bytes.extend_from_slice(path.as_bytes());
-        self.bytes.push(0);
-        self.pad();
-        self.bytes.extend_from_slice(content);
-        self.pad();
-        Ok(())
+fn add(archive: &mut Vec<u8>, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+    let name = u32::try_from(path.len() + 1)?;
+    if path.is_empty() || name > NAME_MAX || path.contains('\0') {
+        return Err(failed(format!("'{}' is no path for a cpio archive", path.escape_debug()), ""));
     }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    let size = u32::try_from(content.len())?;
+    // c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, four of devices, c_namesize, c_check.
+    // With one link each, no inode number is looked at.
+    let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name, 0];
+    archive.extend_from_slice(MAGICS[0]);
+    for field in fields {
+        archive.extend_from_slice(format!("{field:08x}").as_bytes());
     }
+    for bytes in [&[path.as_bytes(), b"\0"].concat(), content] {
+        archive.extend_from_slice(bytes);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -247,7 +232,7 @@ mod tests {
             assert!(first(&mut open(odd)).is_err());
         }
         // c_filesize; c_namesize, once absurd and once 0; a sign in a number.
-        for (at, odd) in [(54, "ffffffff"), (94, "ffffffff"), (94, "00000000"), (14, "+0081a4x"), (94, "00000004")] {
+        for (at, odd) in [(54, "ffffffff"), (94, "ffffffff"), (94, "00000000"), (14, "+00081a4"), (94, "00000004")] {
             let mut whole = whole.clone();
             whole[at..at + 8].copy_from_slice(odd.as_bytes());
             assert!(first(&mut open(&whole)).is_err(), "{odd} at {at}");
@@ -271,6 +256,13 @@ mod tests {
         let archive = [file("./etc/fstab\0\0\0\0\0", b"x"), file("/init", b""), file("TRAILER!!!", b"")].concat();
         let names = first(&mut open(&archive)).unwrap().names;
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["etc/fstab", "init"]);
+    }
+
+    #[test]
+    fn a_name_is_no_longer_than_a_path_of_the_kernel() {
+        let named = |length: usize| [file(&"\0".repeat(length - 1), b""), file("TRAILER!!!", b"")].concat();
+        assert!(first(&mut open(&named(4096))).is_ok());
+        assert!(first(&mut open(&named(4097))).is_err());
     }
 
     #[test]
