@@ -88,6 +88,17 @@ impl Progress {
         Step { shown: Arc::new(shown), phases: Arc::clone(&self.phases) }
     }
 
+    /// Says what the user should know and what stops nothing.
+    pub fn warn(&self, slot: Option<Slot>, text: &str) {
+        match self.style {
+            Style::Json => say(&json!({ "event": "warning", "slot": slot, "text": text }).to_string()),
+            _ => {
+                let prefix = slot.map(|slot| format!("slot {slot}: ")).unwrap_or_default();
+                say(&format!("flipslot: warning: {prefix}{text}"));
+            }
+        }
+    }
+
     /// The steps that have ended, in that order.
     pub fn phases(&self) -> Vec<Phase> {
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).clone()

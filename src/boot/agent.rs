@@ -61,14 +61,14 @@ impl Agent {
         Ok(())
     }
 
-    /// Puts the agent into a slot; returns the paths of what was added.
+    /// Puts the agent into a slot; returns the paths of what was added. A system without systemd, which
+    /// would run it, gets none.
     pub fn install(self, root: &Root) -> Result<Vec<String>> {
         let mut added = Vec::new();
         if self == Agent::LeaveOut {
             return Ok(added);
         }
         if !SYSTEMD.iter().any(|path| root.has_program(path)) {
-            crate::tell!("flipslot: the image has no systemd, which would run the agent: it is left out");
             return Ok(added);
         }
         let place = |path: &str| LayerPath::clean(path.as_bytes());

@@ -122,7 +122,7 @@ pub fn take(root: &Root, kernel: &Kernel, own: &str, contents: &Contents) -> Res
     // (lib/decompress_unlz4.c).
     let zeros = length.next_multiple_of(4) + 4 - length;
     let mut more = vec![0; usize::try_from(zeros)?];
-    more.extend(cpio::write(&agent::IN_INITRAMFS.map(|(path, text)| (path, 0o644, text.as_bytes())))?);
+    more.extend(cpio::write(&agent::IN_INITRAMFS.map(|(path, text)| (path, 0o100_644, text.as_bytes())))?);
     file.write_all(&more).with_context(|| format!("writing /{path}"))?;
     Ok(path)
 }

@@ -132,11 +132,9 @@ impl Report {
         self.findings.iter().all(|found| found.outcome != Outcome::Open)
     }
 
-    /// Says each warning that stands, in a line.
-    pub fn tell_warnings(&self, what: &str) {
-        for Finding { rule, found, why, .. } in self.open(Severity::Warning) {
-            crate::tell!("flipslot: warning: {what}: {found}: {why} [{rule}]");
-        }
+    /// Each warning that stands, as a line.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.open(Severity::Warning).map(|Finding { rule, found, why, .. }| format!("{found}: {why} [{rule}]"))
     }
 
     /// Fails if an error stands: `what` would not come up. `next` is what to do where no rule knows it.

@@ -54,7 +54,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
         let formatted = Formatted::new(&scratch, vacant, site, &wanted.slot, &progress).with_context(doing)?;
         let filled = formatted.fill(image, &progress).with_context(doing)?;
         let mut filled = filled.inspect(&scratch, image, &wanted.slot, &progress).with_context(doing)?;
-        filled.add(wanted.slot.agent).with_context(doing)?;
+        filled.add(wanted.slot.agent, &progress).with_context(doing)?;
         let entry = filled.entry(&scratch, &wanted.slot, &progress).with_context(doing)?;
         if grub.is_none() {
             let _step = progress.step(None, "making GRUB's images", None);

@@ -167,8 +167,12 @@ impl Filled {
     }
 
     /// Adds the agent, if it is wanted.
-    pub fn add(&mut self, agent: Agent) -> Result<()> {
+    pub fn add(&mut self, agent: Agent, progress: &Progress) -> Result<()> {
         self.agent = agent.install(&self.root).context("adding the agent")?;
+        if agent == Agent::Add && self.agent.is_empty() {
+            let why = "the image has no systemd, which would run the agent: it is left out";
+            progress.warn(Some(self.site.place.slot), why);
+        }
         Ok(())
     }
 

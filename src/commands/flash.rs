@@ -66,7 +66,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB };
     let formatted = Formatted::new(&scratch, vacant, site, &wish.how, &progress)?;
     let mut filled = formatted.fill(&image, &progress)?.inspect(&scratch, &image, &wish.how, &progress)?;
-    filled.add(wish.how.agent)?;
+    filled.add(wish.how.agent, &progress)?;
     let carried = wish.keep.map(|keep| filled.carry(&keep)).transpose()?.unwrap_or_default();
     let entry = filled.entry(&scratch, &wish.how, &progress)?;
     let sealed = filled.seal(&image, entry, &wish.how.hardware, &progress)?;

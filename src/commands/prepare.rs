@@ -53,7 +53,7 @@ impl Filled {
         let subject = filled.subject(wanted)?;
         let left = Report::of(&subject, Ask::Fresh, &wanted.policy.after_mending())?;
         left.refuse_errors("the image", NEXT)?;
-        left.tell_warnings(&format!("slot {}", filled.site.place.slot));
+        left.warnings().for_each(|warning| progress.warn(Some(filled.site.place.slot), &warning));
         report.findings.retain(|found| found.outcome == Outcome::Fixed);
         report.join(left);
         drop(subject);

@@ -1,6 +1,6 @@
 //! Block devices in sysfs: whole disks, what they are built on, and what they say of themselves.
 
-use crate::error::{Result, failed, refused};
+use crate::error::{Result, refused};
 use crate::hardware::Sysfs;
 use crate::hardware::inventory::DiskFacts;
 use crate::hardware::sysfs::{names, number, text};
@@ -8,7 +8,7 @@ use crate::units::MIB;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// More devices than any disk is built on; a kernel that tells of more is not believed.
+/// More devices than a machine boots from: 100 disks by 8 ways each, and RAID over them, are fewer.
 const LEGS_MAX: usize = 1024;
 /// The kernel's own unit, in which `size` counts (kernel: ABI/stable/sysfs-block), and the block size
 /// of a disk that tells none (block/blk-settings.c), in bytes.
@@ -81,8 +81,8 @@ impl Sysfs {
                 continue;
             }
             if seen.len() > LEGS_MAX {
-                let found = format!("{} lies on more than {LEGS_MAX} devices", disk.name());
-                return Err(failed(found, "name the disk that this machine boots from: --disk"));
+                let found = format!("what this machine is said to boot from lies on more than {LEGS_MAX} devices");
+                return Err(refused(found, "name the disk that it boots from: --disk"));
             }
             let slaves = disk.folder.join("slaves");
             let below: Vec<Block> =

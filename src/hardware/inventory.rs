@@ -13,18 +13,20 @@ pub const VERSION: u32 = 1;
 pub struct Inventory {
     /// Version of this form: 1.
     pub version: u32,
-    /// What the machine calls itself (DMI: vendor and product), or what the profile is called.
+    /// What the machine calls itself (DMI: vendor and product; else its device tree), or what the
+    /// profile is called.
     pub machine: String,
     /// Whether it is a virtual machine: its host has the processor's microcode, and loads it.
     #[serde(default)]
     pub guest: bool,
-    /// How it starts; not known of a profile.
+    /// How it starts; not known of a profile, nor of a microVM that starts a kernel by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
     /// Whether drivers are named by the devices below alone.
     #[serde(default)]
     pub storage: Storage,
-    /// From the root of the device tree to the disk and to the network cards; no path twice.
+    /// From the root of the device tree to the disks and to the network cards, parents before their
+    /// children; no path twice.
     #[serde(default)]
     pub devices: Vec<Device>,
     /// The disk that it boots from; several, if what it boots from lies on several.
@@ -33,10 +35,10 @@ pub struct Inventory {
     /// Consoles that it logs to, the last one is init's: `ttyS0`, without `tty0`.
     #[serde(default)]
     pub consoles: Vec<String>,
-    /// Main memory in bytes.
+    /// Main memory in bytes, without what firmware and kernel keep for themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
-    /// Whether its running kernel can load another one by kexec.
+    /// Whether its running kernel can load another one by kexec, as far as it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kexec: Option<bool>,
     /// Its hardware watchdogs, by what they call themselves.
@@ -69,16 +71,19 @@ pub enum Storage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Device {
-    /// Where it is in the tree: below `/sys/devices`. In a profile, what people call it.
+    /// Where it is in the tree: below `/sys/devices`, when the inventory was taken; some numbers change
+    /// with each boot. In a profile, what people call it.
     pub path: String,
-    /// What it says it is (kernel: Documentation/ABI, `modalias`).
+    /// What it says it is, as the kernel spells it (file2alias.c); a driver tells by patterns of this
+    /// what it drives.
     pub modalias: String,
     /// What it is needed for.
     pub role: Role,
     /// The driver that has it on the machine; none has it, or it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// The kernel module that this driver is part of.
+    /// The kernel module that this driver is part of: how to find a driver where the kernel's aliases
+    /// do not tell, as of one that is built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
 }

@@ -89,7 +89,7 @@ fn refuse_hopeless(disk: &Disk, written: Written, policy: &Policy) -> Result<()>
     let report = Report::of(&disk.subject(&written, &machine)?, Ask::Slot, policy)?;
     let next = format!("write it again for this machine: flipslot flash REFERENCE --slot {slot} --hardware this");
     report.refuse_errors(&format!("slot {slot}"), (Kind::Refused, &next))?;
-    report.tell_warnings(&format!("slot {slot}"));
+    report.warnings().for_each(|warning| crate::tell!("flipslot: warning: slot {slot}: {warning}"));
     Ok(())
 }
 

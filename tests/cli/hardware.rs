@@ -1,6 +1,6 @@
 //! `hardware` on the machine that runs the tests, which has a disk.
 
-use crate::support::program::{assert_nothing_left, flipslot};
+use crate::support::program::{assert_nothing_left, flipslot, tool};
 use flipslot::hardware::Inventory;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -49,4 +49,15 @@ fn an_output_that_cannot_be_written_whole_is_left_alone() {
     flipslot(folder.path(), &["hardware", "-o", "/dev/null"]).must_end(3, &["/dev/null is no file"]);
     flipslot(folder.path(), &["hardware", "-o", "gone/x.json"]).must_end(1, &["writing gone/x.json", "No such file"]);
     assert_nothing_left(folder.path(), &["folder"]);
+}
+
+#[test]
+fn a_file_stays_what_it_was_if_the_new_one_does_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"cd "$1" && mount -t tmpfs -o size=4k none . && cd "$1" && echo old > x.json
+        "$2" hardware -o x.json 2>&1; echo "code $?"; cat x.json; ls -A | wc -l"#;
+    let (place, program) = (folder.path().to_str().unwrap(), env!("CARGO_BIN_EXE_flipslot"));
+    let said = tool("unshare", &["--mount", "sh", "-c", script, "sh", place, program]);
+    assert!(said.contains("writing x.json") && said.contains("No space left"), "{said}");
+    assert!(said.ends_with("code 1\nold\n1\n"), "{said}");
 }

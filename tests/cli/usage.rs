@@ -20,7 +20,8 @@ fn help_fits_80_columns_and_describes_every_flag() {
         assert!(long.is_empty(), "{long:#?}");
 
         let help = help.stdout.split("References:").next().unwrap();
-        let is_flag = |line: &&str| line.starts_with("--") || line.starts_with("-h, --") || line.starts_with("-V, --");
+        let short = ["-h, --", "-V, --", "-o, --"];
+        let is_flag = |line: &&str| line.starts_with("--") || short.iter().any(|start| line.starts_with(start));
         let flags: Vec<&str> = help.lines().map(str::trim).filter(is_flag).collect();
         assert!(flags.len() >= fewest, "{verb:?}: {flags:?}");
         for flag in flags {
