@@ -17,6 +17,12 @@ pub fn generic() -> &'static Path {
     DISK.get_or_init(|| create("generic", &["--hardware", "generic", "--console", "ttyS0"]))
 }
 
+/// The same for QEMU's hardware, with XFS in both slots.
+pub fn xfs() -> &'static Path {
+    static DISK: OnceLock<PathBuf> = OnceLock::new();
+    DISK.get_or_init(|| create("xfs", &["--hardware", "qemu", "--filesystem", "xfs"]))
+}
+
 /// A copy of the disk for QEMU, for machines that keep what they write; their log begins anew.
 pub fn lasting(name: &str) -> PathBuf {
     let _ = std::fs::remove_file(crate::machine::log(name));

@@ -27,7 +27,7 @@ pub const KIND: Kind = Kind {
 const HINT: &str = "install e2fsprogs (apt-get install e2fsprogs)";
 
 /// Makes an ext4 filesystem over all of `device`. Of the user's options, features (`-O`) and
-/// extended ones (`-E`) are added to ours; the others replace ours; label, UUID and type stay.
+/// extended ones (`-E`) are added to ours; the others replace ours; label and UUID stay.
 fn format(device: &Path, new: &New) -> Result<()> {
     // - lazy_itable_init: leave zeroing the inode tables to the kernel's first mount; seconds on a
     //   large slot. Their checksums tell the kernel which are not zeroed yet.
@@ -47,6 +47,7 @@ fn format(device: &Path, new: &New) -> Result<()> {
         .arg("-q")
         // What stands there now is the caller's business: it has refused what must be kept.
         .arg("-F")
+        .args(["-t", "ext4"])
         .args(["-b", "4096"])
         // Room for nanoseconds and for years after 2038, also in a small slot.
         .args(["-I", "256"])
@@ -54,7 +55,6 @@ fn format(device: &Path, new: &New) -> Result<()> {
         .args(["-m", "0"])
         .args(words)
         // Of two the last one counts.
-        .args(["-t", "ext4"])
         .args(["-L", new.label])
         .args(["-U", &new.uuid.to_string()])
         .args(["-O", &features])

@@ -10,3 +10,4 @@ mod refused;
 mod state;
 mod ten;
 mod trials;
+mod xfs;
