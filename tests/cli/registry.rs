@@ -21,7 +21,7 @@ fn create_tag(folder: &Path, (host, tag): (&str, &str), more: &[&str], environme
     ended(create.args(more).envs(environment.iter().copied()))
 }
 
-const FETCHED: [&str; 1] = ["cannot boot: it has no kernel"];
+const FETCHED: [&str; 2] = ["would not come up", "it has no kernel"];
 
 #[test]
 fn c7_c8_a_transfer_that_breaks_off_goes_on_where_it_was() {

@@ -58,7 +58,8 @@ fn f15_a_slot_with_xfs_is_clean_and_read_by_grub_and_a_flash_makes_the_same_agai
     assert_eq!(disk.status()["slots"][1]["filesystem"], "xfs");
 
     let options = ["--mkfs-options=-i nrext64=1 -m bigtime=1"];
-    disk.flash(&debian(), "b", &options).must_end(0, &["slot b: GRUB 2.06 as it was released", "nrext64"]);
+    disk.flash(&debian(), "b", &options)
+        .must_end(0, &["GRUB 2.06 as it was released does not read: nrext64", "nrext64"]);
     assert_eq!(features_of(&disk, &SLOT_B), ["crc", "finobt", "reflink", "ftype", "sparse", "bigtime", "nrext64"]);
 
     // What stands there is XFS, too, and would be written to.
@@ -101,9 +102,10 @@ fn f6_a_root_that_the_slots_own_kernel_or_no_grub_reads_fails_and_says_which_fea
     let flash = |reference: &str, feature: &str| {
         disk.flash(reference, "b", &[&format!("--mkfs-options=-O {feature}"), "--console=ttyS0"])
     };
-    flash(&debian(), "inline_data").must_end(1, &["no GRUB reads it: inline_data", "--mkfs-options"]);
+    flash(&debian(), "inline_data").must_end(1, &["no GRUB reads: inline_data", "--fix filesystem-grub"]);
     let with_5_10 = format!("oci:{}:latest", images::debian_called("bullseye").display());
-    flash(&with_5_10, "orphan_file").must_end(1, &["kernel 5.10.", "does not mount it: orphan_file"]);
+    flash(&with_5_10, "orphan_file")
+        .must_end(1, &["kernel 5.10.", "does not know: orphan_file", "--fix filesystem-kernel"]);
     assert_eq!(disk.status()["slots"][1]["holds"], "half");
     assert_nothing_left(disk.folder(), &[NAME]);
     flash(&debian(), "orphan_file").must_end(0, &[]);

@@ -63,7 +63,8 @@ fn why_none(tree: &dyn Tree, console: &str) -> Result<Option<String>> {
         Unit::Dangling(path, target) => return Ok(Some(format!("/{path} leads to {target}, which is not there"))),
         Unit::Present(path) => path,
     };
-    if !is_enabled(tree, &service)? && !(service.starts_with("serial-") && has_generator(tree)?) {
+    let generated = service.starts_with("serial-") && has_generator(tree)?;
+    if !generated && !is_enabled(tree, &service)? {
         return Ok(Some(format!("{service} is there, but nothing starts it")));
     }
     if let Some(program) = program(tree, &path)?

@@ -16,7 +16,7 @@ fn path<'s>(subject: &'s Subject) -> &'s str {
 pub fn missing(subject: &Subject) -> Result<Vec<String>> {
     let path = path(subject);
     let found = subject.tree.look(path, Last::Keep)?;
-    Ok(if found.is_none() { vec![format!("it has no /{path}")] } else { Vec::new() })
+    Ok(if found.is_none() { vec![format!("it has no init (/{path})")] } else { Vec::new() })
 }
 
 /// What stands there cannot be started.

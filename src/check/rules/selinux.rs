@@ -12,7 +12,7 @@ const LABELLED: [&str; 3] = ["etc/passwd", "usr/lib/systemd/systemd", "usr/sbin/
 /// It enforces, and files have no labels.
 pub fn unlabelled(subject: &Subject) -> Result<Vec<String>> {
     let text = subject.tree.read(CONFIG, 64 << 10)?.unwrap_or_default();
-    let mode = text.lines().filter_map(|line| line.trim().strip_prefix("SELINUX=")).last().map(str::trim);
+    let mode = text.lines().filter_map(|line| line.trim().strip_prefix("SELINUX=")).next_back().map(str::trim);
     let is_off = ["0"].contains(&subject.word("enforcing").unwrap_or("1")) || subject.word("selinux") == Some("0");
     if mode != Some("enforcing") || is_off {
         return Ok(Vec::new());
