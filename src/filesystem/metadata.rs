@@ -97,7 +97,7 @@ pub fn get(file: impl AsFd) -> io::Result<Meta> {
 }
 
 /// The attribute in which SELinux keeps its label.
-const SELINUX: &CStr = c"security.selinux";
+pub(crate) const SELINUX: &CStr = c"security.selinux";
 
 /// Whether what `place` stands for has an SELinux label; `place` may be opened by `O_PATH` alone, by
 /// which an attribute can be read through /proc only (open(2)).

@@ -3,6 +3,7 @@
 pub mod ext4;
 pub mod fat;
 pub mod keep;
+pub mod kept;
 pub mod metadata;
 pub mod mounted;
 pub mod put;
@@ -12,6 +13,7 @@ pub mod tree;
 pub mod upper;
 pub mod walk;
 
+pub use kept::KeptTree;
 pub use mounted::MountedRoot;
 pub use root::Root;
 pub use tree::Tree;

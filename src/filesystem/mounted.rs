@@ -230,7 +230,7 @@ pub(crate) fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
 }
 
 /// A system call's error, with the way on where there is one.
-fn problem(errno: Errno) -> anyhow::Error {
+pub(crate) fn problem(errno: Errno) -> anyhow::Error {
     match errno {
         Errno::NOSPC => failed("the slot is full", "give the slot a larger size: --slot-size"),
         Errno::LOOP => {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Links followed in one resolution before it is taken for a loop, as the kernel does
 /// (path_resolution(7)).
-const LINKS_MAX: usize = 40;
+pub(crate) const LINKS_MAX: usize = 40;
 
 /// Opens `path` below `root` with `flags`; links, also absolute ones, are followed inside it.
 ///

@@ -6,9 +6,9 @@ use std::fmt;
 
 /// The longest path that Linux takes, in bytes without the final NUL (`PATH_MAX` - 1,
 /// linux/limits.h).
-const PATH_MAX: usize = 4095;
+pub(crate) const PATH_MAX: usize = 4095;
 /// The longest name of one component, in bytes (`NAME_MAX`, linux/limits.h).
-const NAME_MAX: usize = 255;
+pub(crate) const NAME_MAX: usize = 255;
 
 /// A path relative to the slot's root: components joined by `/`, none of them empty, `.` or `..`,
 /// none of them with a NUL. The root itself is empty. Bytes, not text: names need be no UTF-8.
