@@ -2,6 +2,7 @@
 
 use crate::boot::cmdline::Cmdline;
 use crate::boot::contents::Contents;
+use crate::boot::firmware::{self, Firmware};
 use crate::boot::kernel::{self, Kernel};
 use crate::boot::modules::Modules;
 use crate::boot::release::Release;
@@ -30,6 +31,8 @@ pub struct Subject<'a> {
     pub kernels: Vec<Kernel>,
     /// The one that boots: the one that was asked for, or the only one.
     pub kernel: Option<Kernel>,
+    /// Why none was chosen.
+    pub no_kernel: Option<String>,
     /// What that one can drive.
     pub modules: Option<Modules>,
     /// The words that it gets, without those of a trial.
@@ -89,7 +92,10 @@ impl<'a> Subject<'a> {
         wanted: Option<&str>,
     ) -> Result<Subject<'a>> {
         let kernels = kernel::find(tree)?;
-        let kernel = kernel::choose(&kernels, wanted).ok();
+        let (kernel, no_kernel) = match kernel::choose(&kernels, wanted) {
+            Ok(kernel) => (Some(kernel), None),
+            Err(why) => (None, Some(why.to_string())),
+        };
         let modules = kernel.as_ref().map(|kernel| Modules::read(tree, kernel)).transpose()?.flatten();
         Ok(Subject {
             tree,
@@ -97,6 +103,7 @@ impl<'a> Subject<'a> {
             release: Release::of(tree)?,
             kernels,
             kernel,
+            no_kernel,
             modules,
             cmdline,
             filesystem: Filesystem::default(),
@@ -115,6 +122,17 @@ impl<'a> Subject<'a> {
     /// The value of the last word `key=`, which wins.
     pub fn word(&self, key: &str) -> Option<&str> {
         self.words().filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')).last()
+    }
+
+    /// The firmware that a module may ask for; none where that cannot be told.
+    pub fn firmware(&self, module: &str) -> Vec<Firmware> {
+        let (Some(kernel), Some(modules)) = (&self.kernel, &self.modules) else { return Vec::new() };
+        let contents = match &self.initramfs {
+            Initramfs::There { contents: Ok(contents), .. } => Some(contents),
+            _ => None,
+        };
+        let names = firmware::of_module(self.tree, kernel, modules, module).unwrap_or_default();
+        names.into_iter().map(|name| firmware::find(self.tree, contents, name)).collect()
     }
 
     /// The modules in the initramfs; `None` if it is not there yet, or cannot be read.

@@ -6,7 +6,7 @@ use crate::check::choice::choose;
 use crate::check::report::{Ask, Report};
 use crate::check::subject::{Initramfs, Subject};
 use crate::cli::{CheckArgs, WriteArgs};
-use crate::commands::checked::Checked;
+use crate::commands::checked::{Checked, What};
 use crate::commands::slot_wish::SlotWish;
 use crate::config::Config;
 use crate::disk::Disk;
@@ -69,7 +69,7 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
         subject.initramfs = Initramfs::ToBeMade;
     }
     let report = Report::of(&subject, Ask::All, &wanted.policy)?;
-    Ok(Checked::new(image.reference.to_string(), &subject, (chosen.by, chosen.why), report))
+    Ok(Checked::new(What::Image, image.reference.to_string(), &subject, (chosen.by, chosen.why), report))
 }
 
 /// A slot that is written.
@@ -91,7 +91,7 @@ fn slot_of_disk(args: &CheckArgs, slot: Slot) -> Result<Checked> {
         let report = Report::of(&subject, Ask::Slot, &wanted.policy)?;
         let why = "it is what the slot boots with".to_owned();
         let name = format!("slot {slot} of {}", disk.path.display());
-        Ok(Checked::new(name, &subject, (record.initramfs_by, why), report))
+        Ok(Checked::new(What::Slot(slot), name, &subject, (record.initramfs_by, why), report))
     };
     if disk.running == Some(slot) {
         return look(&Root::open(Path::new("/"))?, None);

@@ -90,30 +90,42 @@ impl Filled {
     pub fn entry(&mut self, scratch: &Scratch, wanted: &SlotWish, progress: &Progress) -> Result<Entry> {
         let subject = self.subject(wanted)?;
         let kernel = subject.kernel.clone().context("the slot has no kernel")?;
-        let modules = subject.modules.as_ref().context("the kernel has no modules")?;
-        let drivers = drivers::of_initramfs(&wanted.inventory, modules, &self.made.filesystem.modules());
+        let of = |modules| drivers::of_initramfs(&wanted.inventory, modules, &self.made.filesystem.modules());
+        let drivers = subject.modules.as_ref().map(of).unwrap_or_default();
         let Chosen { by, why, mended } = choose(&subject, wanted.initramfs, &wanted.policy)?;
         drop(subject);
         self.mended.extend(mended);
-        let names = drivers.iter().cloned().collect();
-        let path = match (by, &self.initramfs) {
-            (MadeBy::Image, Initramfs::There { path, contents, .. }) => {
-                let _step = progress.step(Some(self.site.place.slot), "taking the image's initramfs", None);
-                match contents {
-                    Ok(contents) => initramfs::take(&self.root, &kernel, path, contents)?,
-                    Err(_) => path.clone(), // the rules say what is wrong with it
-                }
-            }
-            _ => {
-                let _step = progress.step(Some(self.site.place.slot), "making the initramfs", None);
-                let microcode = if wanted.inventory.guest { Microcode::Without } else { Microcode::Early };
-                let recipe = Recipe { drivers, filesystem: self.made.filesystem, microcode };
-                initramfs::make(scratch, self.path(), &self.root, &kernel, &recipe)?
-            }
-        };
+        self.start = Some(Start { by, why, drivers: drivers.iter().cloned().collect() });
+        let microcode = if wanted.inventory.guest { Microcode::Without } else { Microcode::Early };
+        let recipe = Recipe { drivers, filesystem: self.made.filesystem, microcode };
+        let path = self.put_initramfs(scratch, (&kernel, by), &recipe, progress)?;
         self.initramfs = Initramfs::read(&self.root, path.clone())?;
-        self.start = Some(Start { by, why, drivers: names });
         self.finish_entry(kernel, path, wanted)
+    }
+
+    /// Takes the image's own initramfs, or makes one; returns its path in the slot.
+    fn put_initramfs(
+        &self,
+        scratch: &Scratch,
+        (kernel, by): (&Kernel, MadeBy),
+        recipe: &Recipe,
+        progress: &Progress,
+    ) -> Result<String> {
+        let slot = Some(self.site.place.slot);
+        let own = Some(&self.initramfs).filter(|_| by == MadeBy::Image);
+        let Some(Initramfs::There { path, contents, .. }) = own else {
+            let _step = progress.step(slot, "making the initramfs", None);
+            return initramfs::make(scratch, self.path(), &self.root, kernel, recipe);
+        };
+        let _step = progress.step(slot, "taking the image's initramfs", None);
+        // The rules say what is wrong with one that cannot be read.
+        let Ok(contents) = contents else { return Ok(path.clone()) };
+        let taken = initramfs::take(&self.root, kernel, path, contents)?;
+        if taken == *path {
+            let lost = "the image's own initramfs has no systemd: nothing but a hardware watchdog ends a trial that hangs in it";
+            progress.warn(slot, lost);
+        }
+        Ok(taken)
     }
 
     /// Asks the rules about the initramfs as it is now, and makes the entry.
