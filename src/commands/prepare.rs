@@ -9,7 +9,7 @@ use crate::boot::{Entry, drivers};
 use crate::check::choice::{Chosen, choose};
 use crate::check::mend;
 use crate::check::report::{Ask, Outcome};
-use crate::check::subject::Initramfs;
+use crate::check::subject::{Initramfs, Insight};
 use crate::check::{Report, Subject};
 use crate::commands::fill::Filled;
 use crate::commands::slot_wish::SlotWish;
@@ -40,12 +40,12 @@ impl Filled {
     /// what is left.
     pub fn inspect(self, scratch: &Scratch, image: &Image, wanted: &SlotWish, progress: &Progress) -> Result<Filled> {
         let mut filled = self;
-        filled.look_for_initramfs(wanted)?;
+        filled.look(wanted)?;
         let mut report = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
         let by_format = mend::by_format(&report, "the filesystem was made again, without new features");
         if !by_format.is_empty() {
             filled = filled.format_again(scratch, progress)?.fill(image, progress)?;
-            filled.look_for_initramfs(wanted)?;
+            filled.look(wanted)?;
             filled.mended = by_format;
         }
         let mended = mend::mend(&report, &filled.subject(wanted)?, &filled.root)?;
@@ -67,7 +67,7 @@ impl Filled {
         let words: Vec<String> = self.mended.iter().flat_map(|mended| mended.words.iter().cloned()).collect();
         let cmdline =
             Cmdline::new(slot, (self.site.place.partuuid, self.made.filesystem), &wanted.consoles, &wanted.kargs)?;
-        let mut subject = Subject::new(&self.root, &wanted.inventory, cmdline.with(&words), wanted.kernel(slot))?;
+        let mut subject = Subject::new(&self.root, self.insight()?, &wanted.inventory, cmdline.with(&words));
         subject.filesystem = self.made.filesystem;
         subject.features = Some(self.made.features.clone());
         subject.grub = self.site.grub;
@@ -76,10 +76,16 @@ impl Filled {
         Ok(subject)
     }
 
-    /// Reads the initramfs that the image brings for its kernel, unless none is wanted.
-    fn look_for_initramfs(&mut self, wanted: &SlotWish) -> Result<()> {
-        let kernel = self.subject(wanted)?.kernel;
-        let own = kernel.and_then(|kernel| initramfs::of_image(&self.root, &kernel));
+    fn insight(&self) -> Result<&Insight> {
+        self.insight.as_ref().context("the slot was not looked at")
+    }
+
+    /// Reads what the image says of itself, and the initramfs that it brings for its kernel, unless none
+    /// is wanted.
+    fn look(&mut self, wanted: &SlotWish) -> Result<()> {
+        let insight = Insight::of(&self.root, wanted.kernel(self.site.place.slot))?;
+        let own = insight.kernel.as_ref().and_then(|kernel| initramfs::of_image(&self.root, kernel));
+        self.insight = Some(insight);
         if let Some(path) = own.filter(|_| wanted.initramfs != Source::Dracut) {
             self.initramfs = Initramfs::read(&self.root, path)?;
         }

@@ -106,7 +106,7 @@ impl SlotWish {
         agent.refuse_if_dynamic()?;
         Ok(SlotWish {
             kernels: kernels(args, &config.kernel)?,
-            hardware: choice.name(),
+            hardware: called(&choice, &inventory),
             inventory,
             initramfs: args.initramfs.or(config.initramfs).unwrap_or_default(),
             policy: Policy::new(
@@ -129,6 +129,14 @@ impl SlotWish {
     /// The kernel version that was chosen for a slot.
     pub fn kernel(&self, slot: Slot) -> Option<&str> {
         self.kernels.get(&Some(slot)).or_else(|| self.kernels.get(&None)).map(String::as_str)
+    }
+}
+
+/// What a record calls the machine: a profile by its name, any other as it calls itself.
+fn called(choice: &Choice, inventory: &Inventory) -> String {
+    match choice {
+        Choice::Qemu | Choice::Generic => choice.name(),
+        Choice::This | Choice::File(_) => inventory.machine.clone(),
     }
 }
 
