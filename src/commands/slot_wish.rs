@@ -87,18 +87,7 @@ impl SlotWish {
         let filesystem = filesystem.unwrap_or_default();
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
-        let consoles = listed(&args.console, config.console.as_ref());
-        let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
-        let (consoles, kargs) = match like {
-            Some(like) => {
-                let kargs = kargs.unwrap_or_else(|| like.own_words());
-                match consoles {
-                    Some(consoles) => (consoles, kargs),
-                    None => (Vec::new(), format!("{} {kargs}", like.entry.cmdline.console_words())),
-                }
-            }
-            None => (consoles.unwrap_or_else(|| inventory.consoles.clone()), kargs.unwrap_or_default()),
-        };
+        let (consoles, kargs) = words(args, config, like, &inventory);
         if let Some(any) = Slot::at(0) {
             Cmdline::new(any, (Uuid::nil(), filesystem), &consoles, &kargs)?; // odd words are refused here
         }
@@ -129,6 +118,20 @@ impl SlotWish {
     /// The kernel version that was chosen for a slot.
     pub fn kernel(&self, slot: Slot) -> Option<&str> {
         self.kernels.get(&Some(slot)).or_else(|| self.kernels.get(&None)).map(String::as_str)
+    }
+}
+
+/// Consoles by name, and the user's words; those of the slot that is the model hold its consoles.
+fn words(args: &ImageArgs, config: &Config, like: Option<&Record>, inventory: &Inventory) -> (Vec<String>, String) {
+    let consoles = listed(&args.console, config.console.as_ref());
+    let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
+    let Some(like) = like else {
+        return (consoles.unwrap_or_else(|| inventory.consoles.clone()), kargs.unwrap_or_default());
+    };
+    let kargs = kargs.unwrap_or_else(|| like.own_words());
+    match consoles {
+        Some(consoles) => (consoles, kargs),
+        None => (Vec::new(), format!("{} {kargs}", like.entry.cmdline.console_words())),
     }
 }
 
