@@ -4,6 +4,7 @@
 //! in `vm/logs/`; a failure names the step and the log.
 
 mod accelerator;
+mod bus;
 mod disks;
 mod images;
 mod machine;
