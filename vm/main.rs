@@ -7,6 +7,7 @@ mod accelerator;
 mod bus;
 mod disks;
 mod images;
+mod inventories;
 mod machine;
 mod registry;
 mod scenarios;
