@@ -2,7 +2,7 @@
 
 use crate::images;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// Debian 12 in slot a, Debian 13 in slot b, for QEMU's own hardware.
@@ -62,13 +62,55 @@ pub fn flash_b(disk: &Path, more: &[&str]) {
     run(env!("CARGO_BIN_EXE_flipslot"), &arguments);
 }
 
+/// A disk with a slot a alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Single<'s> {
+    pub name: &'s str,
+    /// The OCI layout of the slot's image.
+    pub layout: &'s Path,
+}
+
+impl Single<'_> {
+    /// Makes it with these flags.
+    pub fn made(self, more: &[impl AsRef<str>]) -> PathBuf {
+        let (code, said) = self.create(more);
+        assert_eq!(code, 0, "{}: {said}", self.name);
+        self.path()
+    }
+
+    fn create(self, more: &[impl AsRef<str>]) -> (i32, String) {
+        let (slot, disk) = (format!("--slot=a=oci:{}:latest", self.layout.display()), self.path());
+        let disk = disk.to_string_lossy();
+        let mut arguments = vec!["create", &disk, "--size=3GiB", "--slots=1", "--yes", "--progress=none", &slot];
+        arguments.extend(more.iter().map(AsRef::as_ref));
+        flipslot(&arguments)
+    }
+
+    fn path(self) -> PathBuf {
+        folder().join(format!("{}.raw", self.name))
+    }
+}
+
 /// Runs a program that must succeed; returns what it printed.
-#[allow(clippy::disallowed_methods)] // tests start programs by themselves
 pub fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let output = ended(program, arguments);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?} failed:\n{said}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs the program that is tested; returns its exit code and what it printed, errors too if it
+/// printed nothing else.
+pub fn flipslot(arguments: &[&str]) -> (i32, String) {
+    let output = ended(env!("CARGO_BIN_EXE_flipslot"), arguments);
+    let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    let code = output.status.code().expect("it was not killed");
+    (code, String::from_utf8_lossy(&said).into_owned())
+}
+
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+fn ended(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
 fn create(name: &str, more: &[&str]) -> PathBuf {
@@ -82,7 +124,8 @@ fn create(name: &str, more: &[&str]) -> PathBuf {
     path
 }
 
-fn folder() -> PathBuf {
+/// Where the disks are.
+pub fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm");
     std::fs::create_dir_all(&folder).expect("the folder of the disks can be made");
     folder

@@ -1,6 +1,7 @@
 //! A QEMU machine with a deadline: wait for text on its serial port, type, kill; its log stays.
 
 use crate::accelerator;
+use crate::bus::Bus;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,20 +17,13 @@ pub enum Firmware {
     Uefi,
 }
 
-/// What its disk hangs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bus {
-    VirtioBlk,
-    Ahci,
-    Nvme,
-}
-
 /// A machine to start.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup<'s> {
     /// What its log is called.
     pub name: &'s str,
     pub firmware: Firmware,
+    /// What its disk hangs on.
     pub bus: Bus,
     /// A raw disk.
     pub disk: &'s Path,
@@ -97,14 +91,9 @@ impl Machine {
         }
         let snapshot = if writes == Writes::Kept { "off" } else { "on" };
         command.args(["-drive", &format!("id=disk,if=none,format=raw,snapshot={snapshot},file={}", disk.display())]);
-        command.args([
-            "-device",
-            match bus {
-                Bus::VirtioBlk => "virtio-blk-pci,drive=disk,bootindex=1",
-                Bus::Ahci => "ide-hd,bus=ide.0,drive=disk,bootindex=1",
-                Bus::Nvme => "nvme,serial=flipslot,drive=disk,bootindex=1",
-            },
-        ]);
+        for device in bus.devices() {
+            command.args(["-device", device]);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut qemu = command.spawn().expect("qemu-system-x86_64 can be started");
         let keyboard = qemu.stdin.take().expect("stdin was piped");

@@ -4,8 +4,10 @@
 //! in `vm/logs/`; a failure names the step and the log.
 
 mod accelerator;
+mod bus;
 mod disks;
 mod images;
+mod inventories;
 mod machine;
 mod registry;
 mod scenarios;

@@ -1,7 +1,8 @@
 //! Every slot comes up, from BIOS and from UEFI, as the system that its image holds.
 
 use crate::disks;
-use crate::machine::{Bus, Firmware, Machine, Setup};
+use crate::bus::Bus;
+use crate::machine::{Firmware, Machine, Setup};
 
 /// The menu shows for one second; a busy host may be too slow for it.
 const ATTEMPTS: usize = 3;

@@ -1,7 +1,8 @@
 //! A slot whose kernel is gone does not stop the machine: GRUB takes the other one by itself.
 
+use crate::bus::Bus;
 use crate::disks;
-use crate::machine::{Bus, Firmware, Machine, Setup};
+use crate::machine::{Firmware, Machine, Setup};
 
 /// Where slot a begins: after 1 MiB of table, 1 MiB of GRUB's core, 64 MiB of boot partition.
 const SLOT_A: u64 = 66 << 20;

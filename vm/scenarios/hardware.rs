@@ -1,7 +1,8 @@
 //! A disk for any hardware comes up on other controllers than virtio.
 
+use crate::bus::Bus;
 use crate::disks;
-use crate::machine::{Bus, Firmware, Setup};
+use crate::machine::{Firmware, Setup};
 use crate::scenarios::boots::boot_slot;
 
 #[test]

@@ -1,11 +1,12 @@
 //! One scenario a file.
 
-mod boots;
+pub mod boots;
 mod fallback;
 mod firmware;
 mod flash;
 mod hardware;
 mod kexec;
+mod matrix;
 mod refused;
 mod state;
 mod ten;

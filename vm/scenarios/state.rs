@@ -1,7 +1,8 @@
 //! A state block that was torn: GRUB boots what it can know, and flipslot mends it.
 
+use crate::bus::Bus;
 use crate::disks;
-use crate::machine::{Bus, Firmware, Machine, Setup};
+use crate::machine::{Firmware, Machine, Setup};
 use flipslot::boot::state::State;
 use flipslot::filesystem::fat;
 use std::fs::File;
