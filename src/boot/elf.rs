@@ -58,6 +58,33 @@ impl Elf {
     }
 }
 
+/// The content of a section of a 64-bit file; `None` if there is no such section, or if the headers lead
+/// out of the file.
+pub fn section<'f>(file: &'f [u8], name: &str) -> Option<&'f [u8]> {
+    /// Offsets in the file header (`e_shoff`, `e_shentsize`, `e_shnum`, `e_shstrndx`) and in a section
+    /// header (`sh_name`, `sh_offset`, `sh_size`).
+    const HEADER: [usize; 4] = [0x28, 0x3a, 0x3c, 0x3e];
+    const SECTION: [usize; 3] = [0, 24, 32];
+    if file.get(..5)? != b"\x7fELF\x02" {
+        return None;
+    }
+    let table = usize::try_from(u64_at(file, HEADER[0])?).ok()?;
+    let size = usize::from(u16_at(file, HEADER[1])?);
+    let header = |index: u16| table.checked_add(usize::from(index).checked_mul(size)?);
+    let content = |at: usize| {
+        let start = usize::try_from(u64_at(file, at.checked_add(SECTION[1])?)?).ok()?;
+        let length = usize::try_from(u64_at(file, at.checked_add(SECTION[2])?)?).ok()?;
+        file.get(start..start.checked_add(length)?)
+    };
+    let names = content(header(u16_at(file, HEADER[3])?)?)?;
+    let is_it = |at: usize| {
+        let start = usize::try_from(u32_at(file, at.checked_add(SECTION[0])?)?).ok()?;
+        Some(names.get(start..)?.split(|byte| *byte == 0).next()? == name.as_bytes())
+    };
+    let wanted = (0..u16_at(file, HEADER[2])?).filter_map(header).find(|at| is_it(*at) == Some(true))?;
+    content(wanted)
+}
+
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
 }
@@ -81,6 +108,20 @@ mod tests {
         assert_eq!(own, Elf { machine: X86_64, interpreter: None }, "the tests are built as the program is");
         let shell = Elf::parse(&fs::read("/bin/sh").unwrap()[..4096]).unwrap();
         assert_eq!(shell.interpreter.as_deref(), Some("/lib64/ld-linux-x86-64.so.2"));
+    }
+
+    #[test]
+    fn a_section_is_found_by_its_name_and_never_beyond_the_file() {
+        let shell = fs::read("/bin/sh").unwrap();
+        let interp = section(&shell, ".interp").unwrap();
+        assert_eq!(interp, b"/lib64/ld-linux-x86-64.so.2\0");
+        assert_eq!(section(&shell, ".modinfo"), None);
+        assert_eq!(section(&shell[..shell.len() - 1], ".interp"), None, "its headers stand at the end");
+        for at in (0..64).chain(shell.len() - 2000..shell.len()) {
+            let mut odd = shell.clone();
+            odd[at] = 0xff;
+            section(&odd, ".interp"); // it may find something else, and must not panic
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod dracut;
 pub mod drivers;
 pub mod elf;
 pub mod entry;
+pub mod firmware;
 pub mod grub;
 pub mod initramfs;
 pub mod kernel;

@@ -25,7 +25,7 @@ pub struct Record {
     pub filesystem: Filesystem,
     /// The root filesystem's UUID.
     pub filesystem_uuid: String,
-    /// What it was made for: `this`, `qemu`, `generic`, or the file of an inventory.
+    /// What it was made for: `qemu`, `generic`, or what a machine calls itself.
     pub hardware: String,
     /// The kernel modules of its initramfs that this hardware and the root filesystem need.
     #[serde(default)]

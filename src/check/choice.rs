@@ -4,7 +4,7 @@ use crate::boot::initramfs::{MadeBy, Source};
 use crate::boot::record::Mended;
 use crate::boot::requirements;
 use crate::check::mend;
-use crate::check::report::{Ask, Outcome, Report};
+use crate::check::report::{Ask, Finding, Outcome, Report};
 use crate::check::rule::Policy;
 use crate::check::subject::{Initramfs, Subject};
 use crate::error::{Result, failed};
@@ -35,7 +35,9 @@ pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chos
         };
     }
     let report = Report::of(subject, Ask::Initramfs, policy)?;
-    let Some(error) = report.errors().find(|found| found.outcome != Outcome::Allowed) else {
+    // What is allowed of the image's own is no reason to take it where a better one can be made.
+    let stands = |found: &&Finding| source == Source::Auto || found.outcome != Outcome::Allowed;
+    let Some(error) = report.errors().find(stands) else {
         return Ok(chosen(MadeBy::Image, &format!("the image's own fits {}", subject.inventory.machine)));
     };
     let mended = mend::by_dracut(&report, "dracut made a new initramfs");

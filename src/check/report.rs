@@ -1,6 +1,7 @@
 //! What the rules have found in a slot.
 
 use crate::boot::drivers::{self, Where};
+use crate::boot::firmware::Firmware;
 use crate::boot::release::Release;
 use crate::boot::requirements::Missing;
 use crate::check::rule::{Needs, Policy, Rule, Severity};
@@ -72,6 +73,9 @@ pub struct DeviceReport {
     pub module: Option<String>,
     /// Where that is.
     pub found: Where,
+    /// What it may ask for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub firmware: Vec<Firmware>,
 }
 
 /// Which rules are asked.
@@ -183,19 +187,17 @@ fn devices(subject: &Subject) -> Vec<DeviceReport> {
         Initramfs::ToBeMade => made(),
         Initramfs::There { .. } => subject.initramfs_modules().unwrap_or_default(),
     };
-    let needs = drivers::needs(subject.inventory, modules);
-    needs
-        .into_iter()
-        .map(|need| {
-            let (found, module) = need.driver.place(modules, &initramfs);
-            let drivers::Need { device, .. } = need;
-            DeviceReport {
-                path: device.path.clone(),
-                modalias: device.modalias.clone(),
-                role: device.role,
-                module: module.map(ToOwned::to_owned),
-                found,
-            }
-        })
-        .collect()
+    let report = |need: drivers::Need| {
+        let (found, module) = need.driver.place(modules, &initramfs);
+        let drivers::Need { device, .. } = need;
+        DeviceReport {
+            path: device.path.clone(),
+            modalias: device.modalias.clone(),
+            role: device.role,
+            module: module.map(ToOwned::to_owned),
+            found,
+            firmware: module.map(|module| subject.firmware(module)).unwrap_or_default(),
+        }
+    };
+    drivers::needs(subject.inventory, modules).into_iter().map(report).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::boot::cmdline::Cmdline;
 use crate::boot::contents::Contents;
+use crate::boot::firmware::{self, Firmware};
 use crate::boot::kernel::{self, Kernel};
 use crate::boot::modules::Modules;
 use crate::boot::release::Release;
@@ -14,24 +15,41 @@ use crate::filesystem::kind::Filesystem;
 use crate::filesystem::tree::{Last, What};
 use crate::hardware::Inventory;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 /// The oldest GRUB that a disk may have been made with: that of Debian 12 and Ubuntu 22.04.
 pub const OLDEST_GRUB: Version = (2, 6);
 
-/// A slot, or an image that shall become one.
-pub struct Subject<'a> {
-    /// Its files.
-    pub tree: &'a dyn Tree,
-    /// The machine.
-    pub inventory: &'a Inventory,
-    /// What it says of itself.
+/// What a tree says of itself, and what no mend changes.
+pub struct Insight {
+    /// Its os-release.
     pub release: Release,
     /// Its kernels.
     pub kernels: Vec<Kernel>,
     /// The one that boots: the one that was asked for, or the only one.
     pub kernel: Option<Kernel>,
+    /// Why none was chosen.
+    pub no_kernel: Option<String>,
     /// What that one can drive.
     pub modules: Option<Modules>,
+}
+
+impl Deref for Subject<'_> {
+    type Target = Insight;
+
+    fn deref(&self) -> &Insight {
+        self.insight
+    }
+}
+
+/// A slot, or an image that shall become one.
+pub struct Subject<'a> {
+    /// Its files.
+    pub tree: &'a dyn Tree,
+    /// What was read of them already.
+    insight: &'a Insight,
+    /// The machine.
+    pub inventory: &'a Inventory,
     /// The words that it gets, without those of a trial.
     pub cmdline: Cmdline,
     /// The root filesystem's kind.
@@ -79,32 +97,33 @@ impl Initramfs {
     }
 }
 
-impl<'a> Subject<'a> {
-    /// Looks at a tree that shall boot with `cmdline` on a machine. `wanted` is the version of the
-    /// kernel that was asked for.
-    pub fn new(
-        tree: &'a dyn Tree,
-        inventory: &'a Inventory,
-        cmdline: Cmdline,
-        wanted: Option<&str>,
-    ) -> Result<Subject<'a>> {
+impl Insight {
+    /// Reads it. `wanted` is the version of the kernel that was asked for.
+    pub fn of(tree: &dyn Tree, wanted: Option<&str>) -> Result<Insight> {
         let kernels = kernel::find(tree)?;
-        let kernel = kernel::choose(&kernels, wanted).ok();
+        let (kernel, no_kernel) = match kernel::choose(&kernels, wanted) {
+            Ok(kernel) => (Some(kernel), None),
+            Err(why) => (None, Some(why.to_string())),
+        };
         let modules = kernel.as_ref().map(|kernel| Modules::read(tree, kernel)).transpose()?.flatten();
-        Ok(Subject {
+        Ok(Insight { release: Release::of(tree)?, kernels, kernel, no_kernel, modules })
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// A tree that shall boot with `cmdline` on a machine, and what is known of it.
+    pub fn new(tree: &'a dyn Tree, insight: &'a Insight, inventory: &'a Inventory, cmdline: Cmdline) -> Subject<'a> {
+        Subject {
             tree,
+            insight,
             inventory,
-            release: Release::of(tree)?,
-            kernels,
-            kernel,
-            modules,
             cmdline,
             filesystem: Filesystem::default(),
             features: None,
             grub: OLDEST_GRUB,
             disk: None,
             initramfs: Initramfs::ToBeMade,
-        })
+        }
     }
 
     /// The words of the command line.
@@ -115,6 +134,17 @@ impl<'a> Subject<'a> {
     /// The value of the last word `key=`, which wins.
     pub fn word(&self, key: &str) -> Option<&str> {
         self.words().filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')).last()
+    }
+
+    /// The firmware that a module may ask for; none where that cannot be told.
+    pub fn firmware(&self, module: &str) -> Vec<Firmware> {
+        let (Some(kernel), Some(modules)) = (&self.kernel, &self.modules) else { return Vec::new() };
+        let contents = match &self.initramfs {
+            Initramfs::There { contents: Ok(contents), .. } => Some(contents),
+            _ => None,
+        };
+        let names = firmware::of_module(self.tree, kernel, modules, module).unwrap_or_default();
+        names.into_iter().map(|name| firmware::find(self.tree, contents, name)).collect()
     }
 
     /// The modules in the initramfs; `None` if it is not there yet, or cannot be read.

@@ -21,7 +21,7 @@ pub const RULES: &[Rule] = &[
         id: "kernel-several",
         severity: Error,
         needs: Files,
-        why: "the first one would be another one after the next update: choose one with --kernel VERSION",
+        why: "the first one would be another one after the next update: choose with --kernel VERSION",
         fix: None,
         find: kernel::several,
     },
@@ -128,6 +128,14 @@ pub const RULES: &[Rule] = &[
         why: "the kernel finds its root and cannot mount it",
         fix: Some(Fix { does: "makes a new initramfs with the image's dracut", how: How::Dracut }),
         find: drivers::root,
+    },
+    Rule {
+        id: "firmware-missing",
+        severity: Warning,
+        needs: Initramfs,
+        why: "the device may not start without it: install the package that has it, such as firmware-linux",
+        fix: None,
+        find: drivers::firmware,
     },
     Rule {
         id: "driver-network",

@@ -4,9 +4,9 @@ use crate::boot::cmdline::Cmdline;
 use crate::boot::initramfs::{self, MadeBy, Source};
 use crate::check::choice::choose;
 use crate::check::report::{Ask, Report};
-use crate::check::subject::{Initramfs, Subject};
+use crate::check::subject::{Initramfs, Insight, Subject};
 use crate::cli::{CheckArgs, WriteArgs};
-use crate::commands::checked::Checked;
+use crate::commands::checked::{Checked, What};
 use crate::commands::slot_wish::SlotWish;
 use crate::config::Config;
 use crate::disk::Disk;
@@ -58,7 +58,8 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     let slot = Slot::at(0).context("there is a first slot")?;
     let root = (Uuid::nil(), wanted.filesystem);
     let cmdline = Cmdline::new(slot, root, &wanted.consoles, &wanted.kargs)?;
-    let mut subject = Subject::new(&tree, &wanted.inventory, cmdline, wanted.kernel(slot))?;
+    let insight = Insight::of(&tree, wanted.kernel(slot))?;
+    let mut subject = Subject::new(&tree, &insight, &wanted.inventory, cmdline);
     subject.filesystem = wanted.filesystem;
     let own = subject.kernel.as_ref().filter(|_| wanted.initramfs != Source::Dracut);
     if let Some(path) = own.and_then(|kernel| initramfs::of_image(&tree, kernel)) {
@@ -69,7 +70,7 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
         subject.initramfs = Initramfs::ToBeMade;
     }
     let report = Report::of(&subject, Ask::All, &wanted.policy)?;
-    Ok(Checked::new(image.reference.to_string(), &subject, (chosen.by, chosen.why), report))
+    Ok(Checked::new(What::Image, image.reference.to_string(), &subject, (chosen.by, chosen.why), report))
 }
 
 /// A slot that is written.
@@ -86,12 +87,13 @@ fn slot_of_disk(args: &CheckArgs, slot: Slot) -> Result<Checked> {
         return Err(refused(found, format!("write it: flipslot flash REFERENCE --slot {slot}")));
     };
     let look = |root: &Root, features: Option<Features>| {
-        let written = Written { slot, tree: root, features, record };
+        let insight = Insight::of(root, Some(&record.entry.kernel.version))?;
+        let written = Written { slot, tree: root, insight: &insight, features, record };
         let subject = disk.subject(&written, &wanted.inventory)?;
         let report = Report::of(&subject, Ask::Slot, &wanted.policy)?;
         let why = "it is what the slot boots with".to_owned();
         let name = format!("slot {slot} of {}", disk.path.display());
-        Ok(Checked::new(name, &subject, (record.initramfs_by, why), report))
+        Ok(Checked::new(What::Slot(slot), name, &subject, (record.initramfs_by, why), report))
     };
     if disk.running == Some(slot) {
         return look(&Root::open(Path::new("/"))?, None);

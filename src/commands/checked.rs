@@ -7,6 +7,7 @@ use crate::check::rule::Severity;
 use crate::check::subject::Subject;
 use crate::commands::say::say;
 use crate::error::{Result, failed};
+use crate::slot::Slot;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -25,11 +26,22 @@ pub struct Checked {
     initramfs_why: String,
     #[serde(flatten)]
     report: Report,
+    #[serde(skip)]
+    what: What,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// An image, which is not written yet.
+    Image,
+    /// A slot that is.
+    Slot(Slot),
 }
 
 impl Checked {
     /// Gathers it.
-    pub fn new(name: String, subject: &Subject, (by, why): (MadeBy, String), report: Report) -> Checked {
+    pub fn new(what: What, name: String, subject: &Subject, (by, why): (MadeBy, String), report: Report) -> Checked {
         Checked {
             version: 1,
             subject: name,
@@ -40,6 +52,7 @@ impl Checked {
             initramfs_by: by,
             initramfs_why: why,
             report,
+            what,
         }
     }
 
@@ -61,19 +74,21 @@ impl Checked {
             ids.into_iter().collect::<Vec<_>>().join(",")
         };
         let (mendable, other) = (ids(|found| found.fix.is_some()), ids(|found| found.fix.is_none()));
-        let mend = if mendable.is_empty() { String::new() } else { format!("--fix {mendable}") };
-        let allow = if other.is_empty() { String::new() } else { format!("--allow {other}") };
-        let ways: Vec<String> = [mend, allow].into_iter().filter(|way| !way.is_empty()).collect();
-        let verdict = if errors > 0 { "would not come up" } else { "would come up, but" };
+        let flag = |name: &str, ids: String| if ids.is_empty() { String::new() } else { format!(" {name} {ids}") };
+        let flags = format!("{}{}", flag("--fix", mendable), flag("--allow", other));
+        let found = format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"));
+        let verdict = match errors {
+            0 => format!("{} would come up on {}, but: {found}", self.subject, self.machine),
+            _ => format!("{} would not come up on {}: {found}", self.subject, self.machine),
+        };
         Err(failed(
-            format!(
-                "{} {verdict} on {}: {}, {}",
-                self.subject,
-                self.machine,
-                counted(errors, "error"),
-                counted(warnings, "warning")
-            ),
-            format!("mend the image; or have it mended or accepted as it is written: {}", ways.join(" ")),
+            verdict,
+            match self.what {
+                What::Image => format!("mend the image; or have it mended or accepted as it is written:{flags}"),
+                What::Slot(slot) => format!(
+                    "write it again, for that machine: flipslot flash REFERENCE --slot {slot} --hardware MACHINE{flags}"
+                ),
+            },
         ))
     }
 

@@ -5,7 +5,7 @@ use crate::boot::Entry;
 use crate::boot::agent::Agent;
 use crate::boot::record::{Mended, Record};
 use crate::check::Report;
-use crate::check::subject::Initramfs;
+use crate::check::subject::{Initramfs, Insight};
 use crate::check::surroundings::Surroundings;
 use crate::commands::place::Place;
 use crate::commands::prepare::Start;
@@ -73,6 +73,8 @@ pub struct Filled {
     flushing: JoinHandle<std::io::Result<()>>,
     agent: Vec<String>,
     keep: Option<Vec<String>>,
+    /// What it says of itself, once that was read.
+    pub(super) insight: Option<Insight>,
     /// What it boots with: the image's own, until it is made.
     pub(super) initramfs: Initramfs,
     pub(super) start: Option<Start>,
@@ -143,6 +145,7 @@ impl Formatted {
             flushing,
             agent: Vec::new(),
             keep: None,
+            insight: None,
             initramfs: Initramfs::ToBeMade,
             start: None,
             mended: Vec::new(),

@@ -9,7 +9,7 @@ use crate::boot::{Entry, drivers};
 use crate::check::choice::{Chosen, choose};
 use crate::check::mend;
 use crate::check::report::{Ask, Outcome};
-use crate::check::subject::Initramfs;
+use crate::check::subject::{Initramfs, Insight};
 use crate::check::{Report, Subject};
 use crate::commands::fill::Filled;
 use crate::commands::slot_wish::SlotWish;
@@ -40,12 +40,12 @@ impl Filled {
     /// what is left.
     pub fn inspect(self, scratch: &Scratch, image: &Image, wanted: &SlotWish, progress: &Progress) -> Result<Filled> {
         let mut filled = self;
-        filled.look_for_initramfs(wanted)?;
+        filled.look(wanted)?;
         let mut report = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
         let by_format = mend::by_format(&report, "the filesystem was made again, without new features");
         if !by_format.is_empty() {
             filled = filled.format_again(scratch, progress)?.fill(image, progress)?;
-            filled.look_for_initramfs(wanted)?;
+            filled.look(wanted)?;
             filled.mended = by_format;
         }
         let mended = mend::mend(&report, &filled.subject(wanted)?, &filled.root)?;
@@ -67,7 +67,7 @@ impl Filled {
         let words: Vec<String> = self.mended.iter().flat_map(|mended| mended.words.iter().cloned()).collect();
         let cmdline =
             Cmdline::new(slot, (self.site.place.partuuid, self.made.filesystem), &wanted.consoles, &wanted.kargs)?;
-        let mut subject = Subject::new(&self.root, &wanted.inventory, cmdline.with(&words), wanted.kernel(slot))?;
+        let mut subject = Subject::new(&self.root, self.insight()?, &wanted.inventory, cmdline.with(&words));
         subject.filesystem = self.made.filesystem;
         subject.features = Some(self.made.features.clone());
         subject.grub = self.site.grub;
@@ -76,10 +76,16 @@ impl Filled {
         Ok(subject)
     }
 
-    /// Reads the initramfs that the image brings for its kernel, unless none is wanted.
-    fn look_for_initramfs(&mut self, wanted: &SlotWish) -> Result<()> {
-        let kernel = self.subject(wanted)?.kernel;
-        let own = kernel.and_then(|kernel| initramfs::of_image(&self.root, &kernel));
+    fn insight(&self) -> Result<&Insight> {
+        self.insight.as_ref().context("the slot was not looked at")
+    }
+
+    /// Reads what the image says of itself, and the initramfs that it brings for its kernel, unless none
+    /// is wanted.
+    fn look(&mut self, wanted: &SlotWish) -> Result<()> {
+        let insight = Insight::of(&self.root, wanted.kernel(self.site.place.slot))?;
+        let own = insight.kernel.as_ref().and_then(|kernel| initramfs::of_image(&self.root, kernel));
+        self.insight = Some(insight);
         if let Some(path) = own.filter(|_| wanted.initramfs != Source::Dracut) {
             self.initramfs = Initramfs::read(&self.root, path)?;
         }
@@ -90,30 +96,42 @@ impl Filled {
     pub fn entry(&mut self, scratch: &Scratch, wanted: &SlotWish, progress: &Progress) -> Result<Entry> {
         let subject = self.subject(wanted)?;
         let kernel = subject.kernel.clone().context("the slot has no kernel")?;
-        let modules = subject.modules.as_ref().context("the kernel has no modules")?;
-        let drivers = drivers::of_initramfs(&wanted.inventory, modules, &self.made.filesystem.modules());
+        let of = |modules| drivers::of_initramfs(&wanted.inventory, modules, &self.made.filesystem.modules());
+        let drivers = subject.modules.as_ref().map(of).unwrap_or_default();
         let Chosen { by, why, mended } = choose(&subject, wanted.initramfs, &wanted.policy)?;
         drop(subject);
         self.mended.extend(mended);
-        let names = drivers.iter().cloned().collect();
-        let path = match (by, &self.initramfs) {
-            (MadeBy::Image, Initramfs::There { path, contents, .. }) => {
-                let _step = progress.step(Some(self.site.place.slot), "taking the image's initramfs", None);
-                match contents {
-                    Ok(contents) => initramfs::take(&self.root, &kernel, path, contents)?,
-                    Err(_) => path.clone(), // the rules say what is wrong with it
-                }
-            }
-            _ => {
-                let _step = progress.step(Some(self.site.place.slot), "making the initramfs", None);
-                let microcode = if wanted.inventory.guest { Microcode::Without } else { Microcode::Early };
-                let recipe = Recipe { drivers, filesystem: self.made.filesystem, microcode };
-                initramfs::make(scratch, self.path(), &self.root, &kernel, &recipe)?
-            }
-        };
+        self.start = Some(Start { by, why, drivers: drivers.iter().cloned().collect() });
+        let microcode = if wanted.inventory.guest { Microcode::Without } else { Microcode::Early };
+        let recipe = Recipe { drivers, filesystem: self.made.filesystem, microcode };
+        let path = self.put_initramfs(scratch, (&kernel, by), &recipe, progress)?;
         self.initramfs = Initramfs::read(&self.root, path.clone())?;
-        self.start = Some(Start { by, why, drivers: names });
         self.finish_entry(kernel, path, wanted)
+    }
+
+    /// Takes the image's own initramfs, or makes one; returns its path in the slot.
+    fn put_initramfs(
+        &self,
+        scratch: &Scratch,
+        (kernel, by): (&Kernel, MadeBy),
+        recipe: &Recipe,
+        progress: &Progress,
+    ) -> Result<String> {
+        let slot = Some(self.site.place.slot);
+        let own = Some(&self.initramfs).filter(|_| by == MadeBy::Image);
+        let Some(Initramfs::There { path, contents, .. }) = own else {
+            let _step = progress.step(slot, "making the initramfs", None);
+            return initramfs::make(scratch, self.path(), &self.root, kernel, recipe);
+        };
+        let _step = progress.step(slot, "taking the image's initramfs", None);
+        // The rules say what is wrong with one that cannot be read.
+        let Ok(contents) = contents else { return Ok(path.clone()) };
+        let taken = initramfs::take(&self.root, kernel, path, contents)?;
+        if taken == *path {
+            let lost = "the image's own initramfs has no systemd: nothing but a hardware watchdog ends a trial that hangs in it";
+            progress.warn(slot, lost);
+        }
+        Ok(taken)
     }
 
     /// Asks the rules about the initramfs as it is now, and makes the entry.

@@ -87,18 +87,7 @@ impl SlotWish {
         let filesystem = filesystem.unwrap_or_default();
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
-        let consoles = listed(&args.console, config.console.as_ref());
-        let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
-        let (consoles, kargs) = match like {
-            Some(like) => {
-                let kargs = kargs.unwrap_or_else(|| like.own_words());
-                match consoles {
-                    Some(consoles) => (consoles, kargs),
-                    None => (Vec::new(), format!("{} {kargs}", like.entry.cmdline.console_words())),
-                }
-            }
-            None => (consoles.unwrap_or_else(|| inventory.consoles.clone()), kargs.unwrap_or_default()),
-        };
+        let (consoles, kargs) = words(args, config, like, &inventory);
         if let Some(any) = Slot::at(0) {
             Cmdline::new(any, (Uuid::nil(), filesystem), &consoles, &kargs)?; // odd words are refused here
         }
@@ -106,7 +95,7 @@ impl SlotWish {
         agent.refuse_if_dynamic()?;
         Ok(SlotWish {
             kernels: kernels(args, &config.kernel)?,
-            hardware: choice.name(),
+            hardware: called(&choice, &inventory),
             inventory,
             initramfs: args.initramfs.or(config.initramfs).unwrap_or_default(),
             policy: Policy::new(
@@ -129,6 +118,28 @@ impl SlotWish {
     /// The kernel version that was chosen for a slot.
     pub fn kernel(&self, slot: Slot) -> Option<&str> {
         self.kernels.get(&Some(slot)).or_else(|| self.kernels.get(&None)).map(String::as_str)
+    }
+}
+
+/// Consoles by name, and the user's words; those of the slot that is the model hold its consoles.
+fn words(args: &ImageArgs, config: &Config, like: Option<&Record>, inventory: &Inventory) -> (Vec<String>, String) {
+    let consoles = listed(&args.console, config.console.as_ref());
+    let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
+    let Some(like) = like else {
+        return (consoles.unwrap_or_else(|| inventory.consoles.clone()), kargs.unwrap_or_default());
+    };
+    let kargs = kargs.unwrap_or_else(|| like.own_words());
+    match consoles {
+        Some(consoles) => (consoles, kargs),
+        None => (Vec::new(), format!("{} {kargs}", like.entry.cmdline.console_words())),
+    }
+}
+
+/// What a record calls the machine: a profile by its name, any other as it calls itself.
+fn called(choice: &Choice, inventory: &Inventory) -> String {
+    match choice {
+        Choice::Qemu | Choice::Generic => choice.name(),
+        Choice::This | Choice::File(_) => inventory.machine.clone(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the rules say of a slot that is written, on a machine.
 
 use crate::boot::record::Record;
-use crate::check::subject::{Initramfs, Subject};
+use crate::check::subject::{Initramfs, Insight, Subject};
 use crate::disk::installed::Disk;
 use crate::error::{Result, hint};
 use crate::filesystem::Tree;
@@ -15,6 +15,8 @@ pub struct Written<'w> {
     pub slot: Slot,
     /// Its files.
     pub tree: &'w dyn Tree,
+    /// What they say.
+    pub insight: &'w Insight,
     /// Its filesystem.
     pub features: Option<Features>,
     /// How it boots.
@@ -25,8 +27,7 @@ impl Disk {
     /// One of its slots, as the rules see it.
     pub fn subject<'s>(&self, written: &Written<'s>, inventory: &'s Inventory) -> Result<Subject<'s>> {
         let entry = &written.record.entry;
-        let version = Some(entry.kernel.version.as_str());
-        let mut subject = Subject::new(written.tree, inventory, entry.cmdline.clone(), version)?;
+        let mut subject = Subject::new(written.tree, written.insight, inventory, entry.cmdline.clone());
         subject.filesystem = written.record.filesystem;
         subject.features.clone_from(&written.features);
         subject.disk = Some(self.surroundings(written.slot)?);

@@ -17,6 +17,7 @@ pub mod upper;
 pub mod walk;
 pub mod xfs;
 
+pub use kept::KeptTree;
 pub use kind::Filesystem;
 pub use mounted::MountedRoot;
 pub use root::Root;

@@ -95,12 +95,16 @@ impl MountedRoot {
         let made = match make(directory, name) {
             Err(Errno::EXIST) => {
                 remove::tree(directory, name).map_err(problem).context("replacing what lower layers put there")?;
-                make(directory, name)
+                make(directory, name).map(|made| (made, Stood::Something))
             }
-            made => made,
+            made => made.map(|made| (made, Stood::Nothing)),
         };
-        let made = made.map_err(problem)?;
+        let (made, stood) = made.map_err(problem)?;
         self.note(path)?;
+        if stood == Stood::Something {
+            // It may have been a link that led to the open directory: the next path finds its own way.
+            self.leave()?;
+        }
         Ok(made)
     }
 
@@ -114,6 +118,13 @@ impl MountedRoot {
         }
         Ok(())
     }
+}
+
+/// Whether something stood where an entry was put.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stood {
+    Something,
+    Nothing,
 }
 
 /// What to do about a directory that is missing.
@@ -201,7 +212,8 @@ impl RootSink for MountedRoot {
         self.upper
             .whiteout(parent.directory.as_fd(), name)
             .map_err(problem)
-            .context("removing what lower layers put there")
+            .context("removing what lower layers put there")?;
+        self.leave() // which may have been a link on the way here
     }
 
     fn opaque(&mut self, path: &LayerPath) -> Result<()> {
@@ -209,7 +221,8 @@ impl RootSink for MountedRoot {
             return Ok(());
         }
         let Some(parent) = &self.parent else { return Ok(()) };
-        self.upper.opaque(parent.directory.as_fd()).map_err(problem).context("removing what lower layers put there")
+        self.upper.opaque(parent.directory.as_fd()).map_err(problem).context("removing what lower layers put there")?;
+        self.leave()
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The version of the JSON form.
 pub const VERSION: u32 = 1;
 
+/// The longest text in it, in bytes; a modalias of USB has some 70, one of DMI (which no device has) 300.
+const TEXT_MAX: usize = 512;
+
 /// A machine, or a kind of machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -159,6 +162,33 @@ impl Inventory {
             }
             Err(error) => return Err(refused(format!("{from} is no inventory of a machine: {error}"), again)),
         }
-        serde_json::from_str(text).map_err(|error| refused(format!("{from}: {error}"), again))
+        let inventory: Inventory =
+            serde_json::from_str(text).map_err(|error| refused(format!("{from}: {error}"), again))?;
+        // These are shown to people, and stand in the record of a slot.
+        let odd = |text: &str| text.len() > TEXT_MAX || text.chars().any(char::is_control);
+        let texts = inventory.devices.iter().flat_map(|device| [&device.path, &device.modalias]);
+        if let Some(text) = texts.chain([&inventory.machine]).chain(&inventory.consoles).find(|text| odd(text)) {
+            let start: String = text.chars().take(60).collect();
+            let found = format!("{from} holds a text that no machine tells of itself: '{}'", start.escape_debug());
+            return Err(refused(found, again));
+        }
+        Ok(inventory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_would_move_the_cursor_or_fill_a_record_is_refused() {
+        let with =
+            |machine: &str| Inventory::parse(&format!(r#"{{ "version": 1, "machine": "{machine}" }}"#), "x.json");
+        assert_eq!(with("Rack 12").unwrap().machine, "Rack 12");
+        for odd in ["a\\u001b[2J", &"x".repeat(600)] {
+            let error = with(odd).unwrap_err();
+            assert_eq!(crate::error::kind(&error), crate::error::Kind::Refused);
+            assert!(error.to_string().contains("no machine tells of itself"), "{error}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::boot::kernel;
 use crate::boot::record::Record;
 use crate::check::report::Ask;
+use crate::check::subject::Insight;
 use crate::check::{Policy, Report};
 use crate::digest::Digest;
 use crate::disk::Disk;
@@ -67,7 +68,8 @@ impl Ready {
         let initramfs = open(&record.entry.initramfs, &record.entry.initramfs_digest)?;
         if let Some(policy) = policy {
             let features = Features::read(device.path())?;
-            let written = Written { slot, tree: &root, features, record: &record };
+            let insight = Insight::of(&root, Some(&record.entry.kernel.version))?;
+            let written = Written { slot, tree: &root, insight: &insight, features, record: &record };
             refuse_hopeless(disk, written, policy)?;
         }
         let driver = watchdog::names().first().and_then(|name| watchdog::driver(name));

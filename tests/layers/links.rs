@@ -273,3 +273,29 @@ fn a16_a_folder_whose_name_begins_like_the_root_is_outside_too() {
         assert_eq!(slot.tree().names(), ["root-evil", "root-evil/planted", "s"]);
     });
 }
+
+#[test]
+fn a_link_on_the_way_that_is_replaced_leads_the_next_entry_nowhere_else() {
+    with_both_resolvers(|slot| {
+        let layers = [
+            Tar::of([symlink("c", "..")]),
+            // The first goes to the root, through the link; the second replaces the link itself.
+            Tar::of([file("c/one", "1"), file("c/c", "no link any more")]),
+            Tar::of([
+                file("c", "a file"),
+                symlink("d", ".."),
+                file("d/two", "2"),
+                whiteout("d/d"),
+                dir("d"),
+                file("d/x", "3"),
+            ]),
+        ];
+        let tree = slot.tree_of(&layers);
+        assert_eq!((tree.at("c").kind, slot.read("one").as_str()), ('f', "1"));
+        assert!(tree.has("d/x") && !tree.has("x"), "{:?}", tree.names());
+    });
+    with_both_resolvers(|slot| {
+        let tree = slot.tree_of(&[Tar::of([symlink("c", ".."), dir("c/c"), file("c/two", "2")])]);
+        assert!(tree.has("c/two") && !tree.has("two"), "{:?}", tree.names());
+    });
+}

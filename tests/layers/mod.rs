@@ -4,6 +4,8 @@
 
 mod archive;
 mod faults;
+mod kept;
+mod kept_random;
 mod limits;
 mod links;
 mod metadata;
@@ -17,9 +19,11 @@ mod whiteouts;
 use crate::support::tree::{Tree, outside};
 use flipslot::digest::Digest;
 use flipslot::error::Result;
+use flipslot::filesystem::kept::wanted::Keep;
 use flipslot::filesystem::root::Resolver;
-use flipslot::filesystem::{MountedRoot, Root};
+use flipslot::filesystem::{KeptTree, MountedRoot, Root};
 use flipslot::layer::{Budget, RootSink, apply};
+use std::cell::RefCell;
 use std::fs;
 use std::io::BufRead;
 use std::os::unix::fs::PermissionsExt;
@@ -30,10 +34,14 @@ use tempfile::TempDir;
 const PLENTY: Budget = Budget { bytes: 1 << 30, entries: 1 << 20 };
 
 /// A slot root with victims beside it. Whatever is applied, the victims must stay as they are.
+///
+/// What is applied to the root is applied to a [`KeptTree`] too, and must come to the same.
 struct Sandbox {
     folder: TempDir,
     resolver: Resolver,
     before: Digest,
+    /// `None` once a layer was refused: what half a layer leaves is nobody's promise.
+    kept: RefCell<Option<KeptTree>>,
 }
 
 impl Sandbox {
@@ -55,7 +63,8 @@ impl Sandbox {
         }
         fs::set_permissions(place("victim"), fs::Permissions::from_mode(0o700)).unwrap();
         let before = outside(folder.path(), "root");
-        Sandbox { folder, resolver, before }
+        let kept = RefCell::new(Some(KeptTree::new(|_, _| Keep::All)));
+        Sandbox { folder, resolver, before, kept }
     }
 
     fn root(&self) -> PathBuf {
@@ -76,12 +85,27 @@ impl Sandbox {
         let written = layers.iter().try_for_each(|layer| apply(&layer[..], &mut sink, &mut budget));
         let done = written.and_then(|()| sink.finish());
         self.assert_outside_is_unchanged();
+        self.assert_the_same_is_kept(layers, &done);
         done
+    }
+
+    /// Applies `layers` to the kept tree, and panics if that has not `done` what the root has.
+    fn assert_the_same_is_kept(&self, layers: &[Vec<u8>], done: &Result<()>) {
+        let Some(mut tree) = self.kept.take() else { return };
+        let mut budget = PLENTY;
+        let kept = layers.iter().try_for_each(|layer| apply(&layer[..], &mut tree, &mut budget));
+        match (done, kept) {
+            (Ok(()), Ok(())) => kept::assert_same(&Root::open_with(&self.root(), self.resolver).unwrap(), &tree),
+            (Err(_), Err(_)) => return,
+            (done, kept) => panic!("written with {:?}: {done:?}, kept: {kept:?}", self.resolver),
+        }
+        self.kept.replace(Some(tree));
     }
 
     /// Applies one layer with a budget, and panics if anything beside the root is not what it was.
     fn apply_within(&self, budget: &mut Budget, layer: impl BufRead) -> Result<()> {
         let mut sink = self.sink();
+        self.kept.take(); // which lacks this layer from here on
         let done = apply(layer, &mut sink, budget).and_then(|()| sink.finish());
         self.assert_outside_is_unchanged();
         done

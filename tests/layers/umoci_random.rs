@@ -8,17 +8,27 @@ use crate::support::tar::{Item, character, dir, fifo, file, hardlink, opaque, sy
 const IMAGES: u64 = 40;
 
 /// xorshift64 (Marsaglia, "Xorshift RNGs", 2003): the same numbers for the same seed, everywhere.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    /// A row of numbers of its own for each seed.
+    pub fn new(seed: u64) -> Random {
+        // A seed of few bits gives few bits for a while (op. cit.).
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for _ in 0..10 {
+            random.below(2);
+        }
+        random
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 % bound as u64).unwrap()
     }
 
-    fn of<'w>(&mut self, words: &[&'w str]) -> &'w str {
+    pub fn of<'w>(&mut self, words: &[&'w str]) -> &'w str {
         words[self.below(words.len())]
     }
 
@@ -57,12 +67,8 @@ fn random_images_are_the_same_to_both() {
 }
 
 /// Two to five layers: the lowest makes every directory, the others change it.
-fn image(seed: u64) -> Vec<Vec<Item>> {
-    // A seed of few bits gives few bits for a while (op. cit.).
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    for _ in 0..10 {
-        random.below(2);
-    }
+pub fn image(seed: u64) -> Vec<Vec<Item>> {
+    let mut random = Random::new(seed);
     let mut lowest = Vec::new();
     for name in ["./", "a", "b", "a/s", "b/s", "a/s/t"] {
         lowest.push(directory(&mut random, name));
@@ -112,7 +118,7 @@ fn random_directory(number: usize) -> &'static str {
 }
 
 /// The image as a reader of a failure needs it, an entry a line.
-fn story(layers: &[Vec<Item>]) -> String {
+pub fn story(layers: &[Vec<Item>]) -> String {
     let lines = layers
         .iter()
         .enumerate()

@@ -17,9 +17,9 @@ pub fn boot(subject: &Subject) -> Result<Vec<String>> {
     let required = needs.iter().filter(|need| need.device.role == Role::Boot && !is_there(need));
     let mut found: Vec<String> = required.map(|need| lack(need, need.driver.place(modules, &initramfs))).collect();
     // Of the disks that a kind of machines may have, one is enough.
-    let is_disk = |need: &&Need| need.device.role == Role::Possible && is_disk(&need.device.modalias);
-    let mut possible = needs.iter().filter(is_disk).peekable();
-    if possible.peek().is_some() && !possible.any(is_there) {
+    let possible: Vec<&Need> = needs.iter().filter(|need| need.device.role == Role::Possible).collect();
+    let driven = possible.iter().filter(|need| is_there(need)).map(|need| need.device.modalias.as_str());
+    if !possible.is_empty() && !reaches_a_disk(&driven.collect::<Vec<_>>()) {
         found.push(format!("it has no driver for any disk of {}", subject.inventory.machine));
     }
     if subject.inventory.storage == Storage::EveryDriver {
@@ -37,6 +37,33 @@ pub fn network(subject: &Subject) -> Result<Vec<String>> {
     let needs = drivers::needs(subject.inventory, modules);
     let network = needs.iter().filter(|need| need.device.role == Role::Network && need.driver == Driver::Missing);
     Ok(network.map(|need| lack(need, (Where::Nowhere, None))).collect())
+}
+
+/// A driver may ask for firmware, and none of what it names is there, or not where it is needed.
+pub fn firmware(subject: &Subject) -> Result<Vec<String>> {
+    let (Some(modules), Some(initramfs)) = (&subject.modules, subject.initramfs_modules()) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for need in drivers::needs(subject.inventory, modules).iter().filter(|need| need.device.role != Role::Possible) {
+        let (place, Some(module)) = need.driver.place(modules, &initramfs) else { continue };
+        let files = subject.firmware(module);
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        let Some(some) = few(&names) else { continue };
+        let early = need.device.role == Role::Boot && place == Where::Initramfs;
+        if !files.iter().any(|file| file.in_slot) {
+            found.push(format!(
+                "{module} of {} may ask for firmware, and the slot has none of it: {some}",
+                need.device.path
+            ));
+        } else if early && !files.iter().any(|file| file.in_initramfs == Some(true)) {
+            found.push(format!(
+                "{module} of {} may ask for firmware, and the initramfs has none of it: {some}",
+                need.device.path
+            ));
+        }
+    }
+    Ok(found)
 }
 
 /// The root filesystem's own driver is not there before it.
@@ -57,10 +84,20 @@ pub fn root(subject: &Subject) -> Result<Vec<String>> {
     }
 }
 
-/// Whether a device is a disk, and not what disks hang on: of virtio, NVMe, or SCSI as the kernel calls all
-/// others (linux/virtio_ids.h; PCI class 01 08; include/scsi/scsi_proto.h).
-fn is_disk(modalias: &str) -> bool {
-    modalias.starts_with("virtio:d00000002") || modalias.starts_with("scsi:t-0x00") || modalias.contains("bc01sc08")
+/// Whether these devices, which have drivers, lead to a disk: NVMe, a disk of virtio, or a SCSI disk (which
+/// all others are to Linux) with its controller (linux/virtio_ids.h; PCI classes 01 01, 01 06, 01 08;
+/// include/scsi/scsi_proto.h).
+fn reaches_a_disk(driven: &[&str]) -> bool {
+    let any = |is_it: &dyn Fn(&str) -> bool| driven.iter().any(|modalias| is_it(modalias));
+    let pci = |class: &'static str| any(&move |modalias| modalias.starts_with("pci:") && modalias.contains(class));
+    let virtio = |kind: &'static str| {
+        let bus = ["pci:v00001AF4", "acpi:LNRO0005:", "platform:virtio-mmio"];
+        any(&move |modalias| bus.iter().any(|bus| modalias.starts_with(bus))) && any(&move |m| m.starts_with(kind))
+    };
+    let scsi = any(&|modalias| modalias.starts_with("scsi:t-0x00"));
+    pci("bc01sc08")
+        || virtio("virtio:d00000002")
+        || scsi && (pci("bc01sc06") || pci("bc01sc01") || virtio("virtio:d00000008"))
 }
 
 /// "/pci0000:00/… (pci:v…): its driver ahci is only in the root filesystem".
@@ -87,4 +124,25 @@ fn few(names: &[&str]) -> Option<String> {
     let more = names.len().saturating_sub(SHOWN);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     (!names.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_reached_by_all_that_it_hangs_on() {
+        let (ahci, nvme) = ("pci:v00008086d00002922sv0sd0bc01sc06i01", "pci:v00001B36d00000010sv0sd0bc01sc08i02");
+        let (virtio_pci, blk, scsi_host) =
+            ("pci:v00001AF4d00001042sv0sd0bc01sc00i00", "virtio:d00000002v00001AF4", "virtio:d00000008v00001AF4");
+        let disk = "scsi:t-0x00";
+        for enough in
+            [&[nvme][..], &[virtio_pci, blk], &["acpi:LNRO0005:", blk], &[ahci, disk], &[virtio_pci, scsi_host, disk]]
+        {
+            assert!(reaches_a_disk(enough), "{enough:?}");
+        }
+        for few in [&[][..], &[disk], &[ahci], &[virtio_pci], &[blk], &[virtio_pci, disk], &[scsi_host, disk]] {
+            assert!(!reaches_a_disk(few), "{few:?}");
+        }
+    }
 }

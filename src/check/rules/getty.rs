@@ -26,7 +26,7 @@ const CHOICES: &str = "etc/systemd/system";
 
 /// Consoles were asked for, and none of them will ask who is there.
 pub fn none(subject: &Subject) -> Result<Vec<String>> {
-    let consoles: Vec<&str> = subject.words().filter_map(console_of).collect();
+    let consoles = asked(subject);
     let has_systemd = unit(subject.tree, "basic.target")? != Unit::Missing;
     if consoles.is_empty() || !has_systemd {
         return Ok(Vec::new());
@@ -39,6 +39,14 @@ pub fn none(subject: &Subject) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// The consoles that were asked for. A screen goes with every other, and is asked for where there is
+/// nothing else.
+fn asked<'s>(subject: &'s Subject) -> Vec<&'s str> {
+    let all: Vec<&str> = subject.words().filter_map(console_of).collect();
+    let others: Vec<&str> = all.iter().copied().filter(|console| *console != "tty0").collect();
+    if others.is_empty() { all } else { others }
 }
 
 /// The service that asks at a console.
@@ -89,7 +97,7 @@ fn has_generator(tree: &dyn Tree) -> Result<bool> {
 /// Takes the masks away, and starts a getty at each console.
 pub fn unmask(subject: &Subject, root: &Root) -> Result<Vec<String>> {
     let mut done = Vec::new();
-    for console in subject.words().filter_map(console_of) {
+    for console in asked(subject) {
         let service = service(console);
         let mut names = vec![TARGET.to_owned(), service.clone()];
         names.extend(template(&service));

@@ -10,17 +10,10 @@ pub fn missing(subject: &Subject) -> Result<Vec<String>> {
     Ok(if subject.kernels.is_empty() { vec![format!("it has no kernel ({places})")] } else { Vec::new() })
 }
 
-/// There are several, and none was chosen.
+/// There are several, and none was chosen; or another one was asked for.
 pub fn several(subject: &Subject) -> Result<Vec<String>> {
-    if subject.kernels.is_empty() || subject.kernel.is_some() {
-        return Ok(Vec::new());
-    }
-    let versions: Vec<&str> = subject.kernels.iter().map(|kernel| kernel.version.as_str()).collect();
-    Ok(vec![format!(
-        "it has {} kernels, and none of them is the one that was asked for: {}",
-        versions.len(),
-        versions.join(", ")
-    )])
+    let is_there = !subject.kernels.is_empty();
+    Ok(subject.no_kernel.iter().filter(|_| is_there).cloned().collect())
 }
 
 /// It is no kernel for this machine.

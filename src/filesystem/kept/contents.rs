@@ -25,8 +25,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 64 MiB hold all of Debian's `/etc`, units and heads of programs, which are some 20 MiB; an
-    /// initramfs of every driver has 100 MiB, and an image has one for each kernel.
+    /// `/etc`, units, lists of modules and heads of programs have 5 MiB together in Debian 12 with a
+    /// kernel. An initramfs of every driver has 100 MiB, and an image may have one for each kernel.
     pub const OF_AN_IMAGE: Limits = Limits { small: MIB, memory: 64 * MIB, total: 2048 * MIB };
 }
 

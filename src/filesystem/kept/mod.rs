@@ -5,6 +5,7 @@ pub mod contents;
 mod look;
 mod nodes;
 mod resolve;
+mod upper;
 pub mod wanted;
 
 use crate::error::{Result, failed};
@@ -27,9 +28,9 @@ const STEPS_MAX: u64 = 1 << 32;
 /// A [`RootSink`] that keeps names, modes and sizes, and of the contents what it is told; and the
 /// [`Tree`](crate::filesystem::Tree) of what it kept.
 ///
-/// It does with an image's entries what [`MountedRoot`](crate::filesystem::MountedRoot) does, and an
-/// image that one refuses is refused by the other. Owners, times and attributes are not kept, but
-/// for whether there is an SELinux label.
+/// It does with an image's entries what [`MountedRoot`](crate::filesystem::MountedRoot) does, and
+/// refuses what that refuses, but for what depends on a filesystem: its room, the longest attribute.
+/// Owners, times and attributes are not kept, but for whether there is an SELinux label.
 ///
 /// Memory: at most 1 GiB for names, for an image that was made to fill it, and 64 MiB for contents;
 /// beside, 2 GiB in `$TMPDIR`.

@@ -1,9 +1,5 @@
 //! What stands in an image's root, in memory: nodes in one row, and directories that name them by
 //! their numbers. No node owns another one, so nothing here recurses, however deep a tree is.
-//!
-//! A whiteout spares what its own layer wrote. So each name knows the layer that put it there, and
-//! each directory the last layer that named it or wrote below it. No inode numbers are needed, and
-//! two paths to one directory are one, as in `upper.rs`.
 
 use crate::error::{Result, failed};
 use crate::filesystem::kept::contents::Held;
@@ -15,7 +11,7 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::mem;
 
-/// Bytes that all nodes and names may take. Debian with a kernel takes 10 MiB of it. A slot bounds
+/// Bytes that all nodes and names may take. Debian 12 with a kernel takes 3 MiB of it. A slot bounds
 /// these by its inodes; here one entry of 4095 bytes can ask for 2000 directories.
 const MEMORY_MAX: u64 = 1 << 30;
 /// Bytes of a name and its node, beside the text: the node, 48 in the map of a directory whose leaves
@@ -75,17 +71,17 @@ pub struct Directory {
     name: Box<[u8]>,
     parent: Id,
     /// The last layer that named it, or wrote below it.
-    written: u32,
+    pub(super) written: u32,
     /// The last layer that took what lower layers put here; what came later is that layer's own.
-    cleared: u32,
-    names: BTreeMap<Box<[u8]>, Name>,
+    pub(super) cleared: u32,
+    pub(super) names: BTreeMap<Box<[u8]>, Name>,
 }
 
 /// What a name in a directory stands for.
-struct Name {
-    node: Id,
+pub(super) struct Name {
+    pub(super) node: Id,
     /// The layer that put it there.
-    layer: u32,
+    pub(super) layer: u32,
 }
 
 impl Directory {
@@ -108,7 +104,7 @@ impl Directory {
 /// All nodes, and the layer that is being written.
 pub struct Nodes {
     nodes: Vec<Node>,
-    layer: u32,
+    pub(super) layer: u32,
     /// Bytes of [`MEMORY_MAX`] that are left. What is removed does not come back.
     room: u64,
 }
@@ -145,7 +141,7 @@ impl Nodes {
         }
     }
 
-    fn directory_mut(&mut self, id: Id) -> Option<&mut Directory> {
+    pub(super) fn directory_mut(&mut self, id: Id) -> Option<&mut Directory> {
         match &mut self.get_mut(id).body {
             Body::Directory(directory) => Some(directory),
             _ => None,
@@ -203,15 +199,6 @@ impl Nodes {
         Ok(())
     }
 
-    /// Notes that this layer named a directory or wrote below it, and so below those above it.
-    pub fn note_directory(&mut self, id: Id) {
-        let (layer, mut id) = (self.layer, id);
-        while let Some(directory) = self.directory_mut(id).filter(|directory| directory.written != layer) {
-            directory.written = layer;
-            id = directory.parent;
-        }
-    }
-
     /// Removes what stands at a place, with all that is in it.
     pub fn remove(&mut self, place: Place) {
         let gone = self.directory_mut(place.directory).and_then(|directory| directory.names.remove(place.name));
@@ -219,57 +206,12 @@ impl Nodes {
     }
 
     /// Takes the names out of directories that were removed, and of those in them.
-    fn empty(&mut self, mut gone: Vec<Id>) {
+    pub(super) fn empty(&mut self, mut gone: Vec<Id>) {
         while let Some(id) = gone.pop() {
             if let Some(directory) = self.directory_mut(id) {
                 gone.extend(mem::take(&mut directory.names).into_values().map(|name| name.node));
             }
         }
-    }
-
-    /// Removes what stands at a place, except what this layer wrote. Nothing there is no error.
-    pub fn whiteout(&mut self, place: Place) {
-        let Some(name) = self.directory(place.directory).and_then(|directory| directory.names.get(place.name)) else {
-            return;
-        };
-        let id = name.node;
-        if !self.is_spared(name) {
-            self.remove(place);
-        } else if self.directory(id).is_some() {
-            self.opaque(id);
-        }
-    }
-
-    /// Removes what lower layers put into a directory. Doing it again costs nothing, so that many
-    /// whiteouts of one large directory do not take for ever.
-    pub fn opaque(&mut self, directory: Id) {
-        let layer = self.layer;
-        let (mut waiting, mut gone) = (vec![directory], Vec::new());
-        while let Some(id) = waiting.pop() {
-            let Some(directory) = self.directory_mut(id).filter(|directory| directory.cleared != layer) else {
-                continue;
-            };
-            directory.cleared = layer;
-            let mut names = mem::take(&mut directory.names);
-            names.retain(|_, name| {
-                let spared = self.is_spared(name);
-                if spared {
-                    waiting.push(name.node)
-                } else {
-                    gone.push(name.node)
-                }
-                spared
-            });
-            if let Some(directory) = self.directory_mut(id) {
-                directory.names = names;
-            }
-        }
-        self.empty(gone);
-    }
-
-    /// Whether whiteouts of this layer spare what a name stands for.
-    fn is_spared(&self, name: &Name) -> bool {
-        self.layer == self.directory(name.node).map_or(name.layer, |directory| directory.written)
     }
 
     /// The path to a place that has no link in it; `None` if it is longer than Linux takes.

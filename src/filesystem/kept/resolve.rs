@@ -71,7 +71,7 @@ impl Walk {
     /// Puts a link's target before what is left from byte `after` on.
     fn follow(&mut self, target: &[u8], after: usize) -> io::Result<()> {
         self.links += 1;
-        if self.links > LINKS_MAX + 1 {
+        if self.links > LINKS_MAX {
             return Err(Errno::LOOP);
         }
         if target.starts_with(b"/") {

@@ -1,14 +1,14 @@
 //! The command line: its flags, and the types that come out of it.
 
-use crate::boot::initramfs::Source;
 use crate::boot::ledger::Confirm;
-use crate::filesystem::Filesystem;
-use crate::hardware::Choice;
 use crate::jump::leap::Way;
-use crate::progress::Style;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+mod image;
+
+pub use image::{ImageArgs, WriteArgs};
 
 /// Boots container images on bare metal, with a way back.
 #[derive(Debug, Parser)]
@@ -178,82 +178,6 @@ pub struct CreateArgs {
     /// Replace a disk file that exists, or a device that is not empty
     #[arg(long)]
     pub yes: bool,
-}
-
-/// The flags of every command that looks at images.
-#[derive(Debug, Args)]
-pub struct ImageArgs {
-    /// Machine to boot on: this, qemu, generic, or the file that `flipslot
-    /// hardware -o` wrote there [default: generic; of a flash: that of the
-    /// other slot]
-    #[arg(long, value_name = "MACHINE")]
-    pub hardware: Option<Choice>,
-
-    /// Where the initramfs comes from: the image's own if it fits the hardware,
-    /// else dracut; or one of them
-    #[arg(long, value_enum, value_name = "WHO")]
-    pub initramfs: Option<Source>,
-
-    /// Mend what these rules find, as the slot is written (docs/check.md)
-    #[arg(long, value_name = "RULE,...")]
-    pub fix: Vec<String>,
-
-    /// Accept what these rules find
-    #[arg(long, value_name = "RULE,...")]
-    pub allow: Vec<String>,
-
-    /// Root filesystem of the slots [default: ext4; of a flash: that of the
-    /// other slot]
-    #[arg(long, value_enum, value_name = "TYPE")]
-    pub filesystem: Option<Filesystem>,
-
-    /// Words to add to the kernel command line
-    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
-    pub kargs: Option<String>,
-
-    /// Console to log to and log in at, such as ttyS0; may be repeated
-    #[arg(long, value_name = "TTY")]
-    pub console: Vec<String>,
-
-    /// Kernel to boot, if an image has several: VERSION or SLOT=VERSION
-    #[arg(long, value_name = "VERSION")]
-    pub kernel: Vec<String>,
-
-    /// Architecture to choose from an index [default: this machine's]
-    #[arg(long, value_name = "ARCH")]
-    pub arch: Option<String>,
-
-    /// Registry (host:port) to speak to without TLS; this machine needs none
-    #[arg(long, value_name = "HOST")]
-    pub plain_http: Vec<String>,
-
-    /// Certificate authority (PEM) of a registry, beside the system's
-    #[arg(long, value_name = "FILE")]
-    pub registry_ca: Vec<PathBuf>,
-
-    /// Read the disk's definition from a TOML file; flags override it
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-
-    /// How to show what is going on
-    #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
-    pub progress: Style,
-
-    /// Print the result as one JSON document
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// The flags of every command that writes slots.
-#[derive(Debug, Args, Default)]
-pub struct WriteArgs {
-    /// Words to add to the command line of mke2fs or mkfs.xfs
-    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
-    pub mkfs_options: Option<String>,
-
-    /// Leave the agent (health check, deadline) out of the slot
-    #[arg(long)]
-    pub no_agent: bool,
 }
 
 /// The flags of `flash`.
