@@ -41,9 +41,11 @@ test: deps lint
 test-all: test
 	$(CARGO) test --test vm -- --test-threads=2 --ignored
 
-## make bench     against what people do by hand, and a switch against a reboot
+## make bench     against what people do by hand, an initramfs against dracut's own, and a switch
+##                against a reboot
 bench: build
 	$(SUDO) bench/run.py
+	$(SUDO) bench/initramfs.py
 	$(SUDO) bench/switch.py
 
 ## make demo      a registry, a disk, a server in QEMU that jumps into another slot and back
