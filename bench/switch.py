@@ -38,7 +38,7 @@ def main():
         reference = f"oci:{layout.stdout.strip()}:latest"
         disk = work / "disk.raw"
         subprocess.run([TREE / "target/flipslot", "create", disk, "--size", "4GiB", "--hardware", "qemu", "--progress", "none",
-                        "--slot", f"a={reference}", "--slot", f"b={reference}"], check=True, stdout=subprocess.DEVNULL)
+                        "--allow", "reachable", "--slot", f"a={reference}", "--slot", f"b={reference}"], check=True, stdout=subprocess.DEVNULL)
         guest = Guest(disk, work / "serial.log")
         try:
             measure(guest)
