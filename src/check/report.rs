@@ -4,7 +4,7 @@ use crate::boot::drivers::{self, Where};
 use crate::boot::release::Release;
 use crate::boot::requirements::Missing;
 use crate::check::rule::{Needs, Policy, Rule, Severity};
-use crate::check::subject::{Initramfs, Subject};
+use crate::check::subject::Subject;
 use crate::check::table::RULES;
 use crate::error::{self, Kind, Result};
 use crate::hardware::inventory::Role;
@@ -172,17 +172,29 @@ fn finding(rule: &Rule, found: String, policy: &Policy) -> Finding {
         Outcome::Open
     };
     let fix = rule.fix.as_ref().map(|fix| fix.does);
+    let found = plain(&found);
     Finding { rule: rule.id, severity: rule.severity, found, why: rule.why, fix, outcome }
 }
 
-/// What drives each device; where the initramfs is still to be made, it will have what boots.
+/// A text with names of an image in it, which can hold anything, as it can be shown: no control
+/// characters, and no more than somebody reads.
+pub fn plain(text: &str) -> String {
+    const SHOWN: usize = 1000;
+    let mut shown = String::new();
+    for c in text.chars() {
+        if shown.len() >= SHOWN {
+            shown.push_str(" ...");
+            break;
+        }
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// What drives each device.
 fn devices(subject: &Subject) -> Vec<DeviceReport> {
     let Some(modules) = &subject.modules else { return Vec::new() };
-    let made = || drivers::of_initramfs(subject.inventory, modules, &subject.filesystem.modules());
-    let initramfs = match &subject.initramfs {
-        Initramfs::ToBeMade => made(),
-        Initramfs::There { .. } => subject.initramfs_modules().unwrap_or_default(),
-    };
+    let initramfs = subject.initramfs_modules().unwrap_or_default();
     let needs = drivers::needs(subject.inventory, modules);
     needs
         .into_iter()
