@@ -4,6 +4,7 @@
 mod boot;
 mod case;
 mod debian;
+mod hostile;
 mod login;
 mod sound;
 mod start;

@@ -4,7 +4,7 @@ use flate2::write::GzEncoder;
 use flipslot::digest::Digest;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// How a layer's blob is stored.
@@ -70,6 +70,20 @@ impl ImageLayout {
             }),
             blobs,
         }
+    }
+
+    /// Adds a layer that is too large to be held: its tar is read twice from what `tar` makes.
+    pub fn add_gzip<R: Read>(&mut self, tar: impl Fn() -> R) {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::copy(&mut tar(), &mut encoder).unwrap();
+        let blob = encoder.finish().unwrap();
+        self.push(Digest::of_stream(tar()).unwrap(), descriptor(Packing::Gzip.media_type(), &blob));
+        self.blobs.push(blob);
+    }
+
+    fn push(&mut self, diff_id: Digest, layer: Value) {
+        self.config["rootfs"]["diff_ids"].as_array_mut().unwrap().push(json!(diff_id.to_string()));
+        self.manifest["layers"].as_array_mut().unwrap().push(layer);
     }
 
     /// Writes the layout into `directory`, which is made, and tags the image.
