@@ -99,7 +99,7 @@ pub struct CheckArgs {
     pub reference: Option<String>,
 
     /// Slot to look at, on a disk that flipslot made
-    #[arg(long, value_name = "SLOT")]
+    #[arg(long, value_name = "SLOT", conflicts_with = "fix")]
     pub slot: Option<String>,
 
     /// Disk or disk file of the slot [default: the one that this system runs

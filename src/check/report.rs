@@ -117,6 +117,15 @@ impl Report {
         (self.devices, self.machine, self.release) = (other.devices, other.machine, other.release);
     }
 
+    /// Adds what `first` found to be mended and this one, which looked after that, does not find.
+    pub fn after(mut self, first: Report) -> Report {
+        let gone = |found: &Finding| self.findings.iter().all(|now| now.rule != found.rule);
+        let mended: Vec<Finding> =
+            first.findings.into_iter().filter(|found| found.outcome == Outcome::Fixed && gone(found)).collect();
+        self.findings.extend(mended);
+        self
+    }
+
     /// What stands of this severity.
     pub fn open(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |found| found.severity == severity && found.outcome == Outcome::Open)

@@ -3,6 +3,7 @@
 use crate::boot::cmdline::Cmdline;
 use crate::boot::initramfs::{self, MadeBy, Source};
 use crate::check::choice::choose;
+use crate::check::mend;
 use crate::check::report::{Ask, Report};
 use crate::check::subject::{Initramfs, Subject};
 use crate::cli::{CheckArgs, WriteArgs};
@@ -68,7 +69,11 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     if chosen.by == MadeBy::Dracut {
         subject.initramfs = Initramfs::ToBeMade;
     }
-    let report = Report::of(&subject, Ask::All, &wanted.policy)?;
+    let policy = wanted.policy.without_dracut();
+    let first = Report::of(&subject, Ask::All, &policy)?;
+    let words: Vec<String> = mend::by_words(&first, &subject).into_iter().flat_map(|mended| mended.words).collect();
+    subject.cmdline = subject.cmdline.with(&words);
+    let report = Report::of(&subject, Ask::All, &policy)?.after(first);
     Ok(Checked::new(image.reference.to_string(), &subject, (chosen.by, chosen.why), report))
 }
 
@@ -88,7 +93,7 @@ fn slot_of_disk(args: &CheckArgs, slot: Slot) -> Result<Checked> {
     let look = |root: &Root, features: Option<Features>| {
         let written = Written { slot, tree: root, features, record };
         let subject = disk.subject(&written, &wanted.inventory)?;
-        let report = Report::of(&subject, Ask::Slot, &wanted.policy)?;
+        let report = Report::of(&subject, Ask::Slot, &wanted.policy.after_mending())?; // nothing is mended here
         let why = "it is what the slot boots with".to_owned();
         let name = format!("slot {slot} of {}", disk.path.display());
         Ok(Checked::new(name, &subject, (record.initramfs_by, why), report))

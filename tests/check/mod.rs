@@ -4,10 +4,14 @@
 mod boot;
 mod case;
 mod debian;
+mod disk;
 mod hostile;
 mod login;
+mod mends;
+mod own_initramfs;
 mod sound;
 mod start;
+mod unprivileged;
 
 use crate::check::case::{Case, check, findings, write};
 use flipslot::check::table::RULES;
