@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod boot;
+mod check;
 mod cli;
 mod filesystems;
 mod hardware;

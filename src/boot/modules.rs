@@ -1,16 +1,25 @@
 //! What a slot's kernel can drive: the lists that depmod(8) left beside its modules.
 
 use crate::boot::kernel::{self, Kernel};
-use crate::error::Result;
+use crate::error::{Result, failed};
 use crate::filesystem::Tree;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More bytes than any of these lists has; Debian 13's longest has 1.4 MB.
-const LONGEST: u64 = 32 << 20;
+/// More bytes than any of these lists has; Debian 13's longest has 1.4 MB. As much is kept of an image
+/// (kept/wanted.rs).
+const LONGEST: u64 = 16 << 20;
+/// More words than any of these lists has; Debian 13's longest has 100 000. They bound time and memory.
+const WORDS_MAX: usize = 1_000_000;
+/// The longest pattern that any device fits: its name is part of an event of the kernel, which has no
+/// more bytes (`UEVENT_BUFFER_SIZE`, linux/kobject.h).
+const PATTERN_MAX: usize = 2048;
 /// More devices of one kind than any module announces; a longer answer is none.
 const CANDIDATES_MAX: usize = 64;
 /// More wishes than any module has.
 const WISHES_MAX: usize = 32;
+/// What is no literal in a pattern (fnmatch(3)).
+const WILDCARDS: [char; 3] = ['*', '?', '['];
 
 /// The modules of one kernel. Names are written with `_`, as the kernel does.
 #[derive(Debug, Default)]
@@ -19,7 +28,11 @@ pub struct Modules {
     builtin: BTreeSet<String>,
     /// What devices say that a module is for: a pattern of modules.alias, and the module.
     aliases: Vec<(String, String)>,
+    /// Those that have no wildcard: other names of modules.
+    names: BTreeMap<String, Vec<String>>,
     soft: BTreeMap<String, Vec<String>>,
+    /// What was answered: a machine's devices are asked for again and again, and lists are long.
+    answers: RefCell<BTreeMap<String, Vec<String>>>,
 }
 
 /// A module that has to be loaded.
@@ -43,8 +56,16 @@ impl Modules {
     /// Reads the lists; `None` if the kernel has no modules.dep.
     pub fn read(tree: &dyn Tree, kernel: &Kernel) -> Result<Option<Modules>> {
         let Some(folder) = kernel::modules(tree, kernel) else { return Ok(None) };
-        let list =
-            |name: &str| -> Result<String> { Ok(tree.read(&format!("{folder}/{name}"), LONGEST)?.unwrap_or_default()) };
+        let list = |name: &str| {
+            let path = format!("{folder}/{name}");
+            let text = tree.read(&path, LONGEST)?.unwrap_or_default();
+            let words = text.split(|c: char| c.is_ascii_whitespace() || c == '\0').count();
+            if words > WORDS_MAX {
+                let found = format!("/{path} has more than {WORDS_MAX} words, which no kernel's has");
+                return Err(failed(found, "run depmod in the image"));
+            }
+            Ok(text)
+        };
         let mut modules = Modules::default();
         modules.add_dep(&list("modules.dep")?);
         modules.builtin = list("modules.builtin")?.lines().filter_map(name_of).collect();
@@ -67,14 +88,26 @@ impl Modules {
     /// Lines of modules.alias: `alias PATTERN MODULE` (modprobe.d(5)).
     fn add_aliases(&mut self, text: &str) {
         let parts = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
-        self.aliases.extend(parts.map(|(pattern, module)| (with_underscores(pattern), with_underscores(module))));
+        parts.for_each(|(pattern, module)| self.add_alias(pattern, module));
+    }
+
+    fn add_alias(&mut self, pattern: &str, module: &str) {
+        let (pattern, module) = (with_underscores(pattern), with_underscores(module));
+        if pattern.len() > PATTERN_MAX {
+            return;
+        }
+        if pattern.contains(WILDCARDS) {
+            self.aliases.push((pattern, module));
+        } else {
+            self.names.entry(pattern).or_default().push(module);
+        }
     }
 
     /// What modules.builtin.modinfo says, since Linux 5.2: `MODULE.KEY=VALUE` and a NUL, again and again.
     fn add_modinfo(&mut self, text: &str) {
         for line in text.split('\0') {
             if let Some((module, pattern)) = line.split_once(".alias=") {
-                self.aliases.push((with_underscores(pattern), with_underscores(module)));
+                self.add_alias(pattern, module);
             }
         }
     }
@@ -102,10 +135,16 @@ impl Modules {
     /// once. Those that the lists name and that are not there are left out.
     pub fn matching(&self, modalias: &str) -> Vec<String> {
         let modalias = with_underscores(modalias);
+        if let Some(known) = self.answers.borrow().get(&modalias) {
+            return known.clone();
+        }
         let matches = self.aliases.iter().filter(|(pattern, _)| is_match(pattern, &modalias));
+        let named = self.names.get(&modalias).into_iter().flatten();
         let names: BTreeSet<&String> =
-            matches.map(|(_, name)| name).filter(|name| self.place(name).is_some()).collect();
-        names.into_iter().take(CANDIDATES_MAX).cloned().collect()
+            matches.map(|(_, name)| name).chain(named).filter(|name| self.place(name).is_some()).collect();
+        let answer: Vec<String> = names.into_iter().take(CANDIDATES_MAX).cloned().collect();
+        self.answers.borrow_mut().insert(modalias, answer.clone());
+        answer
     }
 
     /// These modules, and all that they need to be loaded; those that are built in are left out.
@@ -116,11 +155,13 @@ impl Modules {
             if self.place(&name) == Some(Place::BuiltIn) || all.contains(&name) {
                 continue;
             }
-            // A soft dependency may be an alias, such as crypto-crc32c.
             match self.loadable.get(&name) {
                 Some(module) => left.extend(module.dependencies.iter().cloned()),
                 None => {
-                    left.extend(self.matching(&name).into_iter().filter(|found| *found != name));
+                    // A soft dependency may be another name, such as crypto-crc32c. What that leads to is
+                    // no other name again, or an image could send this round in a circle.
+                    let named = self.names.get(&name).into_iter().flatten();
+                    left.extend(named.filter(|found| self.loadable.contains_key(*found)).cloned());
                     continue;
                 }
             }
@@ -170,7 +211,7 @@ fn with_underscores(text: &str) -> String {
 /// Whether a pattern of modules.alias fits, by the rules of fnmatch(3).
 fn is_match(pattern: &str, modalias: &str) -> bool {
     // Most patterns differ before their first wildcard: that is quick to see.
-    let literal = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    let literal = pattern.find(WILDCARDS).unwrap_or(pattern.len());
     if !modalias.starts_with(&pattern[..literal]) {
         return false;
     }

@@ -31,22 +31,28 @@ fn by(report: &Report, wanted: fn(&How) -> bool, done: &str) -> Vec<Mended> {
     rules.map(|(rule, _)| Mended { rule: rule.id.to_owned(), done: vec![done.to_owned()], words: Vec::new() }).collect()
 }
 
-/// Mends files of the slot at `root`, and says which words the command line gets.
-pub fn mend(report: &Report, subject: &Subject, root: &Root) -> Result<Vec<Mended>> {
+/// Mends by words for the command line, and says which. What a file is mended for may hang on them: a
+/// login at a console that was added.
+pub fn by_words(report: &Report, subject: &Subject) -> Vec<Mended> {
     let mut mended = Vec::new();
     for (rule, how) in to_mend(report) {
-        let (done, words) = match how {
-            How::Files(change) => {
-                let done = change(subject, root).with_context(|| format!("mending {}", rule.id))?;
-                (done, Vec::new())
-            }
-            How::Words(add) => {
-                let words = add(subject);
-                (vec![format!("the command line has {}", words.join(" "))], words)
-            }
-            How::Dracut | How::Format => continue, // whoever makes them again says so
-        };
-        mended.push(Mended { rule: rule.id.to_owned(), done, words });
+        if let How::Words(add) = how {
+            let words = add(subject);
+            let done = vec![format!("the command line has {}", words.join(" "))];
+            mended.push(Mended { rule: rule.id.to_owned(), done, words });
+        }
+    }
+    mended
+}
+
+/// Mends files of the slot at `root`.
+pub fn by_files(report: &Report, subject: &Subject, root: &Root) -> Result<Vec<Mended>> {
+    let mut mended = Vec::new();
+    for (rule, how) in to_mend(report) {
+        if let How::Files(change) = how {
+            let done = change(subject, root).with_context(|| format!("mending {}", rule.id))?;
+            mended.push(Mended { rule: rule.id.to_owned(), done, words: Vec::new() });
+        }
     }
     Ok(mended)
 }

@@ -5,7 +5,7 @@ use crate::boot::firmware::Firmware;
 use crate::boot::release::Release;
 use crate::boot::requirements::Missing;
 use crate::check::rule::{Needs, Policy, Rule, Severity};
-use crate::check::subject::{Initramfs, Subject};
+use crate::check::subject::Subject;
 use crate::check::table::RULES;
 use crate::error::{self, Kind, Result};
 use crate::hardware::inventory::Role;
@@ -121,6 +121,15 @@ impl Report {
         (self.devices, self.machine, self.release) = (other.devices, other.machine, other.release);
     }
 
+    /// Adds what `first` found to be mended and this one, which looked after that, does not find.
+    pub fn after(mut self, first: Report) -> Report {
+        let gone = |found: &Finding| self.findings.iter().all(|now| now.rule != found.rule);
+        let mended: Vec<Finding> =
+            first.findings.into_iter().filter(|found| found.outcome == Outcome::Fixed && gone(found)).collect();
+        self.findings.extend(mended);
+        self
+    }
+
     /// What stands of this severity.
     pub fn open(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |found| found.severity == severity && found.outcome == Outcome::Open)
@@ -176,17 +185,29 @@ fn finding(rule: &Rule, found: String, policy: &Policy) -> Finding {
         Outcome::Open
     };
     let fix = rule.fix.as_ref().map(|fix| fix.does);
+    let found = plain(&found);
     Finding { rule: rule.id, severity: rule.severity, found, why: rule.why, fix, outcome }
 }
 
-/// What drives each device; where the initramfs is still to be made, it will have what boots.
+/// A text with names of an image in it, which can hold anything, as it can be shown: no control
+/// characters, and no more than somebody reads.
+pub fn plain(text: &str) -> String {
+    const SHOWN: usize = 1000;
+    let mut shown = String::new();
+    for c in text.chars() {
+        if shown.len() >= SHOWN {
+            shown.push_str(" ...");
+            break;
+        }
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// What drives each device.
 fn devices(subject: &Subject) -> Vec<DeviceReport> {
     let Some(modules) = &subject.modules else { return Vec::new() };
-    let made = || drivers::of_initramfs(subject.inventory, modules, &subject.filesystem.modules());
-    let initramfs = match &subject.initramfs {
-        Initramfs::ToBeMade => made(),
-        Initramfs::There { .. } => subject.initramfs_modules().unwrap_or_default(),
-    };
+    let initramfs = subject.initramfs_modules().unwrap_or_default();
     let report = |need: drivers::Need| {
         let (found, module) = need.driver.place(modules, &initramfs);
         let drivers::Need { device, .. } = need;

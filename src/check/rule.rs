@@ -23,6 +23,12 @@ pub struct Rule {
     pub find: fn(&Subject) -> Result<Vec<String>>,
 }
 
+impl Rule {
+    fn is_mended_by_dracut(&self) -> bool {
+        self.fix.as_ref().is_some_and(|fix| matches!(fix.how, How::Dracut))
+    }
+}
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,6 +108,12 @@ impl Policy {
     /// The same, after what can be mended was mended: what is found now, stands.
     pub fn after_mending(&self) -> Policy {
         Policy { fix: Vec::new(), allow: self.allow.clone() }
+    }
+
+    /// The same, where it is settled who makes the initramfs: what is found in it, stands.
+    pub fn without_dracut(&self) -> Policy {
+        let is_kept = |id: &&'static str| !RULES.iter().any(|rule| rule.id == *id && rule.is_mended_by_dracut());
+        Policy { fix: self.fix.iter().copied().filter(is_kept).collect(), allow: self.allow.clone() }
     }
 
     /// Whether what this rule finds shall be mended.

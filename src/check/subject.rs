@@ -2,6 +2,7 @@
 
 use crate::boot::cmdline::Cmdline;
 use crate::boot::contents::Contents;
+use crate::boot::drivers;
 use crate::boot::firmware::{self, Firmware};
 use crate::boot::kernel::{self, Kernel};
 use crate::boot::modules::Modules;
@@ -147,10 +148,16 @@ impl<'a> Subject<'a> {
         names.into_iter().map(|name| firmware::find(self.tree, contents, name)).collect()
     }
 
-    /// The modules in the initramfs; `None` if it is not there yet, or cannot be read.
+    /// The modules in the initramfs, or those that dracut will be told to put there; `None` if it cannot
+    /// be read, or if there are no modules to choose from.
     pub fn initramfs_modules(&self) -> Option<BTreeSet<String>> {
-        match (&self.initramfs, &self.kernel) {
-            (Initramfs::There { contents: Ok(contents), .. }, Some(kernel)) => Some(contents.modules(&kernel.version)),
+        match (&self.initramfs, &self.kernel, &self.modules) {
+            (Initramfs::There { contents: Ok(contents), .. }, Some(kernel), _) => {
+                Some(contents.modules(&kernel.version))
+            }
+            (Initramfs::ToBeMade, _, Some(modules)) => {
+                Some(drivers::of_initramfs(self.inventory, modules, &self.filesystem.modules()))
+            }
             _ => None,
         }
     }

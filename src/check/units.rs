@@ -9,8 +9,8 @@ const FOLDERS: [&str; 4] =
     ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
 /// Links of units to units that are followed here.
 const ALIASES_MAX: usize = 8;
-/// More bytes than a unit has.
-const UNIT_MAX: u64 = 256 << 10;
+/// More bytes than a unit has. As much is kept of an image (kept/wanted.rs).
+const UNIT_MAX: u64 = 64 << 10;
 
 /// What systemd finds under a unit's name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -83,7 +83,7 @@ Example, on a server that runs slot a:
 
 const CHECK_HELP: &str = "\
 An image is read without a disk and without root; nothing is written anywhere.
---fix says what a create or flash with it would leave to be found.
+--fix shows what a create or flash with it would mend, and what is left.
 Exit codes: 0 nothing found, 1 something found, 2 usage, 3 refused.
 
 Examples:

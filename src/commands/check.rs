@@ -3,6 +3,7 @@
 use crate::boot::cmdline::Cmdline;
 use crate::boot::initramfs::{self, MadeBy, Source};
 use crate::check::choice::choose;
+use crate::check::mend;
 use crate::check::report::{Ask, Report};
 use crate::check::subject::{Initramfs, Insight, Subject};
 use crate::cli::{CheckArgs, WriteArgs};
@@ -69,7 +70,11 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     if chosen.by == MadeBy::Dracut {
         subject.initramfs = Initramfs::ToBeMade;
     }
-    let report = Report::of(&subject, Ask::All, &wanted.policy)?;
+    let policy = wanted.policy.without_dracut();
+    let first = Report::of(&subject, Ask::All, &policy)?;
+    let words: Vec<String> = mend::by_words(&first, &subject).into_iter().flat_map(|mended| mended.words).collect();
+    subject.cmdline = subject.cmdline.with(&words);
+    let report = Report::of(&subject, Ask::All, &policy)?.after(first);
     Ok(Checked::new(What::Image, image.reference.to_string(), &subject, (chosen.by, chosen.why), report))
 }
 

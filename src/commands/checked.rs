@@ -2,7 +2,7 @@
 
 use crate::boot::drivers::Where;
 use crate::boot::initramfs::MadeBy;
-use crate::check::report::{DeviceReport, Finding, Outcome, Report};
+use crate::check::report::{DeviceReport, Finding, Outcome, Report, plain};
 use crate::check::rule::Severity;
 use crate::check::subject::Subject;
 use crate::commands::say::say;
@@ -93,14 +93,14 @@ impl Checked {
     }
 
     fn text(&self) -> String {
-        let kernel = self.kernel.as_deref().unwrap_or("none");
+        let kernel = plain(self.kernel.as_deref().unwrap_or("none"));
         let mut text = format!("{}: {}, kernel {kernel}, on {}\n", self.subject, self.os, self.machine);
         let by = self.initramfs_by.in_words();
         let _ = writeln!(text, "  initramfs: {by} ({})", self.initramfs_why);
         for Finding { rule, severity, found, why, fix, outcome } in &self.report.findings {
             let severity = match (outcome, severity) {
                 (Outcome::Allowed, _) => "allowed",
-                (Outcome::Fixed, _) => "mended",
+                (Outcome::Fixed, _) => "mendable",
                 (Outcome::Open, Severity::Error) => "error",
                 (Outcome::Open, Severity::Warning) => "warning",
             };

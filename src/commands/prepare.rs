@@ -41,19 +41,23 @@ impl Filled {
     pub fn inspect(self, scratch: &Scratch, image: &Image, wanted: &SlotWish, progress: &Progress) -> Result<Filled> {
         let mut filled = self;
         filled.look(wanted)?;
-        let mut report = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
-        let by_format = mend::by_format(&report, "the filesystem was made again, without new features");
+        let first = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
+        let by_format = mend::by_format(&first, "the filesystem was made again, without new features");
         if !by_format.is_empty() {
             filled = filled.format_again(scratch, progress)?.fill(image, progress)?;
             filled.look(wanted)?;
             filled.mended = by_format;
         }
-        let mended = mend::mend(&report, &filled.subject(wanted)?, &filled.root)?;
-        filled.mended.extend(mended);
+        let by_words = mend::by_words(&first, &filled.subject(wanted)?);
+        filled.mended.extend(by_words);
+        let second = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
+        let by_files = mend::by_files(&second, &filled.subject(wanted)?, &filled.root)?;
+        filled.mended.extend(by_files);
         let subject = filled.subject(wanted)?;
         let left = Report::of(&subject, Ask::Fresh, &wanted.policy.after_mending())?;
         left.refuse_errors("the image", NEXT)?;
         left.warnings().for_each(|warning| progress.warn(Some(filled.site.place.slot), &warning));
+        let mut report = second.after(first);
         report.findings.retain(|found| found.outcome == Outcome::Fixed);
         report.join(left);
         drop(subject);

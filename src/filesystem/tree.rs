@@ -2,6 +2,7 @@
 //! a mounted slot, or what was kept of an image's layers on their way.
 
 use crate::error::{Result, failed};
+use crate::units::Bytes;
 use anyhow::Context;
 use std::io::Read;
 
@@ -66,14 +67,18 @@ pub trait Tree {
 
     /// The same, as bytes.
     fn read_bytes(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        let Some(bytes) = self.head(path, limit + 1)? else { return Ok(None) };
-        if bytes.len() as u64 > limit {
-            return Err(failed(
-                format!("/{path} in the slot is longer than {limit} bytes"),
-                "mend that file in the image",
-            ));
+        let longer = |size: u64| {
+            let found = format!("/{path} has {}, and {} are more than any such file has", Bytes(size), Bytes(limit));
+            failed(found, "mend that file in the image")
+        };
+        // Its size tells before anything is read; a file that grows meanwhile is cut there, too.
+        if let Some(Found { what: What::File { size }, .. }) = self.look(path, Last::Follow)?
+            && size > limit
+        {
+            return Err(longer(size));
         }
-        Ok(Some(bytes))
+        let Some(bytes) = self.head(path, limit + 1)? else { return Ok(None) };
+        if bytes.len() as u64 > limit { Err(longer(bytes.len() as u64)) } else { Ok(Some(bytes)) }
     }
 
     /// The first `length` bytes of a file, or fewer if it is shorter; `None` if there is none.

@@ -5,7 +5,7 @@ mod flash;
 mod flash_fails;
 mod flash_refused;
 mod hardware;
-mod images;
+pub mod images;
 mod leftovers;
 mod memory;
 mod refusals;

@@ -45,6 +45,11 @@ impl Disk {
         Disk { folder: folder.path().to_owned(), _temporary: Some(folder) }
     }
 
+    /// The one that a test has made in `folder` by itself.
+    pub fn at(folder: &Path) -> Disk {
+        Disk { folder: folder.to_owned(), _temporary: None }
+    }
+
     /// The same for tests that share it, and so never drop it: the next run takes its place.
     pub fn shared_with(debian: &Path, name: &str) -> Disk {
         let folder = folder_of_shared().join(name);

@@ -4,7 +4,7 @@ use flate2::write::GzEncoder;
 use flipslot::digest::Digest;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// How a layer's blob is stored.
@@ -46,6 +46,8 @@ pub struct ImageLayout {
     /// The manifest; its `config` descriptor is filled in when it is written.
     pub manifest: Value,
     blobs: Vec<Vec<u8>>,
+    /// Blobs of another layout that this one has, too.
+    shared: Vec<PathBuf>,
 }
 
 impl ImageLayout {
@@ -69,7 +71,34 @@ impl ImageLayout {
                 "layers": descriptors,
             }),
             blobs,
+            shared: Vec::new(),
         }
+    }
+
+    /// The one image of the layout in `base`, with more layers on top.
+    pub fn over(base: &Path, layers: &[Vec<u8>]) -> ImageLayout {
+        let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+        let blob = |of: &Value| blob_path(base, &Digest::parse(of["digest"].as_str().unwrap()).unwrap());
+        let manifest = read(&blob(&read(&base.join("index.json"))["manifests"][0]));
+        let shared = manifest["layers"].as_array().unwrap().iter().map(blob).collect();
+        let config = read(&blob(&manifest["config"]));
+        let mut image = ImageLayout { config, manifest, blobs: Vec::new(), shared };
+        layers.iter().for_each(|tar| image.add_gzip(|| tar.as_slice()));
+        image
+    }
+
+    /// Adds a layer that is too large to be held: its tar is read twice from what `tar` makes.
+    pub fn add_gzip<R: Read>(&mut self, tar: impl Fn() -> R) {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::copy(&mut tar(), &mut encoder).unwrap();
+        let blob = encoder.finish().unwrap();
+        self.push(Digest::of_stream(tar()).unwrap(), descriptor(Packing::Gzip.media_type(), &blob));
+        self.blobs.push(blob);
+    }
+
+    fn push(&mut self, diff_id: Digest, layer: Value) {
+        self.config["rootfs"]["diff_ids"].as_array_mut().unwrap().push(json!(diff_id.to_string()));
+        self.manifest["layers"].as_array_mut().unwrap().push(layer);
     }
 
     /// Writes the layout into `directory`, which is made, and tags the image.
@@ -83,6 +112,13 @@ impl ImageLayout {
         entry["annotations"] = json!({ "org.opencontainers.image.ref.name": tag });
         for blob in self.blobs.iter().chain([&config, &manifest]) {
             fs::write(blob_path(directory, &Digest::of(blob)), blob).unwrap();
+        }
+        for path in &self.shared {
+            let copy = directory.join("blobs/sha256").join(path.file_name().unwrap());
+            // A layout has no links to elsewhere; a hard link, where that is possible, takes no room.
+            if !copy.exists() && fs::hard_link(path, &copy).is_err() {
+                fs::copy(path, &copy).unwrap();
+            }
         }
         let index = json!({ "schemaVersion": 2, "manifests": [entry] });
         fs::write(directory.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();

@@ -1,7 +1,7 @@
 //! Every slot comes up, from BIOS and from UEFI, as the system that its image holds.
 
-use crate::disks;
 use crate::bus::Bus;
+use crate::disks;
 use crate::machine::{Firmware, Machine, Setup};
 
 /// The menu shows for one second; a busy host may be too slow for it.

@@ -11,7 +11,7 @@ const CRYPTTAB: &str = "etc/crypttab";
 /// More bytes than either has.
 const LONGEST: u64 = 256 << 10;
 /// Options of a line that nothing waits for.
-const OPTIONAL: [&str; 2] = ["nofail", "noauto"];
+const OPTIONAL: [&str; 3] = ["nofail", "noauto", "x-systemd.automount"];
 /// Types that are on no disk of this machine.
 const ELSEWHERE: [&str; 6] = ["nfs", "nfs4", "cifs", "9p", "virtiofs", "ceph"];
 
@@ -63,8 +63,7 @@ fn fstab_device(line: &str) -> Option<&str> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [device, _, kind, ..] = fields[..] else { return None };
     let options = fields.get(3).copied().unwrap_or_default();
-    let is_disk = device.starts_with("/dev/") || device.contains('=');
-    (!line.trim_start().starts_with('#') && is_disk && !ELSEWHERE.contains(&kind) && !is_optional(options))
+    (!line.trim_start().starts_with('#') && is_disk(device) && !ELSEWHERE.contains(&kind) && !is_optional(options))
         .then_some(device)
 }
 
@@ -73,7 +72,12 @@ fn crypttab_device(line: &str) -> Option<&str> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [name, device, ..] = fields[..] else { return None };
     let options = fields.get(3).copied().unwrap_or_default();
-    (!name.starts_with('#') && !is_optional(options)).then_some(device)
+    (!name.starts_with('#') && is_disk(device) && !is_optional(options)).then_some(device)
+}
+
+/// Whether a device is waited for; what else stands there is a file, a server, a name for the kernel.
+fn is_disk(device: &str) -> bool {
+    device.starts_with("/dev/") || device.contains('=')
 }
 
 fn is_optional(options: &str) -> bool {
@@ -118,6 +122,7 @@ mod tests {
             "tmpfs /tmp tmpfs size=1G",
             "UUID=1 /data ext4 defaults,nofail",
             "UUID=1 /data ext4 noauto",
+            "UUID=1 /data ext4 rw,x-systemd.automount",
             "server:/x /x nfs defaults",
             "//server/x /x cifs",
             "UUID=1 /data",
@@ -127,5 +132,6 @@ mod tests {
         }
         assert_eq!(crypttab_device("data UUID=2 none luks"), Some("UUID=2"));
         assert_eq!(crypttab_device("data UUID=2 none luks,nofail"), None);
+        assert_eq!(crypttab_device("data /srv/data.luks none luks"), None, "a file");
     }
 }

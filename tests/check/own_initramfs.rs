@@ -1,0 +1,148 @@
+//! `--initramfs`: the image's own is used as it is if it fits, with flipslot's units behind it; else its
+//! dracut makes one, and flipslot says why.
+
+use crate::check::sound::{self, VERSION, device};
+use crate::cli::images;
+use crate::support::disk::{Disk, SLOT_A, SLOT_B};
+use crate::support::layout::ImageLayout;
+use crate::support::program::{assert_nothing_left, tool};
+use crate::support::tar::{Item, Tar, file, whiteout};
+use flipslot::boot::cmdline::Cmdline;
+use flipslot::boot::contents::Contents;
+use flipslot::boot::initramfs::{MadeBy, Source};
+use flipslot::check::choice::{Chosen, choose};
+use flipslot::check::subject::{Initramfs, Insight};
+use flipslot::check::{Policy, Subject};
+use flipslot::filesystem::{Filesystem, Root};
+use flipslot::hardware::Inventory;
+use flipslot::slot::Slot;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use uuid::Uuid;
+
+const UNIT: &str = "usr/lib/systemd/system/flipslot-deadline.service";
+
+/// The initramfs in the slot, and the version of its kernel.
+fn initramfs_of(root: &Path, start: &str) -> (Vec<u8>, String) {
+    let names = fs::read_dir(root.join("boot")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let name = names.filter(|name| name.starts_with(start)).min_by_key(String::len).expect("there is one");
+    let version = name.strip_prefix(start).unwrap().strip_suffix(".img").unwrap().to_owned();
+    (fs::read(root.join("boot").join(name)).unwrap(), version)
+}
+
+/// A machine whose disk hangs on a controller that QEMU's machines do not have.
+fn megaraid(folder: &Path) -> String {
+    let path = folder.join("megaraid.json");
+    let modalias = "pci:v00001000d00000060sv00001014sd00000363bc01sc04i00";
+    let machine = json!({ "version": 1, "machine": "RAID", "consoles": ["ttyS0"], "devices": [device("boot", modalias, "megaraid_sas")] });
+    fs::write(&path, machine.to_string()).unwrap();
+    format!("--hardware={}", path.display())
+}
+
+#[test]
+fn f4_an_images_own_initramfs_is_taken_if_it_fits_and_else_dracut_makes_one() {
+    let disk = Disk::with(&images::debian());
+    let (own, version) = disk.look_into(&SLOT_A, |root| initramfs_of(root, "initramfs-"));
+    let folder = tempfile::tempdir().unwrap();
+    let layer = Tar::of([file(format!("boot/initrd.img-{version}"), &own)]);
+    ImageLayout::over(&images::debian(), &[layer]).write(&folder.path().join("image"), "own");
+    let image = format!("oci:{}:own", folder.path().join("image").display());
+    let slot = |disk: &Disk| disk.status()["slots"][1].clone();
+    let result = |run: &crate::support::program::Run| -> Value { serde_json::from_str(&run.stdout).unwrap() };
+
+    let run = disk.flash(&image, "b", &["--json"]);
+    run.must_end(0, &[]);
+    assert_eq!(slot(&disk)["initramfs_by"], "image", "{}", disk.status());
+    let steps = result(&run)["phases"].to_string();
+    assert!(steps.contains("taking the image's initramfs") && !steps.contains("making the initramfs"), "{steps}");
+    let (taken, _) = disk.look_into(&SLOT_B, |root| initramfs_of(root, "initramfs-flipslot-"));
+    assert!(taken.starts_with(&own) && taken.len() > own.len(), "the image's own comes first, as it is");
+    let (whole, before) = (Contents::read(&taken[..]).unwrap(), Contents::read(&own[..]).unwrap());
+    assert!(whole.has(UNIT) && whole.parts.len() == before.parts.len() + 1);
+    assert!(
+        Contents::read(&taken[own.len().next_multiple_of(4)..]).unwrap().has(UNIT),
+        "what was added brings the unit by itself"
+    );
+
+    let raid = megaraid(folder.path());
+    disk.flash(&image, "b", &[&raid, "--initramfs=image"])
+        .must_end(1, &["megaraid_sas is in the root filesystem alone", "[driver-missing]", "--fix driver-missing"]);
+    let run = disk.flash(&image, "b", &[&raid, "--json"]);
+    run.must_end(0, &[]);
+    assert_eq!(slot(&disk)["initramfs_by"], "dracut");
+    assert!(run.stdout.contains("the image's own would not do: "), "{}", run.stdout);
+    assert!(run.stdout.contains("megaraid_sas is in the root filesystem alone"), "{}", run.stdout);
+    let run = disk.flash(&image, "b", &[&raid, "--initramfs=image", "--fix=driver-missing"]);
+    run.must_end(0, &[]);
+    assert_eq!(slot(&disk)["mended"][0]["rule"], "driver-missing");
+    let made = disk.look_into(&SLOT_B, |root| initramfs_of(root, "initramfs-")).0;
+    assert!(Contents::read(&made[..]).unwrap().modules(&version).contains("megaraid_sas"));
+
+    let without = format!("oci:{}:latest", images::debian().display());
+    disk.flash(&without, "b", &["--initramfs=image"]).must_end(1, &["no initramfs of its own", "--initramfs dracut"]);
+    assert_nothing_left(disk.folder(), &[crate::support::disk::NAME]);
+}
+
+/// What is chosen for the sound image with an initramfs of its own.
+fn chosen(own: Vec<u8>, more: Vec<Item>, source: Source, fix: &[&str]) -> Chosen {
+    let folder = tempfile::tempdir().unwrap();
+    let path = format!("boot/initrd.img-{VERSION}");
+    let mut machine = sound::machine();
+    machine["memory"] = json!(16 << 20);
+    fs::write(folder.path().join("layer.tar"), Tar::of([sound::layer(), vec![file(&path, own)], more].concat()))
+        .unwrap();
+    fs::create_dir(folder.path().join("slot")).unwrap();
+    let name = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    tool("tar", &["-xf", &name("layer.tar"), "-C", &name("slot")]);
+    let root = Root::open(&folder.path().join("slot")).unwrap();
+    let machine = Inventory::parse(&machine.to_string(), "machine").unwrap();
+    let cmdline = Cmdline::new(Slot::at(0).unwrap(), (Uuid::nil(), Filesystem::Ext4), &[], "").unwrap();
+    let insight = Insight::of(&root, None).unwrap();
+    let mut subject = Subject::new(&root, &insight, &machine, cmdline);
+    subject.initramfs = Initramfs::read(&root, path).unwrap();
+    let fix: Vec<String> = fix.iter().map(ToString::to_string).collect();
+    choose(&subject, source, &Policy::new(&fix, &[]).unwrap()).unwrap()
+}
+
+#[test]
+fn each_fault_of_an_initramfs_makes_dracut_the_choice_where_that_is_allowed() {
+    let large = [sound::own_initramfs("", "cat"), vec![0; 12 << 20]].concat();
+    for (rule, own) in [
+        ("initramfs-damaged", b"junk".to_vec()),
+        ("initramfs-compression", sound::own_initramfs("", "zstd")),
+        ("initramfs-memory", large),
+        ("driver-missing", sound::own_initramfs("virtio_blk", "gzip")),
+        ("driver-root", sound::own_initramfs("ext4", "gzip")),
+    ] {
+        let auto = chosen(own.clone(), Vec::new(), Source::Auto, &[]);
+        assert_eq!((auto.by, auto.mended.len()), (MadeBy::Dracut, 0), "{rule}");
+        assert!(auto.why.starts_with("the image's own would not do: "), "{rule}: {}", auto.why);
+        let kept = chosen(own.clone(), Vec::new(), Source::Image, &[]);
+        assert_eq!((kept.by, kept.mended.len()), (MadeBy::Image, 0), "{rule}");
+        let mended = chosen(own, Vec::new(), Source::Image, &[rule]);
+        let rules: Vec<&str> = mended.mended.iter().map(|mended| mended.rule.as_str()).collect();
+        assert_eq!((mended.by, rules), (MadeBy::Dracut, vec![rule]));
+    }
+    let by = |own: Vec<u8>, source| chosen(own, Vec::new(), source, &[]).by;
+    assert_eq!(by(sound::own_initramfs("", "gzip"), Source::Auto), MadeBy::Image);
+    assert_eq!(by(sound::own_initramfs("", "gzip"), Source::Image), MadeBy::Image);
+}
+
+/// The rules that a new initramfs mends, as [`each_fault_of_an_initramfs_makes_dracut_the_choice_where_that_is_allowed`]
+/// has them.
+pub const MENDED: [&str; 5] =
+    ["initramfs-damaged", "initramfs-compression", "initramfs-memory", "driver-missing", "driver-root"];
+
+#[test]
+fn without_a_dracut_there_is_no_other_and_check_promises_no_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let layer = vec![
+        whiteout("usr/bin/dracut"),
+        file(format!("boot/initrd.img-{VERSION}"), sound::own_initramfs("ext4", "cat")),
+    ];
+    crate::check::case::write(folder.path(), &[layer], &sound::machine());
+    let run = crate::check::case::check(folder.path(), &["--console=ttyS0", "--fix=driver-root"]);
+    assert_eq!(run.code, 1, "{}", run.stdout);
+    assert_eq!(crate::check::case::findings(&run)[0]["outcome"], "open");
+}
