@@ -182,11 +182,11 @@ fn of_5_4() -> Vec<u8> {
 }
 
 #[test]
-fn f1_f2_f3_f5_what_keeps_a_kernel_from_its_root_is_found_and_nothing_else() {
+fn f1_f2_f4_f17_what_keeps_a_kernel_from_its_root_is_found_and_nothing_else() {
     all_must_be_found_alone(cases());
 }
 
 #[test]
-fn f4_f5_an_initramfs_that_the_kernel_cannot_unpack_is_found_and_nothing_else() {
+fn f3_f5_an_initramfs_that_cannot_be_made_or_unpacked_is_found_and_nothing_else() {
     all_must_be_found_alone(initramfs_cases());
 }

@@ -42,12 +42,13 @@ fn a_slot_is_judged_as_its_image_was_and_for_any_machine_and_not_changed() {
     flipslot(disk.folder(), &empty).must_end(3, &["slot b of d.raw holds no whole image", "flipslot flash"]);
     let none = ["check", "--disk", NAME, "--slot=x", "--hardware=qemu"];
     assert_ne!(flipslot(disk.folder(), &none).code, 0);
+    check(&["--fix=fstab"]).must_end(2, &["cannot be used with", "--fix"]);
     assert!(disk.changed_since(&before).is_empty(), "check writes nothing");
     assert_nothing_left(disk.folder(), &[NAME, "raid.json"]);
 }
 
 #[test]
-fn f11_an_fstab_that_names_the_other_slot_is_refused_and_one_that_names_the_boot_partition_is_not() {
+fn f7_an_fstab_that_names_the_other_slot_is_refused_and_one_that_names_the_boot_partition_is_not() {
     let disk = Disk::with(&images::debian());
     let entry = disk.boot_file("flipslot/slot-a.cfg");
     let id = entry.split_once("root=PARTUUID=").unwrap().1[..36].to_owned();

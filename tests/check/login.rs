@@ -83,7 +83,7 @@ fn identity_cases() -> Vec<Case> {
 }
 
 #[test]
-fn f12_f16_a_system_that_nobody_gets_into_or_that_is_another_one_is_found_and_nothing_else() {
+fn f9_f12_a_system_that_nobody_gets_into_or_that_is_another_one_is_found_and_nothing_else() {
     all_must_be_found_alone(cases());
 }
 

@@ -5,6 +5,7 @@ mod boot;
 mod case;
 mod debian;
 mod disk;
+mod docs;
 mod hostile;
 mod login;
 mod mends;
