@@ -6,8 +6,8 @@ use crate::cli::images;
 use crate::support::disk::{Disk, NAME};
 use crate::support::layout::ImageLayout;
 use crate::support::program::{Run, assert_nothing_left, flipslot};
-use crate::support::tar::{Tar, file};
-use serde_json::json;
+use crate::support::tar::{Tar, dir, file};
+use serde_json::{Value, json};
 use std::fs;
 
 fn rules(run: &Run) -> Vec<String> {
@@ -47,7 +47,35 @@ fn a_slot_is_judged_as_its_image_was_and_for_any_machine_and_not_changed() {
 }
 
 #[test]
-fn f11_an_fstab_that_names_the_other_slot_is_refused_and_one_that_names_the_boot_partition_is_not() {
+fn firmware_that_a_driver_may_ask_for_is_looked_for_in_the_slot_and_in_its_initramfs() {
+    // Both drivers are of Debian's kernel; the first names files such as ql2500_fw.bin.
+    let devices = [
+        device("boot", "pci:v00001077d00002532sv00001077sd0000015Dbc0Csc04i00", "qla2xxx"),
+        device("boot", "scsi:t-0x00", "sd_mod"),
+    ];
+    let machine = json!({ "version": 1, "machine": "SAN", "devices": devices });
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("san.json"), machine.to_string()).unwrap();
+    let firmware = Tar::of([dir("usr/lib/firmware"), file("usr/lib/firmware/ql2500_fw.bin", "firmware")]);
+    for (layers, says) in [(Vec::new(), Some("the slot has none of it")), (vec![firmware], None)] {
+        ImageLayout::over(&images::debian(), &layers).write(&folder.path().join("image"), "1");
+        let words = ["create", NAME, "--yes", "--size=1600MiB", "--slots=1", "--slot=a=oci:image:1", "--json"];
+        let run = flipslot(folder.path(), &[&words[..], &["--hardware=san.json", "--progress=none"]].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let result: Value = serde_json::from_str(&run.stdout).unwrap();
+        let found = result["slots"][0]["findings"].as_array().unwrap().clone();
+        let found = found.iter().find(|found| found["rule"] == "firmware-missing");
+        assert_eq!(found.is_some(), says.is_some(), "{result:#}");
+        if let (Some(found), Some(says)) = (found, says) {
+            let text = found["found"].as_str().unwrap();
+            assert!(text.contains("qla2xxx") && text.contains(says) && text.contains("ql2100_fw.bin"), "{text}");
+        }
+        fs::remove_dir_all(folder.path().join("image")).unwrap();
+    }
+}
+
+#[test]
+fn f7_an_fstab_that_names_the_other_slot_is_refused_and_one_that_names_the_boot_partition_is_not() {
     let disk = Disk::with(&images::debian());
     let entry = disk.boot_file("flipslot/slot-a.cfg");
     let id = entry.split_once("root=PARTUUID=").unwrap().1[..36].to_owned();

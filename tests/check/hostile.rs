@@ -98,7 +98,7 @@ fn must_be_ours(said: &str, what: &str) {
 }
 
 #[test]
-fn a4_a8_a30_links_out_loops_fifos_and_devices_in_an_image_end_in_a_sentence() {
+fn f16_links_out_loops_fifos_and_devices_in_an_image_end_in_a_sentence() {
     let (folder, targets) = trap();
     for path in READ {
         for item in odd(path, &targets) {
@@ -122,7 +122,7 @@ fn report(place: &Path) -> Result<String, String> {
 }
 
 #[test]
-fn a4_a8_a30_links_out_loops_fifos_and_devices_in_a_slot_end_in_a_sentence() {
+fn f16_links_out_loops_fifos_and_devices_in_a_slot_end_in_a_sentence() {
     let (folder, targets) = trap();
     let place = folder.path().join("slot");
     let base = [sound::layer(), vec![file(format!("boot/initrd.img-{VERSION}"), sound::own_initramfs("", "cat"))]];
@@ -158,7 +158,7 @@ fn extract(folder: &Path, layer: Vec<Item>) {
 }
 
 #[test]
-fn b5_two_gigabytes_of_aliases_end_in_a_sentence() {
+fn f16_two_gigabytes_of_aliases_end_in_a_sentence() {
     const SIZE: u64 = 2 << 30;
     let folder = tempfile::tempdir().unwrap();
     let path = format!("usr/lib/modules/{VERSION}/modules.alias");
@@ -172,7 +172,7 @@ fn b5_two_gigabytes_of_aliases_end_in_a_sentence() {
 }
 
 #[test]
-fn b5_lists_of_modules_that_would_take_for_ever_are_answered_or_refused() {
+fn f16_lists_of_modules_that_would_take_for_ever_are_answered_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let list = |name: &str, text: String| file(format!("usr/lib/modules/{VERSION}/modules.{name}"), text);
     let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
@@ -205,7 +205,7 @@ fn b5_lists_of_modules_that_would_take_for_ever_are_answered_or_refused() {
 }
 
 #[test]
-fn b5_a_hundred_thousand_names_are_answered_in_a_few_words() {
+fn f16_a_hundred_thousand_names_are_answered_in_a_few_words() {
     const MANY: usize = 100_000;
     let folder = tempfile::tempdir().unwrap();
     let many = |name: &dyn Fn(usize) -> Item| (0..MANY).map(name).collect::<Vec<Item>>();
@@ -223,7 +223,7 @@ fn b5_a_hundred_thousand_names_are_answered_in_a_few_words() {
 }
 
 #[test]
-fn f17_names_that_drive_a_terminal_are_shown_escaped() {
+fn f16_f17_names_that_drive_a_terminal_are_shown_escaped() {
     let folder = tempfile::tempdir().unwrap();
     let esc = "\x1b]0;owned\x07\n";
     let layer = vec![

@@ -46,7 +46,7 @@ fn every_rule_that_can_mend_is_seen_to() {
 }
 
 #[test]
-fn f12_every_fault_of_files_and_words_is_mended_in_one_go() {
+fn f7_f8_f9_f12_every_fault_of_files_and_words_is_mended_in_one_go() {
     let folder = tempfile::tempdir().unwrap();
     let image = faulty(folder.path());
     let slot = format!("--slot=a=oci:{}:latest", image.display());

@@ -5,6 +5,7 @@ mod boot;
 mod case;
 mod debian;
 mod disk;
+mod docs;
 mod hostile;
 mod login;
 mod mends;
@@ -19,7 +20,7 @@ use std::collections::BTreeSet;
 
 /// Rules about a filesystem, which an image has none of yet: `tests/cli/xfs.rs` makes disks that break
 /// them.
-const OF_A_DISK: [&str; 3] = ["filesystem-kernel", "filesystem-grub", "filesystem-old-grub"];
+const OF_A_DISK: [&str; 4] = ["filesystem-kernel", "filesystem-grub", "filesystem-old-grub", "firmware-missing"];
 
 fn cases() -> Vec<Case> {
     [boot::cases(), boot::initramfs_cases(), start::cases(), start::waiting_cases(), login::cases()]

@@ -96,12 +96,12 @@ pub fn waiting_cases() -> Vec<Case> {
 }
 
 #[test]
-fn f7_f8_f9_what_keeps_a_root_from_coming_up_is_found_and_nothing_else() {
+fn f8_f12_what_keeps_a_root_from_coming_up_is_found_and_nothing_else() {
     all_must_be_found_alone(cases());
 }
 
 #[test]
-fn f10_f11_what_is_waited_for_in_vain_is_found_and_nothing_else() {
+fn f7_what_is_waited_for_in_vain_is_found_and_nothing_else() {
     all_must_be_found_alone(waiting_cases());
 }
 

@@ -97,7 +97,7 @@ fn has_generator(tree: &dyn Tree) -> Result<bool> {
 /// Takes the masks away, and starts a getty at each console.
 pub fn unmask(subject: &Subject, root: &Root) -> Result<Vec<String>> {
     let mut done = Vec::new();
-    for console in asked(subject) {
+    for console in subject.words().filter_map(console_of) {
         let service = service(console);
         let mut names = vec![TARGET.to_owned(), service.clone()];
         names.extend(template(&service));
