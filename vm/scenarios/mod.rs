@@ -10,5 +10,6 @@ mod matrix;
 mod refused;
 mod state;
 mod ten;
+mod traps;
 mod trials;
 mod xfs;
