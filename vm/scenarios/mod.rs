@@ -1,6 +1,7 @@
 //! One scenario a file.
 
 pub mod boots;
+mod checked;
 mod fallback;
 mod firmware;
 mod flash;
