@@ -37,7 +37,7 @@ test: deps lint
 	$(CARGO) test --test tests
 	$(CARGO) test --test vm -- --test-threads=2
 
-## make test-all  the same, and what takes long: ten switches in a row
+## make test-all  the same, and what takes long: ten switches, disks on 36 pairs of machines
 test-all: test
 	$(CARGO) test --test vm -- --test-threads=2 --ignored
 

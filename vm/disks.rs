@@ -78,6 +78,13 @@ impl Single<'_> {
         self.path()
     }
 
+    /// Tries to: the program finds what is wrong, and says this.
+    pub fn refused(self, more: &[impl AsRef<str>]) -> String {
+        let (code, said) = self.create(more);
+        assert_eq!(code, 1, "{}: {said}", self.name);
+        said
+    }
+
     fn create(self, more: &[impl AsRef<str>]) -> (i32, String) {
         let (slot, disk) = (format!("--slot=a=oci:{}:latest", self.layout.display()), self.path());
         let disk = disk.to_string_lossy();

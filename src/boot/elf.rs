@@ -116,8 +116,9 @@ mod tests {
         let interp = section(&shell, ".interp").unwrap();
         assert_eq!(interp, b"/lib64/ld-linux-x86-64.so.2\0");
         assert_eq!(section(&shell, ".modinfo"), None);
-        assert_eq!(section(&shell[..shell.len() - 1], ".interp"), None, "its headers stand at the end");
-        for at in (0..64).chain(shell.len() - 2000..shell.len()) {
+        let headers = usize::try_from(u64_at(&shell, 0x28).unwrap()).unwrap();
+        assert_eq!(section(&shell[..headers + 1], ".interp"), None, "its headers are cut");
+        for at in (0..64).chain(headers..shell.len().min(headers + 2000)) {
             let mut odd = shell.clone();
             odd[at] = 0xff;
             section(&odd, ".interp"); // it may find something else, and must not panic

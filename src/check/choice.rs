@@ -9,12 +9,16 @@ use crate::check::rule::Policy;
 use crate::check::subject::{Initramfs, Subject};
 use crate::error::{Result, failed};
 
+/// Files in an initramfs that were written for one machine: words for its command line (dracut.cmdline(7)),
+/// encrypted disks (crypttab(5), also as initramfs-tools keeps it), where it resumes from.
+const OF_ONE_MACHINE: [&str; 4] = ["etc/cmdline.d/", "etc/crypttab", "cryptroot/crypttab", "conf/conf.d/resume"];
+
 /// A choice.
 #[derive(Debug)]
 pub struct Chosen {
     /// Who makes it, or has made it.
     pub by: MadeBy,
-    /// Why he.
+    /// Why.
     pub why: String,
     /// What is mended by it.
     pub mended: Vec<Mended>,
@@ -34,6 +38,13 @@ pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chos
             )),
         };
     }
+    if source == Source::Auto
+        && requirements::has_dracut(subject.tree)
+        && let Some(name) = bound_to_another(subject)
+    {
+        let why = format!("the image's own was made for a machine that is set up otherwise: it holds {name}");
+        return Ok(chosen(MadeBy::Dracut, &why));
+    }
     let report = Report::of(subject, Ask::Initramfs, policy)?;
     // What is allowed of the image's own is no reason to take it where a better one can be made.
     let stands = |found: &&Finding| source == Source::Auto || found.outcome != Outcome::Allowed;
@@ -46,4 +57,13 @@ pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chos
         return Ok(chosen(MadeBy::Image, "there is no other"));
     }
     Ok(Chosen { by: MadeBy::Dracut, why: format!("the image's own would not do: {}", error.found), mended })
+}
+
+/// The first file of the image's own initramfs that was written for one machine.
+fn bound_to_another<'s>(subject: &'s Subject) -> Option<&'s str> {
+    let Initramfs::There { contents: Ok(contents), .. } = &subject.initramfs else { return None };
+    let is_bound = |name: &&String| {
+        OF_ONE_MACHINE.iter().any(|known| name.as_str() == *known || (known.ends_with('/') && name.starts_with(known)))
+    };
+    contents.names.iter().find(is_bound).map(String::as_str)
 }

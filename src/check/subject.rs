@@ -107,7 +107,9 @@ impl Insight {
             Err(why) => (None, Some(why.to_string())),
         };
         let modules = kernel.as_ref().map(|kernel| Modules::read(tree, kernel)).transpose()?.flatten();
-        Ok(Insight { release: Release::of(tree)?, kernels, kernel, no_kernel, modules })
+        // A title decides nothing: one that cannot be read is none.
+        let release = Release::of(tree).unwrap_or_default();
+        Ok(Insight { release, kernels, kernel, no_kernel, modules })
     }
 }
 

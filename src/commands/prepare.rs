@@ -24,7 +24,7 @@ use anyhow::Context;
 /// What to do about an image that does not come up, where no rule knows better.
 const NEXT: (Kind, &str) = (Kind::Failed, "mend the image");
 
-/// Who made the initramfs of a slot, and why it was he.
+/// Who made the initramfs of a slot, and why.
 #[derive(Debug, Clone)]
 pub struct Start {
     /// Who.

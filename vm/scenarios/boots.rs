@@ -1,7 +1,8 @@
 //! Every slot comes up, from BIOS and from UEFI, as the system that its image holds.
 
 use crate::bus::Bus;
-use crate::disks;
+use crate::disks::{self, Single};
+use crate::images;
 use crate::machine::{Firmware, Machine, Setup};
 
 /// The menu shows for one second; a busy host may be too slow for it.
@@ -56,4 +57,14 @@ fn uefi_boots_slot_a_with_debian_12() {
 #[test]
 fn uefi_boots_slot_b_with_debian_13() {
     comes_up("uefi-b", Firmware::Uefi, 'b', "Debian GNU/Linux 13");
+}
+
+#[test]
+fn bios_boots_debian_11() {
+    let disk = Single { name: "debian-11", layout: &images::layout("bullseye") }.made(&["--hardware=qemu"]);
+    let setup = Setup::once("debian-11", Firmware::Bios, Bus::VirtioBlk, &disk);
+    let mut machine = boot_slot(&setup, 'a', "Debian GNU/Linux 11");
+    std::fs::remove_file(&disk).expect("QEMU has it open, and nobody else needs it");
+    machine.log_in();
+    assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "no unit has failed");
 }

@@ -1,6 +1,7 @@
 //! One scenario a file.
 
 pub mod boots;
+mod checked;
 mod fallback;
 mod firmware;
 mod flash;
@@ -10,5 +11,6 @@ mod matrix;
 mod refused;
 mod state;
 mod ten;
+mod traps;
 mod trials;
 mod xfs;

@@ -84,9 +84,9 @@ pub fn root(subject: &Subject) -> Result<Vec<String>> {
     }
 }
 
-/// Whether these devices, which have drivers, lead to a disk: NVMe, a disk of virtio, or a SCSI disk (which
-/// all others are to Linux) with its controller (linux/virtio_ids.h; PCI classes 01 01, 01 06, 01 08;
-/// include/scsi/scsi_proto.h).
+/// Whether these devices, which have drivers, lead to a disk: NVMe (PCI class 01 08), a disk of virtio
+/// (linux/virtio_ids.h), a card, a disk of Xen or Hyper-V, or a SCSI disk (include/scsi/scsi_proto.h; most
+/// others are that to Linux) with its controller (any other of PCI class 01).
 fn reaches_a_disk(driven: &[&str]) -> bool {
     let any = |is_it: &dyn Fn(&str) -> bool| driven.iter().any(|modalias| is_it(modalias));
     let pci = |class: &'static str| any(&move |modalias| modalias.starts_with("pci:") && modalias.contains(class));
@@ -94,10 +94,14 @@ fn reaches_a_disk(driven: &[&str]) -> bool {
         let bus = ["pci:v00001AF4", "acpi:LNRO0005:", "platform:virtio-mmio"];
         any(&move |modalias| bus.iter().any(|bus| modalias.starts_with(bus))) && any(&move |m| m.starts_with(kind))
     };
+    let of_scsi = |modalias: &str| {
+        modalias.starts_with("pci:") && modalias.contains("bc01") && !modalias.starts_with("pci:v00001AF4")
+    };
     let scsi = any(&|modalias| modalias.starts_with("scsi:t-0x00"));
     pci("bc01sc08")
         || virtio("virtio:d00000002")
-        || scsi && (pci("bc01sc06") || pci("bc01sc01") || virtio("virtio:d00000008"))
+        || any(&|modalias| ["mmc:block", "xen:vbd", "vmbus:"].iter().any(|bus| modalias.starts_with(bus)))
+        || scsi && (any(&of_scsi) || virtio("virtio:d00000008"))
 }
 
 /// "/pci0000:00/… (pci:v…): its driver ahci is only in the root filesystem".
@@ -136,9 +140,16 @@ mod tests {
         let (virtio_pci, blk, scsi_host) =
             ("pci:v00001AF4d00001042sv0sd0bc01sc00i00", "virtio:d00000002v00001AF4", "virtio:d00000008v00001AF4");
         let disk = "scsi:t-0x00";
-        for enough in
-            [&[nvme][..], &[virtio_pci, blk], &["acpi:LNRO0005:", blk], &[ahci, disk], &[virtio_pci, scsi_host, disk]]
-        {
+        let raid = "pci:v00001000d0000005Bsv0sd0bc01sc04i00";
+        for enough in [
+            &[nvme][..],
+            &["mmc:block"],
+            &[virtio_pci, blk],
+            &["acpi:LNRO0005:", blk],
+            &[ahci, disk],
+            &[raid, disk],
+            &[virtio_pci, scsi_host, disk],
+        ] {
             assert!(reaches_a_disk(enough), "{enough:?}");
         }
         for few in [&[][..], &[disk], &[ahci], &[virtio_pci], &[blk], &[virtio_pci, disk], &[scsi_host, disk]] {

@@ -1,0 +1,16 @@
+//! The image's initramfs was made for a root on ext4, and the slot has XFS.
+
+use super::{Trap, with_initramfs_for};
+use crate::inventories;
+
+#[test]
+fn an_initramfs_without_xfs_cannot_mount_its_root() {
+    Trap {
+        name: "xfs-missing",
+        layout: &with_initramfs_for(inventories::virtio_alone(), "xfs-missing"),
+        more: &["--initramfs=image", "--filesystem=xfs"],
+        rule: "driver-root",
+        sign: "unknown filesystem type 'xfs'",
+    }
+    .is_found_is_real_and_is_mended("the initramfs has no driver for xfs");
+}
