@@ -47,7 +47,7 @@ pub const IN_INITRAMFS: [(&str, &str); 6] = [
     ("usr/lib/flipslot/deadline", include_str!("../../agent/initramfs-deadline")),
 ];
 /// Where systemd is, with a merged /usr and without.
-const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
+pub const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
 
 impl Agent {
     /// Refuses to begin with a program that an image's C library may not run.

@@ -13,6 +13,8 @@ use std::io::{BufReader, Read};
 
 /// More bytes than any module has, unpacked; amdgpu of Debian 13 has 30 MB.
 const MODULE_MAX: u64 = 128 << 20;
+/// More names than are worth looking for.
+const NAMES_MAX: usize = 256;
 /// Where firmware is (kernel: driver-api/firmware/fw_search_path.rst), with a merged /usr and without;
 /// also what a distribution puts before it.
 const FOLDERS: [&str; 4] = ["usr/lib/firmware/updates", "usr/lib/firmware", "lib/firmware/updates", "lib/firmware"];
@@ -44,7 +46,7 @@ pub fn of_module(tree: &dyn Tree, kernel: &Kernel, modules: &Modules, module: &s
         .with_context(|| format!("reading /{path}"))?;
     let modinfo = elf::section(&bytes, ".modinfo").unwrap_or_default();
     let names = modinfo.split(|byte| *byte == 0).filter_map(|entry| entry.strip_prefix(b"firmware="));
-    Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+    Ok(names.take(NAMES_MAX).map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }
 
 /// Looks for a file of that name.

@@ -21,8 +21,6 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// Where an initramfs has systemd.
-const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
 /// Where dracut writes, in the chamber's memory.
 const RAW: &str = "/run/flipslot-initramfs";
 
@@ -111,7 +109,7 @@ pub fn of_image(tree: &dyn Tree, kernel: &Kernel) -> Option<String> {
 /// Takes an image's own initramfs, with what a slot on trial needs behind it if systemd can start that:
 /// archives are unpacked one over the other. Returns the path in the slot of what is to be loaded.
 pub fn take(root: &Root, kernel: &Kernel, own: &str, contents: &Contents) -> Result<String> {
-    if !SYSTEMD.iter().any(|path| contents.has(path)) {
+    if !agent::SYSTEMD.iter().any(|path| contents.has(path)) {
         return Ok(own.to_owned());
     }
     let path = format!("boot/initramfs-flipslot-{}.img", kernel.version);

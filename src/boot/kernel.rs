@@ -62,26 +62,6 @@ pub fn choose(kernels: &[Kernel], wanted: Option<&str>) -> Result<Kernel> {
     }
 }
 
-/// Checks that the kernel is an x86 bzImage with modules beside it; returns the longest command
-/// line that it takes, in bytes.
-pub fn check(root: &dyn Tree, kernel: &Kernel) -> Result<u32> {
-    let path = &kernel.path;
-    let setup = root.head(path, SETUP)?.unwrap_or_default();
-    let longest = cmdline_size(&setup).ok_or_else(|| {
-        failed(
-            format!("/{path} is no x86-64 Linux kernel (bzImage): {}", what_it_is(&setup)),
-            "install a kernel for x86-64 in the image",
-        )
-    })?;
-    if modules(root, kernel).is_none() {
-        return Err(failed(
-            format!("the kernel {} has no modules (no /lib/modules/{}/modules.dep)", kernel.version, kernel.version),
-            "install the modules package of that kernel in the image, and run depmod there",
-        ));
-    }
-    Ok(longest)
-}
-
 /// Bytes at a kernel's beginning that say what it is: its setup header ends before
 /// (Documentation/arch/x86/boot.rst).
 pub const SETUP: u64 = 0x260;
@@ -105,24 +85,6 @@ pub fn what_it_is(head: &[u8]) -> &'static str {
 pub fn modules(root: &dyn Tree, kernel: &Kernel) -> Option<String> {
     let folders = ["usr/lib/modules", "lib/modules"].map(|folder| format!("{folder}/{}", kernel.version));
     folders.into_iter().find(|folder| root.has_file(&format!("{folder}/modules.dep")))
-}
-
-/// Whether a kernel has a module of this name, built in or to be loaded (modules.dep(5); the name with
-/// `_` or `-`).
-pub fn has_module(root: &dyn Tree, kernel: &Kernel, name: &str) -> Result<bool> {
-    /// More bytes than any of these lists has; Debian 13's have half a megabyte.
-    const LONGEST: u64 = 16 << 20;
-    let Some(folder) = modules(root, kernel) else { return Ok(false) };
-    let wanted = name.replace('-', "_");
-    let stem =
-        |line: &str| line.split(':').next()?.rsplit('/').next()?.split(".ko").next().map(|stem| stem.replace('-', "_"));
-    for list in ["modules.dep", "modules.builtin"] {
-        let text = root.read(&format!("{folder}/{list}"), LONGEST)?.unwrap_or_default();
-        if text.lines().any(|line| stem(line).as_deref() == Some(wanted.as_str())) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// `cmdline_size` of the setup header, or what kernels before it had; `None` if this is no bzImage

@@ -36,6 +36,9 @@ pub struct Record {
     /// What flipslot mended in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mended: Vec<Mended>,
+    /// Rules that found something which was accepted (`--allow`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
     /// Files that flipslot added to the image: its agent. None with `--no-agent`.
     #[serde(default)]
     pub agent: Vec<String>,
@@ -81,7 +84,7 @@ pub fn render(record: Option<&Record>) -> Result<Vec<u8>> {
     if text.len() > SIZE - 1 {
         return Err(failed(
             format!("the slot's record has {} bytes; {SIZE} are reserved", text.len()),
-            "shorten --kargs",
+            "shorten --kargs, or the reference",
         ));
     }
     text.resize(SIZE - 1, b' ');

@@ -1,18 +1,19 @@
 //! Mending what was found, as a slot is written.
 
 use crate::boot::record::Mended;
-use crate::check::report::{Outcome, Report};
+use crate::check::report::{Outcome, Report, plain};
 use crate::check::rule::{How, Rule};
 use crate::check::subject::Subject;
 use crate::check::table::RULES;
 use crate::error::Result;
 use crate::filesystem::Root;
 use anyhow::Context;
+use std::collections::BTreeSet;
 
 /// The rules of `report` that found something which shall be mended.
 fn to_mend(report: &Report) -> impl Iterator<Item = (&'static Rule, How)> {
     let is_found =
-        |rule: &Rule| report.findings.iter().any(|found| found.rule == rule.id && found.outcome == Outcome::Fixed);
+        |rule: &Rule| report.findings.iter().any(|found| found.rule == rule.id && found.outcome == Outcome::Mended);
     RULES.iter().filter(move |rule| is_found(rule)).filter_map(|rule| Some((rule, rule.fix.as_ref()?.how)))
 }
 
@@ -45,13 +46,27 @@ pub fn by_words(report: &Report, subject: &Subject) -> Vec<Mended> {
     mended
 }
 
+/// What was done, each once, and no more of it than somebody reads and a record has room for.
+fn told(mut done: Vec<String>) -> Vec<String> {
+    const PLACES: usize = 8;
+    let mut seen = BTreeSet::new();
+    done.retain(|text| seen.insert(text.clone()));
+    let more = done.len().saturating_sub(PLACES);
+    done.truncate(PLACES);
+    done.iter_mut().for_each(|text| *text = plain(text, 200));
+    if more > 0 {
+        done.push(format!("and {more} more"));
+    }
+    done
+}
+
 /// Mends files of the slot at `root`.
 pub fn by_files(report: &Report, subject: &Subject, root: &Root) -> Result<Vec<Mended>> {
     let mut mended = Vec::new();
     for (rule, how) in to_mend(report) {
         if let How::Files(change) = how {
             let done = change(subject, root).with_context(|| format!("mending {}", rule.id))?;
-            mended.push(Mended { rule: rule.id.to_owned(), done, words: Vec::new() });
+            mended.push(Mended { rule: rule.id.to_owned(), done: told(done), words: Vec::new() });
         }
     }
     Ok(mended)

@@ -4,7 +4,7 @@ use crate::boot::drivers::{self, Where};
 use crate::boot::firmware::Firmware;
 use crate::boot::release::Release;
 use crate::boot::requirements::Missing;
-use crate::check::rule::{Needs, Policy, Rule, Severity};
+use crate::check::rule::{self, Needs, Policy, Rule, Severity};
 use crate::check::subject::Subject;
 use crate::check::table::RULES;
 use crate::error::{self, Kind, Result};
@@ -13,6 +13,8 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+/// More bytes than anybody reads of one finding.
+pub const LONGEST: usize = 1000;
 /// More places than anybody reads of one rule.
 const PLACES_MAX: usize = 20;
 
@@ -48,6 +50,12 @@ pub struct Finding {
     pub outcome: Outcome,
 }
 
+impl Finding {
+    fn is_same(&self, other: &Finding) -> bool {
+        (self.rule, &self.found, self.outcome) == (other.rule, &other.found, other.outcome)
+    }
+}
+
 /// What became of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,7 +65,7 @@ pub enum Outcome {
     /// It was accepted by name (`--allow`).
     Allowed,
     /// It is mended as the slot is written (`--fix`).
-    Fixed,
+    Mended,
 }
 
 /// A device, its driver, and where that is.
@@ -83,6 +91,8 @@ pub struct DeviceReport {
 pub enum Ask {
     /// Those about files that an image brings, before an initramfs is made of them.
     Fresh,
+    /// Those about files that may have been written since.
+    Files,
     /// Those about the initramfs.
     Initramfs,
     /// Those about a slot that is written, and may have run.
@@ -95,6 +105,7 @@ impl Ask {
     fn includes(self, needs: Needs) -> bool {
         match self {
             Ask::Fresh => needs != Needs::Initramfs,
+            Ask::Files => needs == Needs::Files,
             Ask::Initramfs => needs == Needs::Initramfs,
             Ask::Slot => needs != Needs::FreshFiles,
             Ask::All => true,
@@ -112,12 +123,17 @@ impl Report {
             let found = (rule.find)(subject).unwrap_or_else(|error| vec![format!("it cannot be judged: {error:#}")]);
             report.findings.extend(found.into_iter().take(PLACES_MAX).map(|found| finding(rule, found, policy)));
         }
+        // What no mend reaches is offered none.
+        let unmendable = |id: &str| rule::named(id).is_ok_and(Rule::is_mended_by_dracut) && !subject.may_remake();
+        report.findings.iter_mut().filter(|found| unmendable(found.rule)).for_each(|found| found.fix = None);
         Ok(report)
     }
 
-    /// Adds what was found at another stage of the same slot.
+    /// Adds what was found at another stage of the same slot, and not at this one.
     pub fn join(&mut self, other: Report) {
-        self.findings.extend(other.findings);
+        let is_new = |found: &Finding| !self.findings.iter().any(|known| known.is_same(found));
+        let new: Vec<Finding> = other.findings.into_iter().filter(is_new).collect();
+        self.findings.extend(new);
         (self.devices, self.machine, self.release) = (other.devices, other.machine, other.release);
     }
 
@@ -125,7 +141,7 @@ impl Report {
     pub fn after(mut self, first: Report) -> Report {
         let gone = |found: &Finding| self.findings.iter().all(|now| now.rule != found.rule);
         let mended: Vec<Finding> =
-            first.findings.into_iter().filter(|found| found.outcome == Outcome::Fixed && gone(found)).collect();
+            first.findings.into_iter().filter(|found| found.outcome == Outcome::Mended && gone(found)).collect();
         self.findings.extend(mended);
         self
     }
@@ -145,9 +161,16 @@ impl Report {
         self.findings.iter().all(|found| found.outcome != Outcome::Open)
     }
 
-    /// Each warning that stands, as a line.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
-        self.open(Severity::Warning).map(|Finding { rule, found, why, .. }| format!("{found}: {why} [{rule}]"))
+    /// Each warning that stands and that `before` did not have, as a line.
+    pub fn warnings(&self, before: &Report) -> impl Iterator<Item = String> {
+        let is_new = |found: &&Finding| !before.findings.iter().any(|known| known.is_same(found));
+        let new = self.open(Severity::Warning).filter(is_new);
+        new.map(|Finding { rule, found, why, .. }| format!("{found}: {why} [{rule}]"))
+    }
+
+    /// The rules that were allowed, and found something.
+    pub fn allowed(&self) -> BTreeSet<&'static str> {
+        self.findings.iter().filter(|found| found.outcome == Outcome::Allowed).map(|found| found.rule).collect()
     }
 
     /// Fails if an error stands: `what` would not come up. `next` is what to do where no rule knows it.
@@ -163,10 +186,12 @@ impl Report {
         let is = |id: &str| errors.iter().any(|found| found.rule == id);
         let missing = Missing { kernel: is("kernel-missing"), init: is("init-missing"), dracut: is("dracut-missing") };
         let mendable = errors.iter().all(|found| found.fix.is_some());
+        let is_final = errors.iter().any(|found| rule::named(found.rule).is_ok_and(Rule::is_final));
         let ids: BTreeSet<&str> = errors.iter().map(|found| found.rule).collect();
         let ids = ids.into_iter().collect::<Vec<_>>().join(",");
         let next = match missing.dockerfile(&self.release) {
             Some(line) => format!("add to its Dockerfile:\n{line}"),
+            None if is_final => next.to_owned(),
             None if mendable && kind != Kind::Refused => {
                 format!("let flipslot mend it: --fix {ids}; or go on with it: --allow {ids}")
             }
@@ -178,24 +203,23 @@ impl Report {
 
 fn finding(rule: &Rule, found: String, policy: &Policy) -> Finding {
     let outcome = if policy.fixes(rule) {
-        Outcome::Fixed
+        Outcome::Mended
     } else if policy.allows(rule) {
         Outcome::Allowed
     } else {
         Outcome::Open
     };
     let fix = rule.fix.as_ref().map(|fix| fix.does);
-    let found = plain(&found);
+    let found = plain(&found, LONGEST);
     Finding { rule: rule.id, severity: rule.severity, found, why: rule.why, fix, outcome }
 }
 
 /// A text with names of an image in it, which can hold anything, as it can be shown: no control
-/// characters, and no more than somebody reads.
-pub fn plain(text: &str) -> String {
-    const SHOWN: usize = 1000;
+/// characters, and about `most` bytes.
+pub fn plain(text: &str, most: usize) -> String {
     let mut shown = String::new();
     for c in text.chars() {
-        if shown.len() >= SHOWN {
+        if shown.len() >= most {
             shown.push_str(" ...");
             break;
         }

@@ -24,10 +24,19 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn is_mended_by_dracut(&self) -> bool {
+    /// Whether a new initramfs mends it.
+    pub fn is_mended_by_dracut(&self) -> bool {
         self.fix.as_ref().is_some_and(|fix| matches!(fix.how, How::Dracut))
     }
+
+    /// Whether nothing can be written in spite of it.
+    pub fn is_final(&self) -> bool {
+        FINAL.contains(&self.id)
+    }
 }
+
+/// Without these there is nothing that an entry could name.
+const FINAL: [&str; 3] = ["kernel-missing", "kernel-several", "dracut-missing"];
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -101,8 +110,20 @@ impl Policy {
             let found = format!("flipslot cannot mend '{}': {}", rule.id, rule.why);
             return Err(usage(found, format!("mend the image; these can be mended: {}", all.join(" "))));
         }
+        let allow = names(allow)?;
+        if let Some(rule) = allow.iter().find(|rule| rule.is_final()) {
+            let found = format!("'{}' cannot be allowed: {}", rule.id, rule.why);
+            return Err(usage(found, "mend the image"));
+        }
         let ids = |rules: Vec<&'static Rule>| rules.into_iter().map(|rule| rule.id).collect();
-        Ok(Policy { fix: ids(fix), allow: ids(names(allow)?) })
+        Ok(Policy { fix: ids(fix), allow: ids(allow) })
+    }
+
+    /// The same, where more was allowed before. A rule that there is no more is none.
+    pub fn allowing(&self, more: &[String]) -> Policy {
+        let mut policy = self.clone();
+        policy.allow.extend(more.iter().filter_map(|id| named(id).ok()).map(|rule| rule.id));
+        policy
     }
 
     /// The same, after what can be mended was mended: what is found now, stands.
@@ -140,6 +161,9 @@ mod tests {
         assert_eq!(kind(&Policy::new(&[], &["no-such".into()]).unwrap_err()).exit_code(), 2);
         let error = Policy::new(&["login".into()], &[]).unwrap_err();
         assert!(format!("{error:#}").contains("cannot mend 'login'"), "{error:#}");
+        assert_eq!(kind(&Policy::new(&[], &["kernel-missing".into()]).unwrap_err()).exit_code(), 2);
+        let later = Policy::default().allowing(&["login".into(), "of-another-version".into()]);
+        assert!(later.allows(named("login").unwrap()) && !later.allows(named("init").unwrap()));
     }
 
     #[test]

@@ -4,9 +4,11 @@ use crate::boot::cmdline::Cmdline;
 use crate::boot::contents::Contents;
 use crate::boot::drivers;
 use crate::boot::firmware::{self, Firmware};
+use crate::boot::initramfs::{self, Source};
 use crate::boot::kernel::{self, Kernel};
 use crate::boot::modules::Modules;
 use crate::boot::release::Release;
+use crate::boot::requirements;
 use crate::check::surroundings::Surroundings;
 use crate::error::Result;
 use crate::filesystem::Tree;
@@ -15,7 +17,8 @@ use crate::filesystem::features::Features;
 use crate::filesystem::kind::Filesystem;
 use crate::filesystem::tree::{Last, What};
 use crate::hardware::Inventory;
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 /// The oldest GRUB that a disk may have been made with: that of Debian 12 and Ubuntu 22.04.
@@ -33,6 +36,8 @@ pub struct Insight {
     pub no_kernel: Option<String>,
     /// What that one can drive.
     pub modules: Option<Modules>,
+    /// What its modules may ask for, as far as that was read.
+    firmware: RefCell<BTreeMap<String, Vec<String>>>,
 }
 
 impl Deref for Subject<'_> {
@@ -63,6 +68,8 @@ pub struct Subject<'a> {
     pub disk: Option<Surroundings>,
     /// What it boots with.
     pub initramfs: Initramfs,
+    /// Whether the slot's own dracut makes that, or has made it.
+    pub by_dracut: bool,
 }
 
 /// The initramfs of a subject.
@@ -109,7 +116,22 @@ impl Insight {
         let modules = kernel.as_ref().map(|kernel| Modules::read(tree, kernel)).transpose()?.flatten();
         // A title decides nothing: one that cannot be read is none.
         let release = Release::of(tree).unwrap_or_default();
-        Ok(Insight { release, kernels, kernel, no_kernel, modules })
+        Ok(Insight { release, kernels, kernel, no_kernel, modules, firmware: RefCell::default() })
+    }
+
+    /// The initramfs that the image brings for its kernel; one is to be made where it brings none, or
+    /// where that is wanted.
+    pub fn initramfs(&self, tree: &dyn Tree, wanted: Source) -> Result<Initramfs> {
+        let own = self.kernel.as_ref().and_then(|kernel| initramfs::of_image(tree, kernel));
+        own.filter(|_| wanted != Source::Dracut).map_or(Ok(Initramfs::ToBeMade), |path| Initramfs::read(tree, path))
+    }
+
+    /// The firmware that a module may ask for, by name; none where that cannot be told.
+    fn firmware(&self, tree: &dyn Tree, module: &str) -> Vec<String> {
+        let (Some(kernel), Some(modules)) = (&self.kernel, &self.modules) else { return Vec::new() };
+        let read = || firmware::of_module(tree, kernel, modules, module).unwrap_or_default();
+        // To unpack a module takes longer than all else that the rules do.
+        self.firmware.borrow_mut().entry(module.to_owned()).or_insert_with(read).clone()
     }
 }
 
@@ -126,7 +148,13 @@ impl<'a> Subject<'a> {
             grub: OLDEST_GRUB,
             disk: None,
             initramfs: Initramfs::ToBeMade,
+            by_dracut: false,
         }
+    }
+
+    /// Whether the slot's own dracut can make another initramfs than this one.
+    pub fn may_remake(&self) -> bool {
+        !self.by_dracut && requirements::has_dracut(self.tree)
     }
 
     /// The words of the command line.
@@ -141,12 +169,11 @@ impl<'a> Subject<'a> {
 
     /// The firmware that a module may ask for; none where that cannot be told.
     pub fn firmware(&self, module: &str) -> Vec<Firmware> {
-        let (Some(kernel), Some(modules)) = (&self.kernel, &self.modules) else { return Vec::new() };
         let contents = match &self.initramfs {
             Initramfs::There { contents: Ok(contents), .. } => Some(contents),
             _ => None,
         };
-        let names = firmware::of_module(self.tree, kernel, modules, module).unwrap_or_default();
+        let names = self.insight.firmware(self.tree, module);
         names.into_iter().map(|name| firmware::find(self.tree, contents, name)).collect()
     }
 

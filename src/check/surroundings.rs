@@ -3,11 +3,14 @@
 
 use crate::slot::Slot;
 
+/// What the boot partition's filesystem is called.
+pub const BOOT_LABEL: &str = "FLIPSLOT";
+
 /// The names of a disk's partitions as fstab spells them, such as `UUID=...`, `PARTLABEL=...`, and
 /// the slot that looks at them.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
-    me: Slot,
+    me: Option<Slot>,
     /// Whose they are; those of nobody are of what all slots share: boot partition, data.
     names: Vec<(Option<Slot>, String)>,
 }
@@ -26,7 +29,13 @@ pub enum Stands {
 impl Surroundings {
     /// Those of a slot whose disk has nothing yet.
     pub fn of(me: Slot) -> Surroundings {
-        Surroundings { me, names: Vec::new() }
+        Surroundings { me: Some(me), names: Vec::new() }
+    }
+
+    /// What every disk has that flipslot makes, whichever slot looks.
+    pub fn of_any_disk() -> Surroundings {
+        let names = [("LABEL", BOOT_LABEL), ("PARTLABEL", "boot"), ("PARTLABEL", "data")];
+        Surroundings { me: None, names: names.map(|(key, value)| (None, spelled(key, value))).to_vec() }
     }
 
     /// Adds a name of a slot, or of what all share.
@@ -34,15 +43,30 @@ impl Surroundings {
         self.names.push((whose, spelled(key, value)));
     }
 
+    /// Adds a name that stands in `/dev`.
+    pub fn add_path(&mut self, whose: Option<Slot>, path: &str) {
+        self.names.push((whose, canonical(path)));
+    }
+
     /// What `name` stands for; quotes around its value are read as blkid(8) writes them.
     pub fn stands(&self, name: &str) -> Stands {
-        let Some((key, value)) = by_link(name).or_else(|| name.split_once('=')) else { return Stands::Nowhere };
-        let name = spelled(key, value.trim_matches('"'));
+        let name = canonical(name);
         match self.names.iter().find(|(_, known)| *known == name) {
             None => Stands::Nowhere,
-            Some((Some(slot), _)) if *slot != self.me => Stands::OtherSlot(*slot),
+            Some((Some(slot), _)) if Some(*slot) != self.me => Stands::OtherSlot(*slot),
             Some(_) => Stands::Here,
         }
+    }
+}
+
+/// A name, of those that stand for the same the one that is compared.
+fn canonical(name: &str) -> String {
+    if let Some((key, value)) = by_link(name) {
+        return spelled(key, &unescaped(value, "\\x", 16));
+    }
+    match name.split_once('=').filter(|_| !name.starts_with('/')) {
+        Some((key, value)) => spelled(key, value.trim_matches('"')),
+        None => name.to_owned(),
     }
 }
 
@@ -51,6 +75,25 @@ fn by_link(name: &str) -> Option<(&'static str, &str)> {
     let (folder, value) = name.strip_prefix("/dev/disk/by-")?.split_once('/')?;
     let keys = [("uuid", "UUID"), ("partuuid", "PARTUUID"), ("label", "LABEL"), ("partlabel", "PARTLABEL")];
     keys.iter().find(|(known, _)| *known == folder).map(|(_, key)| (*key, value))
+}
+
+/// A text whose odd bytes are written as numbers: of base 16 after `\x` in links that udev makes, of base 8
+/// after `\` in fstab(5).
+pub fn unescaped(text: &str, mark: &str, base: u32) -> String {
+    let digits = if base == 8 { 3 } else { 2 };
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(mark) {
+        bytes.extend(before.as_bytes());
+        let number = after.get(..digits).and_then(|number| u8::from_str_radix(number, base).ok());
+        match number {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend(mark.as_bytes()),
+        }
+        rest = after.get(number.map_or(0, |_| digits)..).unwrap_or_default();
+    }
+    bytes.extend(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Labels are read as they stand, the rest in any case (libblkid).
@@ -70,6 +113,9 @@ mod tests {
         disk.add(Some(a), "UUID", "0A1B");
         disk.add(None, "LABEL", "FLIPSLOT");
         disk.add(Some(b), "PARTUUID", "ff-ee");
+        disk.add(None, "LABEL", "my disk");
+        disk.add_path(None, "/dev/mapper/vg=1");
+        disk.add_path(Some(b), "/dev/sdb3");
         for (name, stands) in [
             ("UUID=0a1b", Stands::Here),
             ("UUID=\"0a1b\"", Stands::Here),
@@ -78,8 +124,20 @@ mod tests {
             ("LABEL=flipslot", Stands::Nowhere),
             ("PARTUUID=FF-EE", Stands::OtherSlot(b)),
             ("/dev/sda1", Stands::Nowhere),
+            ("LABEL=my disk", Stands::Here),
+            ("/dev/disk/by-label/my\\x20disk", Stands::Here),
+            ("/dev/mapper/vg=1", Stands::Here),
+            ("/dev/sdb3", Stands::OtherSlot(b)),
         ] {
             assert_eq!(disk.stands(name), stands, "{name}");
         }
+        assert_eq!(Surroundings::of_any_disk().stands("PARTLABEL=data"), Stands::Here);
+    }
+
+    #[test]
+    fn numbers_of_odd_bytes_are_read_and_what_is_none_stays() {
+        assert_eq!(unescaped("a\\040b\\134\\9\\", "\\", 8), "a b\\\\9\\");
+        assert_eq!(unescaped("\\x2fx\\xg", "\\x", 16), "/x\\xg");
+        assert_eq!(unescaped("\\xé", "\\x", 16), "\\xé");
     }
 }

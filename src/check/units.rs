@@ -7,6 +7,8 @@ use crate::filesystem::tree::{Last, What};
 /// Where systemd looks for units; the first that has one wins.
 const FOLDERS: [&str; 4] =
     ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+/// More units than pull others in.
+const ENTRIES_MAX: usize = 1000;
 /// Links of units to units that are followed here.
 const ALIASES_MAX: usize = 8;
 /// More bytes than a unit has. As much is kept of an image (kept/wanted.rs).
@@ -90,7 +92,7 @@ pub fn is_enabled(tree: &dyn Tree, name: &str) -> Result<bool> {
     }
     for folder in FOLDERS {
         let pulls = |entry: &String| entry.ends_with(".wants") || entry.ends_with(".requires");
-        for entry in tree.list(folder)?.into_iter().filter(pulls) {
+        for entry in tree.list(folder)?.into_iter().filter(pulls).take(ENTRIES_MAX) {
             if tree.look(&format!("{folder}/{entry}/{name}"), Last::Keep)?.is_some() {
                 return Ok(true);
             }

@@ -1,20 +1,20 @@
 //! `flipslot check`: would an image, or a slot, come up on a machine, and why not. Nothing is written.
 
 use crate::boot::cmdline::Cmdline;
-use crate::boot::initramfs::{self, MadeBy, Source};
+use crate::boot::initramfs::MadeBy;
 use crate::check::choice::choose;
 use crate::check::mend;
 use crate::check::report::{Ask, Report};
 use crate::check::subject::{Initramfs, Insight, Subject};
 use crate::cli::{CheckArgs, WriteArgs};
 use crate::commands::checked::{Checked, What};
-use crate::commands::slot_wish::SlotWish;
+use crate::commands::slot_wish::{Like, SlotWish};
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::claim::Idle;
 use crate::disk::mount::{Mount, Scratch};
-use crate::disk::outlook::Written;
+use crate::disk::outlook::OnDisk;
 use crate::error::{Result, refused};
 use crate::filesystem::Root;
 use crate::filesystem::features::Features;
@@ -37,18 +37,21 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     checked.refuse_unclean()
 }
 
-/// What is wanted of a slot that is not there yet.
-fn wish(args: &CheckArgs, disk: Option<&Path>) -> Result<SlotWish> {
-    let config = args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+fn config(args: &CheckArgs) -> Result<Config> {
+    Ok(args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default())
+}
+
+/// What is wanted of a slot; what is not said is as in `like`.
+fn wish(args: &CheckArgs, config: &Config, like: Option<&Like>, disk: Option<&Path>) -> Result<SlotWish> {
     let untouched = WriteArgs { no_agent: true, ..WriteArgs::default() };
-    SlotWish::of((&args.image, &untouched), &config, None, disk)
+    SlotWish::of((&args.image, &untouched), config, like, disk)
 }
 
 /// An image, as its layers go by.
 fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
-    let wanted = wish(args, None)?;
+    let wanted = wish(args, &config(args)?, None, None)?;
     let step = progress.step(None, "looking up the image", None);
     let image = oci::resolve(&reference.parse()?, &wanted.platform, &wanted.access)?;
     drop(step);
@@ -62,11 +65,9 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     let insight = Insight::of(&tree, wanted.kernel(slot))?;
     let mut subject = Subject::new(&tree, &insight, &wanted.inventory, cmdline);
     subject.filesystem = wanted.filesystem;
-    let own = subject.kernel.as_ref().filter(|_| wanted.initramfs != Source::Dracut);
-    if let Some(path) = own.and_then(|kernel| initramfs::of_image(&tree, kernel)) {
-        subject.initramfs = Initramfs::read(&tree, path)?;
-    }
+    subject.initramfs = insight.initramfs(&tree, wanted.initramfs)?;
     let chosen = choose(&subject, wanted.initramfs, &wanted.policy)?;
+    subject.by_dracut = chosen.by == MadeBy::Dracut;
     if chosen.by == MadeBy::Dracut {
         subject.initramfs = Initramfs::ToBeMade;
     }
@@ -82,20 +83,24 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
 fn slot_of_disk(args: &CheckArgs, slot: Slot) -> Result<Checked> {
     let disk = Disk::open(args.disk.as_deref(), Access::Look)?;
     disk.refuse_unknown(slot)?;
-    let mut wanted = wish(args, disk.device())?;
-    if args.image.hardware.is_none() && disk.running.is_some() {
-        wanted.inventory = disk.machine();
-    }
     let holding = disk.files.holding(slot)?;
     let Some(record) = holding.record() else {
         let found = format!("slot {slot} of {} holds no whole image", disk.path.display());
         return Err(refused(found, format!("write it: flipslot flash REFERENCE --slot {slot}")));
     };
+    let config = config(args)?;
+    let is_here = disk.running.is_some() && args.image.hardware.is_none() && config.hardware.is_none();
+    // A disk that runs elsewhere boots on the machine that the slot was written for.
+    let like = Some(Like { record: record.clone(), runs: false }).filter(|_| !is_here);
+    let mut wanted = wish(args, &config, like.as_ref(), disk.device())?;
+    if is_here {
+        wanted.inventory = disk.machine();
+    }
     let look = |root: &Root, features: Option<Features>| {
         let insight = Insight::of(root, Some(&record.entry.kernel.version))?;
-        let written = Written { slot, tree: root, insight: &insight, features, record };
+        let written = OnDisk { slot, tree: root, insight: &insight, features, record };
         let subject = disk.subject(&written, &wanted.inventory)?;
-        let report = Report::of(&subject, Ask::Slot, &wanted.policy)?;
+        let report = Report::of(&subject, Ask::Slot, &wanted.policy.allowing(&record.allowed))?;
         let why = "it is what the slot boots with".to_owned();
         let name = format!("slot {slot} of {}", disk.path.display());
         Ok(Checked::new(What::Slot(slot), name, &subject, (record.initramfs_by, why), report))

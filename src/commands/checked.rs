@@ -2,8 +2,8 @@
 
 use crate::boot::drivers::Where;
 use crate::boot::initramfs::MadeBy;
-use crate::check::report::{DeviceReport, Finding, Outcome, Report, plain};
-use crate::check::rule::Severity;
+use crate::check::report::{DeviceReport, Finding, LONGEST, Outcome, Report, plain};
+use crate::check::rule::{self, Rule, Severity};
 use crate::check::subject::Subject;
 use crate::commands::say::say;
 use crate::error::{Result, failed};
@@ -69,13 +69,7 @@ impl Checked {
         }
         let count = |severity| self.report.open(severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-        let ids = |which: fn(&&&Finding) -> bool| {
-            let ids: BTreeSet<&str> = open.iter().filter(which).map(|found| found.rule).collect();
-            ids.into_iter().collect::<Vec<_>>().join(",")
-        };
-        let (mendable, other) = (ids(|found| found.fix.is_some()), ids(|found| found.fix.is_none()));
-        let flag = |name: &str, ids: String| if ids.is_empty() { String::new() } else { format!(" {name} {ids}") };
-        let flags = format!("{}{}", flag("--fix", mendable), flag("--allow", other));
+        let flags = self.flags(open);
         let found = format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"));
         let verdict = match errors {
             0 => format!("{} would come up on {}, but: {found}", self.subject, self.machine),
@@ -84,6 +78,7 @@ impl Checked {
         Err(failed(
             verdict,
             match self.what {
+                What::Image if flags.is_empty() => "mend the image".to_owned(),
                 What::Image => format!("mend the image; or have it mended or accepted as it is written:{flags}"),
                 What::Slot(slot) => format!(
                     "write it again, for that machine: flipslot flash REFERENCE --slot {slot} --hardware MACHINE{flags}"
@@ -92,15 +87,32 @@ impl Checked {
         ))
     }
 
+    /// What makes a flash mend or accept what stands: " --fix a,b --allow c".
+    fn flags(&self, mut open: Vec<&Finding>) -> String {
+        let is = |found: &Finding, what: fn(&Rule) -> bool| rule::named(found.rule).is_ok_and(what);
+        // What is final is mended in the image alone.
+        open.retain(|found| !is(found, Rule::is_final));
+        if self.what != What::Image {
+            // To write a slot again makes its initramfs anew.
+            open.retain(|found| !is(found, Rule::is_mended_by_dracut));
+        }
+        let ids = |has_fix: bool| {
+            let of = open.iter().filter(|found| found.fix.is_some() == has_fix);
+            of.map(|found| found.rule).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
+        };
+        let flag = |name: &str, ids: String| if ids.is_empty() { String::new() } else { format!(" {name} {ids}") };
+        format!("{}{}", flag("--fix", ids(true)), flag("--allow", ids(false)))
+    }
+
     fn text(&self) -> String {
-        let kernel = plain(self.kernel.as_deref().unwrap_or("none"));
+        let kernel = plain(self.kernel.as_deref().unwrap_or("none"), LONGEST);
         let mut text = format!("{}: {}, kernel {kernel}, on {}\n", self.subject, self.os, self.machine);
         let by = self.initramfs_by.in_words();
         let _ = writeln!(text, "  initramfs: {by} ({})", self.initramfs_why);
         for Finding { rule, severity, found, why, fix, outcome } in &self.report.findings {
             let severity = match (outcome, severity) {
                 (Outcome::Allowed, _) => "allowed",
-                (Outcome::Fixed, _) => "mendable",
+                (Outcome::Mended, _) => "mended",
                 (Outcome::Open, Severity::Error) => "error",
                 (Outcome::Open, Severity::Warning) => "warning",
             };

@@ -72,7 +72,7 @@ pub struct Filled {
     pub(super) root: Root,
     flushing: JoinHandle<std::io::Result<()>>,
     agent: Vec<String>,
-    keep: Option<Vec<String>>,
+    pub(super) keep: Option<Vec<String>>,
     /// What it says of itself, once that was read.
     pub(super) insight: Option<Insight>,
     /// What it boots with: the image's own, until it is made.
@@ -215,6 +215,7 @@ impl Filled {
             drivers,
             initramfs_by: by,
             mended: self.mended,
+            allowed: self.report.allowed().into_iter().map(ToOwned::to_owned).collect(),
             agent: self.agent,
             keep: self.keep,
             written: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),

@@ -58,12 +58,12 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     if args.dry_run {
         return wish.print_plan(&disk, &image, state);
     }
+    let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB };
     let vacant = slot.vacant()?;
     if let Some(flashing) = state.flashing(wish.slot) {
         disk.files.write_state(flashing)?;
     }
     disk.files.withdraw(wish.slot)?; // from here on nothing points at it
-    let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB };
     let formatted = Formatted::new(&scratch, vacant, site, &wish.how, &progress)?;
     let mut filled = formatted.fill(&image, &progress)?.inspect(&scratch, &image, &wish.how, &progress)?;
     filled.add(wish.how.agent, &progress)?;

@@ -3,7 +3,7 @@
 
 use crate::boot::cmdline::Cmdline;
 use crate::boot::dracut::{Microcode, Recipe};
-use crate::boot::initramfs::{self, MadeBy, Source};
+use crate::boot::initramfs::{self, MadeBy};
 use crate::boot::kernel::Kernel;
 use crate::boot::{Entry, drivers};
 use crate::check::choice::{Chosen, choose};
@@ -40,9 +40,12 @@ impl Filled {
     /// what is left.
     pub fn inspect(self, scratch: &Scratch, image: &Image, wanted: &SlotWish, progress: &Progress) -> Result<Filled> {
         let mut filled = self;
+        let slot = Some(filled.site.place.slot);
+        let step = progress.step(slot, "asking the rules", None);
         filled.look(wanted)?;
         let first = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
         let by_format = mend::by_format(&first, "the filesystem was made again, without new features");
+        drop(step);
         if !by_format.is_empty() {
             filled = filled.format_again(scratch, progress)?.fill(image, progress)?;
             filled.look(wanted)?;
@@ -50,19 +53,25 @@ impl Filled {
         }
         let by_words = mend::by_words(&first, &filled.subject(wanted)?);
         filled.mended.extend(by_words);
-        let second = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
-        let by_files = mend::by_files(&second, &filled.subject(wanted)?, &filled.root)?;
-        filled.mended.extend(by_files);
+        let second = filled.mend_files(Ask::Fresh, wanted)?;
         let subject = filled.subject(wanted)?;
         let left = Report::of(&subject, Ask::Fresh, &wanted.policy.after_mending())?;
         left.refuse_errors("the image", NEXT)?;
-        left.warnings().for_each(|warning| progress.warn(Some(filled.site.place.slot), &warning));
+        left.warnings(&filled.report).for_each(|warning| progress.warn(slot, &warning));
         let mut report = second.after(first);
-        report.findings.retain(|found| found.outcome == Outcome::Fixed);
+        report.findings.retain(|found| found.outcome == Outcome::Mended);
         report.join(left);
         drop(subject);
         filled.report = report;
         Ok(filled)
+    }
+
+    /// Mends files, as far as that is wanted; returns what was found in them before.
+    fn mend_files(&mut self, ask: Ask, wanted: &SlotWish) -> Result<Report> {
+        let report = Report::of(&self.subject(wanted)?, ask, &wanted.policy)?;
+        let mended = mend::by_files(&report, &self.subject(wanted)?, &self.root)?;
+        self.mended.extend(mended);
+        Ok(report)
     }
 
     /// The slot as the rules see it.
@@ -77,6 +86,7 @@ impl Filled {
         subject.grub = self.site.grub;
         subject.disk = Some(self.site.surroundings.clone());
         subject.initramfs = self.initramfs.clone();
+        subject.by_dracut = self.start.as_ref().is_some_and(|start| start.by == MadeBy::Dracut);
         Ok(subject)
     }
 
@@ -88,16 +98,18 @@ impl Filled {
     /// is wanted.
     fn look(&mut self, wanted: &SlotWish) -> Result<()> {
         let insight = Insight::of(&self.root, wanted.kernel(self.site.place.slot))?;
-        let own = insight.kernel.as_ref().and_then(|kernel| initramfs::of_image(&self.root, kernel));
+        self.initramfs = insight.initramfs(&self.root, wanted.initramfs)?;
         self.insight = Some(insight);
-        if let Some(path) = own.filter(|_| wanted.initramfs != Source::Dracut) {
-            self.initramfs = Initramfs::read(&self.root, path)?;
-        }
         Ok(())
     }
 
     /// Makes what the slot boots with, and its entry. What is wrong with the initramfs is refused.
     pub fn entry(&mut self, scratch: &Scratch, wanted: &SlotWish, progress: &Progress) -> Result<Entry> {
+        if self.keep.is_some() {
+            // What was carried over may have what the image had not.
+            self.mend_files(Ask::Files, wanted)?;
+            self.ask(Ask::Files, wanted, progress)?;
+        }
         let subject = self.subject(wanted)?;
         let kernel = subject.kernel.clone().context("the slot has no kernel")?;
         let of = |modules| drivers::of_initramfs(&wanted.inventory, modules, &self.made.filesystem.modules());
@@ -110,7 +122,7 @@ impl Filled {
         let recipe = Recipe { drivers, filesystem: self.made.filesystem, microcode };
         let path = self.put_initramfs(scratch, (&kernel, by), &recipe, progress)?;
         self.initramfs = Initramfs::read(&self.root, path.clone())?;
-        self.finish_entry(kernel, path, wanted)
+        self.finish_entry(kernel, path, wanted, progress)
     }
 
     /// Takes the image's own initramfs, or makes one; returns its path in the slot.
@@ -138,12 +150,26 @@ impl Filled {
         Ok(taken)
     }
 
-    /// Asks the rules about the initramfs as it is now, and makes the entry.
-    fn finish_entry(&mut self, kernel: Kernel, initramfs: String, wanted: &SlotWish) -> Result<Entry> {
-        let subject = self.subject(wanted)?;
-        let report = Report::of(&subject, Ask::Initramfs, &wanted.policy.after_mending())?;
+    /// Asks the rules about the slot as it is now. What is wrong is refused, and what is new is said.
+    fn ask(&mut self, ask: Ask, wanted: &SlotWish, progress: &Progress) -> Result<()> {
+        let report = Report::of(&self.subject(wanted)?, ask, &wanted.policy.after_mending())?;
         report.refuse_errors("the slot", NEXT)?;
-        let entry = Entry {
+        report.warnings(&self.report).for_each(|warning| progress.warn(Some(self.site.place.slot), &warning));
+        self.report.join(report);
+        Ok(())
+    }
+
+    /// Asks the rules about the initramfs, and makes the entry.
+    fn finish_entry(
+        &mut self,
+        kernel: Kernel,
+        initramfs: String,
+        wanted: &SlotWish,
+        progress: &Progress,
+    ) -> Result<Entry> {
+        self.ask(Ask::Initramfs, wanted, progress)?;
+        let subject = self.subject(wanted)?;
+        Ok(Entry {
             title: subject.release.title().to_owned(),
             partition: self.site.place.region.number,
             kernel_digest: self.digest_of(&kernel.path)?,
@@ -151,10 +177,7 @@ impl Filled {
             kernel,
             initramfs,
             cmdline: subject.cmdline.clone(),
-        };
-        drop(subject);
-        self.report.join(report);
-        Ok(entry)
+        })
     }
 
     fn digest_of(&self, path: &str) -> Result<Digest> {

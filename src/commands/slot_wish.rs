@@ -63,7 +63,7 @@ impl Like {
             "generic" => Ok(Choice::Generic),
             _ if self.runs => Ok(Choice::This),
             other => Err(usage(
-                format!("the other slot was written for '{}', and this is another machine", other.escape_debug()),
+                format!("the slot was written for '{}', whose inventory is not at hand", other.escape_debug()),
                 "say which machine it shall boot on: --hardware FILE",
             )),
         }

@@ -54,7 +54,8 @@ fn slot_lines(text: &mut String, status: &Status, slot: &SlotStatus) {
         let _ = writeln!(text, "  slot {}  {what}{marks}", slot.slot);
         return;
     };
-    let ImageStatus { reference, digest, os, kernel, written, agent, hardware, initramfs_by, mended, .. } = image;
+    let ImageStatus { reference, digest, os, kernel, written, agent, .. } = image;
+    let ImageStatus { hardware, initramfs_by, mended, allowed, .. } = image;
     let _ = writeln!(text, "  slot {}  {os}, kernel {kernel}{marks}", slot.slot);
     let _ = writeln!(text, "          {reference}\n          {digest}\n          written {written}");
     let _ = match agent.is_empty() {
@@ -64,6 +65,9 @@ fn slot_lines(text: &mut String, status: &Status, slot: &SlotStatus) {
     let _ = writeln!(text, "          initramfs for {hardware}: {}", initramfs_by.in_words());
     for Mended { rule, done, .. } in mended {
         let _ = writeln!(text, "          mended {rule}: {}", done.join("; "));
+    }
+    if !allowed.is_empty() {
+        let _ = writeln!(text, "          allowed in spite of: {}", allowed.join(" "));
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod boot_files;
 pub mod boot_partition;
 pub mod claim;
+mod devices;
 pub mod gpt;
 pub mod installed;
 pub mod layout;

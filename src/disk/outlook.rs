@@ -1,5 +1,6 @@
 //! What the rules say of a slot that is written, on a machine.
 
+use crate::boot::initramfs::MadeBy;
 use crate::boot::record::Record;
 use crate::check::subject::{Initramfs, Insight, Subject};
 use crate::disk::installed::Disk;
@@ -10,27 +11,28 @@ use crate::hardware::{Inventory, this_machine};
 use crate::slot::Slot;
 
 /// A slot's files, and its filesystem where it could be looked at.
-pub struct Written<'w> {
+pub struct OnDisk<'d> {
     /// Which slot.
     pub slot: Slot,
     /// Its files.
-    pub tree: &'w dyn Tree,
+    pub tree: &'d dyn Tree,
     /// What they say.
-    pub insight: &'w Insight,
+    pub insight: &'d Insight,
     /// Its filesystem.
     pub features: Option<Features>,
     /// How it boots.
-    pub record: &'w Record,
+    pub record: &'d Record,
 }
 
 impl Disk {
     /// One of its slots, as the rules see it.
-    pub fn subject<'s>(&self, written: &Written<'s>, inventory: &'s Inventory) -> Result<Subject<'s>> {
+    pub fn subject<'s>(&self, written: &OnDisk<'s>, inventory: &'s Inventory) -> Result<Subject<'s>> {
         let entry = &written.record.entry;
         let mut subject = Subject::new(written.tree, written.insight, inventory, entry.cmdline.clone());
         subject.filesystem = written.record.filesystem;
         subject.features.clone_from(&written.features);
         subject.disk = Some(self.surroundings(written.slot)?);
+        subject.by_dracut = written.record.initramfs_by == MadeBy::Dracut;
         subject.initramfs = Initramfs::read(written.tree, entry.initramfs.clone())?;
         Ok(subject)
     }

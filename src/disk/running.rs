@@ -40,7 +40,7 @@ pub struct Node {
     /// Where it is.
     pub path: PathBuf,
     /// Its numbers, as sysfs writes them.
-    numbers: String,
+    pub(super) numbers: String,
     /// First byte on the disk.
     pub start: u64,
     /// Length in bytes.

@@ -1,16 +1,19 @@
 //! The names by which a slot's fstab can find the partitions of its disk.
 
-use crate::check::surroundings::Surroundings;
+use crate::check::surroundings::{BOOT_LABEL, Surroundings};
+use crate::disk::devices;
 use crate::disk::gpt::Guids;
 use crate::disk::installed::Disk;
 use crate::disk::layout::{Layout, Region};
+use crate::disk::running::Node;
 use crate::error::Result;
 use crate::slot::Slot;
 use crate::tool::Tool;
+use std::time::Duration;
 use uuid::Uuid;
 
-/// What the boot partition's filesystem is called.
-pub const BOOT_LABEL: &str = "FLIPSLOT";
+/// How long it may take to read the beginning of a partition.
+const PROBE: Duration = Duration::from_secs(10);
 
 impl Layout {
     /// What slot `me` sees of a disk that is made so.
@@ -29,7 +32,7 @@ impl Layout {
 }
 
 impl Disk {
-    /// What slot `me` sees of this disk.
+    /// What slot `me` sees of this disk; and of this machine, if that runs from it.
     pub fn surroundings(&self, me: Slot) -> Result<Surroundings> {
         let mut names = Surroundings::of(me);
         for (slot, (_, guid)) in &self.table.slots {
@@ -44,7 +47,26 @@ impl Disk {
                 names.add(None, &key, &value);
             }
         }
+        if self.running.is_some() {
+            self.add_devices(&mut names);
+        }
         Ok(names)
+    }
+
+    /// Adds what this machine's devices are called. The filesystem of a slot may be made again: its own
+    /// names are those in the record.
+    fn add_devices(&self, names: &mut Surroundings) {
+        let numbers = self.numbers.as_deref().unwrap_or_default();
+        let of_slot =
+            |(slot, (region, _)): (&Slot, &(Region, Uuid))| Some((Node::find(numbers, region.number)?, *slot));
+        let slots: Vec<(Node, Slot)> = self.table.slots.iter().filter_map(of_slot).collect();
+        for (path, device) in devices::names() {
+            let slot = slots.iter().find(|(node, _)| node.numbers == device).map(|(_, slot)| *slot);
+            let of_filesystem = ["/dev/disk/by-uuid/", "/dev/disk/by-label/"].iter().any(|by| path.starts_with(by));
+            if slot.is_none() || !of_filesystem {
+                names.add_path(slot, &path);
+            }
+        }
     }
 
     /// UUID and label of the filesystem in a partition, where it has them (blkid(8), low-level probing).
@@ -55,6 +77,7 @@ impl Disk {
             .arg(format!("--offset={}", region.start))
             .arg(format!("--size={}", region.size))
             .arg(&self.path)
+            .deadline(PROBE)
             .run();
         let printed = probe.map(|probe| probe.stdout).unwrap_or_default();
         let pairs = printed.lines().filter_map(|line| line.split_once('='));

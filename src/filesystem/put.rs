@@ -29,12 +29,12 @@ pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut impl Read) ->
 }
 
 /// Puts a text at `path`; a file that stood there keeps its owner and mode.
-pub fn text(root: &Root, path: &LayerPath, text: &str) -> Result<()> {
+pub fn text(root: &Root, path: &LayerPath, text: &(impl AsRef<[u8]> + ?Sized)) -> Result<()> {
     let meta = match root.file(path) {
         Ok(file) => metadata::get(&file)?,
         Err(_) => Meta { mode: 0o644, ..Meta::default() },
     };
-    file(root, path, &meta, &mut text.as_bytes())
+    file(root, path, &meta, &mut text.as_ref())
 }
 
 /// Takes away the file or link at `path`, which is not followed; nothing there is no error.

@@ -1,6 +1,5 @@
 //! A slot that was looked at before a jump: whole, and the bytes that were recorded.
 
-use crate::boot::kernel;
 use crate::boot::record::Record;
 use crate::check::report::Ask;
 use crate::check::subject::Insight;
@@ -10,7 +9,7 @@ use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
 use crate::disk::claim::Idle;
 use crate::disk::mount::{Mount, Scratch};
-use crate::disk::outlook::Written;
+use crate::disk::outlook::OnDisk;
 use crate::error::{Kind, Result, refused};
 use crate::filesystem::Root;
 use crate::filesystem::features::Features;
@@ -66,18 +65,20 @@ impl Ready {
         };
         let image = open(&record.entry.kernel.path, &record.entry.kernel_digest)?;
         let initramfs = open(&record.entry.initramfs, &record.entry.initramfs_digest)?;
+        let insight = Insight::of(&root, Some(&record.entry.kernel.version));
+        let driver = watchdog::names().first().and_then(|name| watchdog::driver(name));
+        let has = |driver: &str| {
+            let modules = insight.as_ref().ok().and_then(|insight| insight.modules.as_ref());
+            modules.is_some_and(|modules| modules.place(driver).is_some())
+        };
+        // Without a module, the driver is built into this kernel; most likely into the slot's, too.
+        let has_watchdog_driver = driver.is_none_or(|driver| has(&driver));
         if let Some(policy) = policy {
             let features = Features::read(device.path())?;
-            let insight = Insight::of(&root, Some(&record.entry.kernel.version))?;
-            let written = Written { slot, tree: &root, insight: &insight, features, record: &record };
+            let insight = insight?;
+            let written = OnDisk { slot, tree: &root, insight: &insight, features, record: &record };
             refuse_hopeless(disk, written, policy)?;
         }
-        let driver = watchdog::names().first().and_then(|name| watchdog::driver(name));
-        // Without a module, the driver is built into this kernel; most likely into the slot's, too.
-        let has_watchdog_driver = match driver {
-            Some(driver) => kernel::has_module(&root, &record.entry.kernel, &driver)?,
-            None => true,
-        };
         // The two files keep the filesystem; it goes with them.
         drop(mount);
         Ok(Ready { slot, record, kernel: image, initramfs, has_watchdog_driver, idle })
@@ -85,13 +86,15 @@ impl Ready {
 }
 
 /// Refuses what would not come up on this machine.
-fn refuse_hopeless(disk: &Disk, written: Written, policy: &Policy) -> Result<()> {
+fn refuse_hopeless(disk: &Disk, written: OnDisk, policy: &Policy) -> Result<()> {
     let slot = written.slot;
     let machine = disk.machine();
-    let report = Report::of(&disk.subject(&written, &machine)?, Ask::Slot, policy)?;
+    // What was allowed as it was written is allowed now.
+    let policy = policy.allowing(&written.record.allowed);
+    let report = Report::of(&disk.subject(&written, &machine)?, Ask::Slot, &policy)?;
     let next = format!("write it again for this machine: flipslot flash REFERENCE --slot {slot} --hardware this");
     report.refuse_errors(&format!("slot {slot}"), (Kind::Refused, &next))?;
-    report.warnings().for_each(|warning| crate::tell!("flipslot: warning: slot {slot}: {warning}"));
+    report.warnings(&Report::default()).for_each(|warning| crate::tell!("flipslot: warning: slot {slot}: {warning}"));
     Ok(())
 }
 

@@ -28,6 +28,8 @@ fn a_slot_is_judged_as_its_image_was_and_for_any_machine_and_not_changed() {
     let of_slot = check(&["--hardware=qemu"]);
     assert_eq!((rules(&of_slot), of_slot.code), (rules(&of_image), 1), "{}", of_slot.stderr);
 
+    assert_eq!(check(&[]).stdout, of_slot.stdout, "it was written for QEMU");
+
     let modalias = "pci:v00001000d00000060sv00001014sd00000363bc01sc04i00";
     let machine = json!({ "version": 1, "machine": "RAID", "devices": [device("boot", modalias, "megaraid_sas")] });
     fs::write(disk.folder().join("raid.json"), machine.to_string()).unwrap();
@@ -70,6 +72,8 @@ fn firmware_that_a_driver_may_ask_for_is_looked_for_in_the_slot_and_in_its_initr
             let text = found["found"].as_str().unwrap();
             assert!(text.contains("qla2xxx") && text.contains(says) && text.contains("ql2100_fw.bin"), "{text}");
         }
+        let elsewhere = flipslot(folder.path(), &["check", "--disk", NAME, "--slot=a", "--progress=none"]);
+        elsewhere.must_end(2, &["the slot was written for 'SAN'", "--hardware FILE"]);
         fs::remove_dir_all(folder.path().join("image")).unwrap();
     }
 }

@@ -17,9 +17,16 @@ fn a_running_server_flashes_its_other_slot_and_keeps_its_identity_there_and_back
     let reference = format!("docker://10.0.2.2:{}/os/debian:13 --plain-http 10.0.2.2:{0}", registry.port);
     let said = machine.run(&format!("flipslot flash {reference} --slot a; echo code $?"));
     assert!(said.contains("this system runs from slot a") && said.contains("code 3"), "{said}");
-    machine.press(&format!("flipslot flash {reference} --slot b --progress plain\n"));
-    machine.wait_for("it is written", "carried over: /etc/machine-id /etc/ssh/ssh_host_key /etc/hostname");
+    // The slot gets this machine's fstab, with a line that its disk has nothing for and one that is of slot a.
+    machine.run("cp -p /etc/fstab /root; echo UUID=0a1b /srv ext4 >>/etc/fstab");
+    machine.run("echo UUID=$(findmnt -no UUID /) /mnt ext4 >>/etc/fstab");
+    let keep =
+        ["machine-id", "ssh/ssh_host_*", "hostname", "fstab"].map(|name| format!("--keep '/etc/{name}'")).join(" ");
+    machine.press(&format!("flipslot flash {reference} --slot b {keep} --fix fstab --progress plain\n"));
+    machine.wait_for("it is written", "carried over: /etc/machine-id /etc/ssh/ssh_host_key /etc/hostname /etc/fstab");
     let status = machine.run("flipslot status");
+    assert!(status.contains("mended fstab: /etc/fstab line"), "{status}");
+    machine.run("cat /root/fstab >/etc/fstab");
     assert!(status.contains(&format!("docker://10.0.2.2:{}/os/debian:13", registry.port)), "{status}");
 
     machine.leave_by("flipslot switch --slot b");

@@ -1,7 +1,7 @@
 //! What a system waits for before it is up: fstab(5), crypttab(5), and `resume=`.
 
 use crate::check::Subject;
-use crate::check::surroundings::{Stands, Surroundings};
+use crate::check::surroundings::{Stands, Surroundings, unescaped};
 use crate::error::Result;
 use crate::filesystem::{Root, put};
 use crate::layer::LayerPath;
@@ -10,8 +10,10 @@ const FSTAB: &str = "etc/fstab";
 const CRYPTTAB: &str = "etc/crypttab";
 /// More bytes than either has.
 const LONGEST: u64 = 256 << 10;
-/// Options of a line that nothing waits for.
-const OPTIONAL: [&str; 3] = ["nofail", "noauto", "x-systemd.automount"];
+/// Options of a line that nothing waits for, or whose device the network brings, which cannot be told here.
+const OPTIONAL: [&str; 4] = ["nofail", "noauto", "x-systemd.automount", "_netdev"];
+/// Devices that the system makes by itself while it comes up.
+const MADE: [&str; 3] = ["/dev/zram", "/dev/loop", "/dev/ram"];
 /// Types that are on no disk of this machine.
 const ELSEWHERE: [&str; 6] = ["nfs", "nfs4", "cifs", "9p", "virtiofs", "ceph"];
 
@@ -38,12 +40,17 @@ pub fn resume(subject: &Subject) -> Result<Vec<String>> {
 }
 
 /// Lines of `file` whose device is not there: the line's number, and why.
-fn bad_lines(subject: &Subject, file: &str, device: fn(&str) -> Option<&str>) -> Result<Vec<(usize, String)>> {
-    let text = subject.tree.read(file, LONGEST)?.unwrap_or_default();
-    let lines = text.lines().enumerate().filter_map(|(number, line)| Some((number, device(line)?)));
-    let why = |(number, device): (usize, &str)| {
+fn bad_lines(subject: &Subject, file: &str, device: fn(&str) -> Option<String>) -> Result<Vec<(usize, String)>> {
+    let mapped: Vec<String> = lines(subject, CRYPTTAB)?.iter().filter_map(|line| mapped_name(line)).collect();
+    let lines = lines(subject, file)?;
+    let waits = lines.iter().enumerate().filter_map(|(number, line)| Some((number, device(line)?)));
+    let why = |(number, device): (usize, String)| {
+        // What crypttab makes is as good as what it is made of, and that has a rule of its own.
+        if mapped.contains(&device) {
+            return None;
+        }
         let place = format!("/{file} line {} names {}", number + 1, device.escape_debug());
-        let why = match stands(subject.disk.as_ref(), device) {
+        let why = match stands(subject.disk.as_ref(), &device) {
             Stands::Here => return None,
             Stands::OtherSlot(slot) => format!("{place}, which is slot {slot}"),
             Stands::Nowhere if subject.disk.is_some() => format!("{place}, which this disk does not have"),
@@ -51,33 +58,43 @@ fn bad_lines(subject: &Subject, file: &str, device: fn(&str) -> Option<&str>) ->
         };
         Some((number, why))
     };
-    Ok(lines.filter_map(why).collect())
+    Ok(waits.filter_map(why).collect())
+}
+
+fn lines(subject: &Subject, file: &str) -> Result<Vec<String>> {
+    Ok(subject.tree.read(file, LONGEST)?.unwrap_or_default().lines().map(ToOwned::to_owned).collect())
 }
 
 fn stands(disk: Option<&Surroundings>, device: &str) -> Stands {
-    disk.map_or(Stands::Nowhere, |disk| disk.stands(device))
+    disk.map_or_else(|| Surroundings::of_any_disk().stands(device), |disk| disk.stands(device))
 }
 
 /// The device that a line of fstab waits for; `None` if it waits for none, or for no disk.
-fn fstab_device(line: &str) -> Option<&str> {
+fn fstab_device(line: &str) -> Option<String> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [device, _, kind, ..] = fields[..] else { return None };
     let options = fields.get(3).copied().unwrap_or_default();
     (!line.trim_start().starts_with('#') && is_disk(device) && !ELSEWHERE.contains(&kind) && !is_optional(options))
-        .then_some(device)
+        .then(|| unescaped(device, "\\", 8))
 }
 
 /// The same of crypttab, whose second field is the device.
-fn crypttab_device(line: &str) -> Option<&str> {
+fn crypttab_device(line: &str) -> Option<String> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [name, device, ..] = fields[..] else { return None };
     let options = fields.get(3).copied().unwrap_or_default();
-    (!name.starts_with('#') && is_disk(device) && !is_optional(options)).then_some(device)
+    (!name.starts_with('#') && is_disk(device) && !is_optional(options)).then(|| device.to_owned())
 }
 
-/// Whether a device is waited for; what else stands there is a file, a server, a name for the kernel.
+/// What a line of crypttab makes.
+fn mapped_name(line: &str) -> Option<String> {
+    line.split_whitespace().next().filter(|name| !name.starts_with('#')).map(|name| format!("/dev/mapper/{name}"))
+}
+
+/// Whether a device is waited for; what else stands there is a file, a server, a name for the kernel, or
+/// a device that needs no other.
 fn is_disk(device: &str) -> bool {
-    device.starts_with("/dev/") || device.contains('=')
+    (device.starts_with("/dev/") || device.contains('=')) && !MADE.iter().any(|made| device.starts_with(made))
 }
 
 fn is_optional(options: &str) -> bool {
@@ -95,14 +112,13 @@ pub fn comment_crypttab(subject: &Subject, root: &Root) -> Result<Vec<String>> {
 }
 
 fn comment(root: &Root, file: &str, subject: &Subject, bad: Vec<(usize, String)>) -> Result<Vec<String>> {
-    let text = subject.tree.read(file, LONGEST)?.unwrap_or_default();
-    let mut new = String::new();
-    for (number, line) in text.lines().enumerate() {
+    let old = subject.tree.read_bytes(file, LONGEST)?.unwrap_or_default();
+    let mut new = Vec::new();
+    for (number, line) in old.split_inclusive(|byte| *byte == b'\n').enumerate() {
         if bad.iter().any(|(bad, _)| *bad == number) {
-            new.push_str("# flipslot: not on this disk: ");
+            new.extend(b"# flipslot: not on this disk: ");
         }
-        new.push_str(line);
-        new.push('\n');
+        new.extend(line);
     }
     put::text(root, &LayerPath::clean(file.as_bytes())?, &new)?;
     Ok(bad.iter().map(|(number, _)| format!("/{file} line {} is a comment", number + 1)).collect())
@@ -114,8 +130,9 @@ mod tests {
 
     #[test]
     fn a_line_waits_for_its_device_unless_it_says_otherwise() {
-        assert_eq!(fstab_device("UUID=1 /data ext4 defaults 0 2"), Some("UUID=1"));
-        assert_eq!(fstab_device("/dev/sdb1\tnone\tswap\tsw"), Some("/dev/sdb1"));
+        assert_eq!(fstab_device("UUID=1 /data ext4 defaults 0 2"), Some("UUID=1".into()));
+        assert_eq!(fstab_device("/dev/sdb1\tnone\tswap\tsw"), Some("/dev/sdb1".into()));
+        assert_eq!(fstab_device(r"LABEL=my\040disk /data ext4"), Some("LABEL=my disk".into()));
         for line in [
             "# UUID=1 / ext4",
             "proc /proc proc",
@@ -125,12 +142,14 @@ mod tests {
             "UUID=1 /data ext4 rw,x-systemd.automount",
             "server:/x /x nfs defaults",
             "//server/x /x cifs",
+            "UUID=1 /data ext4 _netdev",
+            "/dev/zram0 none swap",
             "UUID=1 /data",
             "",
         ] {
             assert_eq!(fstab_device(line), None, "{line}");
         }
-        assert_eq!(crypttab_device("data UUID=2 none luks"), Some("UUID=2"));
+        assert_eq!(crypttab_device("data UUID=2 none luks"), Some("UUID=2".into()));
         assert_eq!(crypttab_device("data UUID=2 none luks,nofail"), None);
         assert_eq!(crypttab_device("data /srv/data.luks none luks"), None, "a file");
     }

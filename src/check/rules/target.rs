@@ -1,5 +1,6 @@
 //! What systemd starts: `default.target`.
 
+use crate::boot::agent::SYSTEMD;
 use crate::check::Subject;
 use crate::check::units::{Unit, unit};
 use crate::error::{Result, failed};
@@ -17,7 +18,7 @@ const SERVER: &str = "multi-user.target";
 /// It does not lead to a target that can be started.
 pub fn default(subject: &Subject) -> Result<Vec<String>> {
     let tree = subject.tree;
-    if !tree.has_file("usr/lib/systemd/systemd") && !tree.has_file("lib/systemd/systemd") {
+    if !SYSTEMD.iter().any(|path| tree.has_file(path)) {
         return Ok(Vec::new()); // another init
     }
     let asked = subject.word("systemd.unit").unwrap_or(DEFAULT);

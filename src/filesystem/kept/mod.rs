@@ -21,9 +21,9 @@ use anyhow::Context;
 use rustix::io::Errno;
 use std::io::BufRead;
 
-/// Components that all paths of an image may lead through, links included: a thousand for each entry.
-/// One path can lead through 80000, by 40 links of 4095 bytes.
-const STEPS_MAX: u64 = 1 << 32;
+/// Components that all paths of an image may lead through, links included: 64 for each of as many entries
+/// as there may be. One path can lead through 80000, by 40 links of 4095 bytes.
+const STEPS_MAX: u64 = 1 << 28;
 
 /// A [`RootSink`] that keeps names, modes and sizes, and of the contents what it is told; and the
 /// [`Tree`](crate::filesystem::Tree) of what it kept.
