@@ -1,6 +1,7 @@
 //! A disk's definition as a TOML file, the same words as the flags of `create`.
 
 use crate::boot::initramfs::Source;
+use crate::disk::layout::TableKind;
 use crate::error::{Result, refused, usage};
 use crate::filesystem::Filesystem;
 use crate::hardware::Choice;
@@ -16,8 +17,12 @@ pub struct Config {
     pub size: Option<String>,
     /// `--slots`.
     pub slots: Option<u32>,
-    /// `--slot-size`.
-    pub slot_size: Option<String>,
+    /// `--table`.
+    pub table: Option<TableKind>,
+    /// `--sector-size`.
+    pub sector_size: Option<u64>,
+    /// `--slot-size`: of every slot, or by slot.
+    pub slot_size: Option<PerSlot<String>>,
     /// `--data`.
     pub data: Option<bool>,
     /// `--filesystem`.
@@ -50,6 +55,27 @@ pub struct Config {
     /// `--kernel`: version by slot.
     #[serde(default)]
     pub kernel: BTreeMap<String, String>,
+}
+
+/// A value for every slot, or one for each.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum PerSlot<T> {
+    /// For every slot.
+    All(T),
+    /// By slot.
+    Each(BTreeMap<String, T>),
+}
+
+impl<T> PerSlot<T> {
+    /// The values, with the slot of each; that for every slot has none.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<&str>, &T)> {
+        let (all, each) = match self {
+            PerSlot::All(value) => (Some((None, value)), None),
+            PerSlot::Each(values) => (None, Some(values)),
+        };
+        all.into_iter().chain(each.into_iter().flatten().map(|(slot, value)| (Some(slot.as_str()), value)))
+    }
 }
 
 impl Config {

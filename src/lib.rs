@@ -18,6 +18,7 @@ pub mod hardware;
 pub mod jump;
 pub mod layer;
 pub mod oci;
+pub mod partuuid;
 pub mod progress;
 pub mod slot;
 pub mod sys;

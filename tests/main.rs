@@ -10,3 +10,4 @@ mod filesystems;
 mod hardware;
 mod layers;
 mod support;
+mod tables;

@@ -120,7 +120,8 @@ fn ended(program: &str, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
-fn create(name: &str, more: &[&str]) -> PathBuf {
+/// A disk with Debian 12 in slot a and Debian 13 in slot b.
+pub fn create(name: &str, more: &[&str]) -> PathBuf {
     let path = folder().join(format!("{name}.raw"));
     let slots = [("a", "bookworm"), ("b", "trixie")]
         .map(|(slot, suite)| format!("--slot={slot}=oci:{}:latest", images::layout(suite).display()));

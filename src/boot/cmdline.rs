@@ -4,10 +4,10 @@ use crate::boot::ledger::Confirm;
 use crate::boot::trial::{BootedBy, CONFIRM_KEY, DEADLINE_KEY};
 use crate::error::{Result, usage};
 use crate::filesystem::Filesystem;
+use crate::partuuid::PartUuid;
 use crate::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use uuid::Uuid;
 
 /// Words of a kernel command line, in their order. No word holds a space, a quote or a control
 /// byte, so that GRUB, kexec and the kernel all split it the same way.
@@ -20,9 +20,8 @@ pub struct Cmdline(Vec<String>);
 const KEEP_WATCHDOG: &str = "watchdog.stop_on_reboot=0";
 
 impl Cmdline {
-    /// The command line that boots `slot`, whose root is the partition of that GUID with that
-    /// filesystem; with the user's own words last, where they win.
-    pub fn new(slot: Slot, root: (Uuid, Filesystem), consoles: &[String], kargs: &str) -> Result<Cmdline> {
+    /// The command line that boots `slot`, whose root is that partition with that filesystem; with the user's own words last, where they win.
+    pub fn new(slot: Slot, root: (PartUuid, Filesystem), consoles: &[String], kargs: &str) -> Result<Cmdline> {
         let (partuuid, filesystem) = root;
         // - PARTUUID needs no label and no udev, and two disks never share one.
         // - rw: an image has no fstab that would remount its root.
@@ -111,7 +110,7 @@ mod tests {
 
     fn line(consoles: &[&str], kargs: &str) -> Result<String> {
         let consoles: Vec<String> = consoles.iter().map(ToString::to_string).collect();
-        Cmdline::new(Slot::at(1).unwrap(), (Uuid::nil(), Filesystem::Ext4), &consoles, kargs)
+        Cmdline::new(Slot::at(1).unwrap(), (PartUuid::NONE, Filesystem::Ext4), &consoles, kargs)
             .map(|line| line.to_string())
     }
 
@@ -122,7 +121,7 @@ mod tests {
             "root=PARTUUID=00000000-0000-0000-0000-000000000000 rootfstype=ext4 rw watchdog.stop_on_reboot=0 console=tty0 console=ttyS0,115200 flipslot.slot=b quiet mitigations=off"
         );
         let first =
-            Cmdline::new(Slot::at(0).unwrap(), (Uuid::nil(), Filesystem::Xfs), &["ttyS0".into()], "quiet").unwrap();
+            Cmdline::new(Slot::at(0).unwrap(), (PartUuid::NONE, Filesystem::Xfs), &["ttyS0".into()], "quiet").unwrap();
         assert_eq!(first.own_words(), "quiet");
         assert_eq!(first.console_words(), "console=tty0 console=ttyS0,115200");
         assert!(!line(&[], "").unwrap().contains("console"));
@@ -135,7 +134,8 @@ mod tests {
             assert!(line(&[], odd).is_err(), "{odd}");
         }
         assert!(line(&[], "a;b $c {d}").is_ok(), "GRUB's own metacharacters are quoted");
-        let long = Cmdline::new(Slot::at(0).unwrap(), (Uuid::nil(), Filesystem::Ext4), &[], &"x".repeat(1900)).unwrap();
+        let long =
+            Cmdline::new(Slot::at(0).unwrap(), (PartUuid::NONE, Filesystem::Ext4), &[], &"x".repeat(1900)).unwrap();
         assert!(long.to_string().len() < 2047 && long.longest() > 2047, "the words of a trial count too");
     }
 }

@@ -4,6 +4,7 @@
 use crate::boot::cmdline::Cmdline;
 use crate::boot::kernel::Kernel;
 use crate::digest::Digest;
+use crate::disk::layout::TableKind;
 use serde::{Deserialize, Serialize};
 
 /// How to boot a slot.
@@ -11,7 +12,10 @@ use serde::{Deserialize, Serialize};
 pub struct Entry {
     /// For people: what the image's os-release calls itself.
     pub title: String,
-    /// The partition's number in the table: GRUB's `gptN`.
+    /// The disk's table.
+    #[serde(default)]
+    pub table: TableKind,
+    /// The partition's number in it: GRUB's `gptN` or `msdosN`.
     pub partition: u32,
     /// The kernel in the slot.
     pub kernel: Kernel,

@@ -1,6 +1,7 @@
 //! The command line: its flags, and the types that come out of it.
 
 use crate::boot::ledger::Confirm;
+use crate::disk::layout::TableKind;
 use crate::jump::leap::Way;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -159,13 +160,27 @@ pub struct CreateArgs {
     #[arg(long, value_name = "N")]
     pub slots: Option<u32>,
 
-    /// Size of each slot [default: the disk, divided evenly]
+    /// Partition table [default: gpt]
+    #[arg(long, value_enum, value_name = "TABLE")]
+    pub table: Option<TableKind>,
+
+    /// Bytes of a sector of a disk file: 512, or 4096 for a machine whose disk
+    /// has such [default: 512]
+    #[arg(long, value_name = "BYTES")]
+    pub sector_size: Option<u64>,
+
+    /// Size of each slot, or SLOT=SIZE [default: what is left, divided evenly]
     #[arg(long, value_name = "SIZE")]
-    pub slot_size: Option<String>,
+    pub slot_size: Vec<String>,
 
     /// Make the rest of the disk a data partition that no flash touches
     #[arg(long)]
     pub data: bool,
+
+    /// Write the named slots of a disk that flipslot has made; its table, its data
+    /// and the other slots stay as they are
+    #[arg(long, conflicts_with_all = ["size", "slots", "slot_size", "table", "sector_size", "data"])]
+    pub keep_data: bool,
 
     /// What is wanted of the slots
     #[command(flatten)]

@@ -21,11 +21,11 @@ use crate::filesystem::features::Features;
 use crate::filesystem::kept::KeptTree;
 use crate::filesystem::kept::wanted::rules_read;
 use crate::oci;
+use crate::partuuid::PartUuid;
 use crate::progress::Progress;
 use crate::slot::Slot;
 use anyhow::Context;
 use std::path::Path;
-use uuid::Uuid;
 
 /// Looks, and says what it finds. Fails if that is anything.
 pub fn run(args: &CheckArgs) -> Result<()> {
@@ -60,7 +60,7 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     image.apply_to(&mut tree, KeptTree::budget(), step.counter())?;
     drop(step);
     let slot = Slot::at(0).context("there is a first slot")?;
-    let root = (Uuid::nil(), wanted.filesystem);
+    let root = (PartUuid::NONE, wanted.filesystem);
     let cmdline = Cmdline::new(slot, root, &wanted.consoles, &wanted.kargs)?;
     let insight = Insight::of(&tree, wanted.kernel(slot))?;
     let mut subject = Subject::new(&tree, &insight, &wanted.inventory, cmdline);

@@ -9,14 +9,15 @@ use crate::boot::state::State;
 use crate::check::subject::OLDEST_GRUB;
 use crate::check::surroundings::BOOT_LABEL;
 use crate::cli::CreateArgs;
-use crate::commands::definition::Definition;
-use crate::commands::fill::{self, Formatted, Sealed, Site};
+use crate::commands::definition::{Definition, Filling};
+use crate::commands::fill::{self, Sealed, Site};
 use crate::commands::place::Place;
+use crate::commands::refill;
 use crate::commands::written::{Format, Written};
 use crate::disk::boot_files::{LEDGER, STATE, entry_path, record_path};
-use crate::disk::gpt::{Guids, table};
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
+use crate::disk::table::Ids;
 use crate::disk::{Layout, Target};
 use crate::error::Result;
 use crate::filesystem::fat;
@@ -31,17 +32,21 @@ use std::time::Instant;
 /// Until the last effect, [`Target::finish`], nothing boots from it: a file has no name yet, a
 /// device no partition table. Whatever stood there is refused before anything is written.
 pub fn run(args: &CreateArgs) -> Result<()> {
+    if args.keep_data {
+        return refill::run(args);
+    }
     let begin = Instant::now();
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
     let wanted = Definition::of(args)?;
+    let slot = &wanted.filling.slot;
     let layout = Layout::plan(&wanted.wish)?;
-    let guids = Guids::random(&layout);
+    let ids = Ids::random(&layout);
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
-    fill::refuse_unable(wanted.slot.filesystem)?;
-    let mut disk = Target::claim(&args.disk, wanted.wish.size, wanted.existing)?;
-    let images = resolve(&wanted, &layout, &guids, &progress)?;
+    fill::refuse_unable(slot.filesystem)?;
+    let mut disk = Target::claim(&args.disk, (wanted.wish.size, wanted.wish.sector), wanted.existing)?;
+    let images = resolve(&wanted.filling, &layout, &ids, &progress)?;
     disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
     disk.withdraw(&layout)?; // from here on it does not boot
     let grub_version = image::version().unwrap_or(OLDEST_GRUB);
@@ -50,23 +55,20 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     for (place, image) in &images {
         let doing = || format!("slot {}", place.slot);
         let vacant = disk.vacant(place.region)?;
-        let site = Site { place: *place, surroundings: layout.surroundings(&guids, place.slot), grub: grub_version };
-        let formatted = Formatted::new(&scratch, vacant, site, &wanted.slot, &progress).with_context(doing)?;
-        let filled = formatted.fill(image, &progress).with_context(doing)?;
-        let mut filled = filled.inspect(&scratch, image, &wanted.slot, &progress).with_context(doing)?;
-        filled.add(wanted.slot.agent, &progress).with_context(doing)?;
-        let entry = filled.entry(&scratch, &wanted.slot, &progress).with_context(doing)?;
+        let site = Site { place: *place, surroundings: layout.surroundings(&ids, place.slot), grub: grub_version };
+        let mut filled = site.filled(&scratch, (vacant, image), slot, &progress).with_context(doing)?;
+        let entry = filled.entry(&scratch, slot, &progress).with_context(doing)?;
         if grub.is_none() {
             let _step = progress.step(None, "making GRUB's images", None);
-            grub = Some(Grub::make(&scratch, filled.path(), layout.bios_boot)?);
+            grub = Some(Grub::make(&scratch, filled.path(), &layout)?);
         }
-        sealed.push(filled.seal(image, entry, &wanted.slot.hardware, &progress).with_context(doing)?);
+        sealed.push(filled.seal(image, entry, &slot.hardware, &progress).with_context(doing)?);
     }
     let grub = grub.context("no slot was filled")?;
     let step = progress.step(None, "writing the boot partition", None);
-    disk.write_region(layout.bios_boot, &grub.core)?;
+    disk.write_region(layout.core, &grub.core)?;
     disk.write_region(layout.boot, &boot_partition(&layout, &grub, &sealed)?)?;
-    let mut last = table(&layout, &guids)?;
+    let mut last = ids.table(&layout)?;
     last.push((0, grub.boot));
     disk.finish(last)?; // now it boots
     drop(step);
@@ -75,21 +77,12 @@ pub fn run(args: &CreateArgs) -> Result<()> {
 }
 
 /// Looks up every image, by digest from here on, and refuses those that cannot fit.
-fn resolve(
-    wanted: &Definition,
-    layout: &Layout,
-    guids: &Guids,
-    progress: &Progress,
-) -> Result<Vec<(Place, oci::Image)>> {
+fn resolve(wanted: &Filling, layout: &Layout, ids: &Ids, progress: &Progress) -> Result<Vec<(Place, oci::Image)>> {
     let _step = progress.step(None, "looking up images", None);
     let mut images = Vec::new();
     for (slot, reference) in &wanted.images {
-        let place = Place::new(*slot, layout.slot(*slot)?, guids);
-        place.refuse_too_small_for(wanted.slot.filesystem)?;
-        let image = oci::resolve(reference, &wanted.slot.platform, &wanted.slot.access)
-            .with_context(|| format!("slot {slot}"))?;
-        place.refuse_larger(&image)?;
-        images.push((place, image));
+        let place = Place::new(*slot, layout.slot(*slot)?, (layout.table, ids));
+        images.push((place, place.resolve(reference, &wanted.slot)?));
     }
     Ok(images)
 }
@@ -113,5 +106,5 @@ fn boot_partition(layout: &Layout, grub: &Grub, sealed: &[Sealed]) -> Result<Vec
         files.push((record_path(slot), record::render(record)?));
     }
     let volume_id = u32::from_str_radix(&first.record.filesystem_uuid[..8], 16)?;
-    fat::image(layout.boot.size, BOOT_LABEL, volume_id, &files)
+    fat::image((layout.boot.size, layout.sector), BOOT_LABEL, volume_id, &files)
 }

@@ -3,45 +3,70 @@
 
 use crate::cli::CreateArgs;
 use crate::commands::slot_wish::SlotWish;
-use crate::config::Config;
+use crate::config::{Config, PerSlot};
 use crate::disk::layout::{Data, Wish};
 use crate::disk::target::{Existing, size_of};
 use crate::error::{Result, usage};
 use crate::oci::Reference;
 use crate::slot::Slot;
+use crate::units::Bytes;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// A disk to make.
 pub struct Definition {
-    /// Size, slots and data partition.
+    /// Size, table, slots and data partition.
     pub wish: Wish,
-    /// What goes into which slot.
+    /// What goes into its slots.
+    pub filling: Filling,
+    /// Whether what is there may go.
+    pub existing: Existing,
+}
+
+/// What goes into slots.
+pub struct Filling {
+    /// Which image goes into which.
     pub images: BTreeMap<Slot, Reference>,
     /// How each slot shall boot.
     pub slot: SlotWish,
-    /// Whether what is there may go.
-    pub existing: Existing,
+}
+
+impl Filling {
+    /// Joins the flags with the config file that they name; a flag wins. `disk` is what is written to, if
+    /// that is a device of this machine.
+    pub fn of(args: &CreateArgs, disk: Option<&Path>) -> Result<Filling> {
+        Filling::joined(args, &config(args)?, disk)
+    }
+
+    fn joined(args: &CreateArgs, config: &Config, disk: Option<&Path>) -> Result<Filling> {
+        let slot = SlotWish::of((&args.image, &args.write), config, None, disk)?;
+        Ok(Filling { images: images(args, config)?, slot })
+    }
+}
+
+fn config(args: &CreateArgs) -> Result<Config> {
+    Ok(args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default())
 }
 
 impl Definition {
     /// Joins the flags with the config file that they name; a flag wins.
     pub fn of(args: &CreateArgs) -> Result<Definition> {
-        let config = args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
-        let images = images(args, &config)?;
-        let last = images.keys().next_back().map_or(0, |slot| slot.index() + 1);
+        let config = config(args)?;
+        let filling = Filling::joined(args, &config, device(&args.disk))?;
+        let last = filling.images.keys().next_back().map_or(0, |slot| slot.index() + 1);
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
-        let slot_size = args.slot_size.as_ref().or(config.slot_size.as_ref()).map(|size| size.parse()).transpose()?;
+        let (size, sector) = size_of(&args.disk, size, args.sector_size.or(config.sector_size))?;
         Ok(Definition {
-            slot: SlotWish::of((&args.image, &args.write), &config, None, device(&args.disk))?,
             wish: Wish {
-                size: size_of(&args.disk, size)?,
+                size,
+                sector,
+                table: args.table.or(config.table).unwrap_or_default(),
                 slots: args.slots.or(config.slots).unwrap_or_else(|| last.max(2)),
-                slot_size,
+                slot_sizes: slot_sizes(args, &config)?,
                 data: if args.data || config.data == Some(true) { Data::Rest } else { Data::None },
             },
-            images,
+            filling,
             existing: if args.yes { Existing::Replace } else { Existing::Keep },
         })
     }
@@ -51,6 +76,21 @@ impl Definition {
 fn device(disk: &Path) -> Option<&Path> {
     let is_device = disk.metadata().is_ok_and(|meta| meta.file_type().is_block_device());
     is_device.then_some(disk)
+}
+
+/// Sizes by slot, and that of all others; a flag for every slot overrides what the config says of each.
+fn slot_sizes(args: &CreateArgs, config: &Config) -> Result<BTreeMap<Option<Slot>, Bytes>> {
+    let mut sizes = BTreeMap::new();
+    let flags = args.slot_size.iter().map(|text| match text.split_once('=') {
+        Some((slot, size)) => (Some(slot), size),
+        None => (None, text.as_str()),
+    });
+    let of_config = config.slot_size.iter().flat_map(PerSlot::iter);
+    let of_config = of_config.filter(|_| args.slot_size.iter().all(|text| text.contains('=')));
+    for (slot, size) in of_config.map(|(slot, size)| (slot, size.as_str())).chain(flags) {
+        sizes.insert(slot.map(str::parse).transpose()?, size.parse()?);
+    }
+    Ok(sizes)
 }
 
 fn images(args: &CreateArgs, config: &Config) -> Result<BTreeMap<Slot, Reference>> {

@@ -48,6 +48,22 @@ pub struct Site {
     pub grub: Version,
 }
 
+impl Site {
+    /// Fills the slot with an image, asks the rules about it, and adds the agent.
+    pub fn filled(
+        self,
+        scratch: &Scratch,
+        (vacant, image): (Vacant, &Image),
+        wanted: &SlotWish,
+        progress: &Progress,
+    ) -> Result<Filled> {
+        let formatted = Formatted::new(scratch, vacant, self, wanted, progress)?;
+        let mut filled = formatted.fill(image, progress)?.inspect(scratch, image, wanted, progress)?;
+        filled.add(wanted.agent, progress)?;
+        Ok(filled)
+    }
+}
+
 /// A root filesystem that was made.
 pub(super) struct Made {
     pub filesystem: Filesystem,
@@ -96,13 +112,7 @@ pub struct Sealed {
 
 impl Formatted {
     /// Makes a filesystem in the slot's partition, and mounts it.
-    pub fn new(
-        scratch: &Scratch,
-        vacant: Vacant,
-        site: Site,
-        wanted: &SlotWish,
-        progress: &Progress,
-    ) -> Result<Formatted> {
+    fn new(scratch: &Scratch, vacant: Vacant, site: Site, wanted: &SlotWish, progress: &Progress) -> Result<Formatted> {
         let _step = progress.step(Some(site.place.slot), "making the filesystem", None);
         Formatted::over(scratch, vacant.take(), site, (wanted.filesystem, &wanted.mkfs_options))
     }
@@ -170,7 +180,7 @@ impl Filled {
     }
 
     /// Adds the agent, if it is wanted.
-    pub fn add(&mut self, agent: Agent, progress: &Progress) -> Result<()> {
+    fn add(&mut self, agent: Agent, progress: &Progress) -> Result<()> {
         self.agent = agent.install(&self.root).context("adding the agent")?;
         if agent == Agent::Add && self.agent.is_empty() {
             let why = "the image has no systemd, which would run the agent: it is left out";

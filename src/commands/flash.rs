@@ -3,7 +3,7 @@
 use crate::boot::trial::BootedBy;
 use crate::check::subject::OLDEST_GRUB;
 use crate::cli::FlashArgs;
-use crate::commands::fill::{self, Formatted, Site};
+use crate::commands::fill::{self, Site};
 use crate::commands::flash_wish::FlashWish;
 use crate::commands::place::Place;
 use crate::commands::written::{Format, Written};
@@ -49,12 +49,11 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     if args.promote {
         tell_promotion(disk.running()?);
     }
-    let place = Place { slot: wish.slot, region: slot.idle().region, partuuid: slot.idle().partuuid };
-    place.refuse_too_small_for(wish.how.filesystem)?;
+    let idle = slot.idle();
+    let place = Place { slot: wish.slot, region: idle.region, partuuid: idle.partuuid, table: disk.table.kind };
     let step = progress.step(None, "looking up the image", None);
-    let image = oci::resolve(&wish.reference, &wish.how.platform, &wish.how.access)?;
+    let image = place.resolve(&wish.reference, &wish.how)?;
     drop(step);
-    place.refuse_larger(&image)?;
     if args.dry_run {
         return wish.print_plan(&disk, &image, state);
     }
@@ -64,9 +63,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
         disk.files.write_state(flashing)?;
     }
     disk.files.withdraw(wish.slot)?; // from here on nothing points at it
-    let formatted = Formatted::new(&scratch, vacant, site, &wish.how, &progress)?;
-    let mut filled = formatted.fill(&image, &progress)?.inspect(&scratch, &image, &wish.how, &progress)?;
-    filled.add(wish.how.agent, &progress)?;
+    let mut filled = site.filled(&scratch, (vacant, &image), &wish.how, &progress)?;
     let carried = wish.keep.map(|keep| filled.carry(&keep)).transpose()?.unwrap_or_default();
     let entry = filled.entry(&scratch, &wish.how, &progress)?;
     let sealed = filled.seal(&image, entry, &wish.how.hardware, &progress)?;

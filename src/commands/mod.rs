@@ -14,6 +14,7 @@ pub mod hardware;
 pub mod note_shutdown;
 pub mod place;
 pub mod prepare;
+pub mod refill;
 pub mod rollback;
 mod say;
 pub mod slot_wish;

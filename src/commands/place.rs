@@ -1,13 +1,16 @@
 //! Where a slot is, and what can be there.
 
+use crate::commands::slot_wish::SlotWish;
 use crate::disk::Region;
-use crate::disk::gpt::Guids;
+use crate::disk::layout::TableKind;
+use crate::disk::table::Ids;
 use crate::error::{Result, refused};
 use crate::filesystem::Filesystem;
-use crate::oci::Image;
+use crate::oci::{self, Image, Reference};
+use crate::partuuid::PartUuid;
 use crate::slot::Slot;
 use crate::units::Bytes;
-use uuid::Uuid;
+use anyhow::Context;
 
 /// Where a slot is.
 #[derive(Debug, Clone, Copy)]
@@ -16,18 +19,20 @@ pub struct Place {
     pub slot: Slot,
     /// Its partition.
     pub region: Region,
-    /// Its partition's GUID.
-    pub partuuid: Uuid,
+    /// What Linux calls it.
+    pub partuuid: PartUuid,
+    /// The table that it is in.
+    pub table: TableKind,
 }
 
 impl Place {
     /// The place of `slot` in its partition.
-    pub fn new(slot: Slot, region: Region, guids: &Guids) -> Place {
-        Place { slot, region, partuuid: guids.of(region) }
+    pub fn new(slot: Slot, region: Region, (table, ids): (TableKind, &Ids)) -> Place {
+        Place { slot, region, partuuid: ids.of(region), table }
     }
 
     /// Refuses a partition that is too small for a filesystem of that kind.
-    pub fn refuse_too_small_for(&self, filesystem: Filesystem) -> Result<()> {
+    fn refuse_too_small_for(&self, filesystem: Filesystem) -> Result<()> {
         let smallest = filesystem.kind().smallest;
         if self.region.size < smallest.0 {
             let found = format!(
@@ -40,8 +45,17 @@ impl Place {
         Ok(())
     }
 
+    /// Looks up an image for it, by digest from here on, and refuses one that cannot fit.
+    pub fn resolve(&self, reference: &Reference, wanted: &SlotWish) -> Result<Image> {
+        self.refuse_too_small_for(wanted.filesystem)?;
+        let image = oci::resolve(reference, &wanted.platform, &wanted.access);
+        let image = image.with_context(|| format!("slot {}", self.slot))?;
+        self.refuse_larger(&image)?;
+        Ok(image)
+    }
+
     /// Fails if an image cannot fit: what is stored is hardly ever larger than what it unpacks to.
-    pub fn refuse_larger(&self, image: &Image) -> Result<()> {
+    fn refuse_larger(&self, image: &Image) -> Result<()> {
         if image.stored_bytes() > self.region.size {
             let found = format!(
                 "{} has layers of {}, slot {} has {}",

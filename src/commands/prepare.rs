@@ -171,6 +171,7 @@ impl Filled {
         let subject = self.subject(wanted)?;
         Ok(Entry {
             title: subject.release.title().to_owned(),
+            table: self.site.place.table,
             partition: self.site.place.region.number,
             kernel_digest: self.digest_of(&kernel.path)?,
             initramfs_digest: self.digest_of(&initramfs)?,

@@ -13,10 +13,10 @@ use crate::filesystem::Filesystem;
 use crate::filesystem::kind::MkfsOptions;
 use crate::hardware::{Choice, Inventory};
 use crate::oci::{Access, Platform};
+use crate::partuuid::PartUuid;
 use crate::slot::Slot;
 use std::collections::BTreeMap;
 use std::path::Path;
-use uuid::Uuid;
 
 /// How a slot shall boot, and where its image comes from.
 pub struct SlotWish {
@@ -89,7 +89,7 @@ impl SlotWish {
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         let (consoles, kargs) = words(args, config, like, &inventory);
         if let Some(any) = Slot::at(0) {
-            Cmdline::new(any, (Uuid::nil(), filesystem), &consoles, &kargs)?; // odd words are refused here
+            Cmdline::new(any, (PartUuid::NONE, filesystem), &consoles, &kargs)?; // odd words are refused here
         }
         let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
         agent.refuse_if_dynamic()?;

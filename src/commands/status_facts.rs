@@ -8,6 +8,7 @@ use crate::boot::trial::BootedBy;
 use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
 use crate::disk::installed::booted_by;
+use crate::disk::layout::TableKind;
 use crate::error::Result;
 use crate::filesystem::Filesystem;
 use crate::jump::arrival::{self, CONFIRMED, uptime};
@@ -22,7 +23,7 @@ pub struct Status {
     pub(super) version: u32,
     pub(super) disk: String,
     pub(super) size: u64,
-    pub(super) table: &'static str,
+    pub(super) table: TableKind,
     pub(super) slots: Vec<SlotStatus>,
     pub(super) running: Option<Slot>,
     pub(super) proven: Slot,
@@ -99,7 +100,7 @@ impl Status {
             version: 1,
             disk: disk.path.display().to_string(),
             size: disk.size,
-            table: "gpt",
+            table: disk.table.kind,
             slots,
             running: disk.running,
             proven: state.proven,

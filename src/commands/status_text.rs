@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// The text.
 pub(super) fn render(status: &Status) -> String {
-    let mut text = format!("{}: {}, {}\n", status.disk, Bytes(status.size), status.table.to_uppercase());
+    let mut text = format!("{}: {}, {}\n", status.disk, Bytes(status.size), status.table);
     for slot in &status.slots {
         slot_lines(&mut text, status, slot);
     }

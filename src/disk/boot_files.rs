@@ -62,6 +62,18 @@ impl BootFiles {
         Ok(None)
     }
 
+    /// How many slots the disk was made with: each has an entry, if only an empty one.
+    pub fn slots(&self) -> Result<usize> {
+        let mut count = 0;
+        for slot in (0..).map_while(Slot::at) {
+            if self.partition.read(&entry_path(slot))?.is_none() {
+                break;
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// Reads both copies of the state block.
     pub fn state(&self) -> Result<Copies> {
         let copy = |path| Ok::<_, anyhow::Error>(self.partition.read(path)?.unwrap_or_default());

@@ -10,12 +10,12 @@ use crate::disk::safety::Device;
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, refused};
 use crate::filesystem::kind::Ground;
+use crate::partuuid::PartUuid;
 use crate::slot::Slot;
 use rustix::fs::{OFlags, fstat, major, minor};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use uuid::Uuid;
 
 /// A slot that nothing runs from and nobody else has open.
 pub struct Idle {
@@ -23,12 +23,14 @@ pub struct Idle {
     pub slot: Slot,
     /// Its partition on the disk.
     pub region: Region,
-    /// Its partition's GUID.
-    pub partuuid: Uuid,
+    /// What Linux calls it.
+    pub partuuid: PartUuid,
     /// The partition's own device, opened for this program alone; or the disk.
     device: File,
     /// Where the slot is on `device`.
     within: Region,
+    /// Bytes of a sector of the disk.
+    sector: u64,
 }
 
 /// An idle slot that is not the fallback either: it may be written.
@@ -69,12 +71,12 @@ impl Idle {
                 (disk.file.try_clone()?, region)
             }
         };
-        Ok(Idle { slot, region, partuuid, device, within })
+        Ok(Idle { slot, region, partuuid, device, within, sector: disk.table.sector })
     }
 
     /// The slot as a device that can be mounted.
     pub fn attach(&self) -> Result<Loop> {
-        Loop::attach(self.device.as_fd(), self.within)
+        Loop::attach(self.device.as_fd(), self.within, self.sector)
     }
 }
 
@@ -95,6 +97,11 @@ impl Expendable {
             ));
         }
         Ok(Expendable(idle))
+    }
+
+    /// Claims any slot of a disk that nothing runs from, to be written: also the fallback.
+    pub fn claim_any(disk: &Disk, slot: Slot) -> Result<Expendable> {
+        Ok(Expendable(Idle::claim(disk, slot)?))
     }
 
     /// The slot's partition, to be formatted.

@@ -1,7 +1,9 @@
-//! The partition table, as bytes and where they belong.
+//! A GPT, as bytes and where they belong.
 
-use crate::disk::layout::{Layout, Region};
+use crate::disk::layout::{Layout, Region, TableKind};
+use crate::disk::table::Table;
 use crate::error::{Result, refused};
+use crate::partuuid::PartUuid;
 use crate::slot::Slot;
 use anyhow::Context;
 use gptman::{GPT, GPTPartitionEntry};
@@ -10,9 +12,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use uuid::{Uuid, uuid};
-
-/// Bytes of a logical sector; disks of 4096 are refused for now.
-pub const SECTOR: u64 = 512;
 
 /// Partition type: BIOS boot (GRUB manual, "BIOS installation").
 const TYPE_BIOS_BOOT: Uuid = uuid!("21686148-6449-6e6f-744e-656564454649");
@@ -26,43 +25,23 @@ const TYPE_DATA: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
 /// of the root type are never taken for each other (Discoverable Partitions Specification).
 const NO_AUTO: u64 = 1 << 63;
 
-/// The GUIDs of a disk and its partitions.
-#[derive(Debug, Clone)]
-pub struct Guids {
-    disk: Uuid,
-    partitions: BTreeMap<u32, Uuid>,
-}
-
-impl Guids {
-    /// Fresh random ones for every partition of `layout`.
-    pub fn random(layout: &Layout) -> Guids {
-        let regions = layout.slots.iter().chain([&layout.bios_boot, &layout.boot]).chain(&layout.data);
-        Guids { disk: Uuid::new_v4(), partitions: regions.map(|region| (region.number, Uuid::new_v4())).collect() }
-    }
-
-    /// The partition GUID, which Linux calls PARTUUID.
-    pub fn of(&self, region: Region) -> Uuid {
-        self.partitions.get(&region.number).copied().unwrap_or_default()
-    }
-}
-
 /// The table of a disk: protective MBR, primary and backup table, each at its offset in bytes.
 /// gptman checks bounds, overlaps and duplicate GUIDs.
-pub fn table(layout: &Layout, guids: &Guids) -> Result<Vec<(u64, Vec<u8>)>> {
+pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> Result<Vec<(u64, Vec<u8>)>> {
+    let sector = layout.sector;
     let mut image = Recorder { size: layout.size, at: 0, writes: Vec::new() };
-    let mut gpt =
-        GPT::new_from(&mut image, SECTOR, guids.disk.to_bytes_le()).context("laying out a partition table")?;
+    let mut gpt = GPT::new_from(&mut image, sector, disk.to_bytes_le()).context("laying out a partition table")?;
     let mut set = |region: Region, kind: Uuid, name: &str, attributes: u64| {
         gpt[region.number] = GPTPartitionEntry {
             partition_type_guid: kind.to_bytes_le(),
-            unique_partition_guid: guids.of(region).to_bytes_le(),
-            starting_lba: region.start / SECTOR,
-            ending_lba: (region.start + region.size) / SECTOR - 1,
+            unique_partition_guid: partitions.get(&region.number).copied().unwrap_or_default().to_bytes_le(),
+            starting_lba: region.start / sector,
+            ending_lba: (region.start + region.size) / sector - 1,
             attribute_bits: attributes,
             partition_name: name.into(),
         };
     };
-    set(layout.bios_boot, TYPE_BIOS_BOOT, "bios-boot", 0);
+    set(layout.core, TYPE_BIOS_BOOT, "bios-boot", 0);
     set(layout.boot, TYPE_ESP, "boot", 0);
     for (slot, region) in (0..).filter_map(Slot::at).zip(&layout.slots) {
         set(*region, TYPE_ROOT, &format!("slot-{slot}"), NO_AUTO);
@@ -70,27 +49,16 @@ pub fn table(layout: &Layout, guids: &Guids) -> Result<Vec<(u64, Vec<u8>)>> {
     if let Some(data) = layout.data {
         set(data, TYPE_DATA, "data", 0);
     }
-    GPT::write_protective_mbr_into(&mut image, SECTOR).context("writing the protective MBR")?;
+    GPT::write_protective_mbr_into(&mut image, sector).context("writing the protective MBR")?;
     gpt.write_into(&mut image).context("writing the partition table")?;
     Ok(image.writes)
 }
 
-/// The partitions of a disk that flipslot made.
-#[derive(Debug, Clone)]
-pub struct Table {
-    /// The boot partition.
-    pub boot: Region,
-    /// The slots, each with its partition's GUID.
-    pub slots: BTreeMap<Slot, (Region, Uuid)>,
-    /// What is no slot: the boot partition, data, and what others made; name and GUID of each.
-    pub shared: Vec<(Region, String, Uuid)>,
-}
-
 /// Reads the table of `disk`, which has `size` bytes; `None` if it is not one of ours. What lies
 /// outside the disk, or does not say so consistently, is refused.
-pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
-    refuse_absurd(disk)?;
-    let Ok(gpt) = GPT::read_from(&mut &*disk, SECTOR) else { return Ok(None) };
+pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
+    refuse_absurd(disk, sector)?;
+    let Ok(gpt) = GPT::read_from(&mut &*disk, sector) else { return Ok(None) };
     refuse_damaged(&gpt)?;
     let mut boot = None;
     let mut slots = BTreeMap::new();
@@ -98,10 +66,10 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
     for (number, entry) in gpt.iter().filter(|(_, entry)| entry.is_used()) {
         let name = entry.partition_name.as_str();
         let kind = Uuid::from_bytes_le(entry.partition_type_guid);
-        let guid = Uuid::from_bytes_le(entry.unique_partition_guid);
+        let guid = PartUuid::Gpt(Uuid::from_bytes_le(entry.unique_partition_guid));
         let slot = name.strip_prefix("slot-").and_then(|letter| letter.parse::<Slot>().ok());
         let slot = slot.filter(|_| kind == TYPE_ROOT); // another use of the same name
-        let region = region(number, entry, size);
+        let region = region(number, entry, (size, sector));
         if slot.is_none() {
             shared.extend(region.map(|region| (region, name.to_owned(), guid)));
             if (name, kind) != ("boot", TYPE_ESP) {
@@ -128,22 +96,23 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
             ));
         }
     }
-    Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { boot, slots, shared }))
+    let kind = TableKind::Gpt;
+    Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { kind, sector, boot, slots, shared }))
 }
 
 /// Where a partition is; `None` if it does not lie on the disk.
-fn region(number: u32, entry: &GPTPartitionEntry, size: u64) -> Option<Region> {
-    let start = entry.starting_lba.checked_mul(SECTOR)?;
-    let end = entry.ending_lba.checked_add(1)?.checked_mul(SECTOR)?;
+fn region(number: u32, entry: &GPTPartitionEntry, (size, sector): (u64, u64)) -> Option<Region> {
+    let start = entry.starting_lba.checked_mul(sector)?;
+    let end = entry.ending_lba.checked_add(1)?.checked_mul(sector)?;
     (start < end && end <= size).then(|| Region { number, start, size: end - start })
 }
 
 /// Refuses a header that promises more entries than any table has, before memory is asked for them
 /// (UEFI specification 2.10, 5.3.2: number of entries at byte 80, size of one at 84).
-fn refuse_absurd(disk: &File) -> Result<()> {
+fn refuse_absurd(disk: &File, sector: u64) -> Result<()> {
     const ENTRIES_MAX: u32 = 4096;
     let mut header = [0; 92];
-    if disk.read_exact_at(&mut header, SECTOR).is_err() || !header.starts_with(b"EFI PART") {
+    if disk.read_exact_at(&mut header, sector).is_err() || !header.starts_with(b"EFI PART") {
         return Ok(()); // no table, or a damaged one, which is looked at next
     }
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);

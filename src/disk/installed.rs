@@ -4,9 +4,11 @@ use crate::boot::state::{Copies, State};
 use crate::boot::trial::BootedBy;
 use crate::disk::boot_files::{BootFiles, Holding};
 use crate::disk::boot_partition::{Access, BootPartition};
-use crate::disk::gpt::{self, SECTOR, Table};
+
+use crate::disk::layout::TableKind;
 use crate::disk::lock::{Patience, lock};
 use crate::disk::running::{Node, Running};
+use crate::disk::table::{self, Table};
 use crate::error::{Result, refused};
 use crate::slot::Slot;
 use crate::sys::block;
@@ -60,18 +62,21 @@ impl Disk {
         let is_device = numbers.is_some();
         let size = if is_device { block::size(&file)? } else { file.metadata()?.len() };
         let none = || {
-            let found = format!("{name} has no flipslot table (GPT with a boot partition and slots)");
+            let found = format!("{name} has no flipslot table (GPT or MBR with a boot partition and slots)");
             refused(found, format!("make one: flipslot create {name}"))
         };
-        if is_device && block::sector_size(&file)? != SECTOR {
-            return Err(none());
-        }
-        let table = gpt::read(&file, size).with_context(|| format!("reading the table of {name}"))?.ok_or_else(none)?;
+        let sector = if is_device { block::sector_size(&file)? } else { table::sector_of_file(&file) };
+        let table = table::read(&file, size, sector).with_context(|| format!("reading the table of {name}"))?;
+        let table = table.ok_or_else(none)?;
         let partition = BootPartition::open(&file, numbers.as_deref(), table.boot, access)?;
         let files = BootFiles::new(partition)?.ok_or_else(|| {
+            if table.kind == TableKind::Mbr {
+                return none();
+            }
             let found = format!("{name} has slots, but no state block on its boot partition");
             refused(found, "look at what happened to that partition: fsck.vfat -n; its slots may be whole")
         })?;
+        let table = table.with_slots(files.slots()?);
         let running = running.filter(|running| Some(&running.numbers) == numbers.as_ref()).and_then(|running| {
             table.slots.iter().find(|(_, (region, _))| region.number == running.partition).map(|(slot, _)| *slot)
         });

@@ -1,30 +1,74 @@
 //! Where everything lies on a disk: pure arithmetic, nothing is written here.
 
+use crate::disk::mbr;
 use crate::error::{Result, refused, usage};
 use crate::slot::Slot;
 use crate::units::{Bytes, MIB};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
 
 /// GRUB's core: 218 kB of it; 1 MiB keeps the next partition aligned.
-const BIOS_BOOT: u64 = MIB;
+const CORE: u64 = MIB;
 /// The boot partition. FAT32 needs at least 65525 clusters (Microsoft, "FAT: General Overview"),
 /// 33 MiB of 512-byte clusters; kernels lie in the slots, so it never holds more than 2 MiB.
 const BOOT: u64 = 64 * MIB;
+/// The same with clusters of 4096 bytes, which are no smaller than a sector: 257 MiB, and two tables.
+const BOOT_4096: u64 = 288 * MIB;
 /// The smallest slot: a kernel, its modules and an init hardly fit in less.
 const SLOT_MIN: u64 = 64 * MIB;
-/// The first partition; the table before it takes 34 sectors (UEFI specification 2.10, 5.3).
+/// The first partition; a GPT before it takes 34 sectors (UEFI specification 2.10, 5.3).
 const FIRST: u64 = MIB;
-/// The backup table at the end takes 33 sectors; a whole MiB keeps the last partition aligned.
+/// The backup of a GPT at the end takes 33 sectors; a whole MiB keeps the last partition aligned.
 const LAST: u64 = MIB;
+/// An MBR has room for four partitions; flipslot's fourth is the extended one, with all that follow.
+const MBR_PRIMARY: u32 = 3;
+
+/// The partition tables that a disk can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableKind {
+    /// GPT: any size, a name for each partition
+    #[default]
+    Gpt,
+    /// MBR: for firmware that knows no GPT; disks up to 2 TiB
+    Mbr,
+}
+
+impl fmt::Display for TableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TableKind::Gpt => "GPT",
+            TableKind::Mbr => "MBR",
+        })
+    }
+}
+
+impl TableKind {
+    /// What GRUB calls its partitions: `gpt2`, `msdos1`.
+    pub fn in_grub(self) -> &'static str {
+        match self {
+            TableKind::Gpt => "gpt",
+            TableKind::Mbr => "msdos",
+        }
+    }
+}
 
 /// What the user asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Wish {
     /// Size of the disk in bytes.
     pub size: Bytes,
+    /// Bytes of a logical sector: 512 or 4096.
+    pub sector: u64,
+    /// Its table.
+    pub table: TableKind,
     /// Number of slots.
     pub slots: u32,
-    /// Size of each slot; `None` divides the disk evenly.
-    pub slot_size: Option<Bytes>,
+    /// Sizes of slots; that of no slot is for all others. What is left is divided evenly among those
+    /// that have none.
+    pub slot_sizes: BTreeMap<Option<Slot>, Bytes>,
     /// Whether the rest of the disk becomes a data partition.
     pub data: Data,
 }
@@ -52,10 +96,15 @@ pub struct Region {
 /// The partitions of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
+    /// Its table.
+    pub table: TableKind,
+    /// Bytes of a logical sector.
+    pub sector: u64,
     /// Size of the disk in bytes.
     pub size: u64,
-    /// Holds GRUB's core for BIOS machines.
-    pub bios_boot: Region,
+    /// Holds GRUB's core for BIOS machines: a partition of a GPT; of an MBR the gap before the first
+    /// partition, which has the number 0.
+    pub core: Region,
     /// The boot partition, which is the EFI system partition too.
     pub boot: Region,
     /// The slots, `a` first.
@@ -67,63 +116,143 @@ pub struct Layout {
 impl Layout {
     /// Divides a disk; every partition starts and ends at a whole MiB.
     pub fn plan(wish: &Wish) -> Result<Layout> {
-        if wish.slots == 0 || wish.slots > Slot::MOST {
-            return Err(usage(
-                format!("a disk cannot have {} slots", wish.slots),
-                "write --slots 1 to 26; two are usual",
-            ));
-        }
-        if wish.data == Data::Rest && wish.slot_size.is_none() {
-            return Err(usage(
-                "with --data the slots do not take the whole disk",
-                "say how large they shall be: --slot-size 3GiB",
-            ));
-        }
-        let start = FIRST + BIOS_BOOT + BOOT;
-        let slots = u64::from(wish.slots);
-        let rest = (wish.size.0 / MIB * MIB).saturating_sub(start + LAST);
-        let even = rest / slots / MIB * MIB;
-        let slot_size = wish.slot_size.map_or(even, |size| size.0 / MIB * MIB);
-        let used =
-            slot_size.checked_mul(slots).filter(|used| *used <= rest && slot_size >= SLOT_MIN).ok_or_else(|| {
-                let needed = slots.saturating_mul(slot_size.max(SLOT_MIN)).saturating_add(start + LAST);
-                let found = format!(
-                    "a disk of {} is too small for {} of {} (with boot partitions and table: {})",
-                    wish.size,
-                    count(wish.slots),
-                    Bytes(slot_size.max(SLOT_MIN)),
-                    Bytes(needed)
-                );
-                refused(found, "choose a larger --size, a smaller --slot-size (at least 64MiB), or fewer --slots")
-            })?;
-        let data_size = rest - used;
-        if wish.data == Data::Rest && data_size < MIB {
+        wish.refuse_odd()?;
+        let boot = if wish.sector == 512 { BOOT } else { BOOT_4096 };
+        let mut next = Next { table: wish.table, number: 1, start: FIRST };
+        let core = match wish.table {
+            TableKind::Gpt => next.take(CORE),
+            TableKind::Mbr => Region { number: 0, start: wish.sector, size: FIRST - wish.sector },
+        };
+        let boot = next.take(boot);
+        let sizes = wish.sizes(&next)?;
+        let slots = sizes.iter().map(|size| next.take(*size)).collect();
+        let end = wish.end();
+        let left = end.saturating_sub(next.start + next.gap());
+        if wish.data == Data::Rest && left < MIB {
             return Err(refused(
                 "nothing is left for the data partition",
                 "choose a larger --size or a smaller --slot-size",
             ));
         }
-        let region = |number, start, size| Region { number, start, size };
-        Ok(Layout {
-            size: wish.size.0,
-            bios_boot: region(1, FIRST, BIOS_BOOT),
-            boot: region(2, FIRST + BIOS_BOOT, BOOT),
-            slots: (0..wish.slots).map(|i| region(3 + i, start + u64::from(i) * slot_size, slot_size)).collect(),
-            data: (wish.data == Data::Rest).then(|| region(3 + wish.slots, start + used, data_size)),
-        })
+        let data = (wish.data == Data::Rest).then(|| next.take(left));
+        if wish.table == TableKind::Mbr && next.start >= mbr::END {
+            let found =
+                format!("an MBR reaches no further than {}, and the partitions would end later", Bytes(mbr::END));
+            return Err(refused(found, "make a table without that limit: --table gpt; or smaller slots"));
+        }
+        Ok(Layout { table: wish.table, sector: wish.sector, size: wish.size.0, core, boot, slots, data })
     }
 
     /// The region of a slot, if the disk has it.
     pub fn slot(&self, slot: Slot) -> Result<Region> {
         self.slots.get(slot.index() as usize).copied().ok_or_else(|| {
-            usage(
-                format!(
-                    "slot {slot} is not on this disk, which has {}",
-                    count(u32::try_from(self.slots.len()).unwrap_or(0))
-                ),
-                "raise --slots",
-            )
+            let count = count(u32::try_from(self.slots.len()).unwrap_or(0));
+            usage(format!("slot {slot} is not on this disk, which has {count}"), "raise --slots")
         })
+    }
+
+    /// The partitions.
+    pub fn partitions(&self) -> impl Iterator<Item = Region> {
+        let all = [self.core, self.boot].into_iter().chain(self.slots.iter().copied()).chain(self.data);
+        all.filter(|region| region.number > 0)
+    }
+}
+
+impl Wish {
+    /// Refuses what no disk can be.
+    fn refuse_odd(&self) -> Result<()> {
+        if self.slots == 0 || self.slots > Slot::MOST {
+            let found = format!("a disk cannot have {} slots", self.slots);
+            return Err(usage(found, "write --slots 1 to 26; two are usual"));
+        }
+        if let Some(slot) = self.slot_sizes.keys().flatten().find(|slot| slot.index() >= self.slots) {
+            let found = format!("--slot-size is given for slot {slot}, and the disk has {}", count(self.slots));
+            return Err(usage(found, "raise --slots"));
+        }
+        if self.data == Data::Rest && self.slots().any(|slot| self.size_of(slot).is_none()) {
+            return Err(usage(
+                "with --data the slots do not take the whole disk",
+                "say how large they shall be: --slot-size 3GiB",
+            ));
+        }
+        if ![512, 4096].contains(&self.sector) {
+            let found = format!("the disk has sectors of {} bytes", self.sector);
+            return Err(refused(found, "name a disk with sectors of 512 or 4096 bytes"));
+        }
+        if self.table == TableKind::Mbr && self.sector != 512 {
+            let found = "no BIOS boots from sectors of 4096 bytes, and UEFI reads a GPT";
+            return Err(refused(found, "make a GPT: --table gpt"));
+        }
+        Ok(())
+    }
+
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        (0..self.slots).filter_map(Slot::at)
+    }
+
+    /// What was asked for a slot, in whole MiB.
+    fn size_of(&self, slot: Slot) -> Option<u64> {
+        self.slot_sizes.get(&Some(slot)).or_else(|| self.slot_sizes.get(&None)).map(|size| size.0 / MIB * MIB)
+    }
+
+    /// Where the last partition ends at most.
+    fn end(&self) -> u64 {
+        (self.size.0 / MIB * MIB).saturating_sub(LAST)
+    }
+
+    /// The size of each slot.
+    fn sizes(&self, first: &Next) -> Result<Vec<u64>> {
+        let mut gaps = first.clone();
+        let gap: u64 = self.slots().map(|_| gaps.take(0)).map(|region| region.start).last().unwrap_or(0) - first.start;
+        let rest = self.end().saturating_sub(first.start + gap);
+        let asked: Vec<Option<u64>> = self.slots().map(|slot| self.size_of(slot)).collect();
+        let fixed = asked.iter().flatten().fold(0, |all: u64, size| all.saturating_add(*size));
+        let open = asked.iter().filter(|size| size.is_none()).count() as u64;
+        let even = rest.saturating_sub(fixed).checked_div(open).unwrap_or(0) / MIB * MIB;
+        let sizes: Vec<u64> = asked.iter().map(|size| size.unwrap_or(even)).collect();
+        if fixed <= rest && sizes.iter().all(|size| *size >= SLOT_MIN) {
+            return Ok(sizes);
+        }
+        let needed = sizes.iter().fold(0, |all: u64, size| all.saturating_add((*size).max(SLOT_MIN)));
+        let smallest = sizes.iter().min().copied().unwrap_or(0).max(SLOT_MIN);
+        let found = format!(
+            "a disk of {} is too small for {} of {}{} (with boot partitions and table: {})",
+            self.size,
+            count(self.slots),
+            if asked.iter().all(|size| *size == asked[0]) { "" } else { "at least " },
+            Bytes(smallest),
+            Bytes(needed.saturating_add(first.start + gap + LAST))
+        );
+        Err(refused(found, "choose a larger --size, a smaller --slot-size (at least 64MiB), or fewer --slots"))
+    }
+}
+
+/// Where the next partition begins, and its number.
+#[derive(Debug, Clone)]
+struct Next {
+    table: TableKind,
+    number: u32,
+    start: u64,
+}
+
+impl Next {
+    fn is_logical(&self) -> bool {
+        self.table == TableKind::Mbr && self.number > MBR_PRIMARY
+    }
+
+    /// Bytes before it that describe it.
+    fn gap(&self) -> u64 {
+        if self.is_logical() { mbr::GAP } else { 0 }
+    }
+
+    fn take(&mut self, size: u64) -> Region {
+        if self.is_logical() {
+            self.number = self.number.max(MBR_PRIMARY + 2); // past the extended one
+        }
+        let start = self.start + self.gap();
+        let region = Region { number: self.number, start, size };
+        (self.number, self.start) = (self.number + 1, start + size);
+        region
     }
 }
 
@@ -136,33 +265,54 @@ mod tests {
     use super::*;
 
     fn wish(size: u64, slots: u32) -> Wish {
-        Wish { size: Bytes(size), slots, slot_size: None, data: Data::None }
+        let (table, slot_sizes) = (TableKind::Gpt, BTreeMap::new());
+        Wish { size: Bytes(size), sector: 512, table, slots, slot_sizes, data: Data::None }
     }
 
     #[test]
     fn partitions_are_aligned_and_do_not_overlap() {
         for (size, slots) in [(8 << 30, 2), ((1 << 30) + 12345, 3), (512 * MIB, 1), (3 << 40, 26)] {
-            let layout = Layout::plan(&wish(size, slots)).unwrap();
-            let mut all = vec![layout.bios_boot, layout.boot];
-            all.extend(&layout.slots);
-            for (number, region) in (1..).zip(&all) {
-                assert_eq!(region.number, number);
-                assert!(region.start % MIB == 0 && region.size % MIB == 0 && region.size > 0);
+            for (table, sector) in [(TableKind::Gpt, 512), (TableKind::Gpt, 4096), (TableKind::Mbr, 512)] {
+                if table == TableKind::Mbr && size > mbr::END {
+                    continue;
+                }
+                let layout = Layout::plan(&Wish { table, sector, ..wish(size, slots) }).unwrap();
+                let all: Vec<Region> = layout.partitions().collect();
+                assert!(all.iter().all(|region| region.start % MIB == 0 && region.size % MIB == 0 && region.size > 0));
+                for pair in all.windows(2) {
+                    let between = pair[1].start - (pair[0].start + pair[0].size);
+                    let is_logical = table == TableKind::Mbr && pair[1].number > 4;
+                    assert_eq!(between, if is_logical { MIB } else { 0 });
+                    assert_eq!(pair[1].number - pair[0].number, if pair[1].number == 5 && is_logical { 2 } else { 1 });
+                }
+                let last = all.last().unwrap();
+                assert!(last.start + last.size <= size - 33 * 512, "the backup table has room");
             }
-            assert!(all.windows(2).all(|pair| pair[0].start + pair[0].size == pair[1].start));
-            let last = all.last().unwrap();
-            assert!(last.start + last.size <= size - 33 * 512, "the backup table has room");
         }
     }
 
     #[test]
     fn data_takes_what_the_slots_leave() {
-        let asked = Wish { slot_size: Some(Bytes(1 << 30)), data: Data::Rest, ..wish(8 << 30, 2) };
+        let slot_sizes = BTreeMap::from([(None, Bytes(1 << 30))]);
+        let asked = Wish { slot_sizes, data: Data::Rest, ..wish(8 << 30, 2) };
         let layout = Layout::plan(&asked).unwrap();
         let data = layout.data.unwrap();
         assert_eq!(data.number, 5);
         assert_eq!(data.start + data.size, (8 << 30) - LAST);
-        assert!(Layout::plan(&Wish { slot_size: None, ..asked }).is_err());
+        assert!(Layout::plan(&Wish { slot_sizes: BTreeMap::new(), ..asked }).is_err());
+    }
+
+    #[test]
+    fn slots_have_the_sizes_that_were_asked_and_the_others_what_is_left() {
+        let b = "b".parse().unwrap();
+        let slot_sizes = BTreeMap::from([(Some(b), Bytes(5 << 30))]);
+        let layout = Layout::plan(&Wish { slot_sizes, ..wish(8 << 30, 3) }).unwrap();
+        let sizes: Vec<u64> = layout.slots.iter().map(|region| region.size).collect();
+        assert_eq!(sizes[1], 5 << 30);
+        assert_eq!(sizes[0], sizes[2]);
+        assert!(sizes[0] > 1400 * MIB, "{sizes:?}");
+        let slot_sizes = BTreeMap::from([(Some("d".parse().unwrap()), Bytes(1 << 30))]);
+        assert!(Layout::plan(&Wish { slot_sizes, ..wish(8 << 30, 3) }).is_err(), "there is no slot d");
     }
 
     #[test]
@@ -170,7 +320,7 @@ mod tests {
         let text = format!("{:#}", Layout::plan(&wish(100 * MIB, 2)).unwrap_err());
         assert!(text.contains("195MiB"), "{text}");
         assert!(Layout::plan(&wish(0, 2)).is_err());
-        let huge = Wish { slot_size: Some(Bytes(u64::MAX)), ..wish(8 << 30, 2) };
-        assert!(Layout::plan(&huge).is_err());
+        let slot_sizes = BTreeMap::from([(None, Bytes(u64::MAX))]);
+        assert!(Layout::plan(&Wish { slot_sizes, ..wish(8 << 30, 2) }).is_err());
     }
 }

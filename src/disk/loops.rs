@@ -30,8 +30,9 @@ impl Loop {
         })
     }
 
-    /// Attaches `region` of `disk`, with 512-byte sectors.
-    pub(super) fn attach(disk: BorrowedFd, region: Region) -> Result<Loop> {
+    /// Attaches `region` of `disk`, whose sectors have `sector` bytes: a filesystem that is made there fits
+    /// that disk.
+    pub(super) fn attach(disk: BorrowedFd, region: Region, sector: u64) -> Result<Loop> {
         let control = File::open("/dev/loop-control").context("opening /dev/loop-control")?;
         for race in 0..RACES {
             let number = loop_device::free_number(control.as_fd()).context("asking for a free loop device")?;
@@ -42,7 +43,7 @@ impl Loop {
                     format!("make the device: mknod {} b 7 {number}", path.display()),
                 )
             })?;
-            match loop_device::configure(&device, disk, (region.start, region.size), 512) {
+            match loop_device::configure(&device, disk, (region.start, region.size), u32::try_from(sector)?) {
                 Ok(()) => return Ok(Loop { _device: device, path }),
                 Err(Errno::BUSY) => thread::sleep(Duration::from_millis(u64::from(race.min(20)))),
                 Err(errno) => {

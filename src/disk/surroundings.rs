@@ -2,30 +2,30 @@
 
 use crate::check::surroundings::{BOOT_LABEL, Surroundings};
 use crate::disk::devices;
-use crate::disk::gpt::Guids;
 use crate::disk::installed::Disk;
 use crate::disk::layout::{Layout, Region};
 use crate::disk::running::Node;
+use crate::disk::table::Ids;
 use crate::error::Result;
+use crate::partuuid::PartUuid;
 use crate::slot::Slot;
 use crate::tool::Tool;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// How long it may take to read the beginning of a partition.
 const PROBE: Duration = Duration::from_secs(10);
 
 impl Layout {
     /// What slot `me` sees of a disk that is made so.
-    pub fn surroundings(&self, guids: &Guids, me: Slot) -> Surroundings {
+    pub fn surroundings(&self, ids: &Ids, me: Slot) -> Surroundings {
         let mut names = Surroundings::of(me);
         for (slot, region) in (0..).map_while(Slot::at).zip(&self.slots) {
-            add_slot(&mut names, slot, guids.of(*region));
+            add_slot(&mut names, slot, ids.of(*region));
         }
-        add_shared(&mut names, "boot", guids.of(self.boot));
+        add_shared(&mut names, "boot", ids.of(self.boot));
         names.add(None, "LABEL", BOOT_LABEL);
         if let Some(data) = self.data {
-            add_shared(&mut names, "data", guids.of(data));
+            add_shared(&mut names, "data", ids.of(data));
         }
         names
     }
@@ -35,14 +35,14 @@ impl Disk {
     /// What slot `me` sees of this disk; and of this machine, if that runs from it.
     pub fn surroundings(&self, me: Slot) -> Result<Surroundings> {
         let mut names = Surroundings::of(me);
-        for (slot, (_, guid)) in &self.table.slots {
-            add_slot(&mut names, *slot, *guid);
+        for (slot, (_, partuuid)) in &self.table.slots {
+            add_slot(&mut names, *slot, *partuuid);
             if let Some(record) = self.files.holding(*slot)?.record() {
                 names.add(Some(*slot), "UUID", &record.filesystem_uuid);
             }
         }
-        for (region, name, guid) in &self.table.shared {
-            add_shared(&mut names, name, *guid);
+        for (region, name, partuuid) in &self.table.shared {
+            add_shared(&mut names, name, *partuuid);
             for (key, value) in self.filesystem_names(*region) {
                 names.add(None, &key, &value);
             }
@@ -58,7 +58,7 @@ impl Disk {
     fn add_devices(&self, names: &mut Surroundings) {
         let numbers = self.numbers.as_deref().unwrap_or_default();
         let of_slot =
-            |(slot, (region, _)): (&Slot, &(Region, Uuid))| Some((Node::find(numbers, region.number)?, *slot));
+            |(slot, (region, _)): (&Slot, &(Region, PartUuid))| Some((Node::find(numbers, region.number)?, *slot));
         let slots: Vec<(Node, Slot)> = self.table.slots.iter().filter_map(of_slot).collect();
         for (path, device) in devices::names() {
             let slot = slots.iter().find(|(node, _)| node.numbers == device).map(|(_, slot)| *slot);
@@ -85,13 +85,13 @@ impl Disk {
     }
 }
 
-fn add_slot(names: &mut Surroundings, slot: Slot, guid: Uuid) {
-    names.add(Some(slot), "PARTUUID", &guid.to_string());
+fn add_slot(names: &mut Surroundings, slot: Slot, partuuid: PartUuid) {
+    names.add(Some(slot), "PARTUUID", &partuuid.to_string());
     names.add(Some(slot), "PARTLABEL", &format!("slot-{slot}"));
     names.add(Some(slot), "LABEL", &format!("slot-{slot}"));
 }
 
-fn add_shared(names: &mut Surroundings, name: &str, guid: Uuid) {
-    names.add(None, "PARTUUID", &guid.to_string());
+fn add_shared(names: &mut Surroundings, name: &str, partuuid: PartUuid) {
+    names.add(None, "PARTUUID", &partuuid.to_string());
     names.add(None, "PARTLABEL", name);
 }

@@ -1,7 +1,6 @@
 //! What is written: a raw image file that appears whole or not at all, or a block device whose
 //! first MiB comes last. Either way, what was cut short does not boot.
 
-use crate::disk::gpt::SECTOR;
 use crate::disk::layout::{Layout, Region};
 use crate::disk::lock::{Patience, lock};
 use crate::disk::loops::Loop;
@@ -38,6 +37,8 @@ pub struct Target {
     kind: Kind,
     existing: Existing,
     size: u64,
+    /// Bytes of a logical sector.
+    sector: u64,
     /// The file that is replaced; its lock keeps a second run away.
     replaces: Option<File>,
 }
@@ -50,44 +51,50 @@ enum Kind {
     Device,
 }
 
-/// The disk's size, before anything is written: `--size` for a file, its own for a device.
-pub fn size_of(path: &Path, asked: Option<Bytes>) -> Result<Bytes> {
+/// The disk's size and the bytes of its sectors, before anything is written: as asked for a file, its own
+/// for a device. A file without a word about its sectors has those of 512.
+pub fn size_of(path: &Path, asked: Option<Bytes>, sector: Option<u64>) -> Result<(Bytes, u64)> {
     if let Some(Stands::Device) = look(path)? {
-        let device = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-        let size = block::size(&device).with_context(|| format!("asking for the size of {}", path.display()))?;
-        return match asked {
-            Some(asked) if asked.0 != size => {
-                let found = format!("{} has {}, not the {asked} of --size", path.display(), Bytes(size));
-                Err(refused(found, "leave --size away"))
-            }
-            _ => Ok(Bytes(size)),
-        };
+        let name = path.display();
+        let device = File::open(path).with_context(|| format!("opening {name}"))?;
+        let size = block::size(&device).with_context(|| format!("asking for the size of {name}"))?;
+        let own = block::sector_size(&device).with_context(|| format!("asking for the sectors of {name}"))?;
+        if let Some(asked) = asked.filter(|asked| asked.0 != size) {
+            let found = format!("{name} has {}, not the {asked} of --size", Bytes(size));
+            return Err(refused(found, "leave --size away"));
+        }
+        if let Some(asked) = sector.filter(|asked| *asked != own) {
+            let found = format!("{name} has sectors of {own} bytes, not the {asked} of --sector-size");
+            return Err(refused(found, "leave --sector-size away"));
+        }
+        return Ok((Bytes(size), own));
     }
     let asked = asked.ok_or_else(|| usage("a disk file needs a size", "write --size 8GiB"))?;
-    Ok(Bytes(asked.0 / MIB * MIB)) // whole sectors, of whatever size a machine gives them
+    Ok((Bytes(asked.0 / MIB * MIB), sector.unwrap_or(512))) // whole sectors, of whatever size they are
 }
 
 impl Target {
     /// Opens and locks the disk. Refuses what is in use, what is no disk, and what exists unless
     /// it may be replaced. A file stays as it is until [`Target::finish`].
-    pub fn claim(path: &Path, size: Bytes, existing: Existing) -> Result<Target> {
+    pub fn claim(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
+        let new_file = || Target::new_file(path, (size, sector), existing);
         match look(path)? {
-            Some(Stands::Device) => Target::device(path, existing),
+            Some(Stands::Device) => Target::device(path, sector, existing),
             Some(Stands::File) if existing == Existing::Keep => {
                 Err(refused(format!("{} exists", path.display()), "replace it with --yes, or name another file"))
             }
             Some(Stands::File) => {
                 let old = File::open(path).with_context(|| format!("opening {}", path.display()))?;
                 lock(&old, path, Patience::Refuse)?;
-                let mut target = Target::new_file(path, size, existing)?;
+                let mut target = new_file()?;
                 target.replaces = Some(old);
                 Ok(target)
             }
-            None => Target::new_file(path, size, existing),
+            None => new_file(),
         }
     }
 
-    fn device(path: &Path, existing: Existing) -> Result<Target> {
+    fn device(path: &Path, sector: u64, existing: Existing) -> Result<Target> {
         let name = path.display().to_string();
         let found = stat(path).with_context(|| format!("looking at {name}"))?;
         Device::new(major(found.st_rdev), minor(found.st_rdev)).refuse_if_used(&name)?;
@@ -103,12 +110,8 @@ impl Target {
             return Err(refused(format!("{name} became another device while it was opened"), "run the command again"));
         }
         lock(&file, path, Patience::Refuse)?;
-        let sector = block::sector_size(&file)?;
-        if sector != SECTOR {
-            return Err(refused(
-                format!("{name} has sectors of {sector} bytes; flipslot writes tables for 512"),
-                "name a disk with 512-byte sectors",
-            ));
+        if sector != block::sector_size(&file)? {
+            return Err(refused(format!("{name} became another device while it was opened"), "run the command again"));
         }
         let size = block::size(&file)?;
         if existing == Existing::Keep && !is_empty(&file, size)? {
@@ -117,10 +120,10 @@ impl Target {
                 format!("see what is on it: wipefs {name}; overwrite it with --yes"),
             ));
         }
-        Ok(Target { file, path: path.to_owned(), kind: Kind::Device, existing, size, replaces: None })
+        Ok(Target { file, path: path.to_owned(), kind: Kind::Device, existing, size, sector, replaces: None })
     }
 
-    fn new_file(path: &Path, size: Bytes, existing: Existing) -> Result<Target> {
+    fn new_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
         let folder = folder_of(path);
         let context = || format!("making the disk file {}", path.display());
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -149,7 +152,7 @@ impl Target {
             }
         };
         file.set_len(size.0).with_context(context)?;
-        Ok(Target { file, path: path.to_owned(), kind, existing, size: size.0, replaces: None })
+        Ok(Target { file, path: path.to_owned(), kind, existing, size: size.0, sector, replaces: None })
     }
 
     /// Refuses a file on a filesystem that has no room for what is written to it at least.
@@ -187,7 +190,7 @@ impl Target {
     /// A partition of the disk, to be formatted.
     pub fn vacant(&self, region: Region) -> Result<Vacant> {
         let ground = if matches!(self.kind, Kind::Device) { Ground::Used } else { Ground::Zeros };
-        Ok(Vacant::new(Loop::attach(self.file.as_fd(), region)?, ground))
+        Ok(Vacant::new(Loop::attach(self.file.as_fd(), region, self.sector)?, ground))
     }
 
     /// Writes bytes at an offset of the disk. Zeros that a new file has anyway are left out.

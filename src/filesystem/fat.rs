@@ -11,9 +11,9 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
-/// A FAT32 image of `size` bytes with these files; directories are made as needed. The same files
-/// give the same bytes.
-pub fn image(size: u64, label: &str, volume_id: u32, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+/// A FAT32 image of `size` bytes, in sectors of `sector`, with these files; directories are made as needed.
+/// The same files give the same bytes.
+pub fn image((size, sector): (u64, u64), label: &str, volume_id: u32, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     // Only the pages that are written take memory; the rest are the kernel's zero page.
     let mut disk = Cursor::new(vec![0; usize::try_from(size)?]);
     let mut name = [b' '; 11];
@@ -22,7 +22,8 @@ pub fn image(size: u64, label: &str, volume_id: u32, files: &[(String, Vec<u8>)]
         // The UEFI specification (13.3.1) wants FAT32 on a fixed disk; the crate would take FAT16.
         .fat_type(FatType::Fat32)
         // One sector: else 64 MiB have too few clusters for FAT32.
-        .bytes_per_cluster(512)
+        .bytes_per_cluster(u32::try_from(sector)?)
+        .bytes_per_sector(u16::try_from(sector)?)
         .volume_id(volume_id)
         .volume_label(name);
     format_volume(&mut StdIoWrapper::new(&mut disk), options).context("making a FAT filesystem")?;

@@ -11,13 +11,13 @@ use flipslot::check::subject::{Initramfs, Insight};
 use flipslot::check::{Policy, Subject};
 use flipslot::filesystem::{Filesystem, Root};
 use flipslot::hardware::Inventory;
+use flipslot::partuuid::PartUuid;
 use flipslot::slot::Slot;
 use std::fs;
 use std::io::{Read, repeat};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 /// Every file that a rule reads or looks at.
 const READ: [&str; 21] = [
@@ -112,7 +112,8 @@ fn f16_links_out_loops_fifos_and_devices_in_an_image_end_in_a_sentence() {
 fn report(place: &Path) -> Result<String, String> {
     let root = Root::open(place).unwrap();
     let machine = Inventory::parse(&sound::machine().to_string(), "machine").unwrap();
-    let cmdline = Cmdline::new(Slot::at(0).unwrap(), (Uuid::nil(), Filesystem::Ext4), &["ttyS0".into()], "").unwrap();
+    let cmdline =
+        Cmdline::new(Slot::at(0).unwrap(), (PartUuid::NONE, Filesystem::Ext4), &["ttyS0".into()], "").unwrap();
     let looked = Insight::of(&root, Some(VERSION)).and_then(|insight| {
         let mut subject = Subject::new(&root, &insight, &machine, cmdline);
         subject.initramfs = Initramfs::read(&root, format!("boot/initrd.img-{VERSION}"))?;

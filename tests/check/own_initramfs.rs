@@ -15,11 +15,11 @@ use flipslot::check::subject::{Initramfs, Insight};
 use flipslot::check::{Policy, Subject};
 use flipslot::filesystem::{Filesystem, Root};
 use flipslot::hardware::Inventory;
+use flipslot::partuuid::PartUuid;
 use flipslot::slot::Slot;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use uuid::Uuid;
 
 const UNIT: &str = "usr/lib/systemd/system/flipslot-deadline.service";
 
@@ -97,7 +97,7 @@ fn chosen(own: Vec<u8>, more: Vec<Item>, source: Source, fix: &[&str]) -> Chosen
     tool("tar", &["-xf", &name("layer.tar"), "-C", &name("slot")]);
     let root = Root::open(&folder.path().join("slot")).unwrap();
     let machine = Inventory::parse(&machine.to_string(), "machine").unwrap();
-    let cmdline = Cmdline::new(Slot::at(0).unwrap(), (Uuid::nil(), Filesystem::Ext4), &[], "").unwrap();
+    let cmdline = Cmdline::new(Slot::at(0).unwrap(), (PartUuid::NONE, Filesystem::Ext4), &[], "").unwrap();
     let insight = Insight::of(&root, None).unwrap();
     let mut subject = Subject::new(&root, &insight, &machine, cmdline);
     subject.initramfs = Initramfs::read(&root, path).unwrap();

@@ -10,6 +10,7 @@ mod kexec;
 mod matrix;
 mod refused;
 mod state;
+mod tables;
 mod ten;
 mod traps;
 mod trials;

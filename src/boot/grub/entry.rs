@@ -42,7 +42,7 @@ pub fn render(slot: Slot, content: Content) -> Result<Vec<u8>> {
             format!(
                 "{start}\
                  menuentry {title} --id slot-{slot}{hotkey} {{\n\
-                 \tset root=\"$boot_disk,gpt{partition}\"\n\
+                 \tset root=\"$boot_disk,{table}{partition}\"\n\
                  \tset how='{trial}'\n\
                  \tif [ \"$proven\" = '{slot}' ]; then set how='{proven}'; fi\n\
                  \tif [ -s {kernel} -a -s {initramfs} ]; then\n\
@@ -53,6 +53,7 @@ pub fn render(slot: Slot, content: Content) -> Result<Vec<u8>> {
                  \t\techo 'flipslot: slot {slot} has no kernel or no initramfs'\n\
                  \tfi\n\
                  }}\n",
+                table = entry.table.in_grub(),
                 partition = entry.partition,
                 trial = BootedBy::Firmware.words(),
                 proven = BootedBy::Proven.words(),

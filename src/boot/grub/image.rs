@@ -2,9 +2,8 @@
 //! that `grub/` uses, so that nothing is loaded later.
 
 use crate::boot::chamber::Chamber;
-use crate::disk::gpt::SECTOR;
-use crate::disk::layout::Region;
 use crate::disk::mount::Scratch;
+use crate::disk::{Layout, Region};
 use crate::error::{Result, failed};
 use crate::filesystem::feature_table::Version;
 use crate::filesystem::{Root, Tree, features};
@@ -61,9 +60,9 @@ const HINT: &str = "install GRUB's tools and modules: apt-get install grub-commo
 /// GRUB as it stands on a disk.
 #[derive(Debug)]
 pub struct Grub {
-    /// The first 440 bytes of the disk, and `core`, which goes to the BIOS boot partition.
+    /// The first 440 bytes of the disk; none where no BIOS boots from it.
     pub boot: Vec<u8>,
-    /// The core image with its own place in it.
+    /// The core image with its own place in it; none where no BIOS boots from the disk.
     pub core: Vec<u8>,
     /// `EFI/BOOT/BOOTX64.EFI`.
     pub efi: Vec<u8>,
@@ -71,14 +70,17 @@ pub struct Grub {
 
 impl Grub {
     /// Makes both with this machine's GRUB, or with that of the slot mounted at `slot`.
-    pub fn make(scratch: &Scratch, slot: &Path, bios_boot: Region) -> Result<Grub> {
+    pub fn make(scratch: &Scratch, slot: &Path, layout: &Layout) -> Result<Grub> {
         let program = PROGRAMS.into_iter().find(|program| is_installed(program));
         let modules = modules_of(|file| Path::new("/").join(file).is_file());
         let (boot, core, efi) = match program.zip(modules) {
-            Some((program, modules)) => make_here(scratch, program, &Path::new("/").join(modules))?,
-            None => make_in_slot(scratch, slot)?,
+            Some((program, modules)) => make_here(scratch, program, (&Path::new("/").join(modules), layout))?,
+            None => make_in_slot(scratch, slot, layout)?,
         };
-        let (boot, core) = embed(boot, core, bios_boot)?;
+        if layout.sector != BIOS_SECTOR {
+            return Ok(Grub { boot: Vec::new(), core: Vec::new(), efi });
+        }
+        let (boot, core) = embed(boot, core, layout.core)?;
         Ok(Grub { boot, core, efi })
     }
 }
@@ -91,16 +93,28 @@ pub fn version() -> Option<Version> {
     printed.stdout.split_whitespace().find_map(features::version)
 }
 
-/// The two platforms: modules' folder, how the prefix names the boot partition, the disk module.
+/// Bytes of a sector of which a BIOS reads (INT 13h); those of 4096 only UEFI reads.
+const BIOS_SECTOR: u64 = 512;
+
+/// The two platforms: modules' folder, the disk module.
 struct Platform {
     name: &'static str,
-    prefix: &'static str,
     disk: &'static [&'static str],
 }
 
-const BIOS: Platform = Platform { name: "i386-pc", prefix: "(,gpt2)/grub", disk: &["biosdisk"] };
-/// A prefix with no device is on the partition that the program came from.
-const EFI: Platform = Platform { name: "x86_64-efi", prefix: "/grub", disk: &[] };
+const BIOS: Platform = Platform { name: "i386-pc", disk: &["biosdisk"] };
+const EFI: Platform = Platform { name: "x86_64-efi", disk: &[] };
+
+impl Platform {
+    /// Where GRUB finds its config. A prefix with no device is on the partition that the program came from,
+    /// which only UEFI tells it.
+    fn prefix(&self, layout: &Layout) -> String {
+        match self.name {
+            name if name == EFI.name => "/grub".to_owned(),
+            _ => format!("(,{}{})/grub", layout.table.in_grub(), layout.boot.number),
+        }
+    }
+}
 
 /// The folder that has the modules of both platforms.
 fn modules_of(has: impl Fn(&str) -> bool) -> Option<&'static str> {
@@ -110,18 +124,23 @@ fn modules_of(has: impl Fn(&str) -> bool) -> Option<&'static str> {
         .find(|folder| platforms.iter().all(|platform| has(&format!("{folder}/{}/normal.mod", platform.name))))
 }
 
-fn arguments(platform: &Platform, modules: &str, output: &str) -> Vec<String> {
+fn arguments(platform: &Platform, modules: &str, output: &str, layout: &Layout) -> Vec<String> {
+    let prefix = platform.prefix(layout);
     let folder = format!("{modules}/{}", platform.name);
     let mut all: Vec<String> =
-        ["-O", platform.name, "-d", &folder, "-o", output, "-p", platform.prefix].map(ToOwned::to_owned).into();
+        ["-O", platform.name, "-d", &folder, "-o", output, "-p", &prefix].map(ToOwned::to_owned).into();
     all.extend(platform.disk.iter().chain(&MODULES).map(ToString::to_string));
     all
 }
 
-fn make_here(scratch: &Scratch, program: &str, modules: &Path) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+fn make_here(
+    scratch: &Scratch,
+    program: &str,
+    (modules, layout): (&Path, &Layout),
+) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
     let image = |platform: &Platform| -> Result<Vec<u8>> {
         let output = scratch.path(platform.name);
-        let arguments = arguments(platform, &modules.to_string_lossy(), &output.to_string_lossy());
+        let arguments = arguments(platform, &modules.to_string_lossy(), &output.to_string_lossy(), layout);
         Tool::new(program).args(arguments).hint(HINT).run().context("making GRUB's image")?;
         fs::read(&output).context("reading GRUB's image")
     };
@@ -129,7 +148,7 @@ fn make_here(scratch: &Scratch, program: &str, modules: &Path) -> Result<(Vec<u8
     Ok((boot, image(&BIOS)?, image(&EFI)?))
 }
 
-fn make_in_slot(scratch: &Scratch, slot: &Path) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+fn make_in_slot(scratch: &Scratch, slot: &Path, layout: &Layout) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
     let root = Root::open(slot)?;
     let program = PROGRAMS.into_iter().find(|program| root.has_program(&format!("usr/bin/{program}")));
     let (program, modules) = program
@@ -147,7 +166,7 @@ fn make_in_slot(scratch: &Scratch, slot: &Path) -> Result<(Vec<u8>, Vec<u8>, Vec
     };
     let image = |platform: &Platform| -> Result<Vec<u8>> {
         let output = format!("/run/{}", platform.name);
-        let arguments = arguments(platform, &format!("/{modules}"), &output);
+        let arguments = arguments(platform, &format!("/{modules}"), &output, layout);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         chamber.run(program, &arguments).context("making GRUB's image")?;
         read(&output)
@@ -171,7 +190,7 @@ fn embed(mut boot: Vec<u8>, mut core: Vec<u8>, region: Region) -> Result<(Vec<u8
     /// Bytes of the boot sector before the disk signature and the partition table.
     const BOOT_CODE: usize = 440;
 
-    let sector = region.start / SECTOR;
+    let sector = region.start / BIOS_SECTOR;
     if boot.len() < 512 || core.len() < 512 || core.len() as u64 > region.size {
         return Err(failed(format!("GRUB's core has {} bytes, its boot sector {}", core.len(), boot.len()), HINT));
     }

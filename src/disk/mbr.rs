@@ -1,0 +1,218 @@
+//! The MBR partition table, as bytes and where they belong: four entries in the first sector, and a
+//! chain of them in the extended partition. Nothing that is written or read leaves the disk or overlaps.
+
+use crate::disk::layout::{Layout, Region};
+use crate::error::{Result, refused};
+use crate::partuuid::PartUuid;
+use crate::units::MIB;
+use anyhow::Context;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// Bytes of a sector; MBR disks of 4096 are not made.
+const SECTOR: u64 = 512;
+/// Where an MBR reaches, in bytes: 32 bits of sectors.
+pub const END: u64 = (1 << 32) * SECTOR;
+/// The disk's signature, the first of four entries of 16 bytes, the mark at the end.
+const SIGNATURE: usize = 0x1b8;
+const ENTRIES: usize = 0x1be;
+const MARK: (usize, [u8; 2]) = (0x1fe, [0x55, 0xaa]);
+/// Types: EFI system partition (UEFI specification 2.10, 5.2.2), Linux, extended (by LBA), what protects a
+/// GPT.
+const ESP: u8 = 0xef;
+const LINUX: u8 = 0x83;
+const EXTENDED: [u8; 3] = [0x0f, 0x05, 0x85];
+const PROTECTIVE: u8 = 0xee;
+/// Primary entries; a fourth partition is logical, and its number 5.
+const PRIMARY: u32 = 4;
+/// More logical partitions than slots: what is read may be a circle.
+const LOGICAL_MAX: u32 = 128;
+/// Before a logical partition stands the sector that describes it; a whole MiB keeps the next one aligned.
+pub const GAP: u64 = MIB;
+
+/// The partitions of an MBR disk; it gives them no names.
+#[derive(Debug)]
+pub struct Partitions {
+    /// The EFI system partition.
+    pub boot: (Region, PartUuid),
+    /// Those for Linux, by number.
+    pub linux: Vec<(Region, PartUuid)>,
+    /// All others, but for the extended one.
+    pub others: Vec<(Region, PartUuid)>,
+}
+
+/// One entry.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    kind: u8,
+    /// First sector, from wherever the entry counts.
+    start: u32,
+    sectors: u32,
+}
+
+impl Slice {
+    /// Its 16 bytes. Addresses by cylinder say that they say nothing.
+    fn bytes(self, active: bool) -> [u8; 16] {
+        const NO_CYLINDERS: [u8; 3] = [0xfe, 0xff, 0xff];
+        let mut bytes = [0; 16];
+        bytes[0] = if active { 0x80 } else { 0 };
+        bytes[1..4].copy_from_slice(&NO_CYLINDERS);
+        bytes[4] = self.kind;
+        bytes[5..8].copy_from_slice(&NO_CYLINDERS);
+        bytes[8..12].copy_from_slice(&self.start.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.sectors.to_le_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Slice> {
+        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let found = Slice { kind: *bytes.get(4)?, start: number(8)?, sectors: number(12)? };
+        (found.kind != 0 && found.sectors != 0).then_some(found)
+    }
+}
+
+/// What `region` is in sectors, counted from byte `from`.
+fn slice(kind: u8, region: Region, from: u64) -> Result<Slice> {
+    let sectors = |bytes: u64| u32::try_from(bytes / SECTOR).context("an MBR has 32 bits for sectors");
+    Ok(Slice { kind, start: sectors(region.start - from)?, sectors: sectors(region.size)? })
+}
+
+/// The table of a disk with this signature: bytes, each with their offset. The boot code before the
+/// signature is left as it is.
+pub fn table(layout: &Layout, disk: u32) -> Result<Vec<(u64, Vec<u8>)>> {
+    let linux = || layout.slots.iter().chain(&layout.data).copied();
+    let mut first = sector();
+    first[SIGNATURE..SIGNATURE + 4].copy_from_slice(&disk.to_le_bytes());
+    let mut put = |number: u32, slice: Slice, active: bool| {
+        let at = ENTRIES + 16 * (number as usize - 1);
+        first[at..at + 16].copy_from_slice(&slice.bytes(active));
+    };
+    // Some firmware starts no disk without an active partition.
+    put(layout.boot.number, slice(ESP, layout.boot, 0)?, true);
+    for region in linux().filter(|region| region.number < PRIMARY) {
+        put(region.number, slice(LINUX, region, 0)?, false);
+    }
+    let logical: Vec<Region> = linux().filter(|region| region.number > PRIMARY).collect();
+    let mut writes = Vec::new();
+    if let [begin, .., end] | [begin @ end] = logical[..] {
+        let start = begin.start - GAP;
+        let extended = Region { number: PRIMARY, start, size: end.start + end.size - start };
+        put(PRIMARY, slice(EXTENDED[0], extended, 0)?, false);
+        writes = chain(&logical, start)?;
+    }
+    writes.push((SIGNATURE as u64, first[SIGNATURE..].to_vec()));
+    Ok(writes)
+}
+
+/// The sectors that describe logical partitions: each its own, counted from that sector, and where the
+/// next one's sector is, counted from the first.
+fn chain(logical: &[Region], extended: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+    let mut writes = Vec::new();
+    for (index, region) in logical.iter().enumerate() {
+        let place = region.start - GAP;
+        let mut bytes = sector();
+        bytes[ENTRIES..ENTRIES + 16].copy_from_slice(&slice(LINUX, *region, place)?.bytes(false));
+        if let Some(next) = logical.get(index + 1) {
+            let all = Region { number: 0, start: next.start - GAP, size: next.size + GAP };
+            let link = slice(EXTENDED[1], all, extended)?.bytes(false);
+            bytes[ENTRIES + 16..ENTRIES + 32].copy_from_slice(&link);
+        }
+        writes.push((place, bytes));
+    }
+    Ok(writes)
+}
+
+/// An empty table.
+fn sector() -> Vec<u8> {
+    let mut bytes = vec![0; MARK.0 + 2];
+    bytes[MARK.0..].copy_from_slice(&MARK.1);
+    bytes
+}
+
+/// Reads the table of `disk`, which has `size` bytes; `None` if it has none, or none with an EFI system
+/// partition and one for Linux. What leaves the disk, or overlaps, is refused.
+pub fn read(disk: &File, size: u64) -> Result<Option<Partitions>> {
+    let Some(first) = entries_at(disk, 0)? else { return Ok(None) };
+    if first.slices.iter().flatten().any(|slice| slice.kind == PROTECTIVE) {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    for (number, slice) in (1..).zip(first.slices).filter_map(|(number, slice)| Some((number, slice?))) {
+        let region = region(number, slice, 0, size)?;
+        if EXTENDED.contains(&slice.kind) {
+            found.extend(logical(disk, region)?);
+        } else {
+            found.push((slice.kind, region));
+        }
+    }
+    refuse_overlaps(&found)?;
+    found.sort_by_key(|(_, region)| region.number);
+    let named = |wanted: fn(u8) -> bool| {
+        let of = found.iter().filter(move |(kind, _)| wanted(*kind));
+        of.map(|(_, region)| (*region, PartUuid::Mbr { disk: first.signature, number: region.number }))
+    };
+    let linux: Vec<_> = named(|kind| kind == LINUX).collect();
+    let boot = named(|kind| kind == ESP).next().filter(|_| !linux.is_empty());
+    Ok(boot.map(|boot| Partitions { boot, linux, others: named(|kind| ![LINUX, ESP].contains(&kind)).collect() }))
+}
+
+/// A sector with entries.
+struct Entries {
+    signature: u32,
+    slices: [Option<Slice>; 4],
+}
+
+fn entries_at(disk: &File, at: u64) -> Result<Option<Entries>> {
+    let mut bytes = sector();
+    if disk.read_exact_at(&mut bytes, at).is_err() || bytes[MARK.0..] != MARK.1 {
+        return Ok(None);
+    }
+    let signature = bytes[SIGNATURE..SIGNATURE + 4].try_into().context("four bytes")?;
+    let entry = |index: usize| Slice::parse(&bytes[ENTRIES + 16 * index..ENTRIES + 16 * (index + 1)]);
+    Ok(Some(Entries { signature: u32::from_le_bytes(signature), slices: [0, 1, 2, 3].map(entry) }))
+}
+
+/// The logical partitions in an extended one.
+fn logical(disk: &File, extended: Region) -> Result<Vec<(u8, Region)>> {
+    let end = extended.start + extended.size;
+    let mut found = Vec::new();
+    let mut place = extended.start;
+    for number in PRIMARY + 1..=PRIMARY + LOGICAL_MAX {
+        let Some(Entries { slices: [own, next, ..], .. }) = entries_at(disk, place)? else { return Ok(found) };
+        if let Some(slice) = own {
+            found.push((slice.kind, region(number, slice, place, end)?));
+        }
+        let Some(next) = next else { return Ok(found) };
+        place = region(number, next, extended.start, end)?.start;
+    }
+    Err(refused("the chain of logical partitions has no end", MEND))
+}
+
+/// What to do about a table that cannot be right.
+const MEND: &str = "mend the partition table first: sfdisk --verify DISK";
+
+/// Where a partition is, on a disk or in an extended partition that ends at `end`.
+fn region(number: u32, slice: Slice, from: u64, end: u64) -> Result<Region> {
+    let (start, size) = (from + u64::from(slice.start) * SECTOR, u64::from(slice.sectors) * SECTOR);
+    if start + size > end || start < SECTOR {
+        return Err(refused(format!("partition {number} does not lie where it may"), MEND));
+    }
+    Ok(Region { number, start, size })
+}
+
+fn refuse_overlaps(found: &[(u8, Region)]) -> Result<()> {
+    let mut regions: Vec<Region> = found.iter().map(|(_, region)| *region).collect();
+    regions.sort_by_key(|region| region.start);
+    for pair in regions.windows(2) {
+        let [one, two] = pair else { continue };
+        if one.start + one.size > two.start {
+            let found = format!(
+                "partitions {} and {} overlap: writing one would destroy the other",
+                one.number.min(two.number),
+                one.number.max(two.number)
+            );
+            return Err(refused(found, MEND));
+        }
+    }
+    Ok(())
+}

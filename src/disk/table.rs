@@ -1,0 +1,104 @@
+//! The partition table of a disk, of whichever kind: what is written of it, and what is read.
+
+use crate::disk::layout::{Layout, Region, TableKind};
+use crate::disk::{gpt, mbr};
+use crate::error::Result;
+use crate::partuuid::PartUuid;
+use crate::slot::Slot;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use uuid::Uuid;
+
+/// What a new disk and its partitions are called.
+#[derive(Debug, Clone)]
+pub enum Ids {
+    /// GUIDs: the disk's, and those of its partitions by number.
+    Gpt(Uuid, BTreeMap<u32, Uuid>),
+    /// The disk's signature.
+    Mbr(u32),
+}
+
+impl Ids {
+    /// Fresh random ones for `layout`.
+    pub fn random(layout: &Layout) -> Ids {
+        match layout.table {
+            TableKind::Gpt => {
+                let partitions = layout.partitions().map(|region| (region.number, Uuid::new_v4())).collect();
+                Ids::Gpt(Uuid::new_v4(), partitions)
+            }
+            // No signature is 0, which stands for a disk that has none.
+            TableKind::Mbr => Ids::Mbr((Uuid::new_v4().as_fields().0).max(1)),
+        }
+    }
+
+    /// What Linux calls a partition.
+    pub fn of(&self, region: Region) -> PartUuid {
+        match self {
+            Ids::Gpt(_, partitions) => PartUuid::Gpt(partitions.get(&region.number).copied().unwrap_or_default()),
+            Ids::Mbr(disk) => PartUuid::Mbr { disk: *disk, number: region.number },
+        }
+    }
+
+    /// The table of a disk with that layout, as bytes, each with their offset.
+    pub fn table(&self, layout: &Layout) -> Result<Vec<(u64, Vec<u8>)>> {
+        match self {
+            Ids::Gpt(disk, partitions) => gpt::table(layout, *disk, partitions),
+            Ids::Mbr(disk) => mbr::table(layout, *disk),
+        }
+    }
+}
+
+/// The partitions of a disk that flipslot made.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its kind.
+    pub kind: TableKind,
+    /// Bytes of a logical sector.
+    pub sector: u64,
+    /// The boot partition.
+    pub boot: Region,
+    /// The slots, each with what Linux calls its partition.
+    pub slots: BTreeMap<Slot, (Region, PartUuid)>,
+    /// What is no slot: the boot partition, data, and what others made; with its name, which an MBR has
+    /// not, and what Linux calls it.
+    pub shared: Vec<(Region, String, PartUuid)>,
+}
+
+/// Reads the table of `disk`, which has `size` bytes in sectors of `sector`; `None` if it is not one of
+/// ours. What leaves the disk, or does not say so consistently, is refused.
+pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
+    if let Some(table) = gpt::read(disk, size, sector)? {
+        return Ok(Some(table));
+    }
+    let read = if sector == 512 { mbr::read(disk, size)? } else { None };
+    Ok(read.map(|mbr::Partitions { boot, linux, others }| {
+        // Which of those for Linux are slots, the boot partition says (`Table::with_slots`).
+        let slots = (0..).map_while(Slot::at).zip(linux).collect();
+        let unnamed = |(region, partuuid)| (region, String::new(), partuuid);
+        let shared = std::iter::once(boot).chain(others).map(unnamed).collect();
+        Table { kind: TableKind::Mbr, sector, boot: boot.0, slots, shared }
+    }))
+}
+
+impl Table {
+    /// The same where only the first `count` of what could be slots are some: an MBR has no names for
+    /// partitions, and data comes after the slots.
+    pub fn with_slots(mut self, count: usize) -> Table {
+        if self.kind == TableKind::Mbr {
+            let others = Slot::at(u32::try_from(count).unwrap_or(Slot::MOST)).map(|first| self.slots.split_off(&first));
+            let others = others.unwrap_or_default().into_values();
+            self.shared.extend(others.map(|(region, partuuid)| (region, String::new(), partuuid)));
+        }
+        self
+    }
+}
+
+/// The logical sector of a disk file, told by where its GPT stands: 512 bytes, or 4096.
+pub fn sector_of_file(disk: &File) -> u64 {
+    let has_header = |at: u64| {
+        let mut magic = [0; 8];
+        disk.read_exact_at(&mut magic, at).is_ok() && magic == *b"EFI PART"
+    };
+    if !has_header(512) && has_header(4096) { 4096 } else { 512 }
+}

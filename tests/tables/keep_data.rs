@@ -1,0 +1,54 @@
+//! `create --keep-data`: the slots that are named are made anew, and nothing else of the disk is.
+
+use crate::cli::images;
+use crate::support::disk::{BOOT, Disk, NAME, SLOT_A, SLOT_B};
+use crate::support::program::{Run, assert_nothing_left, flipslot};
+use crate::tables::debian;
+use std::fs::File;
+
+fn keep_data(disk: &Disk, slot: &str, more: &[&str]) -> Run {
+    let create = ["create", NAME, "--keep-data", "--progress=none", "--hardware=qemu", slot];
+    flipslot(disk.folder(), &[&create[..], more].concat())
+}
+
+#[test]
+fn named_slots_are_made_anew_and_data_table_and_the_other_slots_are_kept() {
+    let disk = Disk::with(&images::debian());
+    disk.flash(&debian(), "b", &[]).must_end(0, &[]);
+    let old = format!("--slot=a={}", debian());
+    let before = disk.content();
+    keep_data(&disk, &old, &[]).must_end(3, &["slot a of d.raw holds Debian GNU/Linux 12 (bookworm)", "--yes"]);
+    keep_data(&disk, &old, &["--yes", "--size=2300MiB"]).must_end(2, &["--size"]);
+    keep_data(&disk, &format!("--slot=c={}", debian()), &["--yes"]).must_end(3, &["no slot c"]);
+    assert!(disk.changed_since(&before).is_empty());
+
+    keep_data(&disk, &old, &["--yes", "--filesystem=xfs"]).must_end(0, &[]);
+    assert_nothing_left(disk.folder(), &[NAME]);
+    let outside = disk.changed_since(&before).into_iter().filter(|mib| !BOOT.contains(mib) && !SLOT_A.contains(mib));
+    assert_eq!(outside.count(), 0);
+    let status = disk.status();
+    assert_eq!([&status["proven"], &status["wanted"], &status["slots"][0]["filesystem"]], ["a", "a", "xfs"]);
+    disk.must_be_clean(&SLOT_B);
+}
+
+#[test]
+fn where_a_slot_cannot_be_made_the_disk_boots_one_that_was_not_named() {
+    let disk = Disk::with(&images::debian());
+    disk.flash(&debian(), "b", &[]).must_end(0, &[]);
+    let bare = disk.folder().join("bare");
+    images::no_kernel().write(&bare, "1");
+    let broken = format!("--slot=a=oci:{}:1", bare.display());
+    keep_data(&disk, &broken, &["--yes"]).must_end(1, &["no kernel", "next: "]);
+    let status = disk.status();
+    assert_eq!([&status["proven"], &status["next_boot"], &status["slots"][0]["holds"]], ["b", "b", "half"]);
+    keep_data(&disk, &format!("--slot=a={}", debian()), &[]).must_end(0, &[]);
+    assert_eq!(disk.status()["next_boot"], "a");
+}
+
+#[test]
+fn a_disk_that_flipslot_has_not_made_has_nothing_to_keep() {
+    let folder = tempfile::tempdir().unwrap();
+    File::create(folder.path().join(NAME)).unwrap().set_len(3 << 30).unwrap();
+    let disk = Disk::at(folder.path());
+    keep_data(&disk, &format!("--slot=a={}", debian()), &["--yes"]).must_end(3, &["has no flipslot table"]);
+}
