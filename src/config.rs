@@ -20,8 +20,8 @@ pub struct Config {
     pub slot_size: Option<String>,
     /// `--data`.
     pub data: Option<bool>,
-    /// `--filesystem`.
-    pub filesystem: Option<Filesystem>,
+    /// `--filesystem`: one for all slots, or by slot.
+    pub filesystem: Option<BySlot<Filesystem>>,
     /// `--mkfs-options`.
     pub mkfs_options: Option<String>,
     /// `--hardware`.
@@ -50,6 +50,16 @@ pub struct Config {
     /// `--kernel`: version by slot.
     #[serde(default)]
     pub kernel: BTreeMap<String, String>,
+}
+
+/// A value for every slot, or a table of values by slot.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "it is none of what --filesystem knows, nor a table of them by slot")]
+pub enum BySlot<T> {
+    /// The same for all.
+    All(T),
+    /// One for each slot that is named.
+    Each(BTreeMap<String, T>),
 }
 
 impl Config {
@@ -82,7 +92,7 @@ mod tests {
     fn the_keys_are_the_flags() {
         let text = "size = '8GiB'\nslot-size = '3GiB'\ndata = true\nhardware = 'qemu'\nfilesystem = 'xfs'\nmkfs-options = '-K'\nconsole = ['ttyS0']\n[slot]\na = 'docker://h/r:1'\n";
         let config = parse(text).unwrap();
-        assert_eq!((config.hardware, config.filesystem), (Some(Choice::Qemu), Some(Filesystem::Xfs)));
+        assert_eq!((config.hardware, config.filesystem), (Some(Choice::Qemu), Some(BySlot::All(Filesystem::Xfs))));
         assert_eq!(config.slot["a"], "docker://h/r:1");
     }
 

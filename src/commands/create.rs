@@ -10,7 +10,7 @@ use crate::check::subject::OLDEST_GRUB;
 use crate::check::surroundings::BOOT_LABEL;
 use crate::cli::CreateArgs;
 use crate::commands::definition::Definition;
-use crate::commands::fill::{self, Formatted, Sealed, Site};
+use crate::commands::fill::{Formatted, Sealed, Site};
 use crate::commands::place::Place;
 use crate::commands::written::{Format, Written};
 use crate::disk::boot_files::{LEDGER, STATE, entry_path, record_path};
@@ -39,7 +39,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let guids = Guids::random(&layout);
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
-    fill::refuse_unable(wanted.slot.filesystem)?;
+    wanted.slot.refuse_unable(&wanted.images.keys().copied().collect::<Vec<_>>())?;
     let mut disk = Target::claim(&args.disk, wanted.wish.size, wanted.existing)?;
     let images = resolve(&wanted, &layout, &guids, &progress)?;
     disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
@@ -85,7 +85,7 @@ fn resolve(
     let mut images = Vec::new();
     for (slot, reference) in &wanted.images {
         let place = Place::new(*slot, layout.slot(*slot)?, guids);
-        place.refuse_too_small_for(wanted.slot.filesystem)?;
+        place.refuse_too_small_for(wanted.slot.filesystem(*slot))?;
         let image = oci::resolve(reference, &wanted.slot.platform, &wanted.slot.access)
             .with_context(|| format!("slot {slot}"))?;
         place.refuse_larger(&image)?;

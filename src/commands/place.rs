@@ -35,7 +35,10 @@ impl Place {
                 self.slot,
                 Bytes(self.region.size)
             );
-            return Err(refused(found, "give the slots a larger --slot-size, or choose --filesystem ext4"));
+            return Err(refused(
+                found,
+                format!("give the slots a larger --slot-size, or choose --filesystem {}=ext4", self.slot),
+            ));
         }
         Ok(())
     }

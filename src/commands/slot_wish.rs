@@ -7,13 +7,15 @@ use crate::boot::initramfs::Source;
 use crate::boot::record::Record;
 use crate::check::Policy;
 use crate::cli::{ImageArgs, WriteArgs};
-use crate::config::Config;
+use crate::commands::fill;
+use crate::config::{BySlot, Config};
 use crate::error::{Result, usage};
 use crate::filesystem::Filesystem;
 use crate::filesystem::kind::MkfsOptions;
 use crate::hardware::{Choice, Inventory};
 use crate::oci::{Access, Platform};
 use crate::slot::Slot;
+use anyhow::Context;
 use std::collections::BTreeMap;
 use std::path::Path;
 use uuid::Uuid;
@@ -30,8 +32,10 @@ pub struct SlotWish {
     pub initramfs: Source,
     /// What to do about what the rules find.
     pub policy: Policy,
-    /// Its root filesystem.
-    pub filesystem: Filesystem,
+    /// What each slot's root filesystem is, and that of those that are not named.
+    filesystems: BTreeMap<Option<Slot>, Filesystem>,
+    /// The slots whose filesystem was named on the command line.
+    named: Vec<Slot>,
     /// The user's words for the program that makes it.
     pub mkfs_options: MkfsOptions,
     /// Consoles by name, the last one is init's.
@@ -83,13 +87,14 @@ impl SlotWish {
         let choice = choice.map_or_else(|| like.map_or(Ok(Choice::Generic), Like::hardware), Ok)?;
         let inventory = choice.inventory(disk)?;
         let like = like.map(|like| &like.record);
-        let filesystem = args.filesystem.or(config.filesystem).or(like.map(|record| record.filesystem));
-        let filesystem = filesystem.unwrap_or_default();
+        let mut filesystems = filesystems(args, config)?;
+        let named = args.filesystem.iter().filter_map(|text| text.split_once('=')).map(|(slot, _)| slot.parse());
+        filesystems.entry(None).or_insert(like.map(|record| record.filesystem).unwrap_or_default());
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         let (consoles, kargs) = words(args, config, like, &inventory);
         if let Some(any) = Slot::at(0) {
-            Cmdline::new(any, (Uuid::nil(), filesystem), &consoles, &kargs)?; // odd words are refused here
+            Cmdline::new(any, (Uuid::nil(), Filesystem::default()), &consoles, &kargs)?; // odd words are refused here
         }
         let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
         agent.refuse_if_dynamic()?;
@@ -102,7 +107,8 @@ impl SlotWish {
                 &listed(&args.fix, config.fix.as_ref()).unwrap_or_default(),
                 &listed(&args.allow, config.allow.as_ref()).unwrap_or_default(),
             )?,
-            filesystem,
+            filesystems,
+            named: named.collect::<Result<_>>()?,
             mkfs_options: mkfs_options.map(|words| words.parse()).transpose()?.unwrap_or_default(),
             consoles,
             kargs,
@@ -112,6 +118,32 @@ impl SlotWish {
                 certificates: listed(&args.registry_ca, config.registry_ca.as_ref()).unwrap_or_default(),
             },
             agent,
+        })
+    }
+
+    /// The root filesystem that was chosen for a slot.
+    pub fn filesystem(&self, slot: Slot) -> Filesystem {
+        let chosen = self.filesystems.get(&Some(slot)).or_else(|| self.filesystems.get(&None));
+        chosen.copied().unwrap_or_default()
+    }
+
+    /// Refuses to begin where one of these slots, which are to be written, cannot be made as is wished.
+    pub fn refuse_unable(&self, slots: &[Slot]) -> Result<()> {
+        if let Some(slot) = self.named.iter().find(|slot| !slots.contains(slot)) {
+            let found = format!("--filesystem names slot {slot}, and nothing is written into that one");
+            return Err(usage(found, "leave it away, or name the slot that gets an image"));
+        }
+        let Some((first, rest)) = slots.split_first() else { return Ok(()) };
+        let own = self.filesystem(*first);
+        if let Some(other) = rest.iter().find(|slot| self.filesystem(**slot) != own && !self.mkfs_options.is_empty()) {
+            let found = format!(
+                "--mkfs-options are words for one program, and slot {first} gets {own}, slot {other} {}",
+                self.filesystem(*other)
+            );
+            return Err(usage(found, "leave them away; or flash the other slot once the disk is there"));
+        }
+        slots.iter().try_for_each(|slot| {
+            fill::refuse_unable(self.filesystem(*slot), &self.mkfs_options).with_context(|| format!("slot {slot}"))
         })
     }
 
@@ -146,6 +178,33 @@ fn called(choice: &Choice, inventory: &Inventory) -> String {
 /// The flag's values, or the config's if the flag was not given.
 pub fn listed<T: Clone>(flag: &[T], config: Option<&Vec<T>>) -> Option<Vec<T>> {
     if flag.is_empty() { config.cloned() } else { Some(flag.to_vec()) }
+}
+
+/// The root filesystem of each slot, as far as flags and config say it; a flag wins, and so does the
+/// word for one slot.
+fn filesystems(args: &ImageArgs, config: &Config) -> Result<BTreeMap<Option<Slot>, Filesystem>> {
+    let mut filesystems = BTreeMap::new();
+    match &config.filesystem {
+        Some(BySlot::Each(named)) => {
+            for (slot, filesystem) in named {
+                filesystems.insert(Some(slot.parse()?), *filesystem);
+            }
+        }
+        Some(BySlot::All(filesystem)) => drop(filesystems.insert(None, *filesystem)),
+        None => {}
+    }
+    // A flag for every slot overrides what the config says of each.
+    if args.filesystem.iter().any(|text| !text.contains('=')) {
+        filesystems.clear();
+    }
+    for text in &args.filesystem {
+        let (slot, name) = match text.split_once('=') {
+            Some((slot, name)) => (Some(slot.parse()?), name),
+            None => (None, text.as_str()),
+        };
+        filesystems.insert(slot, name.parse()?);
+    }
+    Ok(filesystems)
 }
 
 fn kernels(args: &ImageArgs, config: &BTreeMap<String, String>) -> Result<BTreeMap<Option<Slot>, String>> {
