@@ -22,11 +22,11 @@ pub struct Config {
     /// `--sector-size`.
     pub sector_size: Option<u64>,
     /// `--slot-size`: of every slot, or by slot.
-    pub slot_size: Option<PerSlot<String>>,
+    pub slot_size: Option<BySlot<String>>,
     /// `--data`.
     pub data: Option<bool>,
-    /// `--filesystem`.
-    pub filesystem: Option<Filesystem>,
+    /// `--filesystem`: one for all slots, or by slot.
+    pub filesystem: Option<BySlot<Filesystem>>,
     /// `--mkfs-options`.
     pub mkfs_options: Option<String>,
     /// `--hardware`.
@@ -52,27 +52,26 @@ pub struct Config {
     /// `--slot`: reference by slot.
     #[serde(default)]
     pub slot: BTreeMap<String, String>,
-    /// `--kernel`: version by slot.
-    #[serde(default)]
-    pub kernel: BTreeMap<String, String>,
+    /// `--kernel`: one version for all slots, or by slot.
+    pub kernel: Option<BySlot<String>>,
 }
 
-/// A value for every slot, or one for each.
+/// A value for every slot, or a table of values by slot.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum PerSlot<T> {
+#[serde(untagged, expecting = "it is no value that its flag takes, nor a table of such by slot")]
+pub enum BySlot<T> {
     /// For every slot.
     All(T),
-    /// By slot.
+    /// For each that is named.
     Each(BTreeMap<String, T>),
 }
 
-impl<T> PerSlot<T> {
+impl<T> BySlot<T> {
     /// The values, with the slot of each; that for every slot has none.
     pub fn iter(&self) -> impl Iterator<Item = (Option<&str>, &T)> {
         let (all, each) = match self {
-            PerSlot::All(value) => (Some((None, value)), None),
-            PerSlot::Each(values) => (None, Some(values)),
+            BySlot::All(value) => (Some((None, value)), None),
+            BySlot::Each(values) => (None, Some(values)),
         };
         all.into_iter().chain(each.into_iter().flatten().map(|(slot, value)| (Some(slot.as_str()), value)))
     }
@@ -108,7 +107,7 @@ mod tests {
     fn the_keys_are_the_flags() {
         let text = "size = '8GiB'\nslot-size = '3GiB'\ndata = true\nhardware = 'qemu'\nfilesystem = 'xfs'\nmkfs-options = '-K'\nconsole = ['ttyS0']\n[slot]\na = 'docker://h/r:1'\n";
         let config = parse(text).unwrap();
-        assert_eq!((config.hardware, config.filesystem), (Some(Choice::Qemu), Some(Filesystem::Xfs)));
+        assert_eq!((config.hardware, config.filesystem), (Some(Choice::Qemu), Some(BySlot::All(Filesystem::Xfs))));
         assert_eq!(config.slot["a"], "docker://h/r:1");
     }
 

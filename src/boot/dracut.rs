@@ -38,6 +38,8 @@ const MICROCODE: [&str; 4] = [
 
 /// What a slot on trial needs in its initramfs beside dracut's own: it is copied from here.
 const INCLUDED: &str = "/run/flipslot-include";
+/// Words that dracut's programs read as if they stood on the kernel's command line (dracut.cmdline(7)).
+const EARLY: &str = "etc/cmdline.d/00-flipslot.conf";
 /// What an initramfs is made of.
 #[derive(Debug)]
 pub struct Recipe {
@@ -66,6 +68,12 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&
         _ => "--no-early-microcode",
     };
     agent::IN_INITRAMFS.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
+    let filesystem = recipe.filesystem.kind();
+    if filesystem.early {
+        // dracut's own module for btrfs does the same; but it is for roots of several disks, and wants
+        // a program in the image that most have not (modules.d/90btrfs).
+        chamber.put(&format!("{INCLUDED}/{EARLY}"), &format!("rd.driver.pre={}\n", filesystem.name))?;
+    }
     // A system without systemd, or with an older dracut, does not have all of them.
     let known = root.list(FOLDER)?;
     let is_known = |name: &&str| known.iter().any(|folder| folder.get(2..) == Some(*name));
@@ -90,13 +98,13 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&
         INCLUDED,
         "/",
         "--filesystems",
-        recipe.filesystem.kind().name,
+        filesystem.name,
         "--modules",
         &modules,
     ];
     let drivers = recipe.drivers.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
     // An empty list would be no list: dracut would look for drivers by itself.
-    arguments.extend(["--drivers", if drivers.is_empty() { recipe.filesystem.kind().name } else { &drivers }]);
+    arguments.extend(["--drivers", if drivers.is_empty() { filesystem.name } else { &drivers }]);
     arguments.push(output);
     chamber.run("dracut", &arguments).map(drop).context("making the initramfs")
 }

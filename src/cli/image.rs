@@ -1,7 +1,6 @@
 //! The flags of commands that look at images, or write them into slots.
 
 use crate::boot::initramfs::Source;
-use crate::filesystem::Filesystem;
 use crate::hardware::Choice;
 use crate::progress::Style;
 use clap::Args;
@@ -29,10 +28,10 @@ pub struct ImageArgs {
     #[arg(long, value_name = "RULE,...")]
     pub allow: Vec<String>,
 
-    /// Root filesystem of the slots [default: ext4; of a flash: that of the
-    /// other slot]
-    #[arg(long, value_enum, value_name = "TYPE")]
-    pub filesystem: Option<Filesystem>,
+    /// Root filesystem of the slots: ext4, xfs, btrfs, or SLOT=TYPE; may be
+    /// repeated [default: ext4; of a flash: that of the other slot]
+    #[arg(long, value_name = "TYPE")]
+    pub filesystem: Vec<String>,
 
     /// Words to add to the kernel command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
@@ -74,7 +73,7 @@ pub struct ImageArgs {
 /// The flags of every command that writes slots.
 #[derive(Debug, Args, Default)]
 pub struct WriteArgs {
-    /// Words to add to the command line of mke2fs or mkfs.xfs
+    /// Words to add to the command line of mke2fs, mkfs.xfs or mkfs.btrfs
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub mkfs_options: Option<String>,
 

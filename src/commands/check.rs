@@ -60,11 +60,12 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     image.apply_to(&mut tree, KeptTree::budget(), step.counter())?;
     drop(step);
     let slot = Slot::at(0).context("there is a first slot")?;
-    let root = (PartUuid::NONE, wanted.filesystem);
+    let filesystem = wanted.filesystem(slot);
+    let root = (PartUuid::NONE, filesystem);
     let cmdline = Cmdline::new(slot, root, &wanted.consoles, &wanted.kargs)?;
     let insight = Insight::of(&tree, wanted.kernel(slot))?;
     let mut subject = Subject::new(&tree, &insight, &wanted.inventory, cmdline);
-    subject.filesystem = wanted.filesystem;
+    subject.filesystem = filesystem;
     subject.initramfs = insight.initramfs(&tree, wanted.initramfs)?;
     let chosen = choose(&subject, wanted.initramfs, &wanted.policy)?;
     subject.by_dracut = chosen.by == MadeBy::Dracut;

@@ -10,7 +10,7 @@ use crate::check::subject::OLDEST_GRUB;
 use crate::check::surroundings::BOOT_LABEL;
 use crate::cli::CreateArgs;
 use crate::commands::definition::{Definition, Filling};
-use crate::commands::fill::{self, Sealed, Site};
+use crate::commands::fill::{Sealed, Site};
 use crate::commands::place::Place;
 use crate::commands::refill;
 use crate::commands::written::{Format, Written};
@@ -44,7 +44,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let ids = Ids::random(&layout);
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
-    fill::refuse_unable(slot.filesystem)?;
+    slot.refuse_unable(&wanted.filling.images.keys().copied().collect::<Vec<_>>())?;
     let mut disk = Target::claim(&args.disk, (wanted.wish.size, wanted.wish.sector), wanted.existing)?;
     let images = resolve(&wanted.filling, &layout, &ids, &progress)?;
     disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;

@@ -2,14 +2,14 @@
 //! or written.
 
 use crate::cli::CreateArgs;
+use crate::commands::by_slot;
 use crate::commands::slot_wish::SlotWish;
-use crate::config::{Config, PerSlot};
+use crate::config::Config;
 use crate::disk::layout::{Data, Wish};
 use crate::disk::target::{Existing, size_of};
 use crate::error::{Result, usage};
 use crate::oci::Reference;
 use crate::slot::Slot;
-use crate::units::Bytes;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -63,7 +63,11 @@ impl Definition {
                 sector,
                 table: args.table.or(config.table).unwrap_or_default(),
                 slots: args.slots.or(config.slots).unwrap_or_else(|| last.max(2)),
-                slot_sizes: slot_sizes(args, &config)?,
+                slot_sizes: by_slot::joined(
+                    &args.slot_size,
+                    config.slot_size.as_ref(),
+                    (str::parse, |size| size.parse()),
+                )?,
                 data: if args.data || config.data == Some(true) { Data::Rest } else { Data::None },
             },
             filling,
@@ -76,21 +80,6 @@ impl Definition {
 fn device(disk: &Path) -> Option<&Path> {
     let is_device = disk.metadata().is_ok_and(|meta| meta.file_type().is_block_device());
     is_device.then_some(disk)
-}
-
-/// Sizes by slot, and that of all others; a flag for every slot overrides what the config says of each.
-fn slot_sizes(args: &CreateArgs, config: &Config) -> Result<BTreeMap<Option<Slot>, Bytes>> {
-    let mut sizes = BTreeMap::new();
-    let flags = args.slot_size.iter().map(|text| match text.split_once('=') {
-        Some((slot, size)) => (Some(slot), size),
-        None => (None, text.as_str()),
-    });
-    let of_config = config.slot_size.iter().flat_map(PerSlot::iter);
-    let of_config = of_config.filter(|_| args.slot_size.iter().all(|text| text.contains('=')));
-    for (slot, size) in of_config.map(|(slot, size)| (slot, size.as_str())).chain(flags) {
-        sizes.insert(slot.map(str::parse).transpose()?, size.parse()?);
-    }
-    Ok(sizes)
 }
 
 fn images(args: &CreateArgs, config: &Config) -> Result<BTreeMap<Slot, Reference>> {

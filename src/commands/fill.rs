@@ -31,8 +31,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
-/// Refuses to begin where a slot with that filesystem can not be made, checked or mounted.
-pub fn refuse_unable(filesystem: Filesystem) -> Result<()> {
+/// Refuses to begin where a slot with that filesystem can not be made so, checked or mounted.
+pub fn refuse_unable(filesystem: Filesystem, options: &MkfsOptions) -> Result<()> {
+    filesystem.refuse_words(options)?;
     tool::refuse_missing(filesystem.kind().programs)?;
     tool::refuse_missing(&[("unshare", "util-linux")])?;
     mount::refuse_unknown(filesystem)
@@ -114,7 +115,8 @@ impl Formatted {
     /// Makes a filesystem in the slot's partition, and mounts it.
     fn new(scratch: &Scratch, vacant: Vacant, site: Site, wanted: &SlotWish, progress: &Progress) -> Result<Formatted> {
         let _step = progress.step(Some(site.place.slot), "making the filesystem", None);
-        Formatted::over(scratch, vacant.take(), site, (wanted.filesystem, &wanted.mkfs_options))
+        let filesystem = wanted.filesystem(site.place.slot);
+        Formatted::over(scratch, vacant.take(), site, (filesystem, &wanted.mkfs_options))
     }
 
     fn over(
@@ -139,7 +141,9 @@ impl Formatted {
         let step = progress.step(Some(slot), "writing layers", Some(image.stored_bytes()));
         let root = Root::open(mount.place())?;
         let room = fstatvfs(root.fd())?;
-        let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries: room.f_favail };
+        // btrfs has no tables that could be full, and says so by zeros (fs/btrfs/super.c, btrfs_statfs).
+        let entries = if room.f_files == 0 { u64::MAX } else { room.f_favail };
+        let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries };
         image.apply_to(&mut MountedRoot::new(root)?, budget, step.counter())?;
         let root = Root::open(mount.place())?;
         // The disk writes the layers while dracut computes.

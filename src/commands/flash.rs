@@ -3,7 +3,7 @@
 use crate::boot::trial::BootedBy;
 use crate::check::subject::OLDEST_GRUB;
 use crate::cli::FlashArgs;
-use crate::commands::fill::{self, Site};
+use crate::commands::fill::Site;
 use crate::commands::flash_wish::FlashWish;
 use crate::commands::place::Place;
 use crate::commands::written::{Format, Written};
@@ -39,7 +39,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let wish = FlashWish::of(args, target, &disk)?;
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
-    fill::refuse_unable(wish.how.filesystem)?;
+    wish.how.refuse_unable(&[wish.slot])?;
     let mut state = disk.state()?;
     if args.promote {
         refuse_unconfirmed(&disk)?;

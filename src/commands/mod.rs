@@ -1,5 +1,6 @@
 //! One verb a file, each a story that reads straight down.
 
+pub mod by_slot;
 pub mod check;
 pub mod check_health;
 mod checked;

@@ -40,14 +40,17 @@ impl Place {
                 self.slot,
                 Bytes(self.region.size)
             );
-            return Err(refused(found, "give the slots a larger --slot-size, or choose --filesystem ext4"));
+            return Err(refused(
+                found,
+                format!("give the slots a larger --slot-size, or choose --filesystem {}=ext4", self.slot),
+            ));
         }
         Ok(())
     }
 
     /// Looks up an image for it, by digest from here on, and refuses one that cannot fit.
     pub fn resolve(&self, reference: &Reference, wanted: &SlotWish) -> Result<Image> {
-        self.refuse_too_small_for(wanted.filesystem)?;
+        self.refuse_too_small_for(wanted.filesystem(self.slot))?;
         let image = oci::resolve(reference, &wanted.platform, &wanted.access);
         let image = image.with_context(|| format!("slot {}", self.slot))?;
         self.refuse_larger(&image)?;

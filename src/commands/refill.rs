@@ -5,7 +5,7 @@ use crate::boot::state::State;
 use crate::check::subject::OLDEST_GRUB;
 use crate::cli::CreateArgs;
 use crate::commands::definition::Filling;
-use crate::commands::fill::{self, Site};
+use crate::commands::fill::Site;
 use crate::commands::place::Place;
 use crate::commands::written::{Format, Written};
 use crate::disk::Disk;
@@ -32,7 +32,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let wanted = Filling::of(args, disk.device())?;
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
-    fill::refuse_unable(wanted.slot.filesystem)?;
+    wanted.slot.refuse_unable(&wanted.images.keys().copied().collect::<Vec<_>>())?;
     let slots = claim(&disk, &wanted, args.yes)?;
     let images = resolve(&wanted, &slots, &disk, &progress)?;
     if let Some(keeper) = keeper(&disk, &wanted)? {

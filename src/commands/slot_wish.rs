@@ -7,6 +7,8 @@ use crate::boot::initramfs::Source;
 use crate::boot::record::Record;
 use crate::check::Policy;
 use crate::cli::{ImageArgs, WriteArgs};
+use crate::commands::by_slot::{self, Values};
+use crate::commands::fill;
 use crate::config::Config;
 use crate::error::{Result, usage};
 use crate::filesystem::Filesystem;
@@ -15,13 +17,13 @@ use crate::hardware::{Choice, Inventory};
 use crate::oci::{Access, Platform};
 use crate::partuuid::PartUuid;
 use crate::slot::Slot;
-use std::collections::BTreeMap;
+use anyhow::Context;
 use std::path::Path;
 
 /// How a slot shall boot, and where its image comes from.
 pub struct SlotWish {
     /// What each slot's kernel is, where the image leaves a choice.
-    kernels: BTreeMap<Option<Slot>, String>,
+    kernels: Values<String>,
     /// What the machine that it is for is called.
     pub hardware: String,
     /// What that machine needs.
@@ -30,8 +32,10 @@ pub struct SlotWish {
     pub initramfs: Source,
     /// What to do about what the rules find.
     pub policy: Policy,
-    /// Its root filesystem.
-    pub filesystem: Filesystem,
+    /// What each slot's root filesystem is, and that of those that are not named.
+    filesystems: Values<Filesystem>,
+    /// The slots whose filesystem was named on the command line.
+    named: Vec<Slot>,
     /// The user's words for the program that makes it.
     pub mkfs_options: MkfsOptions,
     /// Consoles by name, the last one is init's.
@@ -83,18 +87,24 @@ impl SlotWish {
         let choice = choice.map_or_else(|| like.map_or(Ok(Choice::Generic), Like::hardware), Ok)?;
         let inventory = choice.inventory(disk)?;
         let like = like.map(|like| &like.record);
-        let filesystem = args.filesystem.or(config.filesystem).or(like.map(|record| record.filesystem));
-        let filesystem = filesystem.unwrap_or_default();
+        let mut filesystems =
+            by_slot::joined(&args.filesystem, config.filesystem.as_ref(), (str::parse, |of| Ok(*of)))?;
+        let named = args.filesystem.iter().filter_map(|text| text.split_once('=')).map(|(slot, _)| slot.parse());
+        filesystems.entry(None).or_insert(like.map(|record| record.filesystem).unwrap_or_default());
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         let (consoles, kargs) = words(args, config, like, &inventory);
         if let Some(any) = Slot::at(0) {
-            Cmdline::new(any, (PartUuid::NONE, filesystem), &consoles, &kargs)?; // odd words are refused here
+            Cmdline::new(any, (PartUuid::NONE, Filesystem::default()), &consoles, &kargs)?; // odd words are refused here
         }
         let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
         agent.refuse_if_dynamic()?;
         Ok(SlotWish {
-            kernels: kernels(args, &config.kernel)?,
+            kernels: by_slot::joined(
+                &args.kernel,
+                config.kernel.as_ref(),
+                (|text| Ok(text.to_owned()), |version| Ok(version.clone())),
+            )?,
             hardware: called(&choice, &inventory),
             inventory,
             initramfs: args.initramfs.or(config.initramfs).unwrap_or_default(),
@@ -102,7 +112,8 @@ impl SlotWish {
                 &listed(&args.fix, config.fix.as_ref()).unwrap_or_default(),
                 &listed(&args.allow, config.allow.as_ref()).unwrap_or_default(),
             )?,
-            filesystem,
+            filesystems,
+            named: named.collect::<Result<_>>()?,
             mkfs_options: mkfs_options.map(|words| words.parse()).transpose()?.unwrap_or_default(),
             consoles,
             kargs,
@@ -115,9 +126,35 @@ impl SlotWish {
         })
     }
 
+    /// The root filesystem that was chosen for a slot.
+    pub fn filesystem(&self, slot: Slot) -> Filesystem {
+        let chosen = by_slot::of(&self.filesystems, slot);
+        chosen.copied().unwrap_or_default()
+    }
+
+    /// Refuses to begin where one of these slots, which are to be written, cannot be made as is wished.
+    pub fn refuse_unable(&self, slots: &[Slot]) -> Result<()> {
+        if let Some(slot) = self.named.iter().find(|slot| !slots.contains(slot)) {
+            let found = format!("--filesystem names slot {slot}, and nothing is written into that one");
+            return Err(usage(found, "leave it away, or name the slot that gets an image"));
+        }
+        let Some((first, rest)) = slots.split_first() else { return Ok(()) };
+        let own = self.filesystem(*first);
+        if let Some(other) = rest.iter().find(|slot| self.filesystem(**slot) != own && !self.mkfs_options.is_empty()) {
+            let found = format!(
+                "--mkfs-options are words for one program, and slot {first} gets {own}, slot {other} {}",
+                self.filesystem(*other)
+            );
+            return Err(usage(found, "leave them away; or flash the other slot once the disk is there"));
+        }
+        slots.iter().try_for_each(|slot| {
+            fill::refuse_unable(self.filesystem(*slot), &self.mkfs_options).with_context(|| format!("slot {slot}"))
+        })
+    }
+
     /// The kernel version that was chosen for a slot.
     pub fn kernel(&self, slot: Slot) -> Option<&str> {
-        self.kernels.get(&Some(slot)).or_else(|| self.kernels.get(&None)).map(String::as_str)
+        by_slot::of(&self.kernels, slot).map(String::as_str)
     }
 }
 
@@ -146,24 +183,4 @@ fn called(choice: &Choice, inventory: &Inventory) -> String {
 /// The flag's values, or the config's if the flag was not given.
 pub fn listed<T: Clone>(flag: &[T], config: Option<&Vec<T>>) -> Option<Vec<T>> {
     if flag.is_empty() { config.cloned() } else { Some(flag.to_vec()) }
-}
-
-fn kernels(args: &ImageArgs, config: &BTreeMap<String, String>) -> Result<BTreeMap<Option<Slot>, String>> {
-    let mut kernels = BTreeMap::new();
-    for (slot, version) in config {
-        kernels.insert(Some(slot.parse()?), version.clone());
-    }
-    // A flag for every slot overrides what the config says of each.
-    if args.kernel.iter().any(|text| !text.contains('=')) {
-        kernels.clear();
-    }
-    for text in &args.kernel {
-        // A version holds no '='; what stands before one is a slot.
-        let (slot, version) = match text.split_once('=') {
-            Some((slot, version)) => (Some(slot.parse()?), version),
-            None => (None, text.as_str()),
-        };
-        kernels.insert(slot, version.to_owned());
-    }
-    Ok(kernels)
 }

@@ -3,6 +3,7 @@
 
 use crate::disk::layout::Region;
 use crate::error::{Result, refused};
+use crate::hardware::this;
 use rustix::fs::{fstat, major, minor, stat};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,8 +22,9 @@ pub struct Running {
 impl Running {
     /// The root of this system; `None` if it is no partition (a container, memory, a network).
     pub fn find() -> Option<Running> {
-        let root = stat("/").ok()?.st_dev;
-        Running::of(Path::new(&format!("/sys/dev/block/{}:{}", major(root), minor(root))))
+        let of = |device| Running::of(Path::new(&format!("/sys/dev/block/{}:{}", major(device), minor(device))));
+        // btrfs gives the number of no device, but names the one that was mounted.
+        of(stat("/").ok()?.st_dev).or_else(|| of(this::sources_of_root().ok()?.first()?.st_rdev))
     }
 
     fn of(sys: &Path) -> Option<Running> {

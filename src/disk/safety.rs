@@ -48,8 +48,12 @@ fn refuse_if_any_used(name: &str, devices: &[PathBuf]) -> Result<()> {
             format!("unmount it: umount {place}"),
         ));
     }
-    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     let names: Vec<String> = devices.iter().filter_map(|path| device_name(path)).collect();
+    if let Some((device, uuid)) = names.iter().find_map(|name| Some((name, btrfs_with(name)?))) {
+        let found = format!("{name} is in use: /dev/{device} belongs to a mounted btrfs; writing would destroy it");
+        return Err(refused(found, format!("see where it is mounted: findmnt --source UUID={uuid}; then unmount it")));
+    }
+    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     if let Some(swap) = swap_on(&swaps, &names) {
         return Err(refused(format!("{name} is in use: {swap} is swap"), format!("release it: swapoff {swap}")));
     }
@@ -87,6 +91,14 @@ fn mounted_at(mountinfo: &str, numbers: &[String]) -> Option<String> {
         let device = fields.next()?;
         numbers.iter().any(|number| number == device).then(|| fields.nth(1).unwrap_or("?").to_owned())
     })
+}
+
+/// The UUID of the btrfs that a device is part of while that is mounted, in whatever namespace. The
+/// number of its mount is that of no device (kernel: fs/btrfs/sysfs.c).
+fn btrfs_with(device: &str) -> Option<String> {
+    let mut filesystems = fs::read_dir("/sys/fs/btrfs").ok()?.flatten();
+    let found = filesystems.find(|entry| entry.path().join("devices").join(device).exists())?;
+    Some(found.file_name().to_string_lossy().into_owned())
 }
 
 /// The first swap area on one of these devices (proc(5), swaps).

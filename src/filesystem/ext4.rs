@@ -17,8 +17,10 @@ pub const KIND: Kind = Kind {
     programs: &[("mke2fs", "e2fsprogs"), ("e2fsck", "e2fsprogs")],
     // Its checksums, which it names in modules.softdep or not at all.
     helpers: &["crc32c_generic", "crc32c_intel"],
+    early: false,
     // A journal wants 2048 blocks (e2fsprogs: lib/ext2fs/mkjournal.c, ext2fs_default_journal_size).
     smallest: Bytes(8 * MIB),
+    refuse_words: |_| Ok(()),
     format,
     check,
 };

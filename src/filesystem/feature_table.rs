@@ -1,12 +1,13 @@
 //! Which feature of a filesystem a kernel and GRUB can read, since when.
 //!
-//! Sources: the bits are those of Linux 6.15, `fs/ext4/ext4.h` ("Feature set definitions") and
-//! `fs/xfs/libxfs/xfs_format.h` (`XFS_SB_FEAT_*`). The kernels of ext4 are those of ext4(5),
-//! "KERNEL SUPPORT" (e2fsprogs 1.47); for what that page does not list, and for XFS, the release
-//! whose `*_SUPP` or `*_ALL` mask has the bit first. GRUB refuses only bits of the set "incompat"
-//! that it does not know: `EXT2_DRIVER_SUPPORTED_INCOMPAT` and `EXT2_DRIVER_IGNORED_INCOMPAT` in
-//! `grub-core/fs/ext2.c`, `XFS_SB_FEAT_INCOMPAT_SUPPORTED` in `grub-core/fs/xfs.c`; its versions are
-//! upstream's. Distributions put newer readers into older versions: Debian 12's 2.06-13+deb12u2 is
+//! Sources: the bits are those of Linux 6.15, `fs/ext4/ext4.h` ("Feature set definitions"),
+//! `fs/xfs/libxfs/xfs_format.h` (`XFS_SB_FEAT_*`) and `include/uapi/linux/btrfs.h` (`BTRFS_FEATURE_*`). The kernels of ext4 are those of ext4(5),
+//! "KERNEL SUPPORT" (e2fsprogs 1.47), those of btrfs what mkfs.btrfs 6.14 prints for `-O list-all`
+//! ("compat="); for what these do not list, and for XFS, the release whose `*_SUPP` or `*_ALL` mask
+//! has the bit first. GRUB refuses only bits of the set "incompat" that it does not know:
+//! `EXT2_DRIVER_SUPPORTED_INCOMPAT` and `EXT2_DRIVER_IGNORED_INCOMPAT` in `grub-core/fs/ext2.c`,
+//! `XFS_SB_FEAT_INCOMPAT_SUPPORTED` in `grub-core/fs/xfs.c`; `grub-core/fs/btrfs.c` looks at no bit,
+//! and finds out on the way. Its versions are upstream's. Distributions put newer readers into older versions: Debian 12's 2.06-13+deb12u2 is
 //! 2.12 in both files.
 
 /// A version, of which the first two numbers count: (5, 10); GRUB 2.06 is (2, 6).
@@ -31,27 +32,27 @@ pub enum Set {
 /// A feature.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Feature {
-    /// Its name, as mke2fs(8) or mkfs.xfs(8) has it where they have one.
+    /// Its name, as mke2fs(8), mkfs.xfs(8) or mkfs.btrfs(8) has it where they have one.
     pub name: &'static str,
     /// Where its bit is.
     pub set: Set,
     /// Its bit.
-    pub bit: u32,
+    pub bit: u64,
     /// The first Linux that mounts it to be written.
     pub linux: Version,
     /// The first GRUB that reads files beside it.
     pub grub: Version,
 }
 
-const fn compat(name: &'static str, bit: u32, linux: Version) -> Feature {
+const fn compat(name: &'static str, bit: u64, linux: Version) -> Feature {
     Feature { name, set: Set::Compat, bit, linux, grub: EVER }
 }
 
-const fn ro_compat(name: &'static str, bit: u32, linux: Version) -> Feature {
+const fn ro_compat(name: &'static str, bit: u64, linux: Version) -> Feature {
     Feature { name, set: Set::RoCompat, bit, linux, grub: EVER }
 }
 
-const fn incompat(name: &'static str, bit: u32, linux: Version, grub: Version) -> Feature {
+const fn incompat(name: &'static str, bit: u64, linux: Version, grub: Version) -> Feature {
     Feature { name, set: Set::Incompat, bit, linux, grub }
 }
 
@@ -140,3 +141,44 @@ pub const V4: Feature = Feature { name: "crc=0", set: Set::Incompat, bit: 0, lin
 /// XFS, version 4, whose names differ in more than the case of letters (`version=ci`,
 /// XFS_SB_VERSION_BORGBIT); GRUB refuses the bit in a superblock of version 4 alone.
 pub const V4_CI: Feature = Feature { name: "version=ci", set: Set::Incompat, bit: 0x4000, linux: EVER, grub: NEVER };
+
+/// The features of btrfs. All its sets of bits have 64.
+pub const BTRFS: [Feature; 20] = [
+    ro_compat("free-space-tree", 0x1, (4, 5)),
+    // Without it the tree is made anew: 4.5 wrote it in another byte order.
+    ro_compat("free-space-tree-valid", 0x2, (4, 9)),
+    ro_compat("verity", 0x4, (5, 15)),
+    ro_compat("block-group-tree", 0x8, (6, 1)),
+    incompat("mixed-backref", 0x1, EVER, EVER),
+    // GRUB reads the files beside the default subvolume, as those that a flash wrote are.
+    incompat("default-subvol", 0x2, EVER, EVER),
+    incompat("mixed-bg", 0x4, EVER, EVER),
+    incompat("compress-lzo", 0x8, EVER, EVER),
+    // GRUB 2.04 was the first with zstd.
+    incompat("compress-zstd", 0x10, (4, 14), (2, 4)),
+    incompat("big-metadata", 0x20, EVER, EVER),
+    incompat("extref", 0x40, (3, 7), EVER),
+    // GRUB 2.04 (its NEWS).
+    incompat("raid56", 0x80, (3, 9), (2, 4)),
+    incompat("skinny-metadata", 0x100, (3, 10), EVER),
+    // Files with holes alone are not read: "extent not found". GRUB 7f4e017a1416.
+    incompat("no-holes", 0x200, (3, 14), (2, 12)),
+    incompat("metadata-uuid", 0x400, (5, 0), EVER),
+    // GRUB_BTRFS_CHUNK_TYPE_RAID1C3 and C4 are in 2.06.
+    incompat("raid1c34", 0x800, (5, 5), (2, 6)),
+    // A disk with real zones, which a slot has not, keeps its superblock elsewhere.
+    incompat("zoned", 0x1000, (5, 12), EVER),
+    // These two only in kernels that were made for experiments; files lie elsewhere than GRUB looks.
+    incompat("extent-tree-v2", 0x2000, NEVER, NEVER),
+    incompat("raid-stripe-tree", 0x4000, NEVER, NEVER),
+    incompat("squota", 0x1_0000, (6, 7), EVER),
+];
+
+/// The checksums of btrfs by number (`enum btrfs_csum_type`, include/uapi/linux/btrfs_tree.h). GRUB
+/// looks at none.
+pub const BTRFS_CHECKSUMS: [Feature; 4] = [
+    incompat("crc32c", 0, EVER, EVER),
+    incompat("xxhash64", 1, (5, 5), EVER),
+    incompat("sha256", 2, (5, 5), EVER),
+    incompat("blake2b", 3, (5, 5), EVER),
+];

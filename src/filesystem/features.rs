@@ -2,15 +2,19 @@
 //! whether a kernel or GRUB can read it. Nothing is mounted, and any bytes will do.
 
 use crate::error::Result;
-use crate::filesystem::feature_table::{EVER, EXT4, Feature, NEVER, Set, V4, V4_CI, V5, Version, XFS};
+use crate::filesystem::feature_table::{
+    BTRFS, BTRFS_CHECKSUMS, EVER, EXT4, Feature, NEVER, Set, V4, V4_CI, V5, Version, XFS,
+};
 use anyhow::Context;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use uuid::Uuid;
 
-/// The bytes that are looked at: up to the end of btrfs' magic.
-const LENGTH: usize = 0x10048;
+/// The bytes that are looked at: up to what is read of btrfs' superblock.
+const LENGTH: usize = BTRFS_PLACE + 0xc6;
+/// Where btrfs has its superblock, in bytes (fs/btrfs/fs.h, BTRFS_SUPER_INFO_OFFSET).
+const BTRFS_PLACE: usize = 0x1_0000;
 
 /// Whose superblock it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub enum Found {
     Ext4,
     /// XFS.
     Xfs,
-    /// btrfs, of whose features nothing is known here.
+    /// btrfs.
     Btrfs,
 }
 
@@ -97,13 +101,11 @@ pub fn version(text: &str) -> Option<Version> {
 /// begins at byte 0, and their programs clear each other's magic: XFS is looked for first, because
 /// what it overwrites could still look like ext4.
 fn parse(bytes: &[u8]) -> Option<Features> {
-    /// "_BHRfS_M" in the superblock at 64 KiB (fs/btrfs, BTRFS_MAGIC).
-    const BTRFS: &[u8] = b"_BHRfS_M";
     // sb_uuid, fsid, s_uuid in the structures below.
     let (of, found, uuid) = if bytes.starts_with(b"XFSB") {
         (Found::Xfs, xfs(bytes)?, 32)
-    } else if bytes.get(0x10040..LENGTH) == Some(BTRFS) {
-        (Found::Btrfs, Vec::new(), 0x10020)
+    } else if let Some(found) = btrfs(bytes) {
+        (Found::Btrfs, found, BTRFS_PLACE + 0x20)
     } else {
         (Found::Ext4, ext4(bytes)?, 1024 + 0x68)
     };
@@ -119,7 +121,7 @@ fn ext4(bytes: &[u8]) -> Option<Vec<Has>> {
     if u16::from_le_bytes(superblock[0x38..0x3a].try_into().ok()?) != MAGIC {
         return None;
     }
-    let word = |at: usize| superblock[at..at + 4].try_into().map(u32::from_le_bytes).ok();
+    let word = |at: usize| superblock[at..at + 4].try_into().map(u32::from_le_bytes).map(u64::from).ok();
     Some(in_words(&EXT4, word(0x5c)?, word(0x64)?, word(0x60)?))
 }
 
@@ -129,8 +131,8 @@ fn xfs(bytes: &[u8]) -> Option<Vec<Has>> {
     /// XFS_SB_VERSION_NUMBITS.
     const NUMBER: u16 = 0xf;
     let bits = bytes.get(100..102)?.try_into().map(u16::from_be_bytes).ok()?;
-    let word = |at: usize| bytes.get(at..at + 4)?.try_into().map(u32::from_be_bytes).ok();
-    let is_ci = u32::from(bits) & V4_CI.bit != 0;
+    let word = |at: usize| bytes.get(at..at + 4)?.try_into().map(u32::from_be_bytes).map(u64::from).ok();
+    let is_ci = u64::from(bits) & V4_CI.bit != 0;
     match bits & NUMBER {
         5 => {
             let words = in_words(&XFS, word(208)?, word(212)?, word(216)?);
@@ -142,15 +144,35 @@ fn xfs(bytes: &[u8]) -> Option<Vec<Has>> {
     }
 }
 
+/// `struct btrfs_super_block` at 64 KiB (include/uapi/linux/btrfs_tree.h): magic at 0x40,
+/// compat_flags at 0xac, compat_ro_flags at 0xb4, incompat_flags at 0xbc, csum_type at 0xc4,
+/// little-endian.
+fn btrfs(bytes: &[u8]) -> Option<Vec<Has>> {
+    /// BTRFS_MAGIC (fs/btrfs/fs.h).
+    const MAGIC: &[u8] = b"_BHRfS_M";
+    let superblock = bytes.get(BTRFS_PLACE..LENGTH)?;
+    if &superblock[0x40..0x48] != MAGIC {
+        return None;
+    }
+    let word = |at: usize| superblock[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+    let mut found = in_words(&BTRFS, word(0xac)?, word(0xb4)?, word(0xbc)?);
+    let checksum = superblock[0xc4..0xc6].try_into().map(u16::from_le_bytes).ok()?;
+    found.push(match BTRFS_CHECKSUMS.get(usize::from(checksum)) {
+        Some(feature) => Has::new(feature),
+        None => Has { name: format!("checksum {checksum}"), linux: NEVER, grub: EVER },
+    });
+    Some(found)
+}
+
 /// The features whose bits are set in the three words; and each bit that is set and not known.
-fn in_words(table: &[Feature], compat: u32, ro_compat: u32, incompat: u32) -> Vec<Has> {
+fn in_words(table: &[Feature], compat: u64, ro_compat: u64, incompat: u64) -> Vec<Has> {
     let mut found = Vec::new();
     for (set, name, word) in [
         (Set::Compat, "compat", compat),
         (Set::RoCompat, "ro_compat", ro_compat),
         (Set::Incompat, "incompat", incompat),
     ] {
-        for bit in (0..u32::BITS).map(|place| 1 << place).filter(|bit| word & bit != 0) {
+        for bit in (0..u64::BITS).map(|place| 1 << place).filter(|bit| word & bit != 0) {
             found.push(match table.iter().find(|feature| feature.set == set && feature.bit == bit) {
                 Some(feature) => Has::new(feature),
                 None => Has {
@@ -220,8 +242,25 @@ mod tests {
         for bytes in [&b""[..], b"XFSB", &[0; 1024], &[0xff; 1500], &vec![0; LENGTH]] {
             assert_eq!(parse(bytes), None, "{} bytes", bytes.len());
         }
-        let mut btrfs = vec![0; LENGTH];
-        btrfs[0x10040..].copy_from_slice(b"_BHRfS_M");
-        assert_eq!(parse(&btrfs).unwrap().of, Found::Btrfs);
+    }
+
+    #[test]
+    fn the_words_of_btrfs_have_64_bits_and_its_checksum_counts() {
+        let mut bytes = vec![0; LENGTH];
+        bytes[0x10040..0x10048].copy_from_slice(b"_BHRfS_M");
+        let mut with = |at: usize, value: &[u8]| {
+            bytes[0x10000 + at..0x10000 + at + value.len()].copy_from_slice(value);
+            parse(&bytes).unwrap()
+        };
+        assert_eq!(with(0, &[]).of, Found::Btrfs);
+        assert_eq!(with(0xbc, &0x8000_0000_0000_0361_u64.to_le_bytes()).unread_by_grub((99, 0)).len(), 1);
+        let found = with(0xb4, &0xb_u64.to_le_bytes());
+        assert_eq!(found.too_new_for_kernel("5.10.0"), ["block-group-tree", "incompat 0x8000000000000000"]);
+        assert_eq!(found.unread_by_grub((2, 6)), ["no-holes", "incompat 0x8000000000000000"]);
+        assert_eq!(
+            with(0xc4, &[2, 0]).too_new_for_kernel("5.4"),
+            ["block-group-tree", "incompat 0x8000000000000000", "sha256"]
+        );
+        assert!(with(0xc4, &[9, 0]).too_new_for_kernel("6.16").contains(&"checksum 9"));
     }
 }

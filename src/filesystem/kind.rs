@@ -2,7 +2,7 @@
 //! mounts them. What there is to know of each stands in a file of its own.
 
 use crate::error::{Result, usage};
-use crate::filesystem::{ext4, xfs};
+use crate::filesystem::{btrfs, ext4, xfs};
 use crate::units::Bytes;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub enum Filesystem {
     Ext4,
     /// XFS: reflinks and many files; slots of 300 MiB or more
     Xfs,
+    /// btrfs: checksums of all files, snapshots; slots of 109 MiB or more
+    Btrfs,
 }
 
 /// What there is to know of one filesystem.
@@ -36,8 +38,12 @@ pub struct Kind {
     pub programs: &'static [(&'static str, &'static str)],
     /// Kernel modules that an initramfs needs beside the one of its name, where a kernel has them.
     pub helpers: &'static [&'static str],
+    /// Whether its module must be there before an initramfs looks for disks.
+    pub early: bool,
     /// The smallest partition that it can be made in.
     pub smallest: Bytes,
+    /// See [`Filesystem::refuse_words`].
+    pub(super) refuse_words: fn(&MkfsOptions) -> Result<()>,
     /// See [`Filesystem::format`].
     pub(super) format: fn(&Path, &New) -> Result<()>,
     /// See [`Filesystem::check`].
@@ -72,6 +78,7 @@ impl Filesystem {
         match self {
             Filesystem::Ext4 => &ext4::KIND,
             Filesystem::Xfs => &xfs::KIND,
+            Filesystem::Btrfs => &btrfs::KIND,
         }
     }
 
@@ -81,8 +88,15 @@ impl Filesystem {
         std::iter::once(kind.name).chain(kind.helpers.iter().copied()).collect()
     }
 
+    /// Refuses words of the user that would not only say how the one on the slot's device is made, as
+    /// far as the program that makes it does not refuse them before it writes.
+    pub fn refuse_words(self, options: &MkfsOptions) -> Result<()> {
+        (self.kind().refuse_words)(options)
+    }
+
     /// Makes a new one over all of `device`, whatever stands there.
     pub fn format(self, device: &Path, new: &New) -> Result<()> {
+        self.refuse_words(new.options)?;
         (self.kind().format)(device, new)
     }
 
@@ -90,6 +104,20 @@ impl Filesystem {
     /// mounted. Changes nothing.
     pub fn check(self, device: &Path) -> Result<()> {
         (self.kind().check)(device)
+    }
+}
+
+impl FromStr for Filesystem {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Filesystem> {
+        <Filesystem as ValueEnum>::from_str(text, false).map_err(|_| {
+            let known = Filesystem::value_variants().iter().map(ToString::to_string).collect::<Vec<_>>();
+            usage(
+                format!("--filesystem '{}': there is no such filesystem for a slot", text.escape_debug()),
+                format!("name one of these: {}", known.join(", ")),
+            )
+        })
     }
 }
 
@@ -128,11 +156,21 @@ impl FromStr for MkfsOptions {
 }
 
 impl MkfsOptions {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The words in their order.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// The words in their order, but for those of the options `taken`, each a `-` and a letter; and
     /// what these were given: `-O a,b` and `-Oa,b` alike.
     pub fn without<'o>(&'o self, taken: &[&str]) -> (Vec<&'o str>, Vec<(&'o str, &'o str)>) {
         let (mut rest, mut given) = (Vec::new(), Vec::new());
-        let mut words = self.0.iter().map(String::as_str);
+        let mut words = self.words();
         while let Some(word) = words.next() {
             match word.split_at_checked(2) {
                 Some((option, "")) if taken.contains(&option) => given.push((option, words.next().unwrap_or_default())),
@@ -153,7 +191,7 @@ mod tests {
         for filesystem in Filesystem::value_variants() {
             let name = filesystem.to_string();
             assert_eq!(serde_json::to_string(filesystem).unwrap(), format!("\"{name}\""));
-            assert_eq!(Filesystem::from_str(&name, false), Ok(*filesystem), "{name}");
+            assert_eq!(name.parse::<Filesystem>().unwrap(), *filesystem, "{name}");
         }
     }
 

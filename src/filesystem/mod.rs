@@ -1,5 +1,6 @@
 //! Filesystems: made, written through a mount, read without leaving them, and checked.
 
+pub mod btrfs;
 pub mod ext4;
 pub mod fat;
 pub mod feature_table;

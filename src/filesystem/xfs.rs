@@ -18,8 +18,10 @@ pub const KIND: Kind = Kind {
     programs: &[("mkfs.xfs", "xfsprogs"), ("xfs_repair", "xfsprogs")],
     // Its checksums, as for ext4; what else it needs stands in modules.dep.
     helpers: &["crc32c_generic", "crc32c_intel"],
+    early: false,
     // mkfs.xfs(8), "-d size": the data section must be at least 300MB in size.
     smallest: Bytes(300 * MIB),
+    refuse_words: |_| Ok(()),
     format,
     check,
 };

@@ -51,10 +51,8 @@ fn boot_disks(sysfs: &Sysfs) -> Result<Vec<Block>> {
         return Ok(vec![block]);
     }
     // btrfs and bcachefs give no device's number, but name it as what was mounted.
-    let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
-    let is_device = |found: &Stat| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
-    let sources = sources_of_root(&mounts).into_iter().filter_map(|source| stat(source).ok()).filter(is_device);
-    let members: Vec<Block> = sources.filter_map(|found| numbered(sysfs, found.st_rdev)).collect();
+    let members: Vec<Block> =
+        sources_of_root()?.into_iter().filter_map(|found| numbered(sysfs, found.st_rdev)).collect();
     if !members.is_empty() {
         return Ok(members.into_iter().flat_map(|member| sysfs.btrfs_around(member)).collect());
     }
@@ -69,9 +67,16 @@ fn numbered(sysfs: &Sysfs, device: u64) -> Option<Block> {
     sysfs.numbered(major(device), minor(device))
 }
 
+/// The block devices that were mounted at `/`, by their names.
+pub(crate) fn sources_of_root() -> Result<Vec<Stat>> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    let is_device = |found: &Stat| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
+    Ok(names_of_root(&mounts).into_iter().filter_map(|source| stat(source).ok()).filter(is_device).collect())
+}
+
 /// What is mounted at `/`, if it has a name in `/dev`; bcachefs joins several with colons
 /// (proc(5), mountinfo: field 5 is the mount point, the second after " - " the source).
-fn sources_of_root(mountinfo: &str) -> Vec<&str> {
+fn names_of_root(mountinfo: &str) -> Vec<&str> {
     // The last one covers the others.
     let root = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some("/"));
     let source = root.and_then(|line| line.split_once(" - ")?.1.split(' ').nth(1)).unwrap_or_default();
@@ -93,14 +98,14 @@ mod tests {
         let initramfs = "1 1 0:2 / / rw - rootfs rootfs rw\n";
         let btrfs = "29 1 0:26 /@ / rw,relatime shared:1 - btrfs /dev/nvme0n1p2 rw,subvol=/@\n";
         let home = "40 29 8:1 / /home rw - ext4 /dev/sda1 rw\n";
-        assert_eq!(sources_of_root(&format!("{initramfs}{btrfs}{home}")), ["/dev/nvme0n1p2"]);
-        assert_eq!(sources_of_root("29 1 0:26 / / rw - bcachefs /dev/sda2:/dev/sdb2 rw\n"), ["/dev/sda2", "/dev/sdb2"]);
+        assert_eq!(names_of_root(&format!("{initramfs}{btrfs}{home}")), ["/dev/nvme0n1p2"]);
+        assert_eq!(names_of_root("29 1 0:26 / / rw - bcachefs /dev/sda2:/dev/sdb2 rw\n"), ["/dev/sda2", "/dev/sdb2"]);
         for none in
             ["overlay overlay rw,lowerdir=/dev/x", "nfs4 10.0.0.1:/srv rw", "tmpfs tmpfs rw", "zfs tank/root rw"]
         {
-            assert!(sources_of_root(&format!("29 1 0:26 / / rw - {none}\n")).is_empty(), "{none}");
+            assert!(names_of_root(&format!("29 1 0:26 / / rw - {none}\n")).is_empty(), "{none}");
         }
-        assert!(sources_of_root("").is_empty() && sources_of_root("29 1 0:26 / /\n").is_empty());
+        assert!(names_of_root("").is_empty() && names_of_root("29 1 0:26 / /\n").is_empty());
     }
 
     #[test]

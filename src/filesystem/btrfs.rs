@@ -1,0 +1,209 @@
+//! btrfs in a slot: made with features that the slot's kernel and GRUB read, and checked after.
+
+use crate::error::{Result, usage};
+use crate::filesystem::kind::{Kind, MkfsOptions, New};
+use crate::tool::Tool;
+use crate::units::{Bytes, MIB};
+use anyhow::Context;
+use std::path::Path;
+
+/// btrfs, to everybody else.
+pub const KIND: Kind = Kind {
+    name: "btrfs",
+    // What a slot does not use is not discarded as it is written: Linux 6.2 and newer would by
+    // themselves (btrfs(5), "discard").
+    to_write: c"nodiscard",
+    // Do not replay the log of what was fsynced since the last commit (btrfs(5), "rescue"): Linux
+    // 5.9 and newer. The older word, `nologreplay`, is not in Linux 6.18 any more.
+    as_grub_reads: c"rescue=nologreplay",
+    programs: &[("mkfs.btrfs", "btrfs-progs"), ("btrfs", "btrfs-progs")],
+    // Its checksums, as for ext4; its other ones stand in modules.softdep, the rest of what it needs
+    // (xor, raid6_pq, zstd) in modules.dep.
+    helpers: &["crc32c_generic", "crc32c_intel"],
+    // To load, it measures how fast this processor computes parity, for longer than it takes to find
+    // the root's partition, and the first mount fails: "request_module fs-btrfs succeeded, but still
+    // no fs?" (dracut issue 658).
+    early: true,
+    // What mkfs.btrfs 6.2 and 6.14 refuse to go below with metadata twice and nodes of 16 KiB: by
+    // trial; 28 MiB of it are left for files.
+    smallest: Bytes(109 * MIB),
+    refuse_words,
+    format,
+    check,
+};
+
+/// What to install where the programs are missing.
+const HINT: &str = "install btrfs-progs (apt-get install btrfs-progs)";
+
+/// What is on, of all that mkfs.btrfs can turn on. Everything else that it knows is off, whatever it
+/// would do by itself: an older GRUB or kernel would not read what a newer program thinks of. Linux 4.9
+/// or newer reads this, and so does every GRUB with btrfs. Sources: mkfs.btrfs(8), "FILESYSTEM
+/// FEATURES"; GRUB's `grub-core/fs/btrfs.c`. The versions of each are in `feature_table.rs`. Off are
+/// so, of what is on by default somewhere: `no-holes`, since 5.15, because GRUB before 2.12 reads no
+/// file with a hole then; `block-group-tree`, which Linux before 6.1 mounts only to read.
+const FEATURES: [&str; 3] = ["extref", "skinny-metadata", "free-space-tree"];
+
+/// Options of mkfs.btrfs(8) that a user may give, with their value behind them.
+const VALUED: [&str; 15] = [
+    "-O",
+    "--features",
+    "-R",
+    "--runtime-features",
+    "-n",
+    "--nodesize",
+    "-s",
+    "--sectorsize",
+    "-m",
+    "--metadata",
+    "-d",
+    "--data",
+    "--csum",
+    "--checksum",
+    "--device-uuid",
+];
+/// Those without one.
+const PLAIN: [&str; 8] = ["-M", "--mixed", "-K", "--nodiscard", "-f", "--force", "-q", "--quiet"];
+
+/// Refuses all that does not only say how the filesystem on the slot's device is made. A word that
+/// belongs to no option would be one more device, and be overwritten.
+fn refuse_words(options: &MkfsOptions) -> Result<()> {
+    let mut words = options.words();
+    while let Some(word) = words.next() {
+        let is_known = match word.split_once('=') {
+            _ if PLAIN.contains(&word) => true,
+            _ if VALUED.contains(&word) => words.next().is_some_and(|value| !value.starts_with('-')),
+            Some((option, _)) if option.starts_with("--") => VALUED.contains(&option),
+            // A letter and its value in one word.
+            _ => word.split_at_checked(2).is_some_and(|(option, _)| VALUED.contains(&option)),
+        };
+        if !is_known {
+            let found = format!("--mkfs-options holds '{}', which a slot with btrfs cannot have", word.escape_debug());
+            let known = [&VALUED[..], &PLAIN].concat().join(" ");
+            return Err(usage(found, format!("leave it away; these are known: {known}")));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a btrfs over all of `device`. Of two options, and of two words about one feature, the last
+/// one counts: the user's are behind ours; label and UUID stay.
+fn format(device: &Path, new: &New) -> Result<()> {
+    let (known, runtime) = (names("-O")?, names("-R").unwrap_or_default());
+    Tool::new("mkfs.btrfs")
+        .arg("-q")
+        // What stands there now is the caller's business: it has refused what must be kept.
+        .arg("-f")
+        // No discard: on a file it would undo nothing, on a disk the caller has decided.
+        .arg("-K")
+        // What every x86-64 kernel mounts: the size of its page.
+        .args(["-s", "4096"])
+        // The default since 3.12; larger ones make less of a small slot.
+        .args(["-n", "16384"])
+        // Twice, whatever the disk is: before 5.15 mkfs.btrfs made it once on what it took for an SSD.
+        // One block that cannot be read would take the whole slot; and a slot is the way back.
+        .args(["-m", "dup"])
+        .args(["-d", "single"])
+        .args(lists(&known, &runtime))
+        .args(new.options.words())
+        .args(["-L", new.label])
+        .args(["-U", &new.uuid.to_string()])
+        .arg(device)
+        .hint(HINT)
+        .run()
+        .map(drop)
+        .context("making a btrfs filesystem")
+}
+
+/// The features that mkfs.btrfs knows for `option`: since 6.3 all stand under `-O`, and `-R` says some
+/// of them again. It prints them as an error.
+fn names(option: &str) -> Result<Vec<String>> {
+    let printed = Tool::new("mkfs.btrfs").args([option, "list-all"]).hint(HINT).run();
+    let printed = printed.context("asking mkfs.btrfs for the features that it knows")?;
+    // "no-holes            - no explicit hole extents for files (compat=3.14, safe=4.0, default=5.15)"
+    let name = |line: &str| Some(line.split_once(" - ")?.0.trim().to_owned());
+    Ok(printed.stderr.lines().filter_map(name).collect())
+}
+
+/// The options that turn on what is ours, and off what is not. Off comes first: some have two names.
+fn lists(known: &[String], runtime: &[String]) -> Vec<String> {
+    let list = |names: &[&String]| {
+        let (ours, others): (Vec<&str>, Vec<&str>) =
+            names.iter().map(|name| name.as_str()).partition(|name| FEATURES.contains(name));
+        others.iter().map(|name| format!("^{name}")).chain(ours.iter().map(ToString::to_string)).collect::<Vec<_>>()
+    };
+    let alone: Vec<&String> = runtime.iter().filter(|name| !known.contains(name)).collect();
+    let lists = [("-O", list(&known.iter().collect::<Vec<_>>())), ("-R", list(&alone))];
+    let given = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    given.flat_map(|(option, list)| [option.to_owned(), list.join(",")]).collect()
+}
+
+/// Checks the filesystem on `device`, which is not mounted, and changes nothing.
+fn check(device: &Path) -> Result<()> {
+    Tool::new("btrfs")
+        .args(["check", "--readonly"])
+        .arg(device)
+        .hint(HINT)
+        .run()
+        .map(drop)
+        .context("checking the btrfs filesystem")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(known: &[&str], runtime: &[&str]) -> String {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        lists(&owned(known), &owned(runtime)).join(" ")
+    }
+
+    #[test]
+    fn what_a_program_knows_and_is_not_ours_is_turned_off() {
+        // 5.10, 6.2 and 6.14, in part.
+        assert_eq!(
+            line(&["extref", "skinny-metadata", "no-holes"], &["quota"]),
+            "-O ^no-holes,extref,skinny-metadata -R ^quota"
+        );
+        assert_eq!(
+            line(&["extref", "zoned"], &["quota", "free-space-tree"]),
+            "-O ^zoned,extref -R ^quota,free-space-tree"
+        );
+        assert_eq!(
+            line(&["quota", "fst", "free-space-tree", "bgt", "of-tomorrow"], &["quota", "free-space-tree"]),
+            "-O ^quota,^fst,^bgt,^of-tomorrow,free-space-tree",
+            "another name of what is ours stands before it"
+        );
+        assert_eq!(line(&[], &[]), "");
+    }
+
+    #[test]
+    fn words_that_name_another_device_or_a_folder_are_refused() {
+        for good in
+            ["", "-O no-holes,^extref -n 32768", "-Ono-holes -K", "--csum=xxhash --nodesize 4096 -M", "-m single"]
+        {
+            refuse_words(&good.parse().unwrap()).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+        for odd in [
+            "-K sda",
+            "-n 4096 sda",
+            "-On sda",
+            "--csum=xxhash sda",
+            "-r etc",
+            "--rootdir=etc",
+            "-Kr etc",
+            "-n",
+            "--nodes=1",
+            "-n -K",
+            "-b 1g",
+            "-U 1",
+            "-=x",
+            "-",
+            "--",
+            "-K=1",
+        ] {
+            let Ok(options) = odd.parse::<MkfsOptions>() else { continue };
+            let error = refuse_words(&options).expect_err(odd);
+            assert_eq!(crate::error::kind(&error), crate::error::Kind::Usage, "{odd}");
+        }
+    }
+}
