@@ -35,9 +35,9 @@ pub enum Verb {
     /// Jump into another slot, on trial: whatever fails ends on this one
     Switch(SwitchArgs),
     /// Declare the running slot healthy: what boots from now on
-    Confirm,
+    Confirm(DryRunArgs),
     /// Go back to the slot that was proven before this one
-    Rollback,
+    Rollback(DryRunArgs),
     /// Show slots, what runs, what is proven, and what the next reset boots
     Status(StatusArgs),
     /// Tell what this machine needs to boot, as JSON
@@ -283,9 +283,21 @@ pub struct HardwareArgs {
     pub disk: Option<PathBuf>,
 }
 
+/// The flags of `confirm` and `rollback`.
+#[derive(Debug, Args)]
+pub struct DryRunArgs {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// The flags of `cleanup`.
 #[derive(Debug, Args)]
 pub struct CleanupArgs {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
     /// Disk or disk file [default: the one that this system runs from]
     #[arg(long, value_name = "DISK")]
     pub disk: Option<PathBuf>,

@@ -11,10 +11,20 @@ use std::fmt::Write as _;
 
 /// Removes it. Mounts and loop devices of a killed run are gone already: the kernel removes them.
 pub fn run(args: &CleanupArgs) -> Result<()> {
-    let disk = Disk::open(args.disk.as_deref(), Access::Change)?; // mends the state block
+    let access = if args.dry_run { Access::Look } else { Access::Change };
+    let disk = Disk::open(args.disk.as_deref(), access)?; // mends the state block
     let mut text = String::new();
-    for what in leftovers::remove(&disk)? {
-        let _ = writeln!(text, "removed {what}");
+    if args.dry_run {
+        if let Some(what) = disk.state_damage()? {
+            let _ = writeln!(text, "would mend the state block: {what}");
+        }
+        for what in leftovers::find(&disk) {
+            let _ = writeln!(text, "would remove {what}");
+        }
+    } else {
+        for what in leftovers::remove(&disk)? {
+            let _ = writeln!(text, "removed {what}");
+        }
     }
     for slot in disk.table.slots.keys() {
         let _ = match disk.files.holding(*slot)? {

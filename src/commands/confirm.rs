@@ -3,6 +3,7 @@
 use crate::boot::ledger::Moment;
 use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
+use crate::cli::DryRunArgs;
 use crate::commands::say::say_line;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
@@ -13,22 +14,22 @@ use anyhow::Context;
 use std::fs;
 
 /// Declares the running slot healthy.
-pub fn run() -> Result<()> {
-    let disk = Disk::open(None, Access::Change)?;
+pub fn run(args: &DryRunArgs) -> Result<()> {
+    let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
     let slot = disk.running()?;
-    let state = confirm(&disk)?;
+    let (state, would) = if args.dry_run { (confirmed(&disk)?.1, "would say: ") } else { (confirm(&disk)?, "") };
     say_line(&if state.proven == slot {
-        format!("slot {slot} is proven: it boots from now on")
+        format!("{would}slot {slot} is proven: it boots from now on")
     } else {
         format!(
-            "slot {slot} is confirmed. It came up by kexec, not yet from the firmware: the next {} resets try it, and fall back to slot {}",
+            "{would}slot {slot} is confirmed. It came up by kexec, not yet from the firmware: the next {} resets try it, and fall back to slot {}",
             state.tries, state.proven
         )
     })
 }
 
-/// Writes down that the running slot is healthy; returns what the disk says now.
-pub fn confirm(disk: &Disk) -> Result<State> {
+/// What the disk says, and what it would say of a running slot that is healthy.
+fn confirmed(disk: &Disk) -> Result<(State, State)> {
     let slot = disk.running()?;
     if disk.files.holding(slot)?.record().is_none() {
         return Err(refused(
@@ -39,7 +40,13 @@ pub fn confirm(disk: &Disk) -> Result<State> {
     let before = disk.state()?;
     // A kernel that does not say who started it was not started by GRUB.
     let by = booted_by().unwrap_or(BootedBy::Kexec);
-    let state = if by == BootedBy::Proven && before.proven == slot { before } else { before.confirmed(slot, by) };
+    let is_known = by == BootedBy::Proven && before.proven == slot;
+    Ok((before, if is_known { before } else { before.confirmed(slot, by) }))
+}
+
+/// Writes down that the running slot is healthy; returns what the disk says now.
+pub fn confirm(disk: &Disk) -> Result<State> {
+    let (before, state) = confirmed(disk)?;
     if state != before {
         disk.files.write_state(state)?;
     }

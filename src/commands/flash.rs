@@ -55,7 +55,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let image = place.resolve(&wish.reference, &wish.how)?;
     drop(step);
     if args.dry_run {
-        return wish.print_plan(&disk, &image, state);
+        return wish.plan(&disk, (place, &image), state)?.print(args.image.json);
     }
     let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB };
     let vacant = slot.vacant()?;

@@ -2,7 +2,8 @@
 
 use crate::boot::state::State;
 use crate::cli::FlashArgs;
-use crate::commands::say::say;
+use crate::commands::place::Place;
+use crate::commands::plan::Plan;
 use crate::commands::slot_wish::{Like, SlotWish, listed};
 use crate::config::Config;
 use crate::disk::Disk;
@@ -10,7 +11,6 @@ use crate::error::{Result, refused};
 use crate::filesystem::keep::Keep;
 use crate::oci::{Image, Reference};
 use crate::slot::Slot;
-use crate::units::Bytes;
 
 /// An image for one slot.
 pub struct FlashWish {
@@ -50,23 +50,13 @@ impl FlashWish {
         })
     }
 
-    /// Says what a flash would do.
-    pub fn print_plan(&self, disk: &Disk, image: &Image, state: State) -> Result<()> {
-        let what = match disk.files.holding(self.slot)?.record() {
-            Some(record) => format!("{} would go", record.entry.title),
-            None => "it holds nothing that boots".to_owned(),
-        };
+    /// What a flash would do.
+    pub fn plan(&self, disk: &Disk, image: (Place, &Image), state: State) -> Result<Plan> {
         let carried = self.keep.as_ref().map(|keep| keep.patterns().join(" ")).unwrap_or_default();
-        say(&format!(
-            "would write {} into slot {} of {}; {what}\n  {}, {} to fetch\n  carried over: {}\n  slot {} stays the fallback; slot {} boots next until you switch\n",
-            image.reference,
-            self.slot,
-            disk.path.display(),
-            image.digest,
-            Bytes(image.stored_bytes()),
-            if carried.is_empty() { "nothing" } else { &carried },
-            state.proven,
-            state.flashing(self.slot).unwrap_or(state).next_boot(),
-        ))
+        let carried = if carried.is_empty() { "nothing" } else { &carried };
+        let next = state.flashing(self.slot).unwrap_or(state).next_boot();
+        Ok(Plan::of_slots("flash", disk, &[image], |slot| self.how.filesystem(slot))?
+            .noting(format!("carried over: {carried}"))
+            .noting(format!("slot {} stays the fallback; slot {next} boots next until you switch", state.proven)))
     }
 }

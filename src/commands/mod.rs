@@ -14,6 +14,7 @@ pub mod flash_wish;
 pub mod hardware;
 pub mod note_shutdown;
 pub mod place;
+pub mod plan;
 pub mod prepare;
 pub mod refill;
 pub mod rollback;

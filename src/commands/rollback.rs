@@ -1,6 +1,7 @@
 //! `flipslot rollback`: back to the slot that was proven before, in one command.
 
 use crate::boot::ledger::{Confirm, DEADLINE};
+use crate::cli::DryRunArgs;
 use crate::commands::say::say_line;
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
@@ -10,11 +11,13 @@ use crate::jump::leap::{self, Plan, Way};
 use crate::jump::{Ready, leftovers};
 
 /// Goes back. The disk says so before the jump: whatever happens then, that slot boots.
-pub fn run() -> Result<()> {
-    let disk = Disk::open(None, Access::Change)?;
+pub fn run(args: &DryRunArgs) -> Result<()> {
+    let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
     let running = disk.running()?;
     let scratch = Scratch::enter()?;
-    leftovers::remove(&disk)?;
+    if !args.dry_run {
+        leftovers::remove(&disk)?;
+    }
     let state = disk.state()?.rolled_back(running).ok_or_else(|| {
         refused(
             format!("slot {running} is proven, and no slot was proven before it that still holds what it held"),
@@ -22,7 +25,11 @@ pub fn run() -> Result<()> {
         )
     })?;
     let ready = Ready::check(&scratch, &disk, state.proven, None)?;
-    crate::tell!("flipslot: going back from slot {running} to slot {} ({})", state.proven, ready.record.entry.title);
+    let back = format!("back from slot {running} to slot {} ({})", state.proven, ready.record.entry.title);
+    if args.dry_run {
+        return say_line(&format!("would go {back}"));
+    }
+    crate::tell!("flipslot: going {back}");
     let plan = Plan { way: Way::Auto, confirm: Confirm::Auto, deadline: DEADLINE, by_kexec: state, by_firmware: state };
     let by = leap::go(&scratch, &disk, ready, &plan, |_| {})?;
     say_line(&format!("services stop now, then slot {} starts by {by}", state.proven))

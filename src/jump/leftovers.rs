@@ -47,14 +47,17 @@ impl Drop for Begun {
     }
 }
 
-/// Takes back what a killed run has left of a jump from this system; returns what. `disk` is locked:
-/// nobody else is on his way to a jump.
+/// What a killed run has left of a jump from this system, for people.
+pub fn find(disk: &Disk) -> Vec<&'static str> {
+    // Another disk's lock keeps nobody from jumping.
+    let is_left = disk.running.is_some() && Path::new(MARK).exists() && !restart::is_stopping();
+    if is_left { vec!["a jump that was prepared and not made"] } else { Vec::new() }
+}
+
+/// Takes it back; returns what. `disk` is locked: nobody else is on his way to a jump.
 pub fn remove(disk: &Disk) -> Result<Vec<&'static str>> {
-    let mut removed = Vec::new();
-    if disk.running.is_none() {
-        return Ok(removed); // another disk's lock keeps nobody from jumping
-    }
-    if Path::new(MARK).exists() && !restart::is_stopping() {
+    let found = find(disk);
+    if !found.is_empty() {
         let states = fs::read(MARK).unwrap_or_default();
         let (before, after) = states.split_at(states.len().min(state::SIZE));
         if let (Some(before), Some(after)) = (State::parse(before), State::parse(after))
@@ -68,11 +71,12 @@ pub fn remove(disk: &Disk) -> Result<Vec<&'static str>> {
         }
         watchdog::stop_left_running();
         unmark();
-        removed.push("a jump that was prepared and not made");
     }
-    // Only an empty one goes, and nobody misses it.
-    let _ = fs::remove_dir(PLACE);
-    Ok(removed)
+    if disk.running.is_some() {
+        // Only an empty one goes, and nobody misses it.
+        let _ = fs::remove_dir(PLACE);
+    }
+    Ok(found)
 }
 
 fn unmark() {

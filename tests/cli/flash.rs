@@ -187,6 +187,17 @@ fn a_dry_run_says_what_would_be_written_and_changes_no_byte() {
     for text in [&*debian(), "into slot b of d.raw", "it holds nothing that boots", "slot a stays the fallback"] {
         assert!(run.stdout.contains(text), "'{text}' is missing in:\n{}", run.stdout);
     }
+    let run = disk.flash(&debian(), "b", &["--dry-run", "--json"]);
+    let plan: Value = serde_json::from_str(&run.stdout).unwrap();
+    let fates: Vec<&str> =
+        plan["partitions"].as_array().unwrap().iter().map(|part| part["fate"].as_str().unwrap()).collect();
+    assert_eq!(fates, ["kept", "changed", "kept", "written", "kept"]);
+    let b = &plan["partitions"][3];
+    assert_eq!(
+        [&b["name"], &b["start"], &b["filesystem"]],
+        [&json!("slot-b"), &json!(SLOT_B.start * MIB), &json!("ext4")]
+    );
+    assert_eq!(plan["bytes_to_fetch"], plan["images"][0]["stored_bytes"]);
     assert_eq!(disk.changed_since(&before), Vec::<u64>::new());
     assert_nothing_left(disk.folder(), &[NAME]);
 }

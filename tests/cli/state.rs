@@ -79,6 +79,8 @@ fn a_damaged_copy_is_told_left_alone_by_status_and_mended_by_cleanup() {
         let (status, next_boot) = (disk.status(), counts.next_boot().to_string());
         assert_eq!((&status["damage"], &status["next_boot"]), (&json!(sentence), &json!(next_boot)), "{damage}");
         assert!(disk.status_text().contains(&format!("{sentence}; the next command that changes this disk mends it")));
+        let would = flipslot(disk.folder(), &["cleanup", "--disk", NAME, "--dry-run"]);
+        assert_eq!((would.code, would.stdout), (0, format!("would mend the state block: {sentence}\n")), "{damage}");
         assert_eq!(disk.changed_since(&before), Vec::<u64>::new(), "{damage}: who looks changes nothing");
 
         let cleanup = flipslot(disk.folder(), &["cleanup", "--disk", NAME]);

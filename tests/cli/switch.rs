@@ -22,8 +22,11 @@ fn on_a_machine_that_runs_from_no_slot_every_verb_says_so() {
         &["switch", "--slot=b", "--dry-run"],
         &["switch", "--slot=b", "--by=firmware"],
         &["confirm"],
+        &["confirm", "--dry-run"],
         &["rollback"],
+        &["rollback", "--dry-run"],
         &["cleanup"],
+        &["cleanup", "--dry-run"],
         &["status"],
         &["flash", "oci:x", "--slot=b"],
     ] {

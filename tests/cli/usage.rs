@@ -12,7 +12,9 @@ fn help_fits_80_columns_and_describes_every_flag() {
         (Some("switch"), 5),
         (Some("status"), 3),
         (Some("hardware"), 3),
-        (Some("cleanup"), 2),
+        (Some("cleanup"), 3),
+        (Some("confirm"), 2),
+        (Some("rollback"), 2),
     ] {
         let help = flipslot(folder.path(), &verb.into_iter().chain(["--help"]).collect::<Vec<_>>());
         assert_eq!(help.code, 0);

@@ -45,6 +45,11 @@ fn a_running_server_flashes_its_other_slot_and_keeps_its_identity_there_and_back
     assert!(said.contains("slot b becomes the fallback, though it has not come up from the firmware yet"), "{said}");
     assert!(said.contains("into slot a of /dev/vda; Debian GNU/Linux 12 (bookworm) would go"), "{said}");
 
+    let said = machine.run("flipslot confirm --dry-run; flipslot rollback --dry-run");
+    assert!(
+        said.contains("would say: slot b is confirmed") && said.contains("would go back from slot b to slot a"),
+        "{said}"
+    );
     machine.run("echo rack13 > /etc/hostname");
     machine.leave_by("flipslot rollback");
     machine.wait_for("what changed meanwhile goes along", "/etc/hostname is newer here: carried over into slot a");

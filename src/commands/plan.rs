@@ -1,0 +1,210 @@
+//! What a command would do to a disk, told before it does anything (docs/plan.md).
+
+use crate::commands::place::Place;
+use crate::commands::say::say;
+use crate::disk::Disk;
+use crate::disk::boot_files::{STATE, entry_path, record_path};
+use crate::disk::layout::{Layout, Region, TableKind};
+use crate::error::Result;
+use crate::filesystem::Filesystem;
+use crate::oci::Image;
+use crate::slot::Slot;
+use crate::units::Bytes;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// A plan; its JSON form has this version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    version: u32,
+    /// The command.
+    verb: String,
+    disk: String,
+    /// Bytes of the disk, and of a logical sector.
+    size: u64,
+    sector_size: u64,
+    table: TableKind,
+    /// Whether the table is written, too.
+    table_written: bool,
+    partitions: Vec<Planned>,
+    /// Files of the boot partition that are written.
+    boot_files: Vec<String>,
+    images: Vec<PlannedImage>,
+    /// Bytes of all layers as they are stored; what of them is here already is not fetched.
+    bytes_to_fetch: u64,
+    /// What else there is to say, for people.
+    notes: Vec<String>,
+}
+
+/// What becomes of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    number: u32,
+    name: String,
+    /// First byte, and length in bytes.
+    start: u64,
+    size: u64,
+    fate: Fate,
+    /// What is made there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filesystem: Option<String>,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// It stays as it is, byte for byte.
+    Kept,
+    /// Files in it are rewritten in place.
+    Changed,
+    /// What it held goes.
+    Written,
+    /// It is there afterwards, and what it holds means nothing.
+    Empty,
+}
+
+/// An image for a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedImage {
+    slot: Slot,
+    reference: String,
+    digest: String,
+    stored_bytes: u64,
+    /// What the slot holds now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaces: Option<String>,
+}
+
+impl Plan {
+    /// To write slots of a disk that is there.
+    pub fn of_slots(
+        verb: &str,
+        disk: &Disk,
+        images: &[(Place, &Image)],
+        of: impl Fn(Slot) -> Filesystem,
+    ) -> Result<Plan> {
+        let mut partitions: Vec<Planned> = disk
+            .table
+            .shared
+            .iter()
+            .map(|(region, name, _)| {
+                let is_boot = *region == disk.table.boot;
+                planned(*region, if is_boot { "boot" } else { name }, if is_boot { Fate::Changed } else { Fate::Kept })
+            })
+            .collect();
+        for (slot, (region, _)) in &disk.table.slots {
+            let is_written = images.iter().any(|(place, _)| place.slot == *slot);
+            let fate = if is_written { Fate::Written } else { Fate::Kept };
+            let filesystem = is_written.then(|| of(*slot).to_string());
+            partitions.push(Planned { filesystem, ..planned(*region, &format!("slot-{slot}"), fate) });
+        }
+        partitions.sort_by_key(|partition| partition.number);
+        let slots = images.iter().flat_map(|(place, _)| [entry_path(place.slot), record_path(place.slot)]);
+        let boot_files = slots.chain(STATE.map(ToOwned::to_owned)).collect();
+        let (table, sector_size) = (disk.table.kind, disk.table.sector);
+        let plan = Plan { table, sector_size, partitions, boot_files, ..Plan::blank(verb, &disk.path, disk.size) };
+        let mut plan = plan.fetching(images);
+        for image in &mut plan.images {
+            image.replaces = disk.files.holding(image.slot)?.record().map(|record| record.entry.title.clone());
+        }
+        Ok(plan)
+    }
+
+    /// To make a disk.
+    pub fn of_disk(path: &Path, layout: &Layout, images: &[(Place, &Image)], of: impl Fn(Slot) -> Filesystem) -> Plan {
+        let mut partitions = Vec::new();
+        if layout.core.number > 0 {
+            partitions.push(planned(layout.core, "bios-boot", Fate::Written));
+        }
+        let boot = planned(layout.boot, "boot", Fate::Written);
+        partitions.push(Planned { filesystem: Some("vfat".to_owned()), ..boot });
+        for (slot, region) in (0..).map_while(Slot::at).zip(&layout.slots) {
+            let is_written = images.iter().any(|(place, _)| place.slot == slot);
+            let fate = if is_written { Fate::Written } else { Fate::Empty };
+            let filesystem = is_written.then(|| of(slot).to_string());
+            partitions.push(Planned { filesystem, ..planned(*region, &format!("slot-{slot}"), fate) });
+        }
+        partitions.extend(layout.data.map(|region| planned(region, "data", Fate::Empty)));
+        let (table, sector_size, table_written) = (layout.table, layout.sector, true);
+        let boot_files = vec!["all".to_owned()];
+        let blank = Plan::blank("create", path, layout.size);
+        Plan { table, sector_size, table_written, partitions, boot_files, ..blank }.fetching(images)
+    }
+
+    fn blank(verb: &str, disk: &Path, size: u64) -> Plan {
+        Plan {
+            version: 1,
+            verb: verb.to_owned(),
+            disk: disk.display().to_string(),
+            size,
+            sector_size: 512,
+            table: TableKind::default(),
+            table_written: false,
+            partitions: Vec::new(),
+            boot_files: Vec::new(),
+            images: Vec::new(),
+            bytes_to_fetch: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    fn fetching(mut self, images: &[(Place, &Image)]) -> Plan {
+        let image = |(place, image): &(Place, &Image)| PlannedImage {
+            slot: place.slot,
+            reference: image.reference.to_string(),
+            digest: image.digest.to_string(),
+            stored_bytes: image.stored_bytes(),
+            replaces: None,
+        };
+        self.images = images.iter().map(image).collect();
+        self.bytes_to_fetch = self.images.iter().map(|image| image.stored_bytes).sum();
+        self
+    }
+
+    /// Adds a line for people.
+    pub fn noting(mut self, note: String) -> Plan {
+        self.notes.push(note);
+        self
+    }
+
+    /// Prints it: as one JSON document, or as text.
+    pub fn print(&self, json: bool) -> Result<()> {
+        say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for PlannedImage { slot, reference, digest, stored_bytes, replaces } in &self.images {
+            let now = match replaces {
+                _ if self.table_written => String::new(),
+                Some(title) => format!("; {title} would go"),
+                None => "; it holds nothing that boots".to_owned(),
+            };
+            let _ = writeln!(text, "would write {reference} into slot {slot} of {}{now}", self.disk);
+            let _ = writeln!(text, "  {digest}, {} to fetch", Bytes(*stored_bytes));
+        }
+        self.notes.iter().for_each(|note| {
+            let _ = writeln!(text, "  {note}");
+        });
+        let made = if self.table_written { "a new table" } else { "the table stays" };
+        let _ = writeln!(text, "  {}: {}, {}, {made}", self.disk, Bytes(self.size), self.table);
+        for Planned { number, name, start, size, fate, filesystem } in &self.partitions {
+            let fate = match (fate, filesystem) {
+                (Fate::Kept, _) => "kept".to_owned(),
+                (Fate::Changed, _) => format!("changed: {}", self.boot_files.join(" ")),
+                (Fate::Written, Some(filesystem)) => format!("written: {filesystem}"),
+                (Fate::Written, None) => "written".to_owned(),
+                (Fate::Empty, _) => "empty".to_owned(),
+            };
+            let _ = writeln!(text, "  {number:>3}  {name:<10} {start:>14} + {size:<14} {fate}");
+        }
+        text
+    }
+}
+
+fn planned(region: Region, name: &str, fate: Fate) -> Planned {
+    let Region { number, start, size } = region;
+    Planned { number, name: name.to_owned(), start, size, fate, filesystem: None }
+}
