@@ -1,6 +1,7 @@
 //! Disks with other tables than a GPT of 512-byte sectors, judged by sfdisk, sgdisk, fsck and GRUB.
 
 mod damaged;
+mod foreign;
 mod keep_data;
 
 use crate::cli::images;
