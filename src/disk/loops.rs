@@ -31,7 +31,7 @@ impl Loop {
     }
 
     /// Attaches `region` of `disk`, with 512-byte sectors.
-    pub(super) fn attach(disk: BorrowedFd, region: Region) -> Result<Loop> {
+    pub(crate) fn attach(disk: BorrowedFd, region: Region) -> Result<Loop> {
         let control = File::open("/dev/loop-control").context("opening /dev/loop-control")?;
         for race in 0..RACES {
             let number = loop_device::free_number(control.as_fd()).context("asking for a free loop device")?;
