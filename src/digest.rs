@@ -119,6 +119,11 @@ pub enum Hasher {
 }
 
 impl Hasher {
+    /// A hasher of SHA-256.
+    pub fn sha256() -> Hasher {
+        Hasher::Sha256(Sha256::new())
+    }
+
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {

@@ -8,6 +8,7 @@
 pub mod boot;
 pub mod check;
 pub mod cli;
+pub mod clone;
 pub mod commands;
 pub mod config;
 pub mod digest;

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Create(args) => commands::create::run(&args),
         Verb::Flash(args) => commands::flash::run(&args),
+        Verb::Clone(args) => commands::clone::run(&args),
         Verb::Check(args) => commands::check::run(&args),
         Verb::Switch(args) => commands::switch::run(&args),
         Verb::Confirm(args) => commands::confirm::run(&args),

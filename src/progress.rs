@@ -3,7 +3,7 @@
 use crate::slot::Slot;
 use crate::units::Bytes;
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write, stderr};
@@ -44,6 +44,9 @@ pub struct Phase {
     /// The slot it was for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<Slot>,
+    /// The disk it was for, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
     /// What was done.
     pub step: &'static str,
     /// How long it took.
@@ -54,6 +57,8 @@ pub struct Phase {
 pub struct Progress {
     style: Style,
     phases: Arc<Mutex<Vec<Phase>>>,
+    /// Steps that go on at the same time have a line each.
+    bars: MultiProgress,
 }
 
 impl Progress {
@@ -64,19 +69,32 @@ impl Progress {
             Style::Auto => Style::Plain,
             style => style,
         };
-        Progress { style, phases: Arc::default() }
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        Progress { style, phases: Arc::default(), bars }
     }
 
     /// Begins a step; it ends when the returned value is dropped. `bytes` is how many it will
     /// count, if that is known.
     pub fn step(&self, slot: Option<Slot>, step: &'static str, bytes: Option<u64>) -> Step {
+        self.begin((slot, None), step, bytes)
+    }
+
+    /// The same for one of several disks, whose steps go on at the same time.
+    pub fn disk_step(&self, disk: &str, step: &'static str, bytes: Option<u64>) -> Step {
+        self.begin((None, Some(disk.to_owned())), step, bytes)
+    }
+
+    fn begin(&self, (slot, disk): (Option<Slot>, Option<String>), step: &'static str, bytes: Option<u64>) -> Step {
+        let prefix = prefix(slot, disk.as_deref());
         let bar = match self.style {
-            Style::Bar => bar(slot, step, bytes),
+            Style::Bar => bar(&self.bars, prefix, step, bytes),
             _ => ProgressBar::hidden(),
         };
         let shown = Shown {
             style: self.style,
+            bars: self.bars.clone(),
             slot,
+            disk,
             step,
             bytes,
             begin: Instant::now(),
@@ -93,8 +111,8 @@ impl Progress {
         match self.style {
             Style::Json => say(&json!({ "event": "warning", "slot": slot, "text": text }).to_string()),
             _ => {
-                let prefix = slot.map(|slot| format!("slot {slot}: ")).unwrap_or_default();
-                say(&format!("flipslot: warning: {prefix}{text}"));
+                let line = format!("flipslot: warning: {}{text}", prefix(slot, None));
+                self.bars.suspend(|| say(&line));
             }
         }
     }
@@ -128,7 +146,9 @@ impl Drop for Step {
 
 struct Shown {
     style: Style,
+    bars: MultiProgress,
     slot: Option<Slot>,
+    disk: Option<String>,
     step: &'static str,
     bytes: Option<u64>,
     begin: Instant,
@@ -174,15 +194,18 @@ impl Shown {
         self.bar.finish_and_clear();
         let seconds = (self.begin.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         match self.style {
-            Style::Plain | Style::Bar => say(&format!("{}{}: {seconds:.1} s", self.prefix(), self.step)),
+            Style::Plain | Style::Bar => {
+                let line = format!("{}{}: {seconds:.1} s", self.prefix(), self.step);
+                self.bars.suspend(|| say(&line));
+            }
             Style::Json => self.say_json("end", &[("seconds", json!(seconds))]),
             _ => {}
         }
-        Phase { slot: self.slot, step: self.step, seconds }
+        Phase { slot: self.slot, disk: self.disk.clone(), step: self.step, seconds }
     }
 
     fn prefix(&self) -> String {
-        self.slot.map(|slot| format!("slot {slot}: ")).unwrap_or_default()
+        prefix(self.slot, self.disk.as_deref())
     }
 
     fn say_json(&self, event: &str, more: &[(&str, Value)]) {
@@ -190,11 +213,20 @@ impl Shown {
         if let Some(slot) = self.slot {
             line["slot"] = json!(slot);
         }
+        if let Some(disk) = &self.disk {
+            line["disk"] = json!(disk);
+        }
         for (key, value) in more.iter().filter(|(_, value)| !value.is_null()) {
             line[*key] = value.clone();
         }
         say(&line.to_string());
     }
+}
+
+/// What a line begins with: whose step it is.
+fn prefix(slot: Option<Slot>, disk: Option<&str>) -> String {
+    let slot = slot.map(|slot| format!("slot {slot}: "));
+    slot.or(disk.map(|disk| format!("{disk}: "))).unwrap_or_default()
 }
 
 /// One line on stderr; that nobody reads it is no reason to stop.
@@ -204,16 +236,15 @@ fn say(line: &str) {
 
 // indicatif's own placeholders, not Rust's.
 #[allow(clippy::literal_string_with_formatting_args)]
-fn bar(slot: Option<Slot>, step: &'static str, bytes: Option<u64>) -> ProgressBar {
+fn bar(bars: &MultiProgress, prefix: String, step: &'static str, bytes: Option<u64>) -> ProgressBar {
     let template = match bytes {
         Some(_) => "{prefix}{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}",
         None => "{prefix}{msg} {spinner} {elapsed}",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-    bar.set_draw_target(ProgressDrawTarget::stderr());
+    let bar = bars.add(bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new));
     bar.set_style(style);
-    bar.set_prefix(slot.map(|slot| format!("slot {slot}: ")).unwrap_or_default());
+    bar.set_prefix(prefix);
     bar.set_message(step);
     bar.enable_steady_tick(Duration::from_millis(120));
     bar

@@ -24,6 +24,8 @@ pub struct Tool {
     added: Vec<(&'static str, &'static str)>,
     deadline: Duration,
     hint: String,
+    /// The exit code that means success beside 0.
+    also_good: Option<i32>,
 }
 
 /// What a program that ended with 0 has printed: the last 8 KiB of each stream.
@@ -45,7 +47,14 @@ impl Tool {
             added: Vec::new(),
             deadline: DEADLINE,
             hint: String::new(),
+            also_good: None,
         }
+    }
+
+    /// Takes this exit code for success, too.
+    pub fn also_good(mut self, code: i32) -> Tool {
+        self.also_good = Some(code);
+        self
     }
 
     /// Adds one argument.
@@ -88,7 +97,9 @@ impl Tool {
     /// whole command line, the exit code or signal, and the end of what it printed.
     pub fn run(&self) -> Result<Printed> {
         let (status, printed) = self.run_to_end()?;
-        if status.is_some_and(|status| status.success()) {
+        let is_good =
+            |status: ExitStatus| status.success() || (status.code().is_some() && status.code() == self.also_good);
+        if status.is_some_and(is_good) {
             return Ok(printed);
         }
         Err(failed(format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)), self.hint.clone()))

@@ -87,6 +87,11 @@ impl Cmdline {
         self
     }
 
+    /// The same line with every word made anew by `renew`, which adds no space and no quote.
+    pub fn renewed(&self, renew: impl Fn(&str) -> String) -> Cmdline {
+        Cmdline(self.0.iter().map(|word| renew(word)).collect())
+    }
+
     /// Bytes of the line with the longest words that a trial adds.
     pub fn longest(&self) -> usize {
         self.by_kexec(u64::from(u32::MAX), Confirm::Manual).len()

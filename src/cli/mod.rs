@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+mod clone;
 mod image;
 
+pub use clone::{CLONE_HELP, CloneArgs};
 pub use image::{ImageArgs, WriteArgs};
 
 /// Boots container images on bare metal, with a way back.
@@ -29,6 +31,9 @@ pub enum Verb {
     /// Write an OCI image into another slot than the running one
     #[command(after_help = FLASH_HELP)]
     Flash(Box<FlashArgs>),
+    /// Write one golden disk onto many at the same time, each with names of its own
+    #[command(after_help = CLONE_HELP)]
+    Clone(CloneArgs),
     /// Say whether an image, or a slot, would come up on a machine, and why not
     #[command(after_help = CHECK_HELP)]
     Check(Box<CheckArgs>),

@@ -5,6 +5,8 @@ pub mod check;
 pub mod check_health;
 mod checked;
 pub mod cleanup;
+pub mod clone;
+mod cloned;
 pub mod confirm;
 pub mod create;
 pub mod definition;

@@ -121,7 +121,7 @@ impl Written {
         if !self.carried.is_empty() {
             let _ = writeln!(text, "  carried over: {}", self.carried.join(" "));
         }
-        for Phase { slot, step, seconds } in &self.phases {
+        for Phase { slot, step, seconds, .. } in &self.phases {
             let slot = slot.map(|slot| format!("slot {slot}: ")).unwrap_or_default();
             let _ = writeln!(text, "  {seconds:6.1} s  {slot}{step}");
         }

@@ -25,8 +25,17 @@ pub enum Patience {
 
 /// Locks a disk for this process, until `file` is closed.
 pub fn lock(file: &File, path: &Path, patience: Patience) -> Result<()> {
+    take(FlockOperation::NonBlockingLockExclusive, file, path, patience)
+}
+
+/// Locks a disk that is read: others may do the same meanwhile, and nobody may have it to write.
+pub fn lock_shared(file: &File, path: &Path) -> Result<()> {
+    take(FlockOperation::NonBlockingLockShared, file, path, Patience::Refuse)
+}
+
+fn take(operation: FlockOperation, file: &File, path: &Path, patience: Patience) -> Result<()> {
     let begin = Instant::now();
-    while flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    while flock(file, operation).is_err() {
         let holder = holder_of(file);
         let is_short = holder.as_ref().is_none_or(|(_, name)| SHORT.iter().any(|short| name.contains(short)));
         let wait = match patience {

@@ -32,7 +32,7 @@ impl Loop {
 
     /// Attaches `region` of `disk`, whose sectors have `sector` bytes: a filesystem that is made there fits
     /// that disk.
-    pub(super) fn attach(disk: BorrowedFd, region: Region, sector: u64) -> Result<Loop> {
+    pub(crate) fn attach(disk: BorrowedFd, region: Region, sector: u64) -> Result<Loop> {
         let control = File::open("/dev/loop-control").context("opening /dev/loop-control")?;
         for race in 0..RACES {
             let number = loop_device::free_number(control.as_fd()).context("asking for a free loop device")?;

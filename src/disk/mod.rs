@@ -3,8 +3,10 @@
 pub mod boot_files;
 pub mod boot_partition;
 pub mod claim;
+pub mod clone_target;
 mod devices;
 mod gpt;
+pub mod gpt_clone;
 pub mod installed;
 pub mod layout;
 pub mod lock;

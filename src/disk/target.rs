@@ -32,13 +32,13 @@ pub enum Existing {
 
 /// A disk that is locked and may be written.
 pub struct Target {
-    file: File,
+    pub(super) file: File,
     path: PathBuf,
     kind: Kind,
     existing: Existing,
-    size: u64,
+    pub(super) size: u64,
     /// Bytes of a logical sector.
-    sector: u64,
+    pub(super) sector: u64,
     /// The file that is replaced; its lock keeps a second run away.
     replaces: Option<File>,
 }

@@ -5,6 +5,7 @@ pub mod ext4;
 pub mod fat;
 pub mod feature_table;
 pub mod features;
+pub mod identity;
 pub mod keep;
 pub mod kept;
 pub mod kind;

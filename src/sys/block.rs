@@ -1,9 +1,9 @@
 //! Sizes of block devices (linux/fs.h).
 #![allow(unsafe_code)]
 
-use linux_raw_sys::ioctl::{BLKFLSBUF, BLKGETSIZE64, BLKRRPART, BLKSSZGET};
+use linux_raw_sys::ioctl::{BLKFLSBUF, BLKGETSIZE64, BLKRRPART, BLKSSZGET, BLKZEROOUT};
 use rustix::io;
-use rustix::ioctl::{Getter, NoArg, ioctl};
+use rustix::ioctl::{Getter, NoArg, Setter, ioctl};
 use std::ffi::c_int;
 use std::os::fd::AsFd;
 
@@ -32,4 +32,13 @@ pub fn reread_partitions(device: impl AsFd) -> io::Result<()> {
 pub fn drop_cache(device: impl AsFd) -> io::Result<()> {
     // SAFETY: BLKFLSBUF takes no argument.
     unsafe { ioctl(device, NoArg::<{ BLKFLSBUF }>::new()) }
+}
+
+/// Makes `length` bytes of a block device from `start` read back as zeros (`BLKZEROOUT`), both whole
+/// sectors: the device does it by itself where it can and says that zeros are what it will read then,
+/// else the kernel writes them. It is on its way as a write is; a flush must follow.
+pub fn zero_out(device: impl AsFd, start: u64, length: u64) -> io::Result<()> {
+    // SAFETY: BLKZEROOUT reads two u64, start and length, through its argument; Setter keeps them
+    // alive for the call.
+    unsafe { ioctl(device, Setter::<{ BLKZEROOUT }, [u64; 2]>::new([start, length])) }
 }

@@ -4,6 +4,7 @@
 pub mod block;
 pub mod environment;
 pub mod kexec;
+pub mod lease;
 pub mod loop_device;
 pub mod namespace;
 pub mod process;

@@ -1,0 +1,124 @@
+//! What stands on the golden disk: its table, its filesystems, its boot partition. What could not be
+//! made different on each copy is refused here, before anything is written.
+
+use crate::clone::CHUNK;
+use crate::clone::source::Source;
+use crate::disk::boot_files::{BootFiles, Holding};
+use crate::disk::boot_partition::{Access, BootPartition};
+use crate::disk::gpt_clone::{GoldenTable, Part, SECTOR};
+use crate::disk::layout::{Region, TableKind};
+use crate::disk::table;
+use crate::error::{Result, refused};
+use crate::filesystem::features::{Features, Found};
+use crate::filesystem::identity;
+use crate::slot::Slot;
+use crate::tool;
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
+use uuid::Uuid;
+
+/// What is known of it.
+pub struct Golden {
+    /// Its table.
+    pub table: GoldenTable,
+    /// Its boot partition.
+    pub boot: Region,
+    /// The FAT volume id of that.
+    pub volume: u32,
+    /// Its slots.
+    pub slots: BTreeMap<Slot, Region>,
+    /// Those whose entry and record do not belong together.
+    pub damaged: Vec<Slot>,
+    /// Its filesystems, but for the boot partition's, by the numbers of their partitions.
+    pub filesystems: BTreeMap<u32, (Found, Uuid)>,
+    /// Its first MiB.
+    pub first_mib: Vec<u8>,
+}
+
+impl Golden {
+    /// Looks at it.
+    pub fn look(source: &Source) -> Result<Golden> {
+        let name = source.path.display();
+        let none = || {
+            let found = format!("{name} has no flipslot table (GPT with a boot partition and slots)");
+            refused(found, "name a disk that `flipslot create` made; copy any other one with bmaptool or dd")
+        };
+        let reading = || format!("reading the table of {name}");
+        let found = table::read(&source.file, source.size, SECTOR).with_context(reading)?.ok_or_else(none)?;
+        if found.kind == TableKind::Mbr {
+            return Err(refused(
+                format!("{name} has an MBR, and clone gives new names to a GPT alone"),
+                "make the golden disk with a GPT: flipslot create --table gpt",
+            ));
+        }
+        let table = GoldenTable::read(&source.file).with_context(reading)?;
+        let mut filesystems = BTreeMap::new();
+        for part in table.parts.iter().filter(|part| part.region.number != found.boot.number) {
+            if let Some(one) = filesystem(source, part)? {
+                filesystems.insert(part.region.number, one);
+            }
+        }
+        let mut first_mib = vec![0; usize::try_from(CHUNK)?];
+        source.file.read_exact_at(&mut first_mib, 0).with_context(reading)?;
+        let slots = found.slots.iter().map(|(slot, (region, _))| (*slot, *region)).collect();
+        let volume = volume_id(source, found.boot)?;
+        let mut golden = Golden { table, boot: found.boot, volume, slots, damaged: Vec::new(), filesystems, first_mib };
+        let files = BootFiles::new(BootPartition::open(&source.file, None, golden.boot, Access::Look)?)?;
+        golden.look_at_entries(&files.ok_or_else(none)?)?;
+        Ok(golden)
+    }
+
+    /// The partition of this number.
+    pub fn part(&self, number: u32) -> Option<&Part> {
+        self.table.parts.iter().find(|part| part.region.number == number)
+    }
+
+    /// Notes damaged entries. Refuses one that boots another partition than its own: it would do so on
+    /// each copy, too.
+    fn look_at_entries(&mut self, files: &BootFiles) -> Result<()> {
+        for (slot, region) in &self.slots {
+            match files.holding(*slot)? {
+                Holding::Nothing | Holding::Half => {}
+                Holding::Damaged => self.damaged.push(*slot),
+                Holding::Image(record) => {
+                    let guid = self.part(region.number).context("a slot is no partition")?.guid;
+                    let root = format!("root=PARTUUID={guid}");
+                    if !record.entry.cmdline.words().any(|word| word.eq_ignore_ascii_case(&root)) {
+                        return Err(refused(
+                            format!(
+                                "slot {slot} of the golden disk does not boot its own partition: its entry does not say {root}"
+                            ),
+                            format!("write it anew: flipslot flash REFERENCE --slot {slot} --disk DISK"),
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The filesystem in a partition, if there is one that is known here.
+fn filesystem(source: &Source, part: &Part) -> Result<Option<(Found, Uuid)>> {
+    let Some(features) = Features::of_file(&source.file, part.region.start)? else { return Ok(None) };
+    let doing = || format!("partition {} ({}) of the golden disk", part.region.number, part.name);
+    if part.region.start < CHUNK {
+        let found = "it begins in the first MiB, which is written last";
+        return Err(refused(found, "copy the disk with dd, and give the copies names of their own by hand"))
+            .with_context(doing);
+    }
+    tool::refuse_missing(identity::programs(features.of)).with_context(doing)?;
+    Ok(Some((features.of, features.uuid)))
+}
+
+/// The volume id in the boot sector of FAT32, BS_VolID at byte 67 (Microsoft, "FAT: General Overview").
+fn volume_id(source: &Source, boot: Region) -> Result<u32> {
+    let mut sector = [0; 512];
+    source.file.read_exact_at(&mut sector, boot.start).context("reading the boot partition of the golden disk")?;
+    if &sector[82..90] != b"FAT32   " || boot.start < CHUNK {
+        let found = "the boot partition of the golden disk is not as flipslot makes it (FAT32)";
+        return Err(refused(found, "make the disk anew: flipslot create"));
+    }
+    Ok(u32::from_le_bytes([sector[67], sector[68], sector[69], sector[70]]))
+}

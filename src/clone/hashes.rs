@@ -1,0 +1,134 @@
+//! What was read of the golden disk, as one digest a MiB, and whether a copy gives the same back.
+
+use crate::clone::pieces::{Piece, memory};
+use crate::clone::sink::Sink;
+use crate::clone::spread::Incoming;
+use crate::clone::{CHUNK, CHUNK_LENGTH};
+use crate::digest::{Digest, Hasher};
+use crate::error::{Result, failed};
+use sha2::{Digest as _, Sha256};
+use std::ops::Range;
+
+/// How far apart zeros are looked at: of those that the kernel promises, a page in each so many bytes,
+/// and the two ends.
+const PROBES: u64 = 16 * CHUNK;
+/// What is looked at there, in bytes.
+const PROBE: u64 = 4096;
+
+type Sum = [u8; 32];
+
+/// The digests of the MiB of a disk from `range.start` on; `None` for zeros.
+#[derive(Debug)]
+pub struct Hashes {
+    range: Range<u64>,
+    sums: Vec<Option<Sum>>,
+}
+
+impl Hashes {
+    /// Hashes what comes in, which is all of `range`; `None` if the reader failed.
+    pub fn of(incoming: &Incoming, range: Range<u64>) -> Option<Hashes> {
+        let mut sums = Vec::new();
+        for piece in incoming.pieces() {
+            match piece {
+                Piece::Data(chunk) => sums.push(Some(Sha256::digest(chunk.bytes()).into())),
+                Piece::Zeros(zeros) => {
+                    let chunks = (zeros.end - zeros.start).div_ceil(CHUNK);
+                    sums.extend((0..chunks).map(|_| None));
+                }
+            }
+        }
+        incoming.rest().map(|_| Hashes { range, sums })
+    }
+
+    /// One digest for all: SHA-256 of the SHA-256 digests of each MiB, zeros too, one after the other.
+    pub fn digest(&self) -> Digest {
+        let zeros = vec![0; CHUNK_LENGTH];
+        let of_zeros: Sum = Sha256::digest(&zeros).into();
+        let of_fewer = |chunk: &Range<u64>| {
+            let length = usize::try_from(chunk.end - chunk.start).unwrap_or(CHUNK_LENGTH);
+            Sum::from(Sha256::digest(&zeros[..length]))
+        };
+        let mut all = Hasher::sha256();
+        for (chunk, sum) in self.chunks() {
+            match sum {
+                Some(sum) => all.update(sum),
+                None if chunk.end - chunk.start == CHUNK => all.update(&of_zeros),
+                None => all.update(&of_fewer(&chunk)),
+            }
+        }
+        all.finish()
+    }
+
+    /// Bytes of the MiB that hold something.
+    pub fn data(&self) -> u64 {
+        self.chunks().filter(|(_, sum)| sum.is_some()).map(|(chunk, _)| chunk.end - chunk.start).sum()
+    }
+
+    /// Reads a copy back: every MiB that holds something, and of the others a page here and there, as the kernel has promised zeros.
+    /// Fails at the first that is not what was sent. `count` is told the bytes of data.
+    pub fn compare(&self, sink: &Sink, count: impl Fn(u64)) -> Result<()> {
+        let mut copy = ReadBack::new(sink);
+        let mut zeros_end = None; // where the last zeros ended
+        for (chunk, sum) in self.chunks() {
+            let Some(sum) = sum else {
+                let is_first = zeros_end != Some(chunk.start);
+                zeros_end = Some(chunk.end);
+                if is_first || chunk.start.is_multiple_of(PROBES) {
+                    copy.refuse_unless_zero(chunk.start..chunk.end.min(chunk.start + PROBE))?;
+                }
+                continue;
+            };
+            if zeros_end == Some(chunk.start) {
+                copy.refuse_unless_zero(chunk.start - PROBE..chunk.start)?;
+            }
+            if Sum::from(Sha256::digest(copy.read(&chunk)?)) != *sum {
+                return Err(copy.other(chunk.start));
+            }
+            count(chunk.end - chunk.start);
+        }
+        if zeros_end == Some(self.range.end) && self.range.end.is_multiple_of(CHUNK) {
+            copy.refuse_unless_zero(self.range.end - PROBE..self.range.end)?;
+        }
+        Ok(())
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = (Range<u64>, Option<&Sum>)> {
+        let starts = self.range.clone().step_by(CHUNK_LENGTH);
+        starts.zip(&self.sums).map(|(start, sum)| (start..(start + CHUNK).min(self.range.end), sum.as_ref()))
+    }
+}
+
+/// A copy that is read.
+struct ReadBack<'s> {
+    sink: &'s Sink,
+    memory: Vec<u8>,
+    start: usize,
+}
+
+impl ReadBack<'_> {
+    fn new(sink: &Sink) -> ReadBack<'_> {
+        let (memory, start) = memory();
+        ReadBack { sink, memory, start }
+    }
+
+    /// The bytes of at most one chunk.
+    fn read(&mut self, range: &Range<u64>) -> Result<&[u8]> {
+        let length = usize::try_from(range.end - range.start)?;
+        let bytes = &mut self.memory[self.start..self.start + length];
+        self.sink.read(range.start, bytes)?;
+        Ok(bytes)
+    }
+
+    fn refuse_unless_zero(&mut self, range: Range<u64>) -> Result<()> {
+        let is_zero = self.read(&range)?.iter().all(|byte| *byte == 0);
+        if is_zero { Ok(()) } else { Err(self.other(range.start)) }
+    }
+
+    fn other(&self, at: u64) -> anyhow::Error {
+        let name = self.sink.name();
+        failed(
+            format!("{name} gives back something else at byte {at} than was written there"),
+            format!("do not use this disk before you know why: smartctl -a {name}"),
+        )
+    }
+}

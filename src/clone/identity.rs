@@ -1,0 +1,154 @@
+//! What makes a copy another disk than the golden one: GUIDs, UUIDs, and all that boots by them.
+
+use crate::boot::record::Record;
+use crate::clone::golden::Golden;
+use crate::clone::names::Names;
+use crate::disk::Target;
+use crate::disk::boot_files::{BootFiles, Holding};
+use crate::disk::boot_partition::{Access, BootPartition};
+use crate::disk::gpt_clone::NewGuids;
+use crate::disk::layout::Region;
+use crate::error::{Result, failed};
+use crate::filesystem::features::{Features, Found};
+use crate::filesystem::{Filesystem, identity};
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
+use uuid::Uuid;
+
+/// The new names of one copy.
+pub struct Identity {
+    /// Those in its table.
+    pub guids: NewGuids,
+    /// The UUID of each filesystem, by its partition's number.
+    filesystems: BTreeMap<u32, Uuid>,
+    /// The FAT volume id of the boot partition.
+    volume: u32,
+    /// What each old one became.
+    names: Names,
+}
+
+impl Identity {
+    /// Fresh random ones for a copy of `golden`.
+    pub fn fresh(golden: &Golden) -> Identity {
+        let of_part = |part: &crate::disk::gpt_clone::Part| (part.region.number, Uuid::new_v4());
+        let guids = NewGuids { disk: Uuid::new_v4(), partitions: golden.table.parts.iter().map(of_part).collect() };
+        let filesystems: BTreeMap<u32, Uuid> =
+            golden.filesystems.keys().map(|number| (*number, Uuid::new_v4())).collect();
+        let volume = Uuid::new_v4().as_fields().0;
+        let mut names = Names::default();
+        names.add(golden.table.disk_guid(), guids.disk);
+        for part in &golden.table.parts {
+            names.add(part.guid, guids.partitions[&part.region.number]);
+        }
+        for (number, (_, uuid)) in &golden.filesystems {
+            names.add(*uuid, filesystems[number]);
+        }
+        names.add_volume(golden.volume, volume);
+        Identity { guids, filesystems, volume, names }
+    }
+
+    /// Gives them to `target`, whose table is not there yet; and to `data` the room of a larger disk.
+    /// Returns what is left to do by hand.
+    pub fn give(&self, golden: &Golden, target: &Target) -> Result<Vec<String>> {
+        let mut left = Vec::new();
+        let grown = golden.table.grown_data(target.size());
+        for (number, (found, _)) in &golden.filesystems {
+            let part = golden.part(*number).context("a filesystem is in no partition")?;
+            let doing = || format!("partition {number} ({})", part.name);
+            let larger = grown.filter(|data| data.number == *number);
+            let region = larger.unwrap_or(part.region);
+            self.renew(*found, region, target).with_context(doing)?;
+            if larger.is_some() && identity::grows_unmounted(*found) {
+                identity::grow(target.attach(region)?.path()).with_context(doing)?;
+            } else if larger.is_some() {
+                left.push(format!(
+                    "data has more room; take it where it is mounted: {}",
+                    identity::how_to_grow(*found)
+                ));
+            }
+            check(*found, target, region).with_context(doing)?;
+        }
+        self.give_boot_partition(golden, target).context("the boot partition")?;
+        target.flush()?;
+        Ok(left)
+    }
+
+    fn renew(&self, found: Found, region: Region, target: &Target) -> Result<()> {
+        let uuid = self.filesystems[&region.number];
+        identity::renew(found, target.attach(region)?.path(), uuid)?;
+        let now = Features::of_file(target.file(), region.start)?.map(|features| features.uuid);
+        if now != Some(uuid) {
+            return Err(failed("the filesystem did not take its new UUID", "run the command again"));
+        }
+        Ok(())
+    }
+
+    /// Volume id, records and entries.
+    fn give_boot_partition(&self, golden: &Golden, target: &Target) -> Result<()> {
+        self.give_volume_id(golden.boot, target)?;
+        let partition = BootPartition::open(target.file(), None, golden.boot, Access::Change)?;
+        let files = BootFiles::new(partition)?.context("the state block was not copied")?;
+        for slot in golden.slots.keys() {
+            match files.holding(*slot)? {
+                Holding::Image(record) => files.publish(*slot, &self.renewed(*record, golden.slots[slot]))?,
+                // Its entry may still name the golden disk, and boot that.
+                Holding::Damaged => files.withdraw(*slot)?,
+                Holding::Nothing | Holding::Half => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn renewed(&self, mut record: Record, region: Region) -> Record {
+        record.entry.cmdline = record.entry.cmdline.renewed(|word| self.names.renewed(word));
+        for mended in &mut record.mended {
+            mended.words.iter_mut().for_each(|word| *word = self.names.renewed(word));
+        }
+        if let Some(uuid) = self.filesystems.get(&region.number) {
+            record.filesystem_uuid = uuid.to_string();
+        }
+        record
+    }
+
+    /// Writes the volume id into the boot sector of FAT32 and into its copy (Microsoft, "FAT: General
+    /// Overview": BS_VolID at byte 67, BPB_BkBootSec at 50).
+    fn give_volume_id(&self, boot: Region, target: &Target) -> Result<()> {
+        const SECTOR: u64 = 512;
+        let mut sector = [0; 512];
+        target.file().read_exact_at(&mut sector, boot.start)?;
+        let copy = u64::from(u16::from_le_bytes([sector[50], sector[51]]));
+        let bytes = self.volume.to_le_bytes();
+        // 0 or 0xffff: there is none.
+        let copies = [0].into_iter().chain((1..32).contains(&copy).then_some(copy));
+        for number in copies {
+            target.write_at(
+                boot.start + number * SECTOR,
+                &with_volume_id(target, boot.start + number * SECTOR, bytes)?,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether `text` names the golden disk by what a copy does not have.
+    pub fn stand_in(&self, text: &str) -> bool {
+        self.names.stand_in(text)
+    }
+}
+
+fn with_volume_id(target: &Target, at: u64, id: [u8; 4]) -> Result<[u8; 512]> {
+    let mut sector = [0; 512];
+    target.file().read_exact_at(&mut sector, at)?;
+    sector[67..71].copy_from_slice(&id);
+    Ok(sector)
+}
+
+/// The other program's word on it.
+fn check(found: Found, target: &Target, region: Region) -> Result<()> {
+    let filesystem = match found {
+        Found::Ext4 => Filesystem::Ext4,
+        Found::Xfs => Filesystem::Xfs,
+        Found::Btrfs => Filesystem::Btrfs,
+    };
+    filesystem.check(target.attach(region)?.path())
+}

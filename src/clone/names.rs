@@ -1,0 +1,60 @@
+//! Names of the golden disk and of one copy: which UUID became which.
+
+use uuid::Uuid;
+
+/// Old and new, as they stand in command lines and in fstab: both of one length.
+#[derive(Debug, Clone, Default)]
+pub struct Names(Vec<(String, String)>);
+
+impl Names {
+    /// Adds a GUID of the disk or a partition, or a filesystem's UUID.
+    pub fn add(&mut self, old: Uuid, new: Uuid) {
+        if !old.is_nil() && old != new {
+            self.0.push((old.to_string(), new.to_string()));
+        }
+    }
+
+    /// Adds a FAT volume id, which is its UUID.
+    pub fn add_volume(&mut self, old: u32, new: u32) {
+        self.0.push((volume(old), volume(new)));
+    }
+
+    /// `text` with every old name replaced by the new one. UUIDs are read in any case (libblkid).
+    pub fn renewed(&self, text: &str) -> String {
+        let mut renewed = text.to_owned();
+        for (old, new) in &self.0 {
+            while let Some(at) = renewed.to_ascii_lowercase().find(&old.to_ascii_lowercase()) {
+                renewed.replace_range(at..at + old.len(), new);
+            }
+        }
+        renewed
+    }
+
+    /// Whether `text` holds an old name.
+    pub fn stand_in(&self, text: &str) -> bool {
+        let text = text.to_ascii_lowercase();
+        self.0.iter().any(|(old, _)| text.contains(&old.to_ascii_lowercase()))
+    }
+}
+
+/// A FAT volume id as blkid(8) and fstab(5) write it.
+fn volume(id: u32) -> String {
+    format!("{:04X}-{:04X}", id >> 16, id & 0xffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_old_name_becomes_the_new_one_in_any_case() {
+        let [old, new] = ["11111111-2222-3333-4444-aaaaaaaaaaaa", "66666666-7777-8888-9999-bbbbbbbbbbbb"];
+        let mut names = Names::default();
+        names.add(old.parse().unwrap(), new.parse().unwrap());
+        names.add(Uuid::nil(), new.parse().unwrap());
+        names.add_volume(0x0a1b_2c3d, 0x0000_00ff);
+        let line = format!("root=PARTUUID={} x=UUID={old} y=0a1b-2C3D", old.to_uppercase());
+        assert!(names.stand_in(&line) && !names.stand_in(new));
+        assert_eq!(names.renewed(&line), format!("root=PARTUUID={new} x=UUID={new} y=0000-00FF"));
+    }
+}

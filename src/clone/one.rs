@@ -1,0 +1,102 @@
+//! One copy, from a disk that does not boot to one that does. Until the last step it has neither boot
+//! code nor table.
+
+use crate::clone::CHUNK;
+use crate::clone::golden::Golden;
+use crate::clone::hashes::Hashes;
+use crate::clone::identity::Identity;
+use crate::clone::pieces::Pieces;
+use crate::clone::sink::Sink;
+use crate::clone::source::Source;
+use crate::clone::spread::Incoming;
+use crate::digest::Digest;
+use crate::error::{Result, failed};
+use crate::progress::{Progress, Step};
+use std::sync::OnceLock;
+use uuid::Uuid;
+
+/// What all copies share.
+pub struct Shared<'s> {
+    /// Where they come from.
+    pub source: &'s Source,
+    /// What is on it.
+    pub golden: &'s Golden,
+    /// What was read of it, once all was; the text of what went wrong, if it could not be.
+    pub hashes: OnceLock<std::result::Result<Hashes, String>>,
+    /// What is going on.
+    pub progress: &'s Progress,
+}
+
+/// A copy that is whole.
+pub struct Copy {
+    /// Its disk's GUID.
+    pub disk_guid: Uuid,
+    /// What was sent to it and read back.
+    pub hash: Digest,
+    /// What is left to do by hand.
+    pub left: Vec<String>,
+}
+
+/// Makes `sink` a copy; `written` is how many bytes of data it took, also if it fails.
+pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> Result<Copy> {
+    let golden = shared.golden;
+    sink.target().make_unbootable()?; // from here on it does not boot
+    copy(sink, incoming, shared, written)?;
+    let hashes =
+        shared.hashes.wait().as_ref().map_err(|why| failed(why.clone(), "see what is wrong with the source"))?;
+    {
+        let step = begin(sink, shared, "reading back", Some(hashes.data()));
+        sink.settle()?;
+        hashes.compare(sink, step.counter())?;
+    }
+    let identity = Identity::fresh(golden);
+    let _step = begin(sink, shared, "giving it an identity of its own", None);
+    let left = identity.give(golden, sink.target())?;
+    shared.source.refuse_if_changed()?;
+    let table = golden.table.renewed(&identity.guids, sink.target().size(), golden.first_mib.clone())?;
+    let ends = vec![table.backup, (0, table.first_mib)];
+    sink.target().finish(ends.clone())?; // now it boots
+    refuse_other_ends(sink, &ends)?;
+    Ok(Copy { disk_guid: identity.guids.disk, hash: hashes.digest(), left })
+}
+
+/// Takes what comes in; what does not, it reads by itself.
+fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> Result<()> {
+    let end = shared.golden.table.end();
+    let step = begin(sink, shared, "copying", Some(end - CHUNK));
+    let count = step.counter();
+    for piece in incoming.pieces() {
+        *written += sink.put(&piece)?;
+        let range = piece.range();
+        count(range.end - range.start);
+    }
+    let rest = incoming.rest().ok_or_else(|| failed("the source could not be read to its end", ""))?;
+    for piece in Pieces::new(shared.source, rest, end) {
+        let piece = piece?;
+        *written += sink.put(&piece)?;
+        let range = piece.range();
+        count(range.end - range.start);
+    }
+    Ok(())
+}
+
+/// Reads both tables back, after all else. A disk that lost them is made unbootable again.
+fn refuse_other_ends(sink: &mut Sink, ends: &[(u64, Vec<u8>)]) -> Result<()> {
+    sink.settle()?;
+    for (at, bytes) in ends {
+        let mut found = vec![0; bytes.len()];
+        sink.read(*at, &mut found)?;
+        if found != *bytes {
+            sink.target().make_unbootable()?;
+            return Err(failed(
+                format!("{} gives back another partition table than was written to it", sink.name()),
+                format!("do not use this disk before you know why: smartctl -a {}", sink.name()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn begin(sink: &Sink, shared: &Shared, step: &'static str, bytes: Option<u64>) -> Step {
+    shared.progress.disk_step(&sink.name(), step, bytes)
+}

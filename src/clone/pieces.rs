@@ -1,0 +1,156 @@
+//! A disk as runs of bytes: what holds something, a MiB at a time, and what is zero.
+
+use crate::clone::source::Source;
+use crate::clone::{ALIGNED, CHUNK, CHUNK_LENGTH};
+use crate::error::Result;
+use crate::units::MIB;
+use anyhow::Context;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// The longest run of zeros that is one piece: a disk that has to write them still shows progress.
+const ZEROS_MOST: u64 = 64 * MIB;
+/// Buffers that wait to be used again.
+const SPARE: usize = 128;
+
+/// A part of the disk.
+#[derive(Clone)]
+pub enum Piece {
+    /// Bytes that are not all zeros: at most one chunk, which begins at a whole one.
+    Data(Arc<Chunk>),
+    /// Zeros.
+    Zeros(Range<u64>),
+}
+
+impl Piece {
+    /// Where it is on the disk, in bytes.
+    pub fn range(&self) -> Range<u64> {
+        match self {
+            Piece::Data(chunk) => chunk.offset..chunk.offset + chunk.length as u64,
+            Piece::Zeros(range) => range.clone(),
+        }
+    }
+}
+
+/// Bytes at an address that every disk takes. The last one who holds it gives the memory back.
+pub struct Chunk {
+    /// Where they are on the disk.
+    pub offset: u64,
+    memory: Vec<u8>,
+    start: usize,
+    length: usize,
+    spare: Sender<Vec<u8>>,
+}
+
+impl Chunk {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.length]
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        let _ = self.spare.try_send(std::mem::take(&mut self.memory)); // else it is freed
+    }
+}
+
+/// Memory for one chunk, and where in it the chunk begins.
+pub fn memory() -> (Vec<u8>, usize) {
+    let memory = vec![0; CHUNK_LENGTH + ALIGNED];
+    let start = memory.as_ptr().align_offset(ALIGNED);
+    (memory, start)
+}
+
+/// The pieces of a source from a byte on, in their order, with nothing between them.
+pub struct Pieces<'s> {
+    source: &'s Source,
+    at: u64,
+    end: u64,
+    /// Where the run of data that was asked for last begins and ends.
+    data: Range<u64>,
+    zeros: Vec<u8>,
+    spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    /// What was read, and comes after the zeros before it.
+    held: Option<Piece>,
+}
+
+impl<'s> Pieces<'s> {
+    /// Those from byte `at`, a whole chunk, up to `end`.
+    pub fn new(source: &'s Source, at: u64, end: u64) -> Pieces<'s> {
+        Pieces { source, at, end, data: 0..0, zeros: vec![0; CHUNK_LENGTH], spare: bounded(SPARE), held: None }
+    }
+
+    /// The next chunk, if it is not all zeros; and moves on.
+    fn chunk(&mut self) -> Result<Option<Piece>> {
+        let offset = self.at;
+        let length = usize::try_from(CHUNK.min(self.end - offset))?;
+        self.at += length as u64;
+        if offset >= self.data.end {
+            self.data = next_data(self.source, offset)?;
+        }
+        if self.data.start >= offset + length as u64 {
+            return Ok(None); // a hole
+        }
+        let (mut memory, start) = match self.spare.1.try_recv() {
+            Ok(memory) => {
+                let start = memory.as_ptr().align_offset(ALIGNED);
+                (memory, start)
+            }
+            Err(_) => memory(),
+        };
+        let bytes = &mut memory[start..start + length];
+        let reading = || format!("reading {} at byte {offset}", self.source.path.display());
+        self.source.file.read_exact_at(bytes, offset).with_context(reading)?;
+        let is_zero = *bytes == self.zeros[..length];
+        let chunk = Chunk { offset, memory, start, length, spare: self.spare.0.clone() };
+        Ok((!is_zero).then(|| Piece::Data(Arc::new(chunk))))
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Result<Piece>;
+
+    fn next(&mut self) -> Option<Result<Piece>> {
+        if let Some(held) = self.held.take() {
+            return Some(Ok(held));
+        }
+        let begin = self.at;
+        while self.at < self.end && self.at - begin < ZEROS_MOST {
+            let before = self.at;
+            match self.chunk() {
+                Err(error) => {
+                    self.at = self.end;
+                    return Some(Err(error));
+                }
+                Ok(Some(data)) if before == begin => return Some(Ok(data)),
+                Ok(Some(data)) => {
+                    self.held = Some(data);
+                    return Some(Ok(Piece::Zeros(begin..before)));
+                }
+                Ok(None) => {}
+            }
+        }
+        (begin < self.at).then(|| Ok(Piece::Zeros(begin..self.at)))
+    }
+}
+
+/// The first run of data at or behind `at` (lseek(2), SEEK_DATA and SEEK_HOLE); past every byte if
+/// there is none. A device is data from end to end.
+fn next_data(source: &Source, at: u64) -> Result<Range<u64>> {
+    if source.numbers.is_some() {
+        return Ok(0..u64::MAX);
+    }
+    let looking = || format!("looking for what is allocated in {}", source.path.display());
+    let start = match seek(&source.file, SeekFrom::Data(at)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(u64::MAX..u64::MAX),
+        Err(Errno::INVAL) => return Ok(0..u64::MAX), // no such thing on this filesystem
+        Err(errno) => return Err(errno).with_context(looking),
+    };
+    Ok(start..seek(&source.file, SeekFrom::Hole(start)).with_context(looking)?)
+}

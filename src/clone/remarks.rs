@@ -1,0 +1,112 @@
+//! What stays the same on every copy although it should not: said before anything is written. It stops
+//! nothing, because what a slot holds is its own.
+
+use crate::clone::golden::Golden;
+use crate::clone::identity::Identity;
+use crate::clone::source::Source;
+use crate::disk::gpt_clone::Part;
+use crate::disk::gpt_clone::SECTOR;
+use crate::disk::loops::Loop;
+use crate::disk::mount::{Mount, Scratch};
+use crate::error::Result;
+use crate::filesystem::features::Found;
+use crate::filesystem::{Filesystem, Root, Tree};
+use crate::slot::Slot;
+use crate::tool::Tool;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Files in which a system names disks.
+const NAMING: [&str; 3] = ["etc/fstab", "etc/crypttab", "etc/default/grub"];
+/// More bytes than any of them has.
+const LONGEST: u64 = 256 << 10;
+/// How long it may take to read the beginning of a partition.
+const PROBE: Duration = Duration::from_secs(10);
+
+/// Sentences for people, each with its slot.
+pub fn of(source: &Source, golden: &Golden, scratch: &Scratch) -> Vec<(Option<Slot>, String)> {
+    let mut remarks = Vec::new();
+    for slot in &golden.damaged {
+        let text = "its entry and its record do not belong together: on the copies it holds nothing that boots";
+        remarks.push((Some(*slot), text.to_owned()));
+    }
+    for part in &golden.table.parts {
+        remarks.extend(unknown(source, golden, part).map(|text| (None, text)));
+    }
+    let old = Identity::fresh(golden);
+    for (slot, region) in &golden.slots {
+        let Some((found, _)) = golden.filesystems.get(&region.number) else { continue };
+        let of_slot = golden.part(region.number).map(|part| look_into(source, part, *found, scratch, &old));
+        match of_slot {
+            Some(Ok(found)) => remarks.extend(found.into_iter().map(|text| (Some(*slot), text))),
+            Some(Err(error)) => {
+                remarks.push((Some(*slot), format!("what it holds could not be looked at: {error:#}")));
+            }
+            None => {}
+        }
+    }
+    remarks
+}
+
+/// What a system in a slot says of its disk, and of itself.
+fn look_into(source: &Source, part: &Part, found: Found, scratch: &Scratch, old: &Identity) -> Result<Vec<String>> {
+    let filesystem = match found {
+        Found::Ext4 => Filesystem::Ext4,
+        Found::Xfs => Filesystem::Xfs,
+        Found::Btrfs => return Ok(Vec::new()),
+    };
+    let device = Loop::attach(source.file.as_fd(), part.region, SECTOR)?;
+    let mount = Mount::as_grub_reads_it(device.path(), filesystem, &scratch.directory("golden")?)?;
+    let root = Root::open(mount.place())?;
+    let mut remarks = Vec::new();
+    for file in NAMING {
+        let text = root.read(file, LONGEST)?.unwrap_or_default();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| old.stand_in(line)) {
+            let line = line.trim().escape_debug();
+            remarks.push(format!(
+                "/{file} line {} names the golden disk by what each copy gets anew ({line}): write LABEL= or PARTLABEL= there, or mend it on each copy",
+                number + 1
+            ));
+        }
+    }
+    remarks.extend(own_identity(&root)?);
+    drop(root);
+    mount.close()?;
+    Ok(remarks)
+}
+
+/// What a machine made for itself as it ran from the slot.
+fn own_identity(root: &Root) -> Result<Option<String>> {
+    let id = root.read("etc/machine-id", LONGEST)?.unwrap_or_default();
+    // A first boot makes one of an empty file, or of this word (machine-id(5)).
+    let mut found = Vec::from_iter((!["", "uninitialized"].contains(&id.trim())).then_some("/etc/machine-id"));
+    let is_key = |name: &String| name.starts_with("ssh_host_") && name.ends_with("_key");
+    if root.list("etc/ssh")?.iter().any(is_key) {
+        found.push("/etc/ssh/ssh_host_*");
+    }
+    Ok((!found.is_empty()).then(|| {
+        format!(
+            "it has {}: every copy will be the same machine to its network; remove them before",
+            found.join(" and ")
+        )
+    }))
+}
+
+/// What is in a partition that is neither a slot nor GRUB's, and keeps the name that it has (blkid(8)).
+fn unknown(source: &Source, golden: &Golden, part: &Part) -> Option<String> {
+    let number = part.region.number;
+    let is_known = number == golden.boot.number || golden.filesystems.contains_key(&number);
+    if is_known || golden.slots.values().any(|slot| slot.number == number) {
+        return None;
+    }
+    let probe = Tool::new("blkid")
+        .args(["--probe", "--output=value", "--match-tag=TYPE"])
+        .arg(format!("--offset={}", part.region.start))
+        .arg(format!("--size={}", part.region.size))
+        .arg(&source.path)
+        .deadline(PROBE);
+    let kind = probe.run().ok()?.stdout.trim().to_owned();
+    (!kind.is_empty()).then(|| {
+        format!("partition {number} ({}) holds {kind}: it is copied, and keeps the UUID that it has", part.name)
+    })
+}

@@ -1,0 +1,71 @@
+//! All copies at the same time: a thread that reads, one that hashes, and one a disk.
+
+use crate::clone::CHUNK;
+use crate::clone::golden::Golden;
+use crate::clone::hashes::Hashes;
+use crate::clone::one::{self, Copy, Shared};
+use crate::clone::pieces::Pieces;
+use crate::clone::source::Source;
+use crate::clone::spread::{Incoming, Spread, Taker};
+use crate::clone::targets::Claimed;
+use crate::error::{Result, failed};
+use crate::progress::Progress;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What became of one disk.
+pub struct Outcome {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it calls itself.
+    pub serial: Option<String>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes of data that it took; zeros are not counted.
+    pub written: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The copy, or why it is none; then it does not boot.
+    pub result: Result<Copy>,
+}
+
+/// Makes every disk a copy. One that fails costs itself alone.
+pub fn run(source: &Source, golden: &Golden, targets: Vec<Claimed>, progress: &Progress) -> Vec<Outcome> {
+    let shared = Shared { source, golden, hashes: OnceLock::new(), progress };
+    let mut spread = Spread::default();
+    let witness = spread.add(Taker::Witness);
+    let targets: Vec<_> = targets.into_iter().map(|target| (target, spread.add(Taker::Disk))).collect();
+    let range = CHUNK..golden.table.end();
+    thread::scope(|scope| {
+        let start = |target: (Claimed, Incoming)| (target.0.name(), scope.spawn(|| copy(target, &shared)));
+        let copies: Vec<_> = targets.into_iter().map(start).collect();
+        let hashes = scope.spawn({
+            let range = range.clone();
+            move || Hashes::of(&witness, range)
+        });
+        let read = spread.run(Pieces::new(source, range.start, range.end), range.end);
+        let hashes = hashes.join().unwrap_or(None);
+        let all = read
+            .and_then(|_| source.refuse_if_changed())
+            .and_then(|()| hashes.ok_or_else(|| failed("what was read could not be hashed", "")));
+        // Nobody else sets it.
+        let _ = shared.hashes.set(all.map_err(|error| format!("{error:#}")));
+        copies.into_iter().map(|(name, copy)| copy.join().unwrap_or_else(|_| broken(name))).collect()
+    })
+}
+
+/// A thread that panicked has said why on stderr.
+fn broken((path, serial, size): (PathBuf, Option<String>, u64)) -> Outcome {
+    let result = Err(failed("this disk's part of the program broke off", "report it, with what stderr says"));
+    Outcome { path, serial, size, written: 0, elapsed: Duration::ZERO, result }
+}
+
+fn copy((claimed, incoming): (Claimed, Incoming), shared: &Shared) -> Outcome {
+    let begin = Instant::now();
+    let Claimed { path, serial, size, mut sink } = claimed;
+    let mut written = 0;
+    let result = one::make(&mut sink, incoming, shared, &mut written);
+    Outcome { path, serial, size, written, elapsed: begin.elapsed(), result }
+}

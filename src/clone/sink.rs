@@ -1,0 +1,84 @@
+//! A disk that takes pieces.
+
+use crate::clone::pieces::Piece;
+use crate::clone::{ALIGNED, CHUNK};
+use crate::disk::Target;
+use crate::error::{Result, failed};
+use crate::sys::block;
+use anyhow::Context;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// What it is made unbootable by, written to and read back from.
+pub struct Sink {
+    target: Target,
+    path: PathBuf,
+    /// Past the kernel's memory, where that is possible.
+    direct: Option<File>,
+    is_device: bool,
+}
+
+impl Sink {
+    /// A target that was claimed at `path`.
+    pub fn new(target: Target, path: &Path) -> Result<Sink> {
+        let direct = target.direct()?;
+        let is_device = target.numbers().is_some();
+        Ok(Sink { target, path: path.to_owned(), direct, is_device })
+    }
+
+    /// What the user calls it.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The disk itself.
+    pub fn target(&mut self) -> &mut Target {
+        &mut self.target
+    }
+
+    /// Writes a piece; returns how many bytes of it were written. Zeros of a new file are there.
+    pub fn put(&self, piece: &Piece) -> Result<u64> {
+        let range = piece.range();
+        let writing = |error: std::io::Error| {
+            let found = format!("writing {} at byte {}: {error}", self.name(), range.start);
+            failed(found, format!("see what the kernel says of the disk: dmesg; smartctl -a {}", self.name()))
+        };
+        match piece {
+            Piece::Data(chunk) if self.is_device => {
+                // The last chunk of a table that others made may end anywhere.
+                let file = match &self.direct {
+                    Some(direct) if chunk.bytes().len().is_multiple_of(ALIGNED) => direct,
+                    _ => self.target.file(),
+                };
+                file.write_all_at(chunk.bytes(), range.start).map_err(writing)?;
+                Ok(chunk.bytes().len() as u64)
+            }
+            Piece::Data(chunk) => {
+                self.target.write_at(range.start, chunk.bytes())?;
+                Ok(chunk.bytes().len() as u64)
+            }
+            Piece::Zeros(zeros) if self.is_device => {
+                block::zero_out(self.target.file(), zeros.start, zeros.end - zeros.start)
+                    .map_err(|errno| writing(errno.into()))?;
+                Ok(0)
+            }
+            Piece::Zeros(_) => Ok(0),
+        }
+    }
+
+    /// Waits until all is on the disk, and forgets what is in memory of it.
+    pub fn settle(&self) -> Result<()> {
+        self.target.forget()
+    }
+
+    /// Reads `bytes` at `at` from the disk.
+    pub fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
+        debug_assert!(bytes.len() as u64 <= CHUNK, "one chunk at a time");
+        let file = match &self.direct {
+            Some(direct) if bytes.len().is_multiple_of(ALIGNED) => direct,
+            _ => self.target.file(),
+        };
+        file.read_exact_at(bytes, at).with_context(|| format!("reading {} back at byte {at}", self.name()))
+    }
+}

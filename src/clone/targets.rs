@@ -1,0 +1,112 @@
+//! The disks that become copies: all of them are looked at before any is written.
+
+use crate::clone::golden::Golden;
+use crate::clone::sink::Sink;
+use crate::clone::source::{Source, is_same};
+use crate::disk::Target;
+use crate::disk::gpt_clone::SECTOR;
+use crate::disk::target::{Existing, size_of};
+use crate::error::{Result, refused};
+use crate::units::Bytes;
+use rustix::fs::{FileType, stat};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A disk that is to become a copy.
+pub struct Claimed {
+    /// Where it is, as the user wrote it.
+    pub path: PathBuf,
+    /// What it calls itself; a file has no such name.
+    pub serial: Option<String>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Takes what is written.
+    pub sink: Sink,
+}
+
+impl Claimed {
+    /// What is known of it, for when it is gone: path, serial number, size.
+    pub fn name(&self) -> (PathBuf, Option<String>, u64) {
+        (self.path.clone(), self.serial.clone(), self.size)
+    }
+}
+
+/// What is wanted of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// Size of a disk file; `None`: as the golden disk.
+    pub size: Option<Bytes>,
+    /// Whether what stands there may go.
+    pub existing: Existing,
+}
+
+/// Claims every one, or none.
+pub fn claim(paths: &[PathBuf], source: &Source, golden: &Golden, wish: Wish) -> Result<Vec<Claimed>> {
+    refuse_same(paths, source)?;
+    paths.iter().map(|path| claim_one(path, (source, golden), wish)).collect()
+}
+
+/// The one place that asks for a target: the checks of `create`.
+fn claim_one(path: &Path, (source, golden): (&Source, &Golden), wish: Wish) -> Result<Claimed> {
+    let is_device = stat(path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice);
+    let asked = if is_device { None } else { Some(wish.size.unwrap_or(Bytes(source.size))) };
+    let (size, sector) = size_of(path, asked, None)?;
+    let smallest = golden.table.smallest();
+    if size.0 < smallest {
+        let found = format!(
+            "{} has {size}; the partitions of {} and the table behind them need {}",
+            path.display(),
+            source.path.display(),
+            Bytes(smallest)
+        );
+        return Err(refused(found, "name a disk that is as large as the golden one"));
+    }
+    if sector != SECTOR {
+        let found =
+            format!("{} has sectors of {sector} bytes, and the golden disk is made for {SECTOR}", path.display());
+        return Err(refused(found, "name disks with 512-byte sectors"));
+    }
+    let target = Target::claim(path, (size, sector), wish.existing)?;
+    let serial = target.numbers().and_then(|numbers| serial(&numbers));
+    Ok(Claimed { path: path.to_owned(), serial, size: size.0, sink: Sink::new(target, path)? })
+}
+
+/// Refuses the golden disk as its own copy, and the same disk twice, under whatever names.
+fn refuse_same(paths: &[PathBuf], source: &Source) -> Result<()> {
+    let mut seen = Vec::new();
+    for path in paths {
+        let name = path.display();
+        if seen.iter().any(|(other, _): &(&PathBuf, _)| *other == path) {
+            return Err(refused(format!("{name} is named twice"), "name every disk once"));
+        }
+        let found = stat(path).ok();
+        if found.as_ref().is_some_and(|found| source.is(found)) {
+            return Err(refused(format!("{name} is the golden disk itself"), "name other disks than the source"));
+        }
+        let same = |(_, other): &&(&PathBuf, Option<rustix::fs::Stat>)| {
+            other.as_ref().zip(found.as_ref()).is_some_and(|(other, found)| is_same(other, found))
+        };
+        if let Some((other, _)) = seen.iter().find(same) {
+            let found = format!("{} and {name} are the same disk", other.display());
+            return Err(refused(found, "name every disk once"));
+        }
+        seen.push((path, found));
+    }
+    Ok(())
+}
+
+/// What a device says is its serial number: its own file in sysfs (NVMe, virtio), page 0x80 of its vital
+/// product data (SCSI, SATA; SPC-4, 7.8.12: the text begins at byte 4), or what udev found out.
+fn serial(numbers: &str) -> Option<String> {
+    let sys = PathBuf::from(format!("/sys/dev/block/{numbers}"));
+    let text = |path: PathBuf| fs::read_to_string(path).ok();
+    let page =
+        || fs::read(sys.join("device/vpd_pg80")).ok().and_then(|page| String::from_utf8(page.get(4..)?.to_vec()).ok());
+    let udev = || {
+        let known = text(format!("/run/udev/data/b{numbers}").into())?;
+        known.lines().find_map(|line| line.strip_prefix("E:ID_SERIAL_SHORT=")).map(ToOwned::to_owned)
+    };
+    let found = text(sys.join("serial")).or_else(|| text(sys.join("device/serial"))).or_else(page).or_else(udev)?;
+    let plain: String = found.chars().filter(|c| !c.is_control()).collect();
+    Some(plain.trim().to_owned()).filter(|serial| !serial.is_empty())
+}

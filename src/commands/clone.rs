@@ -1,0 +1,41 @@
+//! `flipslot clone`: one golden disk in, many disks out.
+
+use crate::cli::CloneArgs;
+use crate::clone::golden::Golden;
+use crate::clone::remarks;
+use crate::clone::run;
+use crate::clone::source::Source;
+use crate::clone::targets::{self, Wish};
+use crate::commands::cloned::Cloned;
+use crate::commands::written::Format;
+use crate::disk::loops::Loop;
+use crate::disk::mount::Scratch;
+use crate::disk::target::Existing;
+use crate::error::Result;
+use crate::progress::Progress;
+use std::time::Instant;
+
+/// Makes every target a copy of the source.
+///
+/// All that can be refused is refused before the first byte is written. From then on each disk is by
+/// itself: it does not boot until its own last effect, and what fails costs that disk alone.
+pub fn run(args: &CloneArgs) -> Result<()> {
+    let begin = Instant::now();
+    let progress = Progress::new(args.progress);
+    let wish = Wish {
+        size: args.size.as_deref().map(str::parse).transpose()?,
+        existing: if args.yes { Existing::Replace } else { Existing::Keep },
+    };
+    let scratch = Scratch::enter()?;
+    Loop::refuse_if_none()?;
+    let source = Source::open(&args.source)?;
+    let golden = Golden::look(&source)?;
+    let disks = targets::claim(&args.targets, &source, &golden, wish)?;
+    for (slot, remark) in remarks::of(&source, &golden, &scratch) {
+        progress.warn(slot, &remark);
+    }
+    let outcomes = run::run(&source, &golden, disks, &progress); // from here on the targets change
+    let cloned = Cloned::new(&source, outcomes, begin.elapsed());
+    cloned.print(if args.json { Format::Json } else { Format::Text })?;
+    cloned.refuse_if_any_failed()
+}

@@ -1,0 +1,69 @@
+//! A filesystem that was copied, UUID and all, becomes one of its own; and one in a partition that
+//! became larger takes the room. Nothing is mounted.
+
+use crate::error::Result;
+use crate::filesystem::features::Found;
+use crate::tool::Tool;
+use anyhow::Context;
+use std::path::Path;
+use uuid::Uuid;
+
+/// Programs that are needed for it, each with the package that has it.
+pub fn programs(of: Found) -> &'static [(&'static str, &'static str)] {
+    match of {
+        Found::Ext4 => &[("e2fsck", "e2fsprogs"), ("tune2fs", "e2fsprogs"), ("resize2fs", "e2fsprogs")],
+        Found::Xfs => &[("xfs_admin", "xfsprogs"), ("xfs_repair", "xfsprogs")],
+        Found::Btrfs => &[("btrfs", "btrfs-progs"), ("btrfstune", "btrfs-progs")],
+    }
+}
+
+/// Gives the filesystem on `device`, which is not mounted, the UUID `uuid`.
+pub fn renew(of: Found, device: &Path, uuid: Uuid) -> Result<()> {
+    match of {
+        Found::Ext4 => {
+            // tune2fs takes a filesystem with checksums only freshly checked (tune2fs(8), "-U"): the
+            // UUID is in every one of them.
+            check_and_mend(device)?;
+            let set = Tool::new("tune2fs").args(["-U", &uuid.to_string()]).arg(device);
+            set.run().map(drop).context("giving the ext4 filesystem a UUID of its own")
+        }
+        // Refused by itself if a log is to be replayed: the copy is of a machine that was not shut down.
+        Found::Xfs => {
+            let set = Tool::new("xfs_admin").args(["-U", &uuid.to_string()]).arg(device);
+            let set = set.hint("mount the golden disk's slot once, and unmount it: its log is replayed then");
+            set.run().map(drop).context("giving the XFS filesystem a UUID of its own")
+        }
+        // It is in every block of metadata; written there (-U), it needs nothing of who reads it.
+        Found::Btrfs => {
+            let set = Tool::new("btrfstune").args(["-f", "-U", &uuid.to_string()]).arg(device);
+            set.run().map(drop).context("giving the btrfs filesystem a UUID of its own")
+        }
+    }
+}
+
+/// Whether the filesystem can take the room of a larger partition while it is not mounted.
+pub fn grows_unmounted(of: Found) -> bool {
+    of == Found::Ext4
+}
+
+/// What to run in a system that has it mounted at its place, where it cannot.
+pub fn how_to_grow(of: Found) -> &'static str {
+    match of {
+        Found::Ext4 => "resize2fs DEVICE",
+        Found::Xfs => "xfs_growfs MOUNTPOINT",
+        Found::Btrfs => "btrfs filesystem resize max MOUNTPOINT",
+    }
+}
+
+/// Makes an ext4 filesystem as large as `device`; [`renew`] has just checked it.
+pub fn grow(device: &Path) -> Result<()> {
+    check_and_mend(device)?; // resize2fs wants it anew after tune2fs
+    Tool::new("resize2fs").arg(device).run().map(drop).context("growing the ext4 filesystem")
+}
+
+/// e2fsck(8), "-p": replays the journal, and mends what can be mended without a question; exit code 1
+/// says that it did. Anything worse is a failure.
+fn check_and_mend(device: &Path) -> Result<()> {
+    let check = Tool::new("e2fsck").args(["-f", "-p"]).arg(device).also_good(1);
+    check.run().map(drop).context("checking the ext4 filesystem")
+}
