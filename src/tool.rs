@@ -87,11 +87,16 @@ impl Tool {
     /// Runs the program to its end. Any other end than exit code 0 is an error that shows the
     /// whole command line, the exit code or signal, and the end of what it printed.
     pub fn run(&self) -> Result<Printed> {
+        self.run_for(&[0]).map(|(_, printed)| printed)
+    }
+
+    /// The same for a program that tells something by its exit code: each of `codes` is no error.
+    pub fn run_for(&self, codes: &[i32]) -> Result<(i32, Printed)> {
         let (status, printed) = self.run_to_end()?;
-        if status.is_some_and(|status| status.success()) {
-            return Ok(printed);
+        match status.and_then(|status| status.code()).filter(|code| codes.contains(code)) {
+            Some(code) => Ok((code, printed)),
+            None => Err(failed(format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)), self.hint.clone())),
         }
-        Err(failed(format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)), self.hint.clone()))
     }
 
     /// Becomes the program (execve(2)); returns only if that fails.

@@ -13,11 +13,11 @@ use crate::commands::definition::Definition;
 use crate::commands::fill::{self, Formatted, Sealed, Site};
 use crate::commands::place::Place;
 use crate::commands::written::{Format, Written};
+use crate::disk::Layout;
 use crate::disk::boot_files::{LEDGER, STATE, entry_path, record_path};
 use crate::disk::gpt::{Guids, table};
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
-use crate::disk::{Layout, Target};
 use crate::error::Result;
 use crate::filesystem::fat;
 use crate::oci;
@@ -28,7 +28,7 @@ use std::time::Instant;
 
 /// Makes a disk of images.
 ///
-/// Until the last effect, [`Target::finish`], nothing boots from it: a file has no name yet, a
+/// Until the last effect, [`finish`](crate::disk::Target::finish), nothing boots from it: a file has no name yet, a
 /// device no partition table. Whatever stood there is refused before anything is written.
 pub fn run(args: &CreateArgs) -> Result<()> {
     let begin = Instant::now();
@@ -40,7 +40,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     fill::refuse_unable(wanted.slot.filesystem)?;
-    let mut disk = Target::claim(&args.disk, wanted.wish.size, wanted.existing)?;
+    let mut disk = wanted.consent.claim(&args.disk, wanted.wish.size)?;
     let images = resolve(&wanted, &layout, &guids, &progress)?;
     disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
     disk.withdraw(&layout)?; // from here on it does not boot

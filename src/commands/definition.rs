@@ -2,10 +2,11 @@
 //! or written.
 
 use crate::cli::CreateArgs;
+use crate::commands::consent::Consent;
 use crate::commands::slot_wish::SlotWish;
 use crate::config::Config;
 use crate::disk::layout::{Data, Wish};
-use crate::disk::target::{Existing, size_of};
+use crate::disk::target::size_of;
 use crate::error::{Result, usage};
 use crate::oci::Reference;
 use crate::slot::Slot;
@@ -22,7 +23,7 @@ pub struct Definition {
     /// How each slot shall boot.
     pub slot: SlotWish,
     /// Whether what is there may go.
-    pub existing: Existing,
+    pub consent: Consent,
 }
 
 impl Definition {
@@ -42,7 +43,7 @@ impl Definition {
                 data: if args.data || config.data == Some(true) { Data::Rest } else { Data::None },
             },
             images,
-            existing: if args.yes { Existing::Replace } else { Existing::Keep },
+            consent: Consent::of(&args.consent)?,
         })
     }
 }

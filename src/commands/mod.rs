@@ -5,6 +5,7 @@ pub mod check_health;
 mod checked;
 pub mod cleanup;
 pub mod confirm;
+pub mod consent;
 pub mod create;
 pub mod definition;
 pub mod fill;

@@ -1,7 +1,7 @@
 //! Sizes of block devices (linux/fs.h).
 #![allow(unsafe_code)]
 
-use linux_raw_sys::ioctl::{BLKFLSBUF, BLKGETSIZE64, BLKRRPART, BLKSSZGET};
+use linux_raw_sys::ioctl::{BLKFLSBUF, BLKGETDISKSEQ, BLKGETSIZE64, BLKROGET, BLKRRPART, BLKSSZGET};
 use rustix::io;
 use rustix::ioctl::{Getter, NoArg, ioctl};
 use std::ffi::c_int;
@@ -32,4 +32,18 @@ pub fn reread_partitions(device: impl AsFd) -> io::Result<()> {
 pub fn drop_cache(device: impl AsFd) -> io::Result<()> {
     // SAFETY: BLKFLSBUF takes no argument.
     unsafe { ioctl(device, NoArg::<{ BLKFLSBUF }>::new()) }
+}
+
+/// Whether the device takes no writes (`BLKROGET`).
+pub fn is_read_only(device: impl AsFd) -> io::Result<bool> {
+    // SAFETY: BLKROGET writes one int through its argument; Getter gives it one.
+    let flag = unsafe { ioctl(device, Getter::<{ BLKROGET }, c_int>::new()) }?;
+    Ok(flag != 0)
+}
+
+/// The number of the disk behind a device, which no other disk has until the machine restarts
+/// (`BLKGETDISKSEQ`, Linux 5.15; before, `ENOTTY`). The same file is `diskseq` in sysfs.
+pub fn sequence(device: impl AsFd) -> io::Result<u64> {
+    // SAFETY: BLKGETDISKSEQ writes one u64 through its argument; Getter gives it one.
+    unsafe { ioctl(device, Getter::<{ BLKGETDISKSEQ }, u64>::new()) }
 }
