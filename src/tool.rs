@@ -24,8 +24,6 @@ pub struct Tool {
     added: Vec<(&'static str, &'static str)>,
     deadline: Duration,
     hint: String,
-    /// The exit code that means success beside 0.
-    also_good: Option<i32>,
 }
 
 /// What a program that ended with 0 has printed: the last 8 KiB of each stream.
@@ -47,14 +45,7 @@ impl Tool {
             added: Vec::new(),
             deadline: DEADLINE,
             hint: String::new(),
-            also_good: None,
         }
-    }
-
-    /// Takes this exit code for success, too.
-    pub fn also_good(mut self, code: i32) -> Tool {
-        self.also_good = Some(code);
-        self
     }
 
     /// Adds one argument.
@@ -96,13 +87,16 @@ impl Tool {
     /// Runs the program to its end. Any other end than exit code 0 is an error that shows the
     /// whole command line, the exit code or signal, and the end of what it printed.
     pub fn run(&self) -> Result<Printed> {
+        self.run_for(&[0]).map(|(_, printed)| printed)
+    }
+
+    /// The same for a program that tells something by its exit code: each of `codes` is no error.
+    pub fn run_for(&self, codes: &[i32]) -> Result<(i32, Printed)> {
         let (status, printed) = self.run_to_end()?;
-        let is_good =
-            |status: ExitStatus| status.success() || (status.code().is_some() && status.code() == self.also_good);
-        if status.is_some_and(is_good) {
-            return Ok(printed);
+        match status.and_then(|status| status.code()).filter(|code| codes.contains(code)) {
+            Some(code) => Ok((code, printed)),
+            None => Err(failed(format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)), self.hint.clone())),
         }
-        Err(failed(format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)), self.hint.clone()))
     }
 
     /// Becomes the program (execve(2)); returns only if that fails.

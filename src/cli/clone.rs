@@ -1,5 +1,6 @@
 //! The flags of `clone`.
 
+use crate::cli::ConsentArgs;
 use crate::progress::Style;
 use clap::Args;
 use std::path::PathBuf;
@@ -33,9 +34,9 @@ pub struct CloneArgs {
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
 
-    /// Replace disk files that exist, and devices that are not empty
-    #[arg(long)]
-    pub yes: bool,
+    /// What may be overwritten
+    #[command(flatten)]
+    pub consent: ConsentArgs,
 
     /// How to show what is going on
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]

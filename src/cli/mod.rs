@@ -8,9 +8,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 mod clone;
+mod consent;
 mod image;
 
 pub use clone::{CLONE_HELP, CloneArgs};
+pub use consent::ConsentArgs;
 pub use image::{ImageArgs, WriteArgs};
 
 /// Boots container images on bare metal, with a way back.
@@ -72,6 +74,8 @@ References:
   docker-archive:file[:name] what `docker save` writes
 
 A disk file appears when it is whole; until then nothing stands at its path.
+A disk is refused while anything uses it. At a terminal, flipslot shows which
+disk it is and what is on it, and wants its name typed; see docs/disks.md.
 Exit codes: 0 done, 2 usage, 3 refused and nothing written, 1 failed.
 
 Example:
@@ -195,9 +199,9 @@ pub struct CreateArgs {
     #[command(flatten)]
     pub write: WriteArgs,
 
-    /// Replace a disk file that exists, or a device that is not empty
-    #[arg(long)]
-    pub yes: bool,
+    /// What may be overwritten
+    #[command(flatten)]
+    pub consent: ConsentArgs,
 }
 
 /// The flags of `flash`.

@@ -3,13 +3,12 @@
 use crate::clone::golden::Golden;
 use crate::clone::sink::Sink;
 use crate::clone::source::{Source, is_same};
-use crate::disk::Target;
 use crate::disk::gpt_clone::SECTOR;
-use crate::disk::target::{Existing, size_of};
+use crate::disk::target::size_of;
+use crate::disk::{Target, identity};
 use crate::error::{Result, refused};
 use crate::units::Bytes;
 use rustix::fs::{FileType, stat};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A disk that is to become a copy.
@@ -31,25 +30,27 @@ impl Claimed {
     }
 }
 
-/// What is wanted of them.
-#[derive(Debug, Clone, Copy)]
-pub struct Wish {
-    /// Size of a disk file; `None`: as the golden disk.
-    pub size: Option<Bytes>,
-    /// Whether what stands there may go.
-    pub existing: Existing,
-}
-
-/// Claims every one, or none.
-pub fn claim(paths: &[PathBuf], source: &Source, golden: &Golden, wish: Wish) -> Result<Vec<Claimed>> {
+/// Claims every one, or none, by `take`: a disk file, or a disk, of this size and with sectors of that, which
+/// may be overwritten. Disk files have `size` bytes, or those of the golden disk.
+pub fn claim(
+    paths: &[PathBuf],
+    (source, golden): (&Source, &Golden),
+    size: Option<Bytes>,
+    take: impl Fn(&Path, (Bytes, u64)) -> Result<Target>,
+) -> Result<Vec<Claimed>> {
     refuse_same(paths, source)?;
-    paths.iter().map(|path| claim_one(path, (source, golden), wish)).collect()
+    paths.iter().map(|path| claim_one(path, (source, golden), size, &take)).collect()
 }
 
 /// The one place that asks for a target: the checks of `create`.
-fn claim_one(path: &Path, (source, golden): (&Source, &Golden), wish: Wish) -> Result<Claimed> {
+fn claim_one(
+    path: &Path,
+    (source, golden): (&Source, &Golden),
+    wished: Option<Bytes>,
+    take: &impl Fn(&Path, (Bytes, u64)) -> Result<Target>,
+) -> Result<Claimed> {
     let is_device = stat(path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice);
-    let asked = if is_device { None } else { Some(wish.size.unwrap_or(Bytes(source.size))) };
+    let asked = if is_device { None } else { Some(wished.unwrap_or(Bytes(source.size))) };
     let (size, sector) = size_of(path, asked, None)?;
     let smallest = golden.table.smallest();
     if size.0 < smallest {
@@ -66,8 +67,8 @@ fn claim_one(path: &Path, (source, golden): (&Source, &Golden), wish: Wish) -> R
             format!("{} has sectors of {sector} bytes, and the golden disk is made for {SECTOR}", path.display());
         return Err(refused(found, "name disks with 512-byte sectors"));
     }
-    let target = Target::claim(path, (size, sector), wish.existing)?;
-    let serial = target.numbers().and_then(|numbers| serial(&numbers));
+    let target = take(path, (size, sector))?;
+    let serial = if is_device { identity::serial_of(target.file(), &path.display().to_string())? } else { None };
     Ok(Claimed { path: path.to_owned(), serial, size: size.0, sink: Sink::new(target, path)? })
 }
 
@@ -93,20 +94,4 @@ fn refuse_same(paths: &[PathBuf], source: &Source) -> Result<()> {
         seen.push((path, found));
     }
     Ok(())
-}
-
-/// What a device says is its serial number: its own file in sysfs (NVMe, virtio), page 0x80 of its vital
-/// product data (SCSI, SATA; SPC-4, 7.8.12: the text begins at byte 4), or what udev found out.
-fn serial(numbers: &str) -> Option<String> {
-    let sys = PathBuf::from(format!("/sys/dev/block/{numbers}"));
-    let text = |path: PathBuf| fs::read_to_string(path).ok();
-    let page =
-        || fs::read(sys.join("device/vpd_pg80")).ok().and_then(|page| String::from_utf8(page.get(4..)?.to_vec()).ok());
-    let udev = || {
-        let known = text(format!("/run/udev/data/b{numbers}").into())?;
-        known.lines().find_map(|line| line.strip_prefix("E:ID_SERIAL_SHORT=")).map(ToOwned::to_owned)
-    };
-    let found = text(sys.join("serial")).or_else(|| text(sys.join("device/serial"))).or_else(page).or_else(udev)?;
-    let plain: String = found.chars().filter(|c| !c.is_control()).collect();
-    Some(plain.trim().to_owned()).filter(|serial| !serial.is_empty())
 }

@@ -5,12 +5,12 @@ use crate::clone::golden::Golden;
 use crate::clone::remarks;
 use crate::clone::run;
 use crate::clone::source::Source;
-use crate::clone::targets::{self, Wish};
+use crate::clone::targets;
 use crate::commands::cloned::Cloned;
+use crate::commands::consent::Consent;
 use crate::commands::written::Format;
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
-use crate::disk::target::Existing;
 use crate::error::Result;
 use crate::progress::Progress;
 use std::time::Instant;
@@ -22,15 +22,13 @@ use std::time::Instant;
 pub fn run(args: &CloneArgs) -> Result<()> {
     let begin = Instant::now();
     let progress = Progress::new(args.progress);
-    let wish = Wish {
-        size: args.size.as_deref().map(str::parse).transpose()?,
-        existing: if args.yes { Existing::Replace } else { Existing::Keep },
-    };
+    let size = args.size.as_deref().map(str::parse).transpose()?;
+    let consent = Consent::of(&args.consent)?;
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     let source = Source::open(&args.source)?;
     let golden = Golden::look(&source)?;
-    let disks = targets::claim(&args.targets, &source, &golden, wish)?;
+    let disks = targets::claim(&args.targets, (&source, &golden), size, |path, size| consent.claim(path, size))?;
     for (slot, remark) in remarks::of(&source, &golden, &scratch) {
         progress.warn(slot, &remark);
     }

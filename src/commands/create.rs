@@ -14,11 +14,11 @@ use crate::commands::fill::{Sealed, Site};
 use crate::commands::place::Place;
 use crate::commands::refill;
 use crate::commands::written::{Format, Written};
+use crate::disk::Layout;
 use crate::disk::boot_files::{LEDGER, STATE, entry_path, record_path};
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
 use crate::disk::table::Ids;
-use crate::disk::{Layout, Target};
 use crate::error::Result;
 use crate::filesystem::fat;
 use crate::oci;
@@ -29,7 +29,7 @@ use std::time::Instant;
 
 /// Makes a disk of images.
 ///
-/// Until the last effect, [`Target::finish`], nothing boots from it: a file has no name yet, a
+/// Until the last effect, [`finish`](crate::disk::Target::finish), nothing boots from it: a file has no name yet, a
 /// device no partition table. Whatever stood there is refused before anything is written.
 pub fn run(args: &CreateArgs) -> Result<()> {
     if args.keep_data {
@@ -45,7 +45,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     slot.refuse_unable(&wanted.filling.images.keys().copied().collect::<Vec<_>>())?;
-    let mut disk = Target::claim(&args.disk, (wanted.wish.size, wanted.wish.sector), wanted.existing)?;
+    let mut disk = wanted.consent.claim(&args.disk, (wanted.wish.size, wanted.wish.sector))?;
     let images = resolve(&wanted.filling, &layout, &ids, &progress)?;
     disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
     disk.withdraw(&layout)?; // from here on it does not boot

@@ -3,10 +3,11 @@
 
 use crate::cli::CreateArgs;
 use crate::commands::by_slot;
+use crate::commands::consent::Consent;
 use crate::commands::slot_wish::SlotWish;
 use crate::config::Config;
 use crate::disk::layout::{Data, Wish};
-use crate::disk::target::{Existing, size_of};
+use crate::disk::target::size_of;
 use crate::error::{Result, usage};
 use crate::oci::Reference;
 use crate::slot::Slot;
@@ -21,7 +22,7 @@ pub struct Definition {
     /// What goes into its slots.
     pub filling: Filling,
     /// Whether what is there may go.
-    pub existing: Existing,
+    pub consent: Consent,
 }
 
 /// What goes into slots.
@@ -71,7 +72,7 @@ impl Definition {
                 data: if args.data || config.data == Some(true) { Data::Rest } else { Data::None },
             },
             filling,
-            existing: if args.yes { Existing::Replace } else { Existing::Keep },
+            consent: Consent::of(&args.consent)?,
         })
     }
 }

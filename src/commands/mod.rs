@@ -8,6 +8,7 @@ pub mod cleanup;
 pub mod clone;
 mod cloned;
 pub mod confirm;
+pub mod consent;
 pub mod create;
 pub mod definition;
 pub mod fill;

@@ -33,7 +33,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     wanted.slot.refuse_unable(&wanted.images.keys().copied().collect::<Vec<_>>())?;
-    let slots = claim(&disk, &wanted, args.yes)?;
+    let slots = claim(&disk, &wanted, args.consent.yes)?;
     let images = resolve(&wanted, &slots, &disk, &progress)?;
     if let Some(keeper) = keeper(&disk, &wanted)? {
         disk.files.write_state(State::first(keeper))?; // what boots until the end

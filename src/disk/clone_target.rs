@@ -1,5 +1,5 @@
-//! A target that becomes a copy of another disk: its bytes as they are, under the checks of
-//! [`Target::claim`].
+//! A target that becomes a copy of another disk: its bytes as they are, under the checks of every other
+//! target.
 
 use crate::disk::layout::Region;
 use crate::disk::loops::Loop;

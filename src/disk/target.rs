@@ -4,16 +4,16 @@
 use crate::disk::layout::{Layout, Region};
 use crate::disk::lock::{Patience, lock};
 use crate::disk::loops::Loop;
-use crate::disk::safety::Device;
+use crate::disk::probe::Probe;
 use crate::disk::vacant::Vacant;
+use crate::disk::whole::{self, WholeDisk};
 use crate::error::{Result, failed, refused, usage};
 use crate::filesystem::kind::Ground;
 use crate::sys::block;
 use crate::units::{Bytes, MIB};
 use anyhow::Context;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, fstatvfs, linkat, lstat, major, minor, open,
-    renameat_with, stat,
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, fstatvfs, linkat, lstat, open, renameat_with, stat,
 };
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -54,11 +54,9 @@ enum Kind {
 /// The disk's size and the bytes of its sectors, before anything is written: as asked for a file, its own
 /// for a device. A file without a word about its sectors has those of 512.
 pub fn size_of(path: &Path, asked: Option<Bytes>, sector: Option<u64>) -> Result<(Bytes, u64)> {
-    if let Some(Stands::Device) = look(path)? {
+    if is_device(path)? {
         let name = path.display();
-        let device = File::open(path).with_context(|| format!("opening {name}"))?;
-        let size = block::size(&device).with_context(|| format!("asking for the size of {name}"))?;
-        let own = block::sector_size(&device).with_context(|| format!("asking for the sectors of {name}"))?;
+        let (size, own) = whole::size_of(path)?;
         if let Some(asked) = asked.filter(|asked| asked.0 != size) {
             let found = format!("{name} has {}, not the {asked} of --size", Bytes(size));
             return Err(refused(found, "leave --size away"));
@@ -74,12 +72,11 @@ pub fn size_of(path: &Path, asked: Option<Bytes>, sector: Option<u64>) -> Result
 }
 
 impl Target {
-    /// Opens and locks the disk. Refuses what is in use, what is no disk, and what exists unless
-    /// it may be replaced. A file stays as it is until [`Target::finish`].
-    pub fn claim(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
+    /// Claims the disk file at `path`, which may stand there if it may be replaced. It stays as it is
+    /// until [`Target::finish`].
+    pub fn of_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
         let new_file = || Target::new_file(path, (size, sector), existing);
         match look(path)? {
-            Some(Stands::Device) => Target::device(path, sector, existing),
             Some(Stands::File) if existing == Existing::Keep => {
                 Err(refused(format!("{} exists", path.display()), "replace it with --yes, or name another file"))
             }
@@ -90,37 +87,21 @@ impl Target {
                 target.replaces = Some(old);
                 Ok(target)
             }
-            None => new_file(),
+            _ => new_file(),
         }
     }
 
-    fn device(path: &Path, sector: u64, existing: Existing) -> Result<Target> {
-        let name = path.display().to_string();
-        let found = stat(path).with_context(|| format!("looking at {name}"))?;
-        Device::new(major(found.st_rdev), minor(found.st_rdev)).refuse_if_used(&name)?;
-        // O_EXCL on a block device: nobody else has it mounted, held or open so (open(2)).
-        let exclusive = i32::try_from(OFlags::EXCL.bits())?;
-        let file = File::options().read(true).write(true).custom_flags(exclusive).open(path).map_err(|error| {
-            refused(
-                format!("{name} cannot be opened for this program alone: {error}"),
-                format!("see what uses it: lsblk {name}; lsof {name}"),
-            )
-        })?;
-        if fstat(&file)?.st_rdev != found.st_rdev {
-            return Err(refused(format!("{name} became another device while it was opened"), "run the command again"));
+    /// A disk that was claimed, and that the user gave away with all that is on it; size and sector are
+    /// what was planned for.
+    pub fn of_disk(disk: WholeDisk, planned: (Bytes, u64)) -> Result<Target> {
+        disk.refuse_if_gone()?;
+        let (size, sector) = (disk.identity().size, disk.identity().sector_size);
+        if (Bytes(size), sector) != planned {
+            let found = format!("{} became another disk while it was opened", disk.path().display());
+            return Err(refused(found, "run the command again"));
         }
-        lock(&file, path, Patience::Refuse)?;
-        if sector != block::sector_size(&file)? {
-            return Err(refused(format!("{name} became another device while it was opened"), "run the command again"));
-        }
-        let size = block::size(&file)?;
-        if existing == Existing::Keep && !is_empty(&file, size)? {
-            return Err(refused(
-                format!("{name} is not empty"),
-                format!("see what is on it: wipefs {name}; overwrite it with --yes"),
-            ));
-        }
-        Ok(Target { file, path: path.to_owned(), kind: Kind::Device, existing, size, sector, replaces: None })
+        let (file, path) = disk.into_parts();
+        Ok(Target { file, path, kind: Kind::Device, existing: Existing::Replace, size, sector, replaces: None })
     }
 
     fn new_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
@@ -172,19 +153,45 @@ impl Target {
     }
 
     /// Makes a device unbootable: its first and last MiB become zeros; and so do those of every
-    /// partition, so that none of the old filesystems shows up in a new partition.
+    /// partition, and whatever else blkid would take for an old filesystem or table there.
     pub fn withdraw(&self, layout: &Layout) -> Result<()> {
-        if matches!(self.kind, Kind::Device) {
-            let zeros = vec![0; usize::try_from(MIB)?];
-            self.write_at(0, &zeros)?;
-            self.write_at(self.size - MIB, &zeros)?;
-            for region in layout.slots.iter().chain(&layout.data) {
-                self.write_at(region.start, &zeros)?;
-                self.write_at(region.start + region.size - MIB, &zeros)?;
+        if !matches!(self.kind, Kind::Device) {
+            return Ok(());
+        }
+        let zeros = vec![0; usize::try_from(MIB)?];
+        let whole = Region { number: 0, start: 0, size: self.size };
+        let regions: Vec<Region> = std::iter::once(whole).chain(layout.partitions()).collect();
+        for region in &regions {
+            self.write_at(region.start, &zeros)?;
+            self.write_at(region.start + region.size - MIB, &zeros)?;
+        }
+        self.flush()?;
+        regions.into_iter().try_for_each(|region| self.wipe(region))?;
+        self.flush()
+    }
+
+    /// Wipes the signatures that are left somewhere: some are more than a MiB from the beginning or the
+    /// end (VMFS, Promise's RAID). No other byte is touched.
+    fn wipe(&self, region: Region) -> Result<()> {
+        const SIGNATURE: usize = 32; // bytes; none is longer (util-linux: libblkid's magics)
+        const ROUNDS: u32 = 64; // what one signature hides, the next round finds
+        for _ in 0..ROUNDS {
+            let device = Loop::attach(self.file.as_fd(), region, self.sector)?;
+            let left = Probe::at(device.path()).signatures()?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            drop(device);
+            for (offset, _) in left {
+                let rest = usize::try_from(region.size.saturating_sub(offset)).unwrap_or(SIGNATURE);
+                self.write_at(region.start + offset, &vec![0; SIGNATURE.min(rest)])?;
             }
             self.flush()?;
         }
-        Ok(())
+        Err(failed(
+            format!("{} still has old signatures after {ROUNDS} attempts to wipe them", self.path.display()),
+            format!("wipe them, and run the command again: wipefs --all {}", self.path.display()),
+        ))
     }
 
     /// A partition of the disk, to be formatted.
@@ -284,6 +291,11 @@ impl Drop for Target {
     }
 }
 
+/// Whether a block device is at `path`; refuses what is no disk.
+pub fn is_device(path: &Path) -> Result<bool> {
+    Ok(matches!(look(path)?, Some(Stands::Device)))
+}
+
 /// What stands at a path and could be a disk.
 enum Stands {
     File,
@@ -306,19 +318,6 @@ fn look(path: &Path) -> Result<Option<Stands>> {
         FileType::Directory => Err(refused(format!("{name} is a directory"), "name a file or a block device")),
         other => Err(refused(format!("{name} is no disk ({other:?})"), "name a file or a block device")),
     }
-}
-
-/// Whether the first and the last MiB, where tables and most filesystems and RAIDs have their
-/// signatures, hold only zeros.
-fn is_empty(file: &File, size: u64) -> Result<bool> {
-    let mut bytes = vec![0; usize::try_from(MIB)?];
-    for place in [0, size.saturating_sub(MIB)] {
-        let length = file.read_at(&mut bytes, place)?;
-        if bytes[..length].iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 fn folder_of(path: &Path) -> PathBuf {

@@ -64,6 +64,6 @@ pub fn grow(device: &Path) -> Result<()> {
 /// e2fsck(8), "-p": replays the journal, and mends what can be mended without a question; exit code 1
 /// says that it did. Anything worse is a failure.
 fn check_and_mend(device: &Path) -> Result<()> {
-    let check = Tool::new("e2fsck").args(["-f", "-p"]).arg(device).also_good(1);
-    check.run().map(drop).context("checking the ext4 filesystem")
+    let check = Tool::new("e2fsck").args(["-f", "-p"]).arg(device);
+    check.run_for(&[0, 1]).map(drop).context("checking the ext4 filesystem")
 }

@@ -6,7 +6,8 @@ use crate::hardware::inventory::DiskFacts;
 use crate::hardware::sysfs::{names, number, text};
 use crate::units::MIB;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// More devices than a machine boots from: 100 disks by 8 ways each, and RAID over them, are fewer.
 const LEGS_MAX: usize = 1024;
@@ -34,6 +35,26 @@ impl Block {
     pub fn is_partition(&self) -> bool {
         self.folder.join("partition").is_file()
     }
+
+    /// The first line of one of its attributes, by its path below the device's folder: `dm/uuid`.
+    pub fn attribute(&self, path: &str) -> Option<String> {
+        text(&self.folder.join(path))
+    }
+
+    /// The folders and files of these names that it has: `md`, `bcache`.
+    pub fn has(&self, path: &str) -> bool {
+        self.folder.join(path).exists()
+    }
+
+    /// All bytes of one of its attributes, for those that are no text: `device/vpd_pg80`.
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        fs::read(self.folder.join(path)).ok()
+    }
+
+    /// Its folder, below `/sys/devices`.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
 }
 
 impl Sysfs {
@@ -53,7 +74,7 @@ impl Sysfs {
 
     /// The disks that are no mere construction of the kernel, and large enough to boot from.
     pub fn real_disks(&self) -> Vec<Block> {
-        let all = names(&self.path("class/block")).into_iter().filter_map(|name| self.named(&name));
+        let all = self.blocks().into_iter();
         // A path of a multipath NVMe disk has no numbers of its own: the disk itself has.
         all.filter(|block| !block.is_partition() && ["device", "dev"].iter().all(|it| block.folder.join(it).exists()))
             .filter(|block| self.facts(block).is_ok_and(|facts| facts.size >= SMALLEST))
@@ -70,9 +91,41 @@ impl Sysfs {
         members.into_iter().find(|members| members.contains(&member)).unwrap_or_else(|| vec![member])
     }
 
+    /// All block devices.
+    pub fn blocks(&self) -> Vec<Block> {
+        names(&self.path("class/block")).into_iter().filter_map(|name| self.named(&name)).collect()
+    }
+
+    /// The partitions that the kernel knows of a disk.
+    pub fn partitions(&self, disk: &Block) -> Vec<Block> {
+        let below = names(&disk.folder).into_iter().filter_map(|name| self.block(disk.folder.join(name)));
+        below.filter(Block::is_partition).collect()
+    }
+
+    /// What is built right on `block`: it says so itself (`holders`), or what is built says it (`slaves`).
+    pub fn built_on(&self, block: &Block) -> Vec<Block> {
+        let linked = |folder: PathBuf| names(&folder).into_iter().filter_map(move |name| self.block(folder.join(name)));
+        let mut above: Vec<Block> = linked(block.folder.join("holders")).collect();
+        for other in self.blocks() {
+            if !above.contains(&other) && linked(other.folder.join("slaves")).any(|below| below == *block) {
+                above.push(other);
+            }
+        }
+        above
+    }
+
+    /// Whether a mounted btrfs has `member` among its devices.
+    pub fn is_in_btrfs(&self, member: &Block) -> bool {
+        let filesystems = self.path("fs/btrfs");
+        names(&filesystems).into_iter().any(|uuid| {
+            let folder = filesystems.join(uuid).join("devices");
+            names(&folder).into_iter().filter_map(|name| self.block(folder.join(name))).any(|other| other == *member)
+        })
+    }
+
     /// The disks that `blocks` lie on, each once: through partitions, and through what is built on
     /// others (RAID, LVM, multipath, encryption, bcache).
-    pub(super) fn disks_below(&self, blocks: &[Block]) -> Result<Vec<Block>> {
+    pub fn disks_below(&self, blocks: &[Block]) -> Result<Vec<Block>> {
         let mut ahead: Vec<Block> = blocks.iter().rev().cloned().collect();
         let (mut seen, mut disks) = (BTreeSet::new(), Vec::new());
         while let Some(block) = ahead.pop() {
@@ -95,7 +148,8 @@ impl Sysfs {
         Ok(disks)
     }
 
-    fn whole(&self, block: Block) -> Block {
+    /// The disk of a partition, or what is no partition itself.
+    pub fn whole(&self, block: Block) -> Block {
         let disk = block.is_partition().then(|| block.folder.parent().and_then(|parent| self.device(parent)));
         disk.flatten().map_or(block, |folder| Block { folder })
     }

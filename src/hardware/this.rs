@@ -46,21 +46,26 @@ fn disk_at(sysfs: &Sysfs, path: &Path) -> Result<Block> {
 
 /// What `/` is on, else every real disk.
 fn boot_disks(sysfs: &Sysfs) -> Result<Vec<Block>> {
-    let root = stat("/").context("looking at /")?;
-    if let Some(block) = numbered(sysfs, root.st_dev) {
-        return Ok(vec![block]);
-    }
-    // btrfs and bcachefs give no device's number, but name it as what was mounted.
-    let members: Vec<Block> =
-        sources_of_root()?.into_iter().filter_map(|found| numbered(sysfs, found.st_rdev)).collect();
-    if !members.is_empty() {
-        return Ok(members.into_iter().flat_map(|member| sysfs.btrfs_around(member)).collect());
+    let root = root_devices(sysfs)?;
+    if !root.is_empty() {
+        return Ok(root);
     }
     let disks: Vec<Block> = sysfs.real_disks().into_iter().filter(|disk| sysfs.is_hardware(disk)).collect();
     if disks.is_empty() {
         return Err(refused("this machine has no disk: its root is in memory or on a network", "name one: --disk"));
     }
     Ok(disks)
+}
+
+/// The devices that `/` is mounted from; none if it is in memory, on a network, or an overlay.
+pub fn root_devices(sysfs: &Sysfs) -> Result<Vec<Block>> {
+    let root = stat("/").context("looking at /")?;
+    if let Some(block) = numbered(sysfs, root.st_dev) {
+        return Ok(vec![block]);
+    }
+    // btrfs and bcachefs give no device's number, but name it as what was mounted.
+    let members = sources_of_root()?.into_iter().filter_map(|found| numbered(sysfs, found.st_rdev));
+    Ok(members.flat_map(|member| sysfs.btrfs_around(member)).collect())
 }
 
 fn numbered(sysfs: &Sysfs, device: u64) -> Option<Block> {

@@ -1,7 +1,7 @@
 //! Sizes of block devices (linux/fs.h).
 #![allow(unsafe_code)]
 
-use linux_raw_sys::ioctl::{BLKFLSBUF, BLKGETSIZE64, BLKRRPART, BLKSSZGET, BLKZEROOUT};
+use linux_raw_sys::ioctl::{BLKFLSBUF, BLKGETDISKSEQ, BLKGETSIZE64, BLKROGET, BLKRRPART, BLKSSZGET, BLKZEROOUT};
 use rustix::io;
 use rustix::ioctl::{Getter, NoArg, Setter, ioctl};
 use std::ffi::c_int;
@@ -41,4 +41,18 @@ pub fn zero_out(device: impl AsFd, start: u64, length: u64) -> io::Result<()> {
     // SAFETY: BLKZEROOUT reads two u64, start and length, through its argument; Setter keeps them
     // alive for the call.
     unsafe { ioctl(device, Setter::<{ BLKZEROOUT }, [u64; 2]>::new([start, length])) }
+}
+
+/// Whether the device takes no writes (`BLKROGET`).
+pub fn is_read_only(device: impl AsFd) -> io::Result<bool> {
+    // SAFETY: BLKROGET writes one int through its argument; Getter gives it one.
+    let flag = unsafe { ioctl(device, Getter::<{ BLKROGET }, c_int>::new()) }?;
+    Ok(flag != 0)
+}
+
+/// The number of the disk behind a device, which no other disk has until the machine restarts
+/// (`BLKGETDISKSEQ`, Linux 5.15; before, `ENOTTY`). The same file is `diskseq` in sysfs.
+pub fn sequence(device: impl AsFd) -> io::Result<u64> {
+    // SAFETY: BLKGETDISKSEQ writes one u64 through its argument; Getter gives it one.
+    unsafe { ioctl(device, Getter::<{ BLKGETDISKSEQ }, u64>::new()) }
 }

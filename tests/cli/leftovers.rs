@@ -66,9 +66,14 @@ fn a_failing_program_is_shown_with_command_line_exit_code_and_stderr() {
 fn stalled(folder: &Path, disk: &str, registry: &Registry) -> Guard {
     let slot = format!("--slot=a=docker://{}/x/y:1", registry.address);
     let mut create = command(folder, &["create", disk, "--yes", "--progress=none", &slot]);
-    if !disk.starts_with("/dev") {
-        create.arg("--size=600MiB");
-    }
+    match disk.strip_prefix("/dev/") {
+        None => create.arg("--size=600MiB"),
+        // What is not empty must be named by more than --yes (docs/decisions/0028).
+        Some(name) => {
+            let backing = fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).unwrap();
+            create.arg(format!("--expect-serial={}", backing.trim()))
+        }
+    };
     until_a_layer_is_written(&mut create, "a")
 }
 

@@ -3,4 +3,4 @@
 
 mod odd;
 mod paths;
-mod tree;
+pub mod tree;

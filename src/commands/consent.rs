@@ -1,0 +1,132 @@
+//! Whether a disk may be overwritten: the user says so at a prompt that shows which disk it is and what
+//! is on it, or in flags that name it.
+
+use crate::cli::ConsentArgs;
+use crate::disk::Target;
+use crate::disk::identity::{Identity, NO_SERIAL};
+use crate::disk::safety::members::Kind;
+use crate::disk::target::{self, Existing};
+use crate::disk::whole::WholeDisk;
+use crate::error::{Result, refused, usage};
+use crate::units::Bytes;
+use anyhow::Context;
+use std::io::{BufRead, IsTerminal, stdin};
+use std::path::Path;
+
+/// What the user allows beforehand.
+#[derive(Debug)]
+pub struct Consent {
+    existing: Existing,
+    expect_serial: Vec<String>,
+    destroy: Vec<&'static Kind>,
+}
+
+impl Consent {
+    /// What the flags say.
+    pub fn of(args: &ConsentArgs) -> Result<Consent> {
+        let kinds = args.destroy.iter().flat_map(|list| list.split(',')).map(|kind| Kind::named(kind.trim()));
+        Ok(Consent {
+            existing: if args.yes { Existing::Replace } else { Existing::Keep },
+            expect_serial: args.expect_serial.clone(),
+            destroy: kinds.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Claims what is to be written: a disk file, or a disk that is free, is the one that is meant, and
+    /// may be overwritten.
+    pub fn claim(&self, path: &Path, size: (Bytes, u64)) -> Result<Target> {
+        if target::is_device(path)? {
+            return Target::of_disk(self.claim_disk(path)?, size);
+        }
+        if !self.expect_serial.is_empty() {
+            let found = format!("{} is a disk file, which has no serial number", path.display());
+            return Err(usage(found, "leave --expect-serial away"));
+        }
+        Target::of_file(path, size, self.existing)
+    }
+
+    /// Claims a disk that may be overwritten, with all that is on it.
+    pub fn claim_disk(&self, path: &Path) -> Result<WholeDisk> {
+        let disk = WholeDisk::claim(path)?;
+        disk.refuse_members(&self.destroy)?;
+        self.refuse_other(&disk)?;
+        match self.existing {
+            Existing::Replace => self.refuse_unnamed(&disk)?,
+            Existing::Keep if stdin().is_terminal() => ask(&disk)?,
+            Existing::Keep => refuse_unasked(&disk)?,
+        }
+        Ok(disk)
+    }
+
+    /// `--expect-serial` names another disk.
+    fn refuse_other(&self, disk: &WholeDisk) -> Result<()> {
+        let expected = &self.expect_serial;
+        if expected.is_empty() || expected.iter().any(|serial| disk.identity().is_called(serial)) {
+            return Ok(());
+        }
+        let expected = expected.join(" or ");
+        let name = disk.path().display();
+        let found = format!("{name} is not the disk that is meant: its serial is {}, not {expected}", told(disk));
+        Err(refused(found, "see which disk is which: lsblk --nodeps --output NAME,MODEL,SERIAL,SIZE"))
+    }
+
+    /// `--yes` alone does not say which disk it is about, and names move from boot to boot.
+    fn refuse_unnamed(&self, disk: &WholeDisk) -> Result<()> {
+        if !self.expect_serial.is_empty() || disk.identity().contents.empty {
+            return Ok(());
+        }
+        let name = disk.path().display();
+        let found = format!(
+            "{name} is not empty, and --yes does not say which disk is meant; it is {}",
+            summary(disk.identity())
+        );
+        Err(refused(found, format!("if it may go, add --expect-serial {}", quoted(disk.identity().serial()))))
+    }
+}
+
+/// Without a prompt and without `--yes`, an empty disk alone is written.
+fn refuse_unasked(disk: &WholeDisk) -> Result<()> {
+    if disk.identity().contents.empty {
+        return Ok(());
+    }
+    let (name, serial) = (disk.path().display(), quoted(disk.identity().serial()));
+    Err(refused(
+        format!("{name} is not empty; it is {}", summary(disk.identity())),
+        format!("see what is on it: wipefs {name}; overwrite it with --yes --expect-serial {serial}"),
+    ))
+}
+
+/// Shows the disk, and wants its name typed.
+fn ask(disk: &WholeDisk) -> Result<()> {
+    let name = disk.path().display().to_string();
+    let of_it = if disk.identity().contents.empty { "" } else { "All that is on it will be lost. " };
+    crate::tell!("{name} is {}", disk.identity().to_string().trim_end());
+    crate::tell!("{of_it}To write to this disk, type its name: {name}");
+    let mut typed = String::new();
+    stdin().lock().read_line(&mut typed).context("reading the answer")?;
+    if typed.trim() == name {
+        return Ok(());
+    }
+    Err(refused(
+        format!("what was typed is not {name}; nothing was written"),
+        "run the command again to be asked again",
+    ))
+}
+
+/// A disk and what is on it, in one line.
+fn summary(identity: &Identity) -> String {
+    identity.to_string().trim_end().replace("\n  ", "; ")
+}
+
+fn told(disk: &WholeDisk) -> String {
+    match disk.identity().serials.as_slice() {
+        [] => NO_SERIAL.to_owned(),
+        serials => serials.join(" or "),
+    }
+}
+
+/// As a word of the shell.
+fn quoted(word: &str) -> String {
+    let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+".contains(c));
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
