@@ -11,6 +11,8 @@ packages=(
   mmdebstrap debian-archive-keyring umoci skopeo docker-registry apache2-utils openssl
   # to judge the disks: other programs than those that made them
   fdisk gdisk dosfstools mtools attr cpio zstd bc procps
+  # to make the disks that are refused
+  lvm2 cryptsetup-bin bcache-tools bsdutils
   # to make what the kernel can unpack, for the tests of what reads it
   bzip2 gzip lz4 xz-utils
   # to run the registry, the demo's server and the bench

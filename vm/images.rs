@@ -13,14 +13,23 @@ pub fn layout(suite: &str) -> PathBuf {
     built.entry(suite.to_owned()).or_insert_with(|| build(suite)).clone()
 }
 
+/// The same with the programs that build on disks: mdadm, lvm2, cryptsetup.
+pub fn with_storage(suite: &str) -> PathBuf {
+    run_recipe("storage.sh", suite)
+}
+
 /// The image's kernel, beside its layout.
 pub fn kernel(suite: &str) -> PathBuf {
     layout(suite).with_file_name("vmlinuz")
 }
 
-#[allow(clippy::disallowed_methods)] // tests start programs by themselves
 fn build(suite: &str) -> PathBuf {
-    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/images/build.sh");
+    run_recipe("build.sh", suite)
+}
+
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+fn run_recipe(name: &str, suite: &str) -> PathBuf {
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/images").join(name);
     let output = Command::new(recipe).arg(suite).output().expect("the recipe can be started");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "building the image of {suite} failed:\n{said}");

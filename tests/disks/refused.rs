@@ -172,7 +172,7 @@ const IN_USE: &[Case] = &[
 ];
 
 #[test]
-fn d23_a_disk_in_use_is_refused_with_its_user_and_the_command_that_ends_it() {
+fn d30_a_disk_in_use_is_refused_with_its_user_and_the_command_that_ends_it() {
     check(IN_USE);
 }
 
@@ -283,12 +283,12 @@ const NO_DISK: &[Case] = &[
 ];
 
 #[test]
-fn d24_what_is_no_disk_that_can_be_written_is_refused() {
+fn d31_what_is_no_disk_that_can_be_written_is_refused() {
     check(NO_DISK);
 }
 
 #[test]
-fn d25_members_of_what_is_not_active_are_refused_though_the_user_is_willing() {
+fn d32_members_of_what_is_not_active_are_refused_though_the_user_is_willing() {
     let _alone = alone();
     let refused = |lab: &mut Lab, kind: &str| {
         let disk = lab.disk();
@@ -421,7 +421,7 @@ const IN_PARTITIONS: &[Case] = &[
 ];
 
 #[test]
-fn d26_members_in_partitions_are_refused_which_the_kernel_need_not_know() {
+fn d33_members_in_partitions_are_refused_which_the_kernel_need_not_know() {
     check(IN_PARTITIONS);
 }
 
@@ -481,12 +481,12 @@ const NOT_MEANT: &[Case] = &[
 ];
 
 #[test]
-fn d27_a_disk_that_is_not_surely_the_one_that_is_meant_is_refused() {
+fn d34_a_disk_that_is_not_surely_the_one_that_is_meant_is_refused() {
     check(NOT_MEANT);
 }
 
 #[test]
-fn d28_the_disk_of_the_running_system_is_refused_whatever_lies_between() {
+fn d35_the_disk_of_the_running_system_is_refused_whatever_lies_between() {
     let _alone = alone();
     // The root itself; an overlay over it; a file on it, in a loop device.
     for (name, between) in [("root", ""), ("overlay", OVERLAY), ("file", FILE)] {

@@ -8,6 +8,7 @@ mod flash;
 mod hardware;
 mod kexec;
 mod matrix;
+mod real_disks;
 mod refused;
 mod state;
 mod tables;

@@ -1,0 +1,115 @@
+//! Disks of a real machine, with RAID, LVM, encryption and multipath that are active: refused with the
+//! command that releases each, which does; then with what lies on them; and at last not.
+
+use crate::disks::{self, Single};
+use crate::images;
+use crate::machine::{Firmware, Machine, Setup};
+
+/// As large as one slot needs, and one MiB.
+const SIZE: &str = "132M";
+/// The disks, and what is built on them.
+const DISKS: [(&str, &str); 5] = [("vdb", "lab1"), ("vdc", "lab2"), ("vdd", "lab3"), ("vde", "lab4"), ("vdf", "lab5")];
+
+const BUILD: &[&str] = &[
+    "mdadm --create /dev/md0 --run --assume-clean --metadata=1.2 --level=1 --raid-devices=2 /dev/vdb missing",
+    "pvcreate -qqy /dev/md0; vgcreate -qqy my-vg /dev/md0; lvcreate -qqy -L 40M -n srv my-vg; mke2fs -q /dev/my-vg/srv",
+    "mkdir -p /srv/x; mount -o ro /dev/my-vg/srv /srv/x",
+    "echo -n key > /run/key; cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/vdc2 /run/key",
+    "cryptsetup open --key-file /run/key /dev/vdc2 secret",
+    "dmsetup create mpatha --uuid mpath-360000000000000000e --table '0 200000 linear /dev/vdd 0'",
+    "mkswap -q /dev/vde; swapon /dev/vde",
+];
+
+/// Each disk, what must be said of it, and what releases it.
+const IN_USE: [(&str, &[&str], &str); 4] = [
+    (
+        "/dev/disk/by-id/virtio-lab1",
+        &[
+            "mounted at /srv/x",
+            "an LVM volume, is built on md0",
+            "md0, an array (md RAID), is built on vdb",
+            "umount /srv/x; vgchange --activate n my-vg; mdadm --stop /dev/md0",
+        ],
+        "umount /srv/x; vgchange -qq --activate n my-vg; mdadm -q --stop /dev/md0",
+    ),
+    (
+        "/dev/vdc",
+        &["secret (dm-", "an encrypted device (dm-crypt), is built on vdc2", "cryptsetup close secret"],
+        "cryptsetup close secret",
+    ),
+    (
+        "/dev/vdd",
+        &["mpatha (dm-", "a multipath device, is built on vdd", "multipath -f mpatha"],
+        "dmsetup remove mpatha",
+    ),
+    ("/dev/vde", &["/dev/vde is swap", "swapoff /dev/vde"], "swapoff /dev/vde"),
+];
+
+#[test]
+fn disks_that_raid_lvm_encryption_multipath_or_swap_hold_are_refused_until_they_are_released() {
+    let layout = images::with_storage("bookworm");
+    let disk = Single { name: "real-disks", layout: &layout }.made(&["--hardware=qemu"]);
+    let mut more: Vec<String> = Vec::new();
+    for (name, serial) in DISKS {
+        let path = disks::folder().join(format!("real-disks-{name}.raw"));
+        let _ = std::fs::remove_file(&path);
+        disks::run("truncate", &["--size", SIZE, &path.to_string_lossy()]);
+        if name == "vdc" {
+            disks::run("sgdisk", &["--new=1:2048:+64M", "--new=2:0:0", &path.to_string_lossy()]);
+        }
+        more.extend(["-drive".to_owned(), format!("id={name},if=none,format=raw,file={}", path.display())]);
+        more.extend(["-device".to_owned(), format!("virtio-blk-pci,drive={name},serial={serial}")]);
+    }
+    more.extend(["-device".to_owned(), "ide-cd,bus=ide.1".to_owned()]); // a drive with nothing in it
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let setup = Setup { more: &more, ..Setup::lasting("real-disks", Firmware::Bios, &disk) };
+    let _ = std::fs::remove_file(crate::machine::log("real-disks"));
+    let mut machine = Machine::start(&setup);
+    machine.comes_up('a');
+    BUILD.iter().for_each(|line| drop(machine.run(line)));
+
+    let before = digests(&mut machine);
+    refused(&mut machine, "/dev/vda", &["/dev/vda is the disk that this system runs from (/ is on vda3)"]);
+    refused(&mut machine, "/dev/vdc1", &["/dev/vdc1 is a partition", "/dev/vdc"]);
+    refused(&mut machine, "/dev/sr0", &["/dev/sr0 has no medium in it"]);
+    refused(&mut machine, "/dev/vdf --expect-serial lab4", &["its serial is lab5, not lab4"]);
+    for (disk, says, _) in IN_USE {
+        refused(&mut machine, disk, says);
+    }
+    assert_eq!(digests(&mut machine), before, "not a byte has changed");
+
+    for (_, _, release) in IN_USE {
+        machine.run(release);
+    }
+    for (disk, says) in [
+        ("/dev/vdb --expect-serial lab1", "/dev/vdb is a member of a Linux RAID (md): linux_raid_member"),
+        ("/dev/vdc --expect-serial lab2", "partition 2 of /dev/vdc is an encrypted device (LUKS): crypto_LUKS"),
+        ("/dev/vdc", "cryptsetup luksDump /dev/vdc2"),
+        ("/dev/vde", "/dev/vde is not empty"),
+        ("/dev/vde", "add --expect-serial lab4"),
+    ] {
+        refused(&mut machine, disk, &[says]);
+    }
+    // What is refused now is the image, which is looked for once the disk may be written.
+    for disk in [
+        "/dev/disk/by-id/virtio-lab1 --expect-serial lab1 --destroy linux_raid_member",
+        "/dev/vdc --expect-serial lab2 --destroy crypto_LUKS",
+        "/dev/vdd",
+        "/dev/vde --expect-serial lab4",
+    ] {
+        refused(&mut machine, disk, &["/nowhere is no OCI image layout"]);
+    }
+}
+
+fn digests(machine: &mut Machine) -> String {
+    let names: Vec<String> = DISKS.iter().map(|(name, _)| format!("/dev/{name}")).collect();
+    machine.run(&format!("sha256sum {}", names.join(" ")))
+}
+
+fn refused(machine: &mut Machine, disk: &str, says: &[&str]) {
+    let said = machine.run(&format!("flipslot create {disk} --yes --slots=1 --slot=a=oci:/nowhere:1; echo code $?"));
+    let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in says.iter().chain(&["code 3"]) {
+        assert!(said.contains(text), "{disk}: '{text}' is missing in: {said}");
+    }
+}
