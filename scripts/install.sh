@@ -7,10 +7,12 @@ packages=(
   build-essential ca-certificates
   # to run flipslot
   e2fsprogs xfsprogs util-linux mount grub-common grub-pc-bin grub-efi-amd64-bin
+  # to make qcow2, vmdk and vhdx
+  qemu-utils
   # to make test images, and to serve them
   mmdebstrap debian-archive-keyring umoci skopeo docker-registry apache2-utils openssl
   # to judge the disks: other programs than those that made them
-  gdisk dosfstools mtools attr cpio zstd bc procps
+  gdisk dosfstools mtools attr cpio zstd bc procps bmap-tools
   # to make what the kernel can unpack, for the tests of what reads it
   bzip2 gzip lz4 xz-utils
   # to run the registry, the demo's server and the bench

@@ -20,6 +20,8 @@ pub struct Config {
     pub slot_size: Option<String>,
     /// `--data`.
     pub data: Option<bool>,
+    /// `--sidecars`.
+    pub sidecars: Option<bool>,
     /// `--filesystem`.
     pub filesystem: Option<Filesystem>,
     /// `--mkfs-options`.

@@ -5,6 +5,7 @@
 //! slot) → [`hardware`] (what a machine needs) → [`boot`] (kernel, initramfs, GRUB) → [`disk`] →
 //! [`jump`] (into another slot); [`commands`] tell the story of each verb.
 
+pub mod artifact;
 pub mod boot;
 pub mod check;
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod hardware;
 pub mod jump;
 pub mod layer;
 pub mod oci;
+pub mod origin;
 pub mod progress;
 pub mod slot;
 pub mod sys;

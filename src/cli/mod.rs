@@ -65,7 +65,11 @@ References:
   oci-archive:file[:tag]     an OCI image layout in a tar file
   docker-archive:file[:name] what `docker save` writes
 
-A disk file appears when it is whole; until then nothing stands at its path.
+A disk file is raw, unless its name ends with .qcow2, .vmdk, .vhdx (which need
+qemu-img), or .raw.zst. It appears when it is whole; until then nothing stands
+at its path. With SOURCE_DATE_EPOCH set, a file made of the same gets the same
+identifiers and times.
+
 Exit codes: 0 done, 2 usage, 3 refused and nothing written, 1 failed.
 
 Example:
@@ -144,7 +148,8 @@ pub struct EnterArgs {
 /// The flags of `create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Raw disk file to make, or block device to overwrite
+    /// Disk file to make (its name says the format: see below), or block
+    /// device to overwrite
     pub disk: PathBuf,
 
     /// Size of the disk file: 8GiB, 4000MiB, …
@@ -175,7 +180,12 @@ pub struct CreateArgs {
     #[command(flatten)]
     pub write: WriteArgs,
 
-    /// Replace a disk file that exists, or a device that is not empty
+    /// Also write DISK.bmap, DISK.json and SHA256SUMS beside a disk file
+    /// (docs/artifacts.md)
+    #[arg(long)]
+    pub sidecars: bool,
+
+    /// Replace files that exist, or a device that is not empty
     #[arg(long)]
     pub yes: bool,
 }

@@ -1,5 +1,6 @@
 //! `flipslot create`: OCI images in, a disk that boots out.
 
+use crate::artifact::publish::Contents;
 use crate::boot::grub::config;
 use crate::boot::grub::entry::{self, Content};
 use crate::boot::grub::image::{self, Grub};
@@ -28,21 +29,25 @@ use std::time::Instant;
 
 /// Makes a disk of images.
 ///
-/// Until the last effect, [`Target::finish`], nothing boots from it: a file has no name yet, a
-/// device no partition table. Whatever stood there is refused before anything is written.
+/// Until the last effect nothing boots from it: a device has no partition table before
+/// [`Target::finish`], a file no name before [`Artifact::publish`](crate::artifact::Artifact::publish).
+/// Whatever stood there is refused before anything is written.
 pub fn run(args: &CreateArgs) -> Result<()> {
     let begin = Instant::now();
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
     let wanted = Definition::of(args)?;
     let layout = Layout::plan(&wanted.wish)?;
-    let guids = Guids::random(&layout);
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     fill::refuse_unable(wanted.slot.filesystem)?;
+    wanted.artifact.refuse_unable()?;
     let mut disk = Target::claim(&args.disk, wanted.wish.size, wanted.existing)?;
-    let images = resolve(&wanted, &layout, &guids, &progress)?;
-    disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
+    let images = resolve(&wanted, &layout, &progress)?;
+    let origin = wanted.origin(&layout, &images)?;
+    let guids = Guids::new(&layout, &origin);
+    let images = placed(&wanted, &layout, &guids, images)?;
+    wanted.artifact.prepare(&mut disk, images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
     disk.withdraw(&layout)?; // from here on it does not boot
     let grub_version = image::version().unwrap_or(OLDEST_GRUB);
     let mut grub = None;
@@ -50,7 +55,8 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     for (place, image) in &images {
         let doing = || format!("slot {}", place.slot);
         let vacant = disk.vacant(place.region)?;
-        let site = Site { place: *place, surroundings: layout.surroundings(&guids, place.slot), grub: grub_version };
+        let surroundings = layout.surroundings(&guids, place.slot);
+        let site = Site { place: *place, surroundings, grub: grub_version, origin: origin.clone() };
         let formatted = Formatted::new(&scratch, vacant, site, &wanted.slot, &progress).with_context(doing)?;
         let filled = formatted.fill(image, &progress).with_context(doing)?;
         let mut filled = filled.inspect(&scratch, image, &wanted.slot, &progress).with_context(doing)?;
@@ -68,30 +74,43 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     disk.write_region(layout.boot, &boot_partition(&layout, &grub, &sealed)?)?;
     let mut last = table(&layout, &guids)?;
     last.push((0, grub.boot));
-    disk.finish(last)?; // now it boots
+    let disk = disk.finish(last)?; // now a device boots
     drop(step);
+    let slots = sealed.iter().map(|sealed| (sealed.slot, sealed.record.clone())).collect();
+    let contents = Contents { layout: &layout, slots, written: origin.now() };
+    let files = wanted.artifact.publish(disk, &contents, &scratch, &progress)?; // now a file is there
     let format = if args.image.json { Format::Json } else { Format::Text };
-    Written::new((&args.disk, layout.size), &images, sealed, (progress.phases(), begin.elapsed())).print(format)
+    Written::new((&args.disk, layout.size), &images, sealed, (progress.phases(), begin.elapsed()))
+        .with_files(files)
+        .print(format)
 }
 
-/// Looks up every image, by digest from here on, and refuses those that cannot fit.
-fn resolve(
-    wanted: &Definition,
-    layout: &Layout,
-    guids: &Guids,
-    progress: &Progress,
-) -> Result<Vec<(Place, oci::Image)>> {
+/// Looks up every image, by digest from here on.
+fn resolve(wanted: &Definition, layout: &Layout, progress: &Progress) -> Result<Vec<(Slot, oci::Image)>> {
     let _step = progress.step(None, "looking up images", None);
     let mut images = Vec::new();
     for (slot, reference) in &wanted.images {
-        let place = Place::new(*slot, layout.slot(*slot)?, guids);
-        place.refuse_too_small_for(wanted.slot.filesystem)?;
-        let image = oci::resolve(reference, &wanted.slot.platform, &wanted.slot.access)
-            .with_context(|| format!("slot {slot}"))?;
-        place.refuse_larger(&image)?;
-        images.push((place, image));
+        layout.slot(*slot)?;
+        let image = oci::resolve(reference, &wanted.slot.platform, &wanted.slot.access);
+        images.push((*slot, image.with_context(|| format!("slot {slot}"))?));
     }
     Ok(images)
+}
+
+/// Where each image goes. Refuses those that cannot fit.
+fn placed(
+    wanted: &Definition,
+    layout: &Layout,
+    guids: &Guids,
+    images: Vec<(Slot, oci::Image)>,
+) -> Result<Vec<(Place, oci::Image)>> {
+    let place = |(slot, image)| {
+        let place = Place::new(slot, layout.slot(slot)?, guids);
+        place.refuse_too_small_for(wanted.slot.filesystem)?;
+        place.refuse_larger(&image)?;
+        Ok((place, image))
+    };
+    images.into_iter().map(place).collect()
 }
 
 /// The boot partition: GRUB, its static config, the state block, an entry and a record a slot.

@@ -1,13 +1,17 @@
 //! What `create` shall make: config file and flags, joined and checked before anything is read
 //! or written.
 
+use crate::artifact::Artifact;
+use crate::artifact::publish::Sidecars;
 use crate::cli::CreateArgs;
 use crate::commands::slot_wish::SlotWish;
 use crate::config::Config;
+use crate::disk::Layout;
 use crate::disk::layout::{Data, Wish};
 use crate::disk::target::{Existing, size_of};
 use crate::error::{Result, usage};
-use crate::oci::Reference;
+use crate::oci::{Image, Reference};
+use crate::origin::Origin;
 use crate::slot::Slot;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
@@ -23,6 +27,9 @@ pub struct Definition {
     pub slot: SlotWish,
     /// Whether what is there may go.
     pub existing: Existing,
+    /// What stands at its path in the end, and beside it.
+    pub artifact: Artifact,
+    is_device: bool,
 }
 
 impl Definition {
@@ -33,6 +40,8 @@ impl Definition {
         let last = images.keys().next_back().map_or(0, |slot| slot.index() + 1);
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
         let slot_size = args.slot_size.as_ref().or(config.slot_size.as_ref()).map(|size| size.parse()).transpose()?;
+        Origin::of_environment(&[])?; // what is no time is refused here
+        let existing = if args.yes { Existing::Replace } else { Existing::Keep };
         Ok(Definition {
             slot: SlotWish::of((&args.image, &args.write), &config, None, device(&args.disk))?,
             wish: Wish {
@@ -42,8 +51,36 @@ impl Definition {
                 data: if args.data || config.data == Some(true) { Data::Rest } else { Data::None },
             },
             images,
-            existing: if args.yes { Existing::Replace } else { Existing::Keep },
+            existing,
+            is_device: device(&args.disk).is_some(),
+            artifact: Artifact::of(&args.disk, sidecars(args, &config)?, existing)?,
         })
+    }
+
+    /// Where this disk's identifiers and times come from. A device is one machine's own disk, and gets its
+    /// own ones whatever the environment says.
+    pub fn origin(&self, layout: &Layout, images: &[(Slot, Image)]) -> Result<Origin> {
+        if self.is_device {
+            return Ok(Origin::Fresh);
+        }
+        let SlotWish { hardware, filesystem, mkfs_options, consoles, kargs, .. } = &self.slot;
+        let mut inputs =
+            vec![format!("{layout:?}"), format!("{filesystem} {mkfs_options:?}"), hardware.clone(), kargs.clone()];
+        inputs.extend(consoles.iter().cloned());
+        inputs.extend(images.iter().map(|(slot, image)| format!("{slot} {}", image.digest)));
+        Origin::of_environment(&inputs)
+    }
+}
+
+/// Whether files shall stand beside the disk; there is no place beside a device.
+fn sidecars(args: &CreateArgs, config: &Config) -> Result<Sidecars> {
+    match args.sidecars || config.sidecars == Some(true) {
+        true if device(&args.disk).is_some() => {
+            let found = format!("{} is a device: nothing can stand beside it", args.disk.display());
+            Err(usage(found, "leave --sidecars away, or name a disk file"))
+        }
+        true => Ok(Sidecars::Beside),
+        false => Ok(Sidecars::None),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::disk::layout::{Layout, Region};
 use crate::error::{Result, refused};
+use crate::origin::Origin;
 use crate::slot::Slot;
 use anyhow::Context;
 use gptman::{GPT, GPTPartitionEntry};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -34,10 +36,11 @@ pub struct Guids {
 }
 
 impl Guids {
-    /// Fresh random ones for every partition of `layout`.
-    pub fn random(layout: &Layout) -> Guids {
+    /// New ones for the disk and every partition of `layout`.
+    pub fn new(layout: &Layout, origin: &Origin) -> Guids {
         let regions = layout.slots.iter().chain([&layout.bios_boot, &layout.boot]).chain(&layout.data);
-        Guids { disk: Uuid::new_v4(), partitions: regions.map(|region| (region.number, Uuid::new_v4())).collect() }
+        let partition = |region: &Region| (region.number, origin.uuid(&format!("partition {}", region.number)));
+        Guids { disk: origin.uuid("disk"), partitions: regions.map(partition).collect() }
     }
 
     /// The partition GUID, which Linux calls PARTUUID.
@@ -129,6 +132,45 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Table>> {
         }
     }
     Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { boot, slots, shared }))
+}
+
+/// A table as others describe it: what `sgdisk --print` and `--info` show.
+#[derive(Debug, Serialize)]
+pub struct Described {
+    kind: &'static str,
+    sector: u64,
+    guid: String,
+    partitions: Vec<DescribedPartition>,
+}
+
+#[derive(Debug, Serialize)]
+struct DescribedPartition {
+    number: u32,
+    name: String,
+    start: u64,
+    size: u64,
+    r#type: String,
+    guid: String,
+}
+
+/// Describes the table of `disk` as it stands there.
+pub fn describe(disk: &File) -> Result<Described> {
+    let gpt = GPT::read_from(&mut &*disk, SECTOR).context("reading the partition table")?;
+    let used = gpt.iter().filter(|(_, entry)| entry.is_used());
+    let partitions = used.map(|(number, entry)| DescribedPartition {
+        number,
+        name: entry.partition_name.as_str().to_owned(),
+        start: entry.starting_lba * SECTOR,
+        size: (entry.ending_lba + 1 - entry.starting_lba) * SECTOR,
+        r#type: Uuid::from_bytes_le(entry.partition_type_guid).to_string(),
+        guid: Uuid::from_bytes_le(entry.unique_partition_guid).to_string(),
+    });
+    Ok(Described {
+        kind: "gpt",
+        sector: SECTOR,
+        guid: Uuid::from_bytes_le(gpt.header.disk_guid).to_string(),
+        partitions: partitions.collect(),
+    })
 }
 
 /// Where a partition is; `None` if it does not lie on the disk.

@@ -10,6 +10,7 @@ pub mod layout;
 pub mod lock;
 pub mod loops;
 pub mod mount;
+pub mod new_file;
 pub mod outlook;
 pub mod running;
 pub mod safety;
