@@ -7,10 +7,12 @@ packages=(
   build-essential ca-certificates
   # to run flipslot
   e2fsprogs xfsprogs util-linux mount grub-common grub-pc-bin grub-efi-amd64-bin
+  # to make qcow2, vmdk and vhdx
+  qemu-utils
   # to make test images, and to serve them
   mmdebstrap debian-archive-keyring umoci skopeo docker-registry apache2-utils openssl
   # to judge the disks: other programs than those that made them
-  fdisk gdisk dosfstools mtools attr cpio zstd bc procps
+  fdisk gdisk dosfstools mtools attr cpio zstd bc procps bmap-tools
   # to make the disks that are refused
   lvm2 cryptsetup-bin bcache-tools bsdutils
   # to make what the kernel can unpack, for the tests of what reads it

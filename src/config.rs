@@ -25,6 +25,8 @@ pub struct Config {
     pub slot_size: Option<BySlot<String>>,
     /// `--data`.
     pub data: Option<bool>,
+    /// `--sidecars`.
+    pub sidecars: Option<bool>,
     /// `--filesystem`: one for all slots, or by slot.
     pub filesystem: Option<BySlot<Filesystem>>,
     /// `--mkfs-options`.

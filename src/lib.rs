@@ -5,6 +5,7 @@
 //! slot) → [`hardware`] (what a machine needs) → [`boot`] (kernel, initramfs, GRUB) → [`disk`] →
 //! [`jump`] (into another slot); [`commands`] tell the story of each verb.
 
+pub mod artifact;
 pub mod boot;
 pub mod check;
 pub mod cli;
@@ -19,6 +20,7 @@ pub mod hardware;
 pub mod jump;
 pub mod layer;
 pub mod oci;
+pub mod origin;
 pub mod partuuid;
 pub mod progress;
 pub mod slot;

@@ -21,7 +21,7 @@ pub struct Tool {
     program: OsString,
     arguments: Vec<OsString>,
     environment: Option<Vec<(String, String)>>,
-    added: Vec<(&'static str, &'static str)>,
+    added: Vec<(&'static str, String)>,
     deadline: Duration,
     hint: String,
 }
@@ -67,8 +67,8 @@ impl Tool {
     }
 
     /// Adds a variable to the program's environment.
-    pub fn variable(mut self, name: &'static str, value: &'static str) -> Tool {
-        self.added.push((name, value));
+    pub fn variable(mut self, name: &'static str, value: impl Into<String>) -> Tool {
+        self.added.push((name, value.into()));
         self
     }
 
@@ -113,7 +113,7 @@ impl Tool {
         if let Some(environment) = &self.environment {
             command.env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
         }
-        command.envs(self.added.iter().copied());
+        command.envs(self.added.iter().map(|(name, value)| (name, value)));
         die_with_us(&mut command);
         let mut child =
             command.spawn().map_err(|error| failed(format!("starting `{self}`: {error}"), self.hint.clone()))?;

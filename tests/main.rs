@@ -3,6 +3,7 @@
 // clippy.toml allows it in tests, but does not see that a helper of a test is one.
 #![allow(clippy::unwrap_used)]
 
+mod artifacts;
 mod boot;
 mod check;
 mod cli;

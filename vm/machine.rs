@@ -25,7 +25,7 @@ pub struct Setup<'s> {
     pub firmware: Firmware,
     /// What its disk hangs on.
     pub bus: Bus,
-    /// A raw disk.
+    /// A raw disk, or one whose name says another format that QEMU knows.
     pub disk: &'s Path,
     /// What becomes of what the machine writes to it.
     pub writes: Writes,
@@ -90,7 +90,9 @@ impl Machine {
             command.args(["-drive", &format!("if=pflash,format=raw,readonly=on,file={}", ovmf().display())]);
         }
         let snapshot = if writes == Writes::Kept { "off" } else { "on" };
-        command.args(["-drive", &format!("id=disk,if=none,format=raw,snapshot={snapshot},file={}", disk.display())]);
+        let format = disk.extension().and_then(|ending| ending.to_str()).unwrap_or("raw");
+        let drive = format!("id=disk,if=none,format={format},snapshot={snapshot},file={}", disk.display());
+        command.args(["-drive", &drive]);
         for device in bus.devices() {
             command.args(["-device", device]);
         }

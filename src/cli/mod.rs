@@ -73,9 +73,13 @@ References:
   oci-archive:file[:tag]     an OCI image layout in a tar file
   docker-archive:file[:name] what `docker save` writes
 
-A disk file appears when it is whole; until then nothing stands at its path.
+A disk file is raw, unless its name ends with .qcow2, .vmdk, .vhdx (which need
+qemu-img), or .raw.zst. It appears when it is whole; until then nothing stands
+at its path. With SOURCE_DATE_EPOCH set, a file made of the same gets the same
+identifiers and times.
 A disk is refused while anything uses it. At a terminal, flipslot shows which
 disk it is and what is on it, and wants its name typed; see docs/disks.md.
+
 Exit codes: 0 done, 2 usage, 3 refused and nothing written, 1 failed.
 
 Example:
@@ -154,7 +158,8 @@ pub struct EnterArgs {
 /// The flags of `create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Raw disk file to make, or block device to overwrite
+    /// Disk file to make (its name says the format: see below), or block
+    /// device to overwrite
     pub disk: PathBuf,
 
     /// Size of the disk file: 8GiB, 4000MiB, …
@@ -198,6 +203,11 @@ pub struct CreateArgs {
     /// How they are written
     #[command(flatten)]
     pub write: WriteArgs,
+
+    /// Also write DISK.bmap, DISK.json and SHA256SUMS beside a disk file
+    /// (docs/artifacts.md)
+    #[arg(long)]
+    pub sidecars: bool,
 
     /// What may be overwritten
     #[command(flatten)]

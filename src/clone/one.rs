@@ -55,7 +55,7 @@ pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut 
     shared.source.refuse_if_changed()?;
     let table = golden.table.renewed(&identity.guids, sink.target().size(), golden.first_mib.clone())?;
     let ends = vec![table.backup, (0, table.first_mib)];
-    sink.target().finish(ends.clone())?; // now it boots
+    sink.target().write_ends(ends.clone())?; // now it boots
     refuse_other_ends(sink, &ends)?;
     Ok(Copy { disk_guid: identity.guids.disk, hash: hashes.digest(), left })
 }

@@ -66,6 +66,8 @@ fn copy((claimed, incoming): (Claimed, Incoming), shared: &Shared) -> Outcome {
     let begin = Instant::now();
     let Claimed { path, serial, size, mut sink } = claimed;
     let mut written = 0;
-    let result = one::make(&mut sink, incoming, shared, &mut written);
+    let made = one::make(&mut sink, incoming, shared, &mut written);
+    // A disk file gets its name now.
+    let result = made.and_then(|copy| sink.into_target().finish().publish().map(|()| copy));
     Outcome { path, serial, size, written, elapsed: begin.elapsed(), result }
 }

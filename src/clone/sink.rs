@@ -32,6 +32,11 @@ impl Sink {
         self.path.display().to_string()
     }
 
+    /// The disk itself, and nothing more of this.
+    pub fn into_target(self) -> Target {
+        self.target
+    }
+
     /// The disk itself.
     pub fn target(&mut self) -> &mut Target {
         &mut self.target

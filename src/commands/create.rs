@@ -1,5 +1,6 @@
 //! `flipslot create`: OCI images in, a disk that boots out.
 
+use crate::artifact::publish::Contents;
 use crate::boot::grub::config;
 use crate::boot::grub::entry::{self, Content};
 use crate::boot::grub::image::{self, Grub};
@@ -29,8 +30,9 @@ use std::time::Instant;
 
 /// Makes a disk of images.
 ///
-/// Until the last effect, [`finish`](crate::disk::Target::finish), nothing boots from it: a file has no name yet, a
-/// device no partition table. Whatever stood there is refused before anything is written.
+/// Until the last effect nothing boots from it: a device has no partition table before
+/// [`Target::finish`](crate::disk::Target::finish), a file no name before [`Artifact::publish`](crate::artifact::Artifact::publish).
+/// Whatever stood there is refused before anything is written.
 pub fn run(args: &CreateArgs) -> Result<()> {
     if args.keep_data {
         return refill::run(args);
@@ -41,13 +43,16 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let wanted = Definition::of(args)?;
     let slot = &wanted.filling.slot;
     let layout = Layout::plan(&wanted.wish)?;
-    let ids = Ids::random(&layout);
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     slot.refuse_unable(&wanted.filling.images.keys().copied().collect::<Vec<_>>())?;
+    wanted.artifact.refuse_unable()?;
     let mut disk = wanted.consent.claim(&args.disk, (wanted.wish.size, wanted.wish.sector))?;
-    let images = resolve(&wanted.filling, &layout, &ids, &progress)?;
-    disk.refuse_if_full(images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
+    let images = look_up(&wanted.filling, &layout, &progress)?;
+    let origin = wanted.origin(&layout, &images)?;
+    let ids = Ids::new(&layout, &origin);
+    let images = placed(&wanted.filling, &layout, &ids, images)?;
+    wanted.artifact.prepare(&mut disk, images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
     disk.withdraw(&layout)?; // from here on it does not boot
     let grub_version = image::version().unwrap_or(OLDEST_GRUB);
     let mut grub = None;
@@ -55,7 +60,8 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     for (place, image) in &images {
         let doing = || format!("slot {}", place.slot);
         let vacant = disk.vacant(place.region)?;
-        let site = Site { place: *place, surroundings: layout.surroundings(&ids, place.slot), grub: grub_version };
+        let surroundings = layout.surroundings(&ids, place.slot);
+        let site = Site { place: *place, surroundings, grub: grub_version, origin: origin.clone() };
         let mut filled = site.filled(&scratch, (vacant, image), slot, &progress).with_context(doing)?;
         let entry = filled.entry(&scratch, slot, &progress).with_context(doing)?;
         if grub.is_none() {
@@ -70,21 +76,43 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     disk.write_region(layout.boot, &boot_partition(&layout, &grub, &sealed)?)?;
     let mut last = ids.table(&layout)?;
     last.push((0, grub.boot));
-    disk.finish(last)?; // now it boots
+    disk.write_ends(last)?; // now a device boots
+    let disk = disk.finish();
     drop(step);
+    let slots = sealed.iter().map(|sealed| (sealed.slot, sealed.record.clone())).collect();
+    let contents = Contents { layout: &layout, slots, written: origin.now() };
+    let files = wanted.artifact.publish(disk, &contents, &scratch, &progress)?; // now a file is there
     let format = if args.image.json { Format::Json } else { Format::Text };
-    Written::new((&args.disk, layout.size), &images, sealed, (progress.phases(), begin.elapsed())).print(format)
+    Written::new((&args.disk, layout.size), &images, sealed, (progress.phases(), begin.elapsed()))
+        .with_files(files)
+        .print(format)
 }
 
-/// Looks up every image, by digest from here on, and refuses those that cannot fit.
-fn resolve(wanted: &Filling, layout: &Layout, ids: &Ids, progress: &Progress) -> Result<Vec<(Place, oci::Image)>> {
+/// Looks up every image, by digest from here on.
+fn look_up(wanted: &Filling, layout: &Layout, progress: &Progress) -> Result<Vec<(Slot, oci::Image)>> {
     let _step = progress.step(None, "looking up images", None);
     let mut images = Vec::new();
     for (slot, reference) in &wanted.images {
-        let place = Place::new(*slot, layout.slot(*slot)?, (layout.table, ids));
-        images.push((place, place.resolve(reference, &wanted.slot)?));
+        layout.slot(*slot)?;
+        let image = oci::resolve(reference, &wanted.slot.platform, &wanted.slot.access);
+        images.push((*slot, image.with_context(|| format!("slot {slot}"))?));
     }
     Ok(images)
+}
+
+/// Where each image goes. Refuses those that cannot fit.
+fn placed(
+    wanted: &Filling,
+    layout: &Layout,
+    ids: &Ids,
+    images: Vec<(Slot, oci::Image)>,
+) -> Result<Vec<(Place, oci::Image)>> {
+    let place = |(slot, image)| {
+        let place = Place::new(slot, layout.slot(slot)?, (layout.table, ids));
+        place.refuse_unfit(&image, wanted.slot.filesystem(slot))?;
+        Ok((place, image))
+    };
+    images.into_iter().map(place).collect()
 }
 
 /// The boot partition: GRUB, its static config, the state block, an entry and a record a slot.

@@ -1,15 +1,19 @@
 //! What `create` shall make: config file and flags, joined and checked before anything is read
 //! or written.
 
+use crate::artifact::Artifact;
+use crate::artifact::publish::Sidecars;
 use crate::cli::CreateArgs;
 use crate::commands::by_slot;
 use crate::commands::consent::Consent;
 use crate::commands::slot_wish::SlotWish;
 use crate::config::Config;
+use crate::disk::Layout;
 use crate::disk::layout::{Data, Wish};
-use crate::disk::target::size_of;
+use crate::disk::target::{Existing, size_of};
 use crate::error::{Result, usage};
-use crate::oci::Reference;
+use crate::oci::{Image, Reference};
+use crate::origin::Origin;
 use crate::slot::Slot;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
@@ -23,6 +27,9 @@ pub struct Definition {
     pub filling: Filling,
     /// Whether what is there may go.
     pub consent: Consent,
+    /// What stands at its path in the end, and beside it.
+    pub artifact: Artifact,
+    is_device: bool,
 }
 
 /// What goes into slots.
@@ -58,6 +65,8 @@ impl Definition {
         let last = filling.images.keys().next_back().map_or(0, |slot| slot.index() + 1);
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
         let (size, sector) = size_of(&args.disk, size, args.sector_size.or(config.sector_size))?;
+        Origin::of_environment(&[])?; // what is no time is refused here
+        let existing = if args.consent.yes { Existing::Replace } else { Existing::Keep };
         Ok(Definition {
             wish: Wish {
                 size,
@@ -73,7 +82,36 @@ impl Definition {
             },
             filling,
             consent: Consent::of(&args.consent)?,
+            is_device: device(&args.disk).is_some(),
+            artifact: Artifact::of(&args.disk, sidecars(args, &config)?, existing)?,
         })
+    }
+
+    /// Where this disk's identifiers and times come from. A device is one machine's own disk, and gets its
+    /// own ones whatever the environment says.
+    pub fn origin(&self, layout: &Layout, images: &[(Slot, Image)]) -> Result<Origin> {
+        if self.is_device {
+            return Ok(Origin::Fresh);
+        }
+        let wanted = &self.filling.slot;
+        let SlotWish { hardware, mkfs_options, consoles, kargs, .. } = wanted;
+        let mut inputs = vec![format!("{layout:?}"), format!("{mkfs_options:?}"), hardware.clone(), kargs.clone()];
+        inputs.extend(consoles.iter().cloned());
+        let of_slot = |(slot, image): &(Slot, Image)| format!("{slot} {} {}", image.digest, wanted.filesystem(*slot));
+        inputs.extend(images.iter().map(of_slot));
+        Origin::of_environment(&inputs)
+    }
+}
+
+/// Whether files shall stand beside the disk; there is no place beside a device.
+fn sidecars(args: &CreateArgs, config: &Config) -> Result<Sidecars> {
+    match args.sidecars || config.sidecars == Some(true) {
+        true if device(&args.disk).is_some() => {
+            let found = format!("{} is a device: nothing can stand beside it", args.disk.display());
+            Err(usage(found, "leave --sidecars away, or name a disk file"))
+        }
+        true => Ok(Sidecars::Beside),
+        false => Ok(Sidecars::None),
     }
 }
 

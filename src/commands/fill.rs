@@ -18,9 +18,10 @@ use crate::filesystem::feature_table::Version;
 use crate::filesystem::features::Features;
 use crate::filesystem::keep::{Keep, Which};
 use crate::filesystem::kind::{Ground, MkfsOptions, New};
-use crate::filesystem::{Filesystem, MountedRoot, Root};
+use crate::filesystem::{Filesystem, MountedRoot, Root, settle};
 use crate::layer::Budget;
 use crate::oci::Image;
+use crate::origin::Origin;
 use crate::progress::Progress;
 use crate::slot::Slot;
 use crate::tool;
@@ -28,7 +29,6 @@ use anyhow::Context;
 use rustix::fs::{fstatvfs, syncfs};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// Refuses to begin where a slot with that filesystem can not be made so, checked or mounted.
@@ -47,6 +47,8 @@ pub struct Site {
     pub surroundings: Surroundings,
     /// The GRUB of its disk.
     pub grub: Version,
+    /// Where its identifiers and times come from.
+    pub origin: Origin,
 }
 
 impl Site {
@@ -70,6 +72,8 @@ pub(super) struct Made {
     pub filesystem: Filesystem,
     pub features: Features,
     uuid: Uuid,
+    /// Before that, in seconds since 1970.
+    begin: u64,
 }
 
 /// A slot with an empty filesystem, mounted where only this process sees it.
@@ -125,11 +129,12 @@ impl Formatted {
         site: Site,
         (filesystem, options): (Filesystem, &MkfsOptions),
     ) -> Result<Formatted> {
-        let uuid = Uuid::new_v4();
+        let begin = Origin::Fresh.now();
         let label = format!("slot-{}", site.place.slot);
-        let new = New { label: &label, uuid, ground, options };
+        let uuid = site.origin.uuid(&label);
+        let new = New { label: &label, uuid, ground, options, epoch: site.origin.epoch() };
         filesystem.format(device.path(), &new)?;
-        let made = Made { filesystem, features: made(device.path(), &new)?, uuid };
+        let made = Made { filesystem, features: made(device.path(), &new)?, uuid, begin };
         let mount = Mount::filesystem(device.path(), filesystem, &scratch.directory(&label)?)?;
         Ok(Formatted { site, made, device, mount })
     }
@@ -213,6 +218,10 @@ impl Filled {
     pub fn seal(self, image: &Image, entry: Entry, hardware: &str, progress: &Progress) -> Result<Sealed> {
         let _step = progress.step(Some(self.site.place.slot), "flushing and checking", None);
         flushed(self.flushing)?;
+        if let Some(epoch) = self.site.origin.epoch() {
+            settle::times(&self.root, i64::try_from(self.made.begin)?, i64::try_from(epoch)?)
+                .context("setting the times of the slot's files")?;
+        }
         syncfs(self.root.fd()).context("flushing the slot")?;
         drop(self.root);
         self.mount.close()?;
@@ -232,7 +241,7 @@ impl Filled {
             allowed: self.report.allowed().into_iter().map(ToOwned::to_owned).collect(),
             agent: self.agent,
             keep: self.keep,
-            written: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+            written: self.site.origin.now(),
             flipslot: env!("CARGO_PKG_VERSION").to_owned(),
         };
         Ok(Sealed { slot: self.site.place.slot, record, initramfs_why: why, report: self.report })

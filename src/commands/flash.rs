@@ -17,6 +17,7 @@ use crate::error::{Result, refused};
 use crate::jump::arrival::CONFIRMED;
 use crate::jump::{leftovers, restart};
 use crate::oci;
+use crate::origin::Origin;
 use crate::progress::Progress;
 use crate::slot::Slot;
 use std::path::Path;
@@ -57,7 +58,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     if args.dry_run {
         return wish.plan(&disk, (place, &image), state)?.print(args.image.json);
     }
-    let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB };
+    let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB, origin: Origin::Fresh };
     let vacant = slot.vacant()?;
     if let Some(flashing) = state.flashing(wish.slot) {
         disk.files.write_state(flashing)?;

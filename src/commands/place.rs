@@ -50,11 +50,16 @@ impl Place {
 
     /// Looks up an image for it, by digest from here on, and refuses one that cannot fit.
     pub fn resolve(&self, reference: &Reference, wanted: &SlotWish) -> Result<Image> {
-        self.refuse_too_small_for(wanted.filesystem(self.slot))?;
         let image = oci::resolve(reference, &wanted.platform, &wanted.access);
         let image = image.with_context(|| format!("slot {}", self.slot))?;
-        self.refuse_larger(&image)?;
+        self.refuse_unfit(&image, wanted.filesystem(self.slot))?;
         Ok(image)
+    }
+
+    /// Refuses an image, and a filesystem, that cannot be there.
+    pub fn refuse_unfit(&self, image: &Image, filesystem: Filesystem) -> Result<()> {
+        self.refuse_too_small_for(filesystem)?;
+        self.refuse_larger(image)
     }
 
     /// Fails if an image cannot fit: what is stored is hardly ever larger than what it unpacks to.

@@ -16,6 +16,7 @@ use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
 use crate::error::{Result, refused};
 use crate::oci;
+use crate::origin::Origin;
 use crate::progress::Progress;
 use crate::slot::Slot;
 use anyhow::Context;
@@ -41,7 +42,12 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let mut sealed = Vec::new();
     for ((place, image), slot) in images.iter().zip(&slots) {
         let doing = || format!("slot {}", place.slot);
-        let site = Site { place: *place, surroundings: disk.surroundings(place.slot)?, grub: OLDEST_GRUB };
+        let site = Site {
+            place: *place,
+            surroundings: disk.surroundings(place.slot)?,
+            grub: OLDEST_GRUB,
+            origin: Origin::Fresh,
+        };
         let vacant = slot.vacant()?;
         disk.files.withdraw(place.slot)?; // from here on nothing points at it
         let mut filled = site.filled(&scratch, (vacant, image), &wanted.slot, &progress).with_context(doing)?;

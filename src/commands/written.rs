@@ -1,5 +1,7 @@
 //! What `create` or `flash` has written, for people and as JSON.
 
+use crate::artifact::WrittenFile;
+use crate::artifact::sums::NAME as SHA256SUMS;
 use crate::boot::initramfs::MadeBy;
 use crate::boot::record::Mended;
 use crate::check::report::Finding;
@@ -26,6 +28,9 @@ pub struct Written {
     /// Files that came from the running slot.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     carried: Vec<String>,
+    /// The disk file and those beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<WrittenFile>,
     phases: Vec<Phase>,
     seconds: f64,
 }
@@ -82,6 +87,7 @@ impl Written {
             size,
             slots: slots.collect(),
             carried: Vec::new(),
+            files: Vec::new(),
             phases,
             seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
         }
@@ -90,6 +96,11 @@ impl Written {
     /// Adds the files that were carried over from the running slot.
     pub fn carrying(self, carried: Vec<String>) -> Written {
         Written { carried, ..self }
+    }
+
+    /// Adds the files that stand beside each other.
+    pub fn with_files(self, files: Vec<WrittenFile>) -> Written {
+        Written { files, ..self }
     }
 
     /// Prints it: as one JSON document, or as a short summary.
@@ -120,6 +131,10 @@ impl Written {
         }
         if !self.carried.is_empty() {
             let _ = writeln!(text, "  carried over: {}", self.carried.join(" "));
+        }
+        if let [_, beside @ ..] = &self.files[..] {
+            let names: Vec<&str> = beside.iter().map(WrittenFile::name).chain(Some(SHA256SUMS)).collect();
+            let _ = writeln!(text, "  beside it: {}", names.join(" "));
         }
         for Phase { slot, step, seconds, .. } in &self.phases {
             let slot = slot.map(|slot| format!("slot {slot}: ")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! A GPT, as bytes and where they belong.
 
 use crate::disk::layout::{Layout, Region, TableKind};
-use crate::disk::table::Table;
+use crate::disk::table::{Described, DescribedPartition, Table};
 use crate::error::{Result, refused};
 use crate::partuuid::PartUuid;
 use crate::slot::Slot;
@@ -98,6 +98,22 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
     }
     let kind = TableKind::Gpt;
     Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { kind, sector, boot, slots, shared }))
+}
+
+/// Describes the table of `disk` as it stands there; `None` if it is no GPT.
+pub fn describe(disk: &File, sector: u64) -> Option<Described> {
+    let gpt = GPT::read_from(&mut &*disk, sector).ok()?;
+    let used = gpt.iter().filter(|(_, entry)| entry.is_used());
+    let partitions = used.map(|(number, entry)| DescribedPartition {
+        number,
+        name: entry.partition_name.as_str().to_owned(),
+        start: entry.starting_lba * sector,
+        size: (entry.ending_lba + 1 - entry.starting_lba) * sector,
+        r#type: Uuid::from_bytes_le(entry.partition_type_guid).to_string(),
+        guid: Uuid::from_bytes_le(entry.unique_partition_guid).to_string(),
+    });
+    let guid = Uuid::from_bytes_le(gpt.header.disk_guid).to_string();
+    Some(Described { kind: TableKind::Gpt, sector, guid, partitions: partitions.collect() })
 }
 
 /// Where a partition is; `None` if it does not lie on the disk.

@@ -1,7 +1,8 @@
 //! The MBR partition table, as bytes and where they belong: four entries in the first sector, and a
 //! chain of them in the extended partition. Nothing that is written or read leaves the disk or overlaps.
 
-use crate::disk::layout::{Layout, Region};
+use crate::disk::layout::{Layout, Region, TableKind};
+use crate::disk::table::{Described, DescribedPartition};
 use crate::error::{Result, refused};
 use crate::partuuid::PartUuid;
 use crate::units::MIB;
@@ -154,6 +155,23 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Partitions>> {
     let linux: Vec<_> = named(|kind| kind == LINUX).collect();
     let boot = named(|kind| kind == ESP).next().filter(|_| !linux.is_empty());
     Ok(boot.map(|boot| Partitions { boot, linux, others: named(|kind| ![LINUX, ESP].contains(&kind)).collect() }))
+}
+
+/// Describes the table of `disk` as it stands there; `None` if it is none that flipslot writes.
+pub fn describe(disk: &File, size: u64) -> Result<Option<Described>> {
+    let Some(Partitions { boot, linux, .. }) = read(disk, size)? else { return Ok(None) };
+    let PartUuid::Mbr { disk: signature, .. } = boot.1 else { return Ok(None) };
+    let all = std::iter::once((boot, ESP)).chain(linux.into_iter().map(|partition| (partition, LINUX)));
+    let partitions = all.map(|((region, partuuid), kind)| DescribedPartition {
+        number: region.number,
+        name: String::new(),
+        start: region.start,
+        size: region.size,
+        r#type: format!("{kind:02x}"),
+        guid: partuuid.to_string(),
+    });
+    let (kind, guid) = (TableKind::Mbr, format!("{signature:08x}"));
+    Ok(Some(Described { kind, sector: SECTOR, guid, partitions: partitions.collect() }))
 }
 
 /// A sector with entries.

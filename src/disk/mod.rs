@@ -14,6 +14,7 @@ pub mod lock;
 pub mod loops;
 mod mbr;
 pub mod mount;
+pub mod new_file;
 pub mod outlook;
 pub mod probe;
 pub mod running;

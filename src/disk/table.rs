@@ -2,9 +2,11 @@
 
 use crate::disk::layout::{Layout, Region, TableKind};
 use crate::disk::{gpt, mbr};
-use crate::error::Result;
+use crate::error::{Result, failed};
+use crate::origin::Origin;
 use crate::partuuid::PartUuid;
 use crate::slot::Slot;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -20,15 +22,15 @@ pub enum Ids {
 }
 
 impl Ids {
-    /// Fresh random ones for `layout`.
-    pub fn random(layout: &Layout) -> Ids {
+    /// New ones for the disk and every partition of `layout`.
+    pub fn new(layout: &Layout, origin: &Origin) -> Ids {
         match layout.table {
             TableKind::Gpt => {
-                let partitions = layout.partitions().map(|region| (region.number, Uuid::new_v4())).collect();
-                Ids::Gpt(Uuid::new_v4(), partitions)
+                let partition = |region: Region| (region.number, origin.uuid(&format!("partition {}", region.number)));
+                Ids::Gpt(origin.uuid("disk"), layout.partitions().map(partition).collect())
             }
             // No signature is 0, which stands for a disk that has none.
-            TableKind::Mbr => Ids::Mbr((Uuid::new_v4().as_fields().0).max(1)),
+            TableKind::Mbr => Ids::Mbr(origin.uuid("disk").as_fields().0.max(1)),
         }
     }
 
@@ -92,6 +94,45 @@ impl Table {
         }
         self
     }
+}
+
+/// A table as others describe it: what `sgdisk --print` and `--info` show, or `sfdisk --json`.
+#[derive(Debug, Serialize)]
+pub struct Described {
+    /// Its kind.
+    pub kind: TableKind,
+    /// Bytes of a logical sector.
+    pub sector: u64,
+    /// The disk's GUID; of an MBR its signature, eight hexadecimal digits.
+    pub guid: String,
+    /// Its partitions, by number.
+    pub partitions: Vec<DescribedPartition>,
+}
+
+/// A partition of it.
+#[derive(Debug, Serialize)]
+pub struct DescribedPartition {
+    /// Its number.
+    pub number: u32,
+    /// Its name; empty in an MBR.
+    pub name: String,
+    /// First byte.
+    pub start: u64,
+    /// Length in bytes.
+    pub size: u64,
+    /// Its type: a GUID; of an MBR two hexadecimal digits.
+    pub r#type: String,
+    /// What Linux calls PARTUUID.
+    pub guid: String,
+}
+
+/// Describes the table of `disk` as it stands there.
+pub fn describe(disk: &File, size: u64, sector: u64) -> Result<Described> {
+    if let Some(described) = gpt::describe(disk, sector) {
+        return Ok(described);
+    }
+    let none = || failed("the table that was written cannot be read", "check the disk of that file: dmesg");
+    mbr::describe(disk, size)?.ok_or_else(none)
 }
 
 /// The logical sector of a disk file, told by where its GPT stands: 512 bytes, or 4096.

@@ -4,6 +4,8 @@
 use crate::disk::layout::{Layout, Region};
 use crate::disk::lock::{Patience, lock};
 use crate::disk::loops::Loop;
+pub use crate::disk::new_file::Existing;
+use crate::disk::new_file::NewFile;
 use crate::disk::probe::Probe;
 use crate::disk::vacant::Vacant;
 use crate::disk::whole::{self, WholeDisk};
@@ -12,42 +14,30 @@ use crate::filesystem::kind::Ground;
 use crate::sys::block;
 use crate::units::{Bytes, MIB};
 use anyhow::Context;
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, fstatvfs, linkat, lstat, open, renameat_with, stat,
-};
+use rustix::fs::{FileType, fstatvfs, lstat, stat};
 use rustix::io::Errno;
-use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-/// Whether what stands at the target may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// Refuse it.
-    Keep,
-    /// The user said `--yes`.
-    Replace,
-}
 
 /// A disk that is locked and may be written.
 pub struct Target {
     pub(super) file: File,
     path: PathBuf,
     kind: Kind,
-    existing: Existing,
     pub(super) size: u64,
     /// Bytes of a logical sector.
     pub(super) sector: u64,
     /// The file that is replaced; its lock keeps a second run away.
     replaces: Option<File>,
+    /// What a partition's bytes are before anything is written.
+    ground: Ground,
 }
 
 enum Kind {
-    /// A file with no name yet; it gets one when it is whole.
-    Nameless,
-    /// A file with a name of its own, where the filesystem has no nameless ones.
-    Partial(PathBuf),
+    /// A file that gets its name when it is whole.
+    File(NewFile),
     Device,
 }
 
@@ -101,39 +91,22 @@ impl Target {
             return Err(refused(found, "run the command again"));
         }
         let (file, path) = disk.into_parts();
-        Ok(Target { file, path, kind: Kind::Device, existing: Existing::Replace, size, sector, replaces: None })
+        Ok(Target { file, path, kind: Kind::Device, size, sector, replaces: None, ground: Ground::Used })
     }
 
     fn new_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
-        let folder = folder_of(path);
         let context = || format!("making the disk file {}", path.display());
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let (file, kind) = match open(&folder, flags, Mode::from_raw_mode(0o644)) {
-            Ok(file) => (File::from(file), Kind::Nameless),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-                let partial = beside(path, "partial");
-                let nofollow = i32::try_from(OFlags::NOFOLLOW.bits())?;
-                let mut options = File::options();
-                options.read(true).write(true).create(true).truncate(false).custom_flags(nofollow);
-                let file = options.open(&partial).with_context(context)?;
-                lock(&file, &partial, Patience::Refuse)?;
-                // Another run may have given the file its name while this one waited for the lock.
-                if lstat(&partial).map(|found| found.st_ino).ok() != Some(fstat(&file)?.st_ino) {
-                    return Err(refused(
-                        format!("{} was just written by another run", path.display()),
-                        "run the command again",
-                    ));
-                }
-                file.set_len(0).with_context(context)?;
-                (file, Kind::Partial(partial))
-            }
-            Err(errno) => {
-                let found = format!("no file can be made in {}: {errno}", folder.display());
-                return Err(refused(found, "name a file in a directory that exists and can be written"));
-            }
-        };
-        file.set_len(size.0).with_context(context)?;
-        Ok(Target { file, path: path.to_owned(), kind, existing, size: size.0, sector, replaces: None })
+        let new = NewFile::make(path, existing, "partial")?;
+        new.file().set_len(size.0).with_context(context)?;
+        let file = new.file().try_clone().with_context(context)?;
+        let (kind, ground) = (Kind::File(new), Ground::Zeros);
+        Ok(Target { file, path: path.to_owned(), kind, size: size.0, sector, replaces: None, ground })
+    }
+
+    /// Has everything that must read as zeros written, also where a new file has zeros anyway: it will be
+    /// copied without its holes (`bmaptool copy`), over whatever another disk holds.
+    pub fn write_zeros(&mut self) {
+        self.ground = Ground::Used;
     }
 
     /// Refuses a file on a filesystem that has no room for what is written to it at least.
@@ -196,8 +169,7 @@ impl Target {
 
     /// A partition of the disk, to be formatted.
     pub fn vacant(&self, region: Region) -> Result<Vacant> {
-        let ground = if matches!(self.kind, Kind::Device) { Ground::Used } else { Ground::Zeros };
-        Ok(Vacant::new(Loop::attach(self.file.as_fd(), region, self.sector)?, ground))
+        Ok(Vacant::new(Loop::attach(self.file.as_fd(), region, self.sector)?, self.ground))
     }
 
     /// Writes bytes at an offset of the disk. Zeros that a new file has anyway are left out.
@@ -229,9 +201,9 @@ impl Target {
         self.file.sync_all().with_context(|| format!("flushing {}", self.path.display()))
     }
 
-    /// The last effect: boot code and table are written, the first MiB last of all, and the file
-    /// gets its name. Before this the disk does not boot, after it, it does.
-    pub fn finish(&mut self, table: Vec<(u64, Vec<u8>)>) -> Result<()> {
+    /// Writes boot code and table, the first MiB last of all. Before this a device does not boot, after it,
+    /// it does.
+    pub fn write_ends(&self, table: Vec<(u64, Vec<u8>)>) -> Result<()> {
         let (first_mib, backup): (Vec<_>, Vec<_>) = table.into_iter().partition(|(offset, _)| *offset < MIB);
         for part in [Vec::new(), backup, first_mib] {
             for (offset, bytes) in part {
@@ -239,7 +211,13 @@ impl Target {
             }
             self.flush()?;
         }
-        match &self.kind {
+        Ok(())
+    }
+
+    /// After [`Target::write_ends`]: the kernel reads a device's table again. A file is whole now, but has no
+    /// name yet: it is returned.
+    pub fn finish(self) -> Finished {
+        match self.kind {
             Kind::Device => {
                 // Where the kernel scans no partitions (EINVAL), there is nothing to read again.
                 if let Err(errno @ Errno::BUSY) = block::reread_partitions(&self.file) {
@@ -248,45 +226,32 @@ impl Target {
                         "flipslot: the kernel still knows the old partitions of {name} ({errno}); run: partprobe {name}"
                     );
                 }
-                return Ok(());
+                Finished::Device
             }
-            Kind::Nameless => self.give_name()?,
-            Kind::Partial(partial) => {
-                let flags = if self.existing == Existing::Keep { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
-                renameat_with(CWD, partial, CWD, &self.path, flags)
-                    .with_context(|| format!("naming {}", self.path.display()))?;
-                self.kind = Kind::Nameless;
-            }
-        }
-        File::open(folder_of(&self.path))?.sync_all().context("flushing the directory of the disk file")
-    }
-
-    fn give_name(&self) -> Result<()> {
-        let context = || format!("naming {}", self.path.display());
-        let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        match linkat(CWD, &nameless, CWD, &self.path, AtFlags::SYMLINK_FOLLOW) {
-            Err(Errno::EXIST) if self.existing == Existing::Keep => Err(failed(
-                format!("{} was made by someone else meanwhile", self.path.display()),
-                "look at it; replace it with --yes",
-            )),
-            Err(Errno::EXIST) => {
-                // It was there and may be replaced: rename(2) does it at once.
-                let new = beside(&self.path, "new");
-                let _ = fs::remove_file(&new);
-                linkat(CWD, &nameless, CWD, &new, AtFlags::SYMLINK_FOLLOW).with_context(context)?;
-                fs::rename(&new, &self.path).with_context(context)
-            }
-            linked => linked.with_context(context),
+            Kind::File(new) => Finished::File { new, _replaces: self.replaces },
         }
     }
 }
 
-impl Drop for Target {
-    fn drop(&mut self) {
-        if let Kind::Partial(partial) = &self.kind
-            && let Err(error) = fs::remove_file(partial)
-        {
-            crate::tell!("flipslot: removing {}: {error}", partial.display());
+/// A disk that is whole.
+pub enum Finished {
+    /// A device: it boots.
+    Device,
+    /// A file that has no name yet.
+    File {
+        /// The disk as raw bytes.
+        new: NewFile,
+        /// What it replaces, still locked.
+        _replaces: Option<File>,
+    },
+}
+
+impl Finished {
+    /// A raw file gets its name.
+    pub fn publish(self) -> Result<()> {
+        match self {
+            Finished::Device => Ok(()),
+            Finished::File { new, .. } => new.publish(),
         }
     }
 }
@@ -318,13 +283,4 @@ fn look(path: &Path) -> Result<Option<Stands>> {
         FileType::Directory => Err(refused(format!("{name} is a directory"), "name a file or a block device")),
         other => Err(refused(format!("{name} is no disk ({other:?})"), "name a file or a block device")),
     }
-}
-
-fn folder_of(path: &Path) -> PathBuf {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
-}
-
-fn beside(path: &Path, what: &str) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    folder_of(path).join(format!(".{name}.flipslot-{what}"))
 }

@@ -39,13 +39,22 @@ fn format(device: &Path, new: &New) -> Result<()> {
     // - root_owner: else a build run by another user than root would own `/`.
     let lazy_journal = if new.ground == Ground::Zeros { ",lazy_journal_init=1" } else { "" };
     let mut extended = format!("lazy_itable_init=1{lazy_journal},nodiscard,root_owner=0:0");
+    if new.epoch.is_some() {
+        // What names are hashed with in directories: else chance (mke2fs(8)).
+        extended += &format!(",hash_seed={}", new.uuid);
+    }
     let mut features = FEATURES.to_owned();
     let (words, added) = new.options.without(&["-O", "-E"]);
     for (option, value) in added {
         let list = if option == "-O" { &mut features } else { &mut extended };
         *list += &format!(",{value}");
     }
-    Tool::new("mke2fs")
+    let mut mke2fs = Tool::new("mke2fs");
+    if let Some(epoch) = new.epoch {
+        // e2fsprogs: lib/ext2fs/initialize.c; SOURCE_DATE_EPOCH means the same since 1.47.1.
+        mke2fs = mke2fs.variable("E2FSPROGS_FAKE_TIME", epoch.to_string());
+    }
+    mke2fs
         .arg("-q")
         // What stands there now is the caller's business: it has refused what must be kept.
         .arg("-F")

@@ -61,6 +61,8 @@ pub struct New<'n> {
     pub ground: Ground,
     /// The user's own words for the program that makes it.
     pub options: &'n MkfsOptions,
+    /// The time that it takes for the present, in seconds since 1970; the clock's if there is none.
+    pub epoch: Option<u64>,
 }
 
 /// What a partition's bytes are before they are written.

@@ -14,6 +14,7 @@ pub mod mounted;
 pub mod put;
 pub mod remove;
 pub mod root;
+pub mod settle;
 pub mod tree;
 pub mod upper;
 pub mod walk;

@@ -1,12 +1,13 @@
 //! Loop devices (linux/loop.h), set up in one call so that nothing is left half-attached.
 #![allow(unsafe_code)]
 
+use linux_raw_sys::ioctl::BLKROSET;
 use linux_raw_sys::loop_device::{
     _bindgen_ty_1::LO_FLAGS_AUTOCLEAR, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, loop_config, loop_info64,
 };
 use rustix::io;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Setter, ioctl};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// `LOOP_CTL_GET_FREE` gives the number of a free device as its return value.
@@ -51,5 +52,8 @@ pub fn configure(device: impl AsFd, backing: BorrowedFd, (offset, length): (u64,
     config.block_size = sector;
     config.info = info;
     // SAFETY: LOOP_CONFIGURE reads one loop_config, which Setter keeps alive for the call.
-    unsafe { ioctl(device, Setter::<{ LOOP_CONFIGURE }, loop_config>::new(config)) }
+    unsafe { ioctl(&device, Setter::<{ LOOP_CONFIGURE }, loop_config>::new(config)) }?;
+    // SAFETY: BLKROSET reads one int, which Setter keeps alive for the call. That somebody made the device
+    // read-only (blockdev --setro) outlives what was attached to it then.
+    unsafe { ioctl(&device, Setter::<{ BLKROSET }, c_int>::new(0)) }
 }

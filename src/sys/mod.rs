@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod environment;
+pub mod fiemap;
 pub mod kexec;
 pub mod lease;
 pub mod loop_device;

@@ -10,7 +10,7 @@ mod hostile;
 mod login;
 mod mends;
 mod own_initramfs;
-mod sound;
+pub mod sound;
 mod start;
 mod unprivileged;
 

@@ -149,7 +149,8 @@ fn f6_what_flipslot_makes_is_read_by_kernels_and_grubs_of_ten_years() {
     let bench = Bench::new();
     let make = |filesystem: Filesystem, words: &str| {
         let (image, options) = (bench.image(), words.parse::<MkfsOptions>().unwrap());
-        let new = New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Used, options: &options };
+        let new =
+            New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Used, options: &options, epoch: None };
         filesystem.format(&image, &new).unwrap();
         Features::read(&image).unwrap().unwrap()
     };
@@ -190,7 +191,8 @@ fn f14_a_copy_of_a_mounted_root_is_read_without_its_journal_and_not_changed() {
         let bench = Bench::new();
         let image = bench.image();
         let options = MkfsOptions::default();
-        let new = New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Zeros, options: &options };
+        let new =
+            New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Zeros, options: &options, epoch: None };
         filesystem.format(&image, &new).unwrap();
         let place = |name: &str| {
             fs::create_dir(bench.path(name)).unwrap();

@@ -1,5 +1,6 @@
 //! One scenario a file.
 
+mod artifacts;
 pub mod boots;
 mod checked;
 mod fallback;

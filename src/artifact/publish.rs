@@ -1,0 +1,218 @@
+//! The last steps of a disk file: its format, what stands beside it, and in which order all of that
+//! appears.
+
+use crate::artifact::allocated::to_copy;
+use crate::artifact::bmap::{self, Section};
+use crate::artifact::convert::{QEMU_IMG, convert};
+use crate::artifact::manifest::Manifest;
+use crate::artifact::{Format, sums};
+use crate::boot::record::Record;
+use crate::digest::Digest;
+use crate::disk::lock::{Patience, lock};
+use crate::disk::mount::Scratch;
+use crate::disk::new_file::{Existing, NewFile, folder_of};
+use crate::disk::target::Finished;
+use crate::disk::{Layout, Target, table};
+use crate::error::{Result, refused, usage};
+use crate::progress::Progress;
+use crate::slot::Slot;
+use crate::tool;
+use anyhow::Context;
+use rustix::fs::lstat;
+use serde::Serialize;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long another run may have the folder's `SHA256SUMS`: while it writes a few small files.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether a disk file gets files beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sidecars {
+    /// None.
+    None,
+    /// A block map where the format has one, a manifest, and a line for each file in `SHA256SUMS`.
+    Beside,
+}
+
+/// What shall stand at the path of a disk in the end, and beside it.
+pub struct Artifact {
+    path: PathBuf,
+    format: Format,
+    sidecars: Sidecars,
+    existing: Existing,
+}
+
+/// A file that was written, as the manifest and the result tell of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct WrittenFile {
+    name: String,
+    size: u64,
+    digest: Digest,
+}
+
+impl WrittenFile {
+    /// Its name in the folder.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// What is on a disk that is whole.
+pub struct Contents<'c> {
+    /// Where its partitions are.
+    pub layout: &'c Layout,
+    /// What its slots hold.
+    pub slots: Vec<(Slot, Record)>,
+    /// When it was written: seconds since 1970.
+    pub written: u64,
+}
+
+impl Artifact {
+    /// What the disk's name and the flags ask for.
+    pub fn of(path: &Path, sidecars: Sidecars, existing: Existing) -> Result<Artifact> {
+        let format = Format::of(path)?;
+        let artifact = Artifact { path: path.to_owned(), format, sidecars, existing };
+        if sidecars == Sidecars::Beside {
+            artifact.name()?;
+        }
+        Ok(artifact)
+    }
+
+    /// Refuses to begin where it cannot come to its end: without the program that converts, or with
+    /// files beside the disk that may not be replaced.
+    pub fn refuse_unable(&self) -> Result<()> {
+        if !matches!(self.format, Format::Raw | Format::Zstd) {
+            tool::refuse_missing(&QEMU_IMG)?;
+        }
+        if self.sidecars == Sidecars::None {
+            return Ok(());
+        }
+        let there = [self.beside("bmap"), self.beside("json")].into_iter().find(|path| lstat(path).is_ok());
+        if let Some(path) = there.filter(|_| self.existing == Existing::Keep) {
+            return Err(refused(format!("{} exists", path.display()), "replace it with --yes, or name another file"));
+        }
+        self.old_sums().map(drop)
+    }
+
+    /// Refuses a filesystem without room for images that have `stored` bytes, as often as the disk stands
+    /// there before it has its name; and has zeros written where they are to be copied.
+    pub fn prepare(&self, disk: &mut Target, stored: u64) -> Result<()> {
+        if self.has_bmap() {
+            disk.write_zeros();
+        }
+        disk.refuse_if_full(if self.format == Format::Raw { stored } else { stored.saturating_mul(2) })
+    }
+
+    fn has_bmap(&self) -> bool {
+        self.sidecars == Sidecars::Beside && self.format.has_bmap()
+    }
+
+    /// Gives a disk that is whole its format and its name, and writes what shall stand beside it. A device
+    /// stays as it is. Returns what was written, if more than the disk was.
+    pub fn publish(
+        &self,
+        disk: Finished,
+        contents: &Contents,
+        scratch: &Scratch,
+        progress: &Progress,
+    ) -> Result<Vec<WrittenFile>> {
+        let Finished::File { new: raw, _replaces } = disk else { return Ok(Vec::new()) };
+        let size = contents.layout.size;
+        let mut converted = None;
+        if self.format != Format::Raw {
+            let step = progress.step(None, "converting the disk", None);
+            let new = NewFile::make(&self.path, self.existing, "converted")?;
+            convert((&raw, size), self.format, &new, scratch, &step)?;
+            converted = Some(new);
+        }
+        if self.sidecars == Sidecars::None {
+            return converted.unwrap_or(raw).publish().map(|()| Vec::new());
+        }
+        let step = progress.step(None, "hashing the disk", None);
+        let mut files = vec![written(self.name()?, converted.as_ref().unwrap_or(&raw).file())?];
+        let mut beside = Vec::new();
+        if self.has_bmap() {
+            let map = bmap::render(raw.file(), size, &to_copy(raw.file(), contents.layout)?)?;
+            beside.push(self.put(&self.beside("bmap"), map.as_bytes(), &mut files)?);
+        }
+        let table = table::describe(raw.file(), size, contents.layout.sector)?;
+        let head = (self.format, size, contents.written);
+        let manifest = Manifest::new(head, table, &contents.slots, files.clone());
+        let text = serde_json::to_string_pretty(&manifest)? + "\n";
+        beside.push(self.put(&self.beside("json"), text.as_bytes(), &mut files)?);
+        drop(step);
+        self.name_all(converted.unwrap_or(raw), beside, &files)?;
+        Ok(files)
+    }
+
+    /// Gives everything its name. `SHA256SUMS` is right at every moment: it forgets what is about to be
+    /// replaced, and names the new files when they are there.
+    fn name_all(&self, disk: NewFile, beside: Vec<NewFile>, files: &[WrittenFile]) -> Result<()> {
+        let folder = folder_of(&self.path);
+        let open = File::open(&folder).with_context(|| format!("opening {}", folder.display()))?;
+        lock(&open, &folder, Patience::Wait(PATIENCE))?;
+        let old = self.old_sums()?;
+        let path = folder.join(sums::NAME);
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        let sums: Vec<_> = files.iter().map(|file| (file.name.as_str(), file.digest.clone())).collect();
+        let last = filled(&path, Existing::Replace, &sums::with(&old, &sums))?;
+        let without = sums::without(&old, &names);
+        if sums::with(&old, &[]) != without {
+            filled(&path, Existing::Replace, &without)?.publish()?;
+        }
+        disk.publish()?; // now the disk is there
+        beside.into_iter().try_for_each(NewFile::publish)?;
+        last.publish()
+    }
+
+    /// A file beside the disk, whole but for its name; and what is to be said of it.
+    fn put(&self, path: &Path, bytes: &[u8], files: &mut Vec<WrittenFile>) -> Result<NewFile> {
+        let new = filled(path, self.existing, bytes)?;
+        let name = path.file_name().and_then(|name| name.to_str()).context("the file has no name")?;
+        files.push(WrittenFile { name: name.to_owned(), size: bytes.len() as u64, digest: Digest::of(bytes) });
+        Ok(new)
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{ending}"));
+        name.into()
+    }
+
+    /// The disk's name in its folder, as lists can have it.
+    fn name(&self) -> Result<&str> {
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        name.filter(|name| !name.contains(|c: char| c.is_control() || c == '\\')).ok_or_else(|| {
+            let found = format!("{} cannot hold the name {}", sums::NAME, self.path.display());
+            usage(found, "name the disk by letters and digits, or leave --sidecars away")
+        })
+    }
+
+    fn old_sums(&self) -> Result<Vec<u8>> {
+        let path = folder_of(&self.path).join(sums::NAME);
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(refused(
+                format!("{} cannot be read: {error}", path.display()),
+                "move it away, or name a file in another directory",
+            )),
+            old => Ok(old?),
+        }
+    }
+}
+
+fn filled(path: &Path, existing: Existing, bytes: &[u8]) -> Result<NewFile> {
+    let new = NewFile::make(path, existing, "partial")?;
+    (&mut new.file()).write_all(bytes).with_context(|| format!("writing {}", path.display()))?;
+    new.flush()?;
+    Ok(new)
+}
+
+fn written(name: &str, file: &File) -> Result<WrittenFile> {
+    let size = file.metadata()?.len();
+    let digest = Digest::of_stream(Section { disk: file, at: 0, end: size }).context("reading the disk file")?;
+    Ok(WrittenFile { name: name.to_owned(), size, digest })
+}

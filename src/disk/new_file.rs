@@ -1,0 +1,146 @@
+//! A file that appears at its path whole or not at all: it gets its name when it is written.
+
+use crate::disk::lock::{Patience, lock};
+use crate::error::{Result, failed, refused};
+use anyhow::Context;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, linkat, lstat, open, renameat_with};
+use rustix::io::Errno;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Whether what stands at the target may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse it.
+    Keep,
+    /// The user said `--yes`.
+    Replace,
+}
+
+/// A file on its way to its path. Dropped before [`NewFile::publish`], it was never there.
+pub struct NewFile {
+    file: File,
+    path: PathBuf,
+    existing: Existing,
+    name: Name,
+}
+
+enum Name {
+    /// It gets one when it is whole, or has it.
+    Nameless,
+    /// A hidden one, where the filesystem has no nameless files.
+    Hidden(PathBuf),
+}
+
+impl NewFile {
+    /// An empty file in the folder of `path`. Where it cannot be nameless, `what` is a word of its hidden
+    /// name, and it is locked: another run that makes the same is refused.
+    pub fn make(path: &Path, existing: Existing, what: &str) -> Result<NewFile> {
+        let folder = folder_of(path);
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let (file, name) = match open(&folder, flags, Mode::from_raw_mode(0o644)) {
+            Ok(file) => (File::from(file), Name::Nameless),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let hidden = beside(path, what);
+                (hidden_file(path, &hidden)?, Name::Hidden(hidden))
+            }
+            Err(errno) => {
+                let found = format!("no file can be made in {}: {errno}", folder.display());
+                return Err(refused(found, "name a file in a directory that exists and can be written"));
+            }
+        };
+        Ok(NewFile { file, path: path.to_owned(), existing, name })
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where it will be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How another program opens it, as long as this value lives.
+    pub fn open_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()))
+    }
+
+    /// Waits until everything written is on the disk.
+    pub fn flush(&self) -> Result<()> {
+        self.file.sync_all().with_context(|| format!("flushing {}", self.path.display()))
+    }
+
+    /// Gives it its name, at once; what stood there goes if it may. To be flushed before.
+    pub fn publish(mut self) -> Result<()> {
+        match &self.name {
+            Name::Nameless => self.give_name()?,
+            Name::Hidden(hidden) => {
+                let flags = if self.existing == Existing::Keep { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
+                renameat_with(CWD, hidden, CWD, &self.path, flags)
+                    .with_context(|| format!("naming {}", self.path.display()))?;
+                self.name = Name::Nameless;
+            }
+        }
+        let folder = folder_of(&self.path);
+        File::open(&folder)?.sync_all().with_context(|| format!("flushing the directory of {}", self.path.display()))
+    }
+
+    fn give_name(&self) -> Result<()> {
+        let context = || format!("naming {}", self.path.display());
+        let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        match linkat(CWD, &nameless, CWD, &self.path, AtFlags::SYMLINK_FOLLOW) {
+            Err(Errno::EXIST) if self.existing == Existing::Keep => Err(failed(
+                format!("{} was made by someone else meanwhile", self.path.display()),
+                "look at it; replace it with --yes",
+            )),
+            Err(Errno::EXIST) => {
+                // It was there and may be replaced: rename(2) does it at once.
+                let new = beside(&self.path, "new");
+                let _ = fs::remove_file(&new);
+                linkat(CWD, &nameless, CWD, &new, AtFlags::SYMLINK_FOLLOW).with_context(context)?;
+                fs::rename(&new, &self.path).with_context(context)
+            }
+            linked => linked.with_context(context),
+        }
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Name::Hidden(hidden) = &self.name
+            && let Err(error) = fs::remove_file(hidden)
+        {
+            crate::tell!("flipslot: removing {}: {error}", hidden.display());
+        }
+    }
+}
+
+/// The hidden file, empty and locked.
+fn hidden_file(path: &Path, hidden: &Path) -> Result<File> {
+    let context = || format!("making the file {}", path.display());
+    let nofollow = i32::try_from(OFlags::NOFOLLOW.bits())?;
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).custom_flags(nofollow);
+    let file = options.open(hidden).with_context(context)?;
+    lock(&file, hidden, Patience::Refuse)?;
+    // Another run may have given the file its name while this one waited for the lock.
+    if lstat(hidden).map(|found| found.st_ino).ok() != Some(fstat(&file)?.st_ino) {
+        return Err(refused(format!("{} was just written by another run", path.display()), "run the command again"));
+    }
+    file.set_len(0).with_context(context)?;
+    Ok(file)
+}
+
+/// The folder of a path, also of one that names none.
+pub fn folder_of(path: &Path) -> PathBuf {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(path).join(format!(".{name}.flipslot-{what}"))
+}

@@ -1,0 +1,36 @@
+//! What a CI hands on, as those boot it who get it: a qcow2 as it is, and a compressed disk that bmaptool
+//! has written over an old one.
+
+use crate::bus::Bus;
+use crate::disks::{self, Single};
+use crate::images;
+use crate::machine::{Firmware, Machine, Setup};
+use std::path::{Path, PathBuf};
+
+/// Makes a disk of Debian 12 whose name says its format.
+fn made(name: &str) -> PathBuf {
+    let single = Single { name: "artifact", layout: &images::layout("bookworm") };
+    single.made_as(name, &["--hardware=qemu", "--sidecars"])
+}
+
+fn comes_up(name: &str, firmware: Firmware, disk: &Path) {
+    let mut machine = Machine::start(&Setup::once(name, firmware, Bus::VirtioBlk, disk));
+    machine.comes_up('a');
+    assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "no unit has failed");
+}
+
+#[test]
+fn a_qcow2_boots_as_create_has_made_it() {
+    comes_up("qcow2", Firmware::Uefi, &made("artifact.qcow2"));
+}
+
+#[test]
+fn a_compressed_disk_that_bmaptool_has_written_over_an_old_one_boots() {
+    let disk = made("artifact.raw.zst");
+    let old = disks::folder().join("artifact-old.raw");
+    let old_text = old.to_string_lossy();
+    disks::run("sh", &["-c", "tr '\\0' '\\377' < /dev/zero | head -c 3G > \"$1\"", "sh", &old_text]);
+    disks::run("bmaptool", &["-q", "copy", &disk.to_string_lossy(), &old_text]);
+    comes_up("bmap", Firmware::Bios, &old);
+    std::fs::remove_file(&old).expect("the disk can be removed");
+}
