@@ -1,7 +1,6 @@
 //! The command line: its flags, and the types that come out of it.
 
 use crate::boot::ledger::Confirm;
-use crate::disk::layout::TableKind;
 use crate::jump::leap::Way;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -9,10 +8,12 @@ use std::path::PathBuf;
 
 mod clone;
 mod consent;
+mod create;
 mod image;
 
 pub use clone::{CLONE_HELP, CloneArgs};
 pub use consent::ConsentArgs;
+pub use create::{CREATE_HELP, CreateArgs};
 pub use image::{ImageArgs, WriteArgs};
 
 /// Boots container images on bare metal, with a way back.
@@ -65,26 +66,6 @@ pub enum Verb {
     #[command(hide = true)]
     EnterChamber(EnterArgs),
 }
-
-const CREATE_HELP: &str = "\
-References:
-  docker://host/name:tag     a registry (also @sha256:…); a bare name means it
-  oci:directory[:tag]        an OCI image layout
-  oci-archive:file[:tag]     an OCI image layout in a tar file
-  docker-archive:file[:name] what `docker save` writes
-
-A disk file is raw, unless its name ends with .qcow2, .vmdk, .vhdx (which need
-qemu-img), or .raw.zst. It appears when it is whole; until then nothing stands
-at its path. With SOURCE_DATE_EPOCH set, a file made of the same gets the same
-identifiers and times.
-A disk is refused while anything uses it. At a terminal, flipslot shows which
-disk it is and what is on it, and wants its name typed; see docs/disks.md.
-
-Exit codes: 0 done, 2 usage, 3 refused and nothing written, 1 failed.
-
-Example:
-  flipslot create golden.raw --size 8GiB --console ttyS0 \\
-      --slot a=docker://127.0.0.1:5000/os/debian:12 --slot b=oci:./layout:13";
 
 const FLASH_HELP: &str = "\
 The slot must not run, must not be mounted, and must not be the proven one,
@@ -153,65 +134,6 @@ pub struct EnterArgs {
     /// Its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
-}
-
-/// The flags of `create`.
-#[derive(Debug, Args)]
-pub struct CreateArgs {
-    /// Disk file to make (its name says the format: see below), or block
-    /// device to overwrite
-    pub disk: PathBuf,
-
-    /// Size of the disk file: 8GiB, 4000MiB, …
-    #[arg(long, value_name = "SIZE")]
-    pub size: Option<String>,
-
-    /// Image to write into a slot, as LETTER=REFERENCE; once for each slot
-    #[arg(long = "slot", value_name = "SLOT=REF")]
-    pub slot: Vec<String>,
-
-    /// Number of slots [default: 2, or as many as are named]
-    #[arg(long, value_name = "N")]
-    pub slots: Option<u32>,
-
-    /// Partition table [default: gpt]
-    #[arg(long, value_enum, value_name = "TABLE")]
-    pub table: Option<TableKind>,
-
-    /// Bytes of a sector of a disk file: 512, or 4096 for a machine whose disk
-    /// has such [default: 512]
-    #[arg(long, value_name = "BYTES")]
-    pub sector_size: Option<u64>,
-
-    /// Size of each slot, or SLOT=SIZE [default: what is left, divided evenly]
-    #[arg(long, value_name = "SIZE")]
-    pub slot_size: Vec<String>,
-
-    /// Make the rest of the disk a data partition that no flash touches
-    #[arg(long)]
-    pub data: bool,
-
-    /// Write the named slots of a disk that flipslot has made; its table, its data
-    /// and the other slots stay as they are
-    #[arg(long, conflicts_with_all = ["size", "slots", "slot_size", "table", "sector_size", "data"])]
-    pub keep_data: bool,
-
-    /// What is wanted of the slots
-    #[command(flatten)]
-    pub image: ImageArgs,
-
-    /// How they are written
-    #[command(flatten)]
-    pub write: WriteArgs,
-
-    /// Also write DISK.bmap, DISK.json and SHA256SUMS beside a disk file
-    /// (docs/artifacts.md)
-    #[arg(long)]
-    pub sidecars: bool,
-
-    /// What may be overwritten
-    #[command(flatten)]
-    pub consent: ConsentArgs,
 }
 
 /// The flags of `flash`.

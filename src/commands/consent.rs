@@ -3,7 +3,7 @@
 
 use crate::cli::ConsentArgs;
 use crate::disk::Target;
-use crate::disk::identity::{Identity, NO_SERIAL};
+use crate::disk::identity::{Fingerprint, Identity, NO_SERIAL};
 use crate::disk::safety::members::Kind;
 use crate::disk::target::{self, Existing};
 use crate::disk::whole::WholeDisk;
@@ -19,6 +19,8 @@ pub struct Consent {
     existing: Existing,
     expect_serial: Vec<String>,
     destroy: Vec<&'static Kind>,
+    /// What the disk was when a plan was made; inside, `None` for a file that was not there.
+    planned: Option<Option<Fingerprint>>,
 }
 
 impl Consent {
@@ -29,7 +31,25 @@ impl Consent {
             existing: if args.yes { Existing::Replace } else { Existing::Keep },
             expect_serial: args.expect_serial.clone(),
             destroy: kinds.collect::<Result<_>>()?,
+            planned: None,
         })
+    }
+
+    /// The same for the disk that a plan was made for, and no other: who approves the plan has seen what is
+    /// on it.
+    pub fn to_plan(self, planned: Option<Fingerprint>) -> Consent {
+        Consent { existing: Existing::Replace, planned: Some(planned), ..self }
+    }
+
+    /// What stands at `path`, which is refused if it could not be claimed; nothing is asked.
+    pub fn look(&self, path: &Path) -> Result<Option<Fingerprint>> {
+        if !target::is_device(path)? {
+            return Fingerprint::of_file(path);
+        }
+        let disk = WholeDisk::claim(path)?;
+        disk.refuse_members(&self.destroy)?;
+        self.refuse_other(&disk)?;
+        Ok(Some(disk.identity().fingerprint()))
     }
 
     /// Claims what is to be written: a disk file, or a disk that is free, is the one that is meant, and
@@ -42,6 +62,9 @@ impl Consent {
             let found = format!("{} is a disk file, which has no serial number", path.display());
             return Err(usage(found, "leave --expect-serial away"));
         }
+        if let Some(planned) = &self.planned {
+            refuse_unplanned(path, &Fingerprint::of_file(path)?, planned)?;
+        }
         Target::of_file(path, size, self.existing)
     }
 
@@ -50,6 +73,10 @@ impl Consent {
         let disk = WholeDisk::claim(path)?;
         disk.refuse_members(&self.destroy)?;
         self.refuse_other(&disk)?;
+        if let Some(planned) = &self.planned {
+            refuse_unplanned(path, &Some(disk.identity().fingerprint()), planned)?;
+            return Ok(disk);
+        }
         match self.existing {
             Existing::Replace => self.refuse_unnamed(&disk)?,
             Existing::Keep if stdin().is_terminal() => ask(&disk)?,
@@ -82,6 +109,22 @@ impl Consent {
         );
         Err(refused(found, format!("if it may go, add --expect-serial {}", quoted(disk.identity().serial()))))
     }
+}
+
+/// The disk is not as it was when the plan was made.
+pub fn refuse_unplanned(path: &Path, now: &Option<Fingerprint>, planned: &Option<Fingerprint>) -> Result<()> {
+    let what = match (now, planned) {
+        (None, None) => return Ok(()),
+        (Some(_), None) => "it was not there",
+        (None, Some(_)) => "it is not there any more",
+        (Some(now), Some(planned)) if now.serials != planned.serials => "it is another disk: its serial number differs",
+        (Some(now), Some(planned)) if now.size != planned.size => "it has another size",
+        (Some(now), Some(planned)) if now.table_digest != planned.table_digest => "its partition table differs",
+        (Some(now), Some(planned)) if now.holders != planned.holders => "something else is built on it",
+        (Some(_), Some(_)) => return Ok(()),
+    };
+    let found = format!("{} is not as it was when the plan was made: {what}", path.display());
+    Err(refused(found, "make the plan anew, and look at it: flipslot create --dry-run --json"))
 }
 
 /// Without a prompt and without `--yes`, an empty disk alone is written.

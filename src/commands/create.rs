@@ -13,64 +13,64 @@ use crate::cli::CreateArgs;
 use crate::commands::definition::{Definition, Filling};
 use crate::commands::fill::{Sealed, Site};
 use crate::commands::place::Place;
+use crate::commands::plan::Plan;
+use crate::commands::planned;
 use crate::commands::refill;
+use crate::commands::slot_wish::SlotWish;
 use crate::commands::written::{Format, Written};
-use crate::disk::Layout;
 use crate::disk::boot_files::{LEDGER, STATE, entry_path, record_path};
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
 use crate::disk::table::Ids;
+use crate::disk::{Layout, Target};
 use crate::error::Result;
 use crate::filesystem::fat;
 use crate::oci;
+use crate::origin::Origin;
 use crate::progress::Progress;
 use crate::slot::Slot;
 use anyhow::Context;
 use std::time::Instant;
 
-/// Makes a disk of images.
+/// Makes a disk of images, or does what a plan says.
+pub fn run(args: &CreateArgs) -> Result<()> {
+    match &args.plan {
+        Some(file) => planned::run(file, args),
+        None => make(args, None),
+    }
+}
+
+/// Makes a disk of images; as `plan` says, if there is one.
 ///
 /// Until the last effect nothing boots from it: a device has no partition table before
-/// [`Target::finish`](crate::disk::Target::finish), a file no name before [`Artifact::publish`](crate::artifact::Artifact::publish).
+/// [`Target::write_ends`], a file no name before [`Artifact::publish`](crate::artifact::Artifact::publish).
 /// Whatever stood there is refused before anything is written.
-pub fn run(args: &CreateArgs) -> Result<()> {
+pub fn make(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     if args.keep_data {
-        return refill::run(args);
+        return refill::run(args, plan);
     }
     let begin = Instant::now();
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
-    let wanted = Definition::of(args)?;
+    let wanted = Definition::of(args, plan)?;
     let slot = &wanted.filling.slot;
     let layout = Layout::plan(&wanted.wish)?;
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     slot.refuse_unable(&wanted.filling.images.keys().copied().collect::<Vec<_>>())?;
     wanted.artifact.refuse_unable()?;
-    let mut disk = wanted.consent.claim(&args.disk, (wanted.wish.size, wanted.wish.sector))?;
-    let images = look_up(&wanted.filling, &layout, &progress)?;
-    let origin = wanted.origin(&layout, &images)?;
-    let ids = Ids::new(&layout, &origin);
-    let images = placed(&wanted.filling, &layout, &ids, images)?;
+    if args.dry_run {
+        return tell(args, &wanted, &layout, &progress);
+    }
+    let mut disk = wanted.consent.claim(args.disk(), (wanted.wish.size, wanted.wish.sector))?;
+    let Images { origin, ids, images } = Images::of(&wanted, &layout, &progress)?;
+    if let Some(plan) = plan {
+        plan.refuse_other(&Plan::of_disk(args.disk(), &layout, &images, |of| slot.filesystem(of)))?;
+    }
     wanted.artifact.prepare(&mut disk, images.iter().map(|(_, image)| image.stored_bytes()).sum())?;
     disk.withdraw(&layout)?; // from here on it does not boot
-    let grub_version = image::version().unwrap_or(OLDEST_GRUB);
-    let mut grub = None;
-    let mut sealed = Vec::new();
-    for (place, image) in &images {
-        let doing = || format!("slot {}", place.slot);
-        let vacant = disk.vacant(place.region)?;
-        let surroundings = layout.surroundings(&ids, place.slot);
-        let site = Site { place: *place, surroundings, grub: grub_version, origin: origin.clone() };
-        let mut filled = site.filled(&scratch, (vacant, image), slot, &progress).with_context(doing)?;
-        let entry = filled.entry(&scratch, slot, &progress).with_context(doing)?;
-        if grub.is_none() {
-            let _step = progress.step(None, "making GRUB's images", None);
-            grub = Some(Grub::make(&scratch, filled.path(), &layout)?);
-        }
-        sealed.push(filled.seal(image, entry, &slot.hardware, &progress).with_context(doing)?);
-    }
-    let grub = grub.context("no slot was filled")?;
+    let around = Around { layout: &layout, ids: &ids, origin: &origin, scratch: &scratch, progress: &progress };
+    let (grub, sealed) = around.fill(&disk, &images, slot)?;
     let step = progress.step(None, "writing the boot partition", None);
     disk.write_region(layout.core, &grub.core)?;
     disk.write_region(layout.boot, &boot_partition(&layout, &grub, &sealed)?)?;
@@ -83,9 +83,68 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let contents = Contents { layout: &layout, slots, written: origin.now() };
     let files = wanted.artifact.publish(disk, &contents, &scratch, &progress)?; // now a file is there
     let format = if args.image.json { Format::Json } else { Format::Text };
-    Written::new((&args.disk, layout.size), &images, sealed, (progress.phases(), begin.elapsed()))
+    Written::new((args.disk(), layout.size), &images, sealed, (progress.phases(), begin.elapsed()))
         .with_files(files)
         .print(format)
+}
+
+/// Says what would be done, and what stands there now.
+fn tell(args: &CreateArgs, wanted: &Definition, layout: &Layout, progress: &Progress) -> Result<()> {
+    let fingerprint = wanted.consent.look(args.disk())?;
+    let images = Images::of(wanted, layout, progress)?.images;
+    let plan = Plan::of_disk(args.disk(), layout, &images, |slot| wanted.filling.slot.filesystem(slot));
+    plan.by(planned::arguments(), fingerprint)?.print(args.image.json)
+}
+
+/// What goes where, and what it will be called.
+struct Images {
+    origin: Origin,
+    ids: Ids,
+    images: Vec<(Place, oci::Image)>,
+}
+
+impl Images {
+    fn of(wanted: &Definition, layout: &Layout, progress: &Progress) -> Result<Images> {
+        let images = look_up(&wanted.filling, layout, progress)?;
+        let origin = wanted.origin(layout, &images)?;
+        let ids = Ids::new(layout, &origin);
+        let images = placed(&wanted.filling, layout, &ids, images)?;
+        Ok(Images { origin, ids, images })
+    }
+}
+
+/// What the slots of one disk have in common.
+struct Around<'a> {
+    layout: &'a Layout,
+    ids: &'a Ids,
+    origin: &'a Origin,
+    scratch: &'a Scratch,
+    progress: &'a Progress,
+}
+
+impl Around<'_> {
+    /// Fills every slot that gets an image; and makes GRUB, with that of the first slot if this machine has
+    /// none.
+    fn fill(&self, disk: &Target, images: &[(Place, oci::Image)], slot: &SlotWish) -> Result<(Grub, Vec<Sealed>)> {
+        let Around { layout, ids, origin, scratch, progress } = *self;
+        let version = image::version().unwrap_or(OLDEST_GRUB);
+        let mut grub = None;
+        let mut sealed = Vec::new();
+        for (place, image) in images {
+            let doing = || format!("slot {}", place.slot);
+            let vacant = disk.vacant(place.region)?;
+            let surroundings = layout.surroundings(ids, place.slot);
+            let site = Site { place: *place, surroundings, grub: version, origin: origin.clone() };
+            let mut filled = site.filled(scratch, (vacant, image), slot, progress).with_context(doing)?;
+            let entry = filled.entry(scratch, slot, progress).with_context(doing)?;
+            if grub.is_none() {
+                let _step = progress.step(None, "making GRUB's images", None);
+                grub = Some(Grub::make(scratch, filled.path(), layout)?);
+            }
+            sealed.push(filled.seal(image, entry, &slot.hardware, progress).with_context(doing)?);
+        }
+        Ok((grub.context("no slot was filled")?, sealed))
+    }
 }
 
 /// Looks up every image, by digest from here on.

@@ -6,6 +6,7 @@ use crate::artifact::publish::Sidecars;
 use crate::cli::CreateArgs;
 use crate::commands::by_slot;
 use crate::commands::consent::Consent;
+use crate::commands::plan::Plan;
 use crate::commands::slot_wish::SlotWish;
 use crate::config::Config;
 use crate::disk::Layout;
@@ -59,14 +60,19 @@ fn config(args: &CreateArgs) -> Result<Config> {
 
 impl Definition {
     /// Joins the flags with the config file that they name; a flag wins.
-    pub fn of(args: &CreateArgs) -> Result<Definition> {
+    pub fn of(args: &CreateArgs, plan: Option<&Plan>) -> Result<Definition> {
         let config = config(args)?;
-        let filling = Filling::joined(args, &config, device(&args.disk))?;
+        let filling = Filling::joined(args, &config, device(args.disk()))?;
         let last = filling.images.keys().next_back().map_or(0, |slot| slot.index() + 1);
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
-        let (size, sector) = size_of(&args.disk, size, args.sector_size.or(config.sector_size))?;
+        let (size, sector) = size_of(args.disk(), size, args.sector_size.or(config.sector_size))?;
         Origin::of_environment(&[])?; // what is no time is refused here
-        let existing = if args.consent.yes { Existing::Replace } else { Existing::Keep };
+        let consent = Consent::of(&args.consent)?;
+        let consent = match plan {
+            Some(plan) => consent.to_plan(plan.how()?.fingerprint.clone()),
+            None => consent,
+        };
+        let existing = if args.consent.yes || plan.is_some() { Existing::Replace } else { Existing::Keep };
         Ok(Definition {
             wish: Wish {
                 size,
@@ -81,9 +87,9 @@ impl Definition {
                 data: if args.data || config.data == Some(true) { Data::Rest } else { Data::None },
             },
             filling,
-            consent: Consent::of(&args.consent)?,
-            is_device: device(&args.disk).is_some(),
-            artifact: Artifact::of(&args.disk, sidecars(args, &config)?, existing)?,
+            consent,
+            is_device: device(args.disk()).is_some(),
+            artifact: Artifact::of(args.disk(), sidecars(args, &config)?, existing)?,
         })
     }
 
@@ -106,8 +112,8 @@ impl Definition {
 /// Whether files shall stand beside the disk; there is no place beside a device.
 fn sidecars(args: &CreateArgs, config: &Config) -> Result<Sidecars> {
     match args.sidecars || config.sidecars == Some(true) {
-        true if device(&args.disk).is_some() => {
-            let found = format!("{} is a device: nothing can stand beside it", args.disk.display());
+        true if device(args.disk()).is_some() => {
+            let found = format!("{} is a device: nothing can stand beside it", args.disk().display());
             Err(usage(found, "leave --sidecars away, or name a disk file"))
         }
         true => Ok(Sidecars::Beside),

@@ -56,7 +56,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let image = place.resolve(&wish.reference, &wish.how)?;
     drop(step);
     if args.dry_run {
-        return wish.plan(&disk, (place, &image), state)?.print(args.image.json);
+        return wish.plan(&disk, &(place, image), state)?.print(args.image.json);
     }
     let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB, origin: Origin::Fresh };
     let vacant = slot.vacant()?;

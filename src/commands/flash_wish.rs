@@ -51,11 +51,11 @@ impl FlashWish {
     }
 
     /// What a flash would do.
-    pub fn plan(&self, disk: &Disk, image: (Place, &Image), state: State) -> Result<Plan> {
+    pub fn plan(&self, disk: &Disk, image: &(Place, Image), state: State) -> Result<Plan> {
         let carried = self.keep.as_ref().map(|keep| keep.patterns().join(" ")).unwrap_or_default();
         let carried = if carried.is_empty() { "nothing" } else { &carried };
         let next = state.flashing(self.slot).unwrap_or(state).next_boot();
-        Ok(Plan::of_slots("flash", disk, &[image], |slot| self.how.filesystem(slot))?
+        Ok(Plan::of_slots("flash", disk, std::slice::from_ref(image), |slot| self.how.filesystem(slot))?
             .noting(format!("carried over: {carried}"))
             .noting(format!("slot {} stays the fallback; slot {next} boots next until you switch", state.proven)))
     }

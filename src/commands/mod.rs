@@ -18,6 +18,7 @@ pub mod hardware;
 pub mod note_shutdown;
 pub mod place;
 pub mod plan;
+pub mod planned;
 pub mod prepare;
 pub mod refill;
 pub mod rollback;

@@ -4,15 +4,19 @@ use crate::commands::place::Place;
 use crate::commands::say::say;
 use crate::disk::Disk;
 use crate::disk::boot_files::{STATE, entry_path, record_path};
+use crate::disk::identity::Fingerprint;
 use crate::disk::layout::{Layout, Region, TableKind};
-use crate::error::Result;
+use crate::error::{Result, refused};
 use crate::filesystem::Filesystem;
 use crate::oci::Image;
 use crate::slot::Slot;
 use crate::units::Bytes;
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use std::env;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// A plan; its JSON form has this version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,20 @@ pub struct Plan {
     bytes_to_fetch: u64,
     /// What else there is to say, for people.
     notes: Vec<String>,
+    /// How `create --plan` does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    how: Option<How>,
+}
+
+/// What `create --plan` needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct How {
+    /// The words after `flipslot create`.
+    pub arguments: Vec<String>,
+    /// The folder in which relative paths begin.
+    pub folder: PathBuf,
+    /// What stood there; `null` for a file that did not.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// What becomes of a partition.
@@ -82,7 +100,7 @@ impl Plan {
     pub fn of_slots(
         verb: &str,
         disk: &Disk,
-        images: &[(Place, &Image)],
+        images: &[(Place, Image)],
         of: impl Fn(Slot) -> Filesystem,
     ) -> Result<Plan> {
         let mut partitions: Vec<Planned> = disk
@@ -113,7 +131,7 @@ impl Plan {
     }
 
     /// To make a disk.
-    pub fn of_disk(path: &Path, layout: &Layout, images: &[(Place, &Image)], of: impl Fn(Slot) -> Filesystem) -> Plan {
+    pub fn of_disk(path: &Path, layout: &Layout, images: &[(Place, Image)], of: impl Fn(Slot) -> Filesystem) -> Plan {
         let mut partitions = Vec::new();
         if layout.core.number > 0 {
             partitions.push(planned(layout.core, "bios-boot", Fate::Written));
@@ -147,11 +165,12 @@ impl Plan {
             images: Vec::new(),
             bytes_to_fetch: 0,
             notes: Vec::new(),
+            how: None,
         }
     }
 
-    fn fetching(mut self, images: &[(Place, &Image)]) -> Plan {
-        let image = |(place, image): &(Place, &Image)| PlannedImage {
+    fn fetching(mut self, images: &[(Place, Image)]) -> Plan {
+        let image = |(place, image): &(Place, Image)| PlannedImage {
             slot: place.slot,
             reference: image.reference.to_string(),
             digest: image.digest.to_string(),
@@ -161,6 +180,47 @@ impl Plan {
         self.images = images.iter().map(image).collect();
         self.bytes_to_fetch = self.images.iter().map(|image| image.stored_bytes).sum();
         self
+    }
+
+    /// Adds how it is done: by this command line, on the disk that was looked at.
+    pub fn by(mut self, arguments: Vec<String>, fingerprint: Option<Fingerprint>) -> Result<Plan> {
+        let folder = env::current_dir().context("asking for the current folder")?;
+        self.how = Some(How { arguments, folder, fingerprint });
+        Ok(self)
+    }
+
+    /// Reads the plan in a file.
+    pub fn read(path: &Path) -> Result<Plan> {
+        let unreadable = |why: String| {
+            let found = format!("{} holds no plan of this version: {why}", path.display());
+            refused(found, "make one: flipslot create ... --dry-run --json > plan.json")
+        };
+        let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let plan: Plan = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        if plan.version != 1 || plan.how.is_none() {
+            return Err(unreadable("it does not say how a disk is made".to_owned()));
+        }
+        Ok(plan)
+    }
+
+    /// How it is done.
+    pub fn how(&self) -> Result<&How> {
+        self.how.as_ref().context("the plan does not say how")
+    }
+
+    /// Fails if `now`, what the same command line would do at this moment, is another plan.
+    pub fn refuse_other(&self, now: &Plan) -> Result<()> {
+        let strip = |plan: &Plan| Plan { how: None, ..plan.clone() };
+        if strip(self) == strip(now) {
+            return Ok(());
+        }
+        let images =
+            |plan: &Plan| plan.images.iter().map(|image| (image.slot, image.digest.clone())).collect::<Vec<_>>();
+        let what = match images(self) == images(now) {
+            true => "what would be written is not what the plan says",
+            false => "an image is another one than when the plan was made: its tag has moved",
+        };
+        Err(refused(what, "make the plan anew, and look at it: flipslot create --dry-run --json"))
     }
 
     /// Adds a line for people.

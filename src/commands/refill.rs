@@ -7,13 +7,17 @@ use crate::cli::CreateArgs;
 use crate::commands::definition::Filling;
 use crate::commands::fill::Site;
 use crate::commands::place::Place;
+use crate::commands::plan::Plan;
 use crate::commands::written::{Format, Written};
+use crate::commands::{consent, planned};
 use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
 use crate::disk::boot_partition::Access;
 use crate::disk::claim::Expendable;
+use crate::disk::identity::Fingerprint;
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
+use crate::disk::whole::WholeDisk;
 use crate::error::{Result, refused};
 use crate::oci;
 use crate::origin::Origin;
@@ -24,18 +28,26 @@ use std::time::Instant;
 
 /// Writes the slots that are named. Before one is written nothing points at it; a slot that is not named
 /// is what the disk boots meanwhile, if it has one.
-pub fn run(args: &CreateArgs) -> Result<()> {
+pub fn run(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     let begin = Instant::now();
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
-    let disk = Disk::open(Some(&args.disk), Access::Change)?;
+    let disk = Disk::open(Some(args.disk()), if args.dry_run { Access::Look } else { Access::Change })?;
     refuse_running(&disk)?;
     let wanted = Filling::of(args, disk.device())?;
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     wanted.slot.refuse_unable(&wanted.images.keys().copied().collect::<Vec<_>>())?;
-    let slots = claim(&disk, &wanted, args.consent.yes)?;
+    let slots = claim(&disk, &wanted, args.consent.yes || args.dry_run || plan.is_some())?;
     let images = resolve(&wanted, &slots, &disk, &progress)?;
+    let now = Plan::of_slots("create", &disk, &images, |slot| wanted.slot.filesystem(slot))?;
+    if args.dry_run {
+        return now.by(planned::arguments(), Some(fingerprint(&disk)?))?.print(args.image.json);
+    }
+    if let Some(plan) = plan {
+        plan.refuse_other(&now)?;
+        consent::refuse_unplanned(args.disk(), &Some(fingerprint(&disk)?), &plan.how()?.fingerprint)?;
+    }
     if let Some(keeper) = keeper(&disk, &wanted)? {
         disk.files.write_state(State::first(keeper))?; // what boots until the end
     }
@@ -59,7 +71,13 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     let first = images.first().context("no slot was filled")?.0.slot;
     disk.files.write_state(State::first(first))?; // now it boots that one
     let format = if args.image.json { Format::Json } else { Format::Text };
-    Written::new((&args.disk, disk.size), &images, sealed, (progress.phases(), begin.elapsed())).print(format)
+    Written::new((args.disk(), disk.size), &images, sealed, (progress.phases(), begin.elapsed())).print(format)
+}
+
+/// What must be the same for a plan.
+fn fingerprint(disk: &Disk) -> Result<Fingerprint> {
+    let of_file = || Fingerprint::of_file(&disk.path)?.context("the disk file is gone");
+    disk.device().map_or_else(of_file, |path| Ok(WholeDisk::look(path)?.fingerprint()))
 }
 
 fn refuse_running(disk: &Disk) -> Result<()> {

@@ -63,6 +63,15 @@ impl WholeDisk {
         Ok(WholeDisk { file, path: path.to_owned(), identity, sequence, nodes })
     }
 
+    /// Which disk is at `path`, which this program has open already, and what is on it.
+    pub fn look(path: &Path) -> Result<Identity> {
+        let name = path.display().to_string();
+        let file = Node::at(path)?.open(OFlags::RDONLY)?;
+        let system = System::this()?;
+        let block = Device::of(&file)?.block(&system, &name)?;
+        Identity::of(&file, &system, &block)
+    }
+
     /// What the user calls it.
     pub fn path(&self) -> &Path {
         &self.path

@@ -8,6 +8,7 @@ mod hardware;
 pub mod images;
 mod leftovers;
 mod memory;
+mod plan;
 mod refusals;
 mod registry;
 mod sources;
