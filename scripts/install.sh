@@ -6,7 +6,7 @@ packages=(
   # to build: the crates zstd and aws-lc compile C
   build-essential ca-certificates
   # to run flipslot
-  e2fsprogs xfsprogs util-linux mount grub-common grub-pc-bin grub-efi-amd64-bin
+  e2fsprogs xfsprogs btrfs-progs util-linux mount grub-common grub-pc-bin grub-efi-amd64-bin
   # to make test images, and to serve them
   mmdebstrap debian-archive-keyring umoci skopeo docker-registry apache2-utils openssl
   # to judge the disks: other programs than those that made them

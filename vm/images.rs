@@ -13,6 +13,16 @@ pub fn layout(suite: &str) -> PathBuf {
     built.entry(suite.to_owned()).or_insert_with(|| build(suite)).clone()
 }
 
+/// The same with more packages in it.
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+pub fn with_packages(suite: &str, packages: &[&str]) -> PathBuf {
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/images/more.sh");
+    let output = Command::new(recipe).arg(layout(suite)).args(packages).output().expect("the recipe can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "adding {packages:?} to the image of {suite} failed:\n{said}");
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+}
+
 /// The image's kernel, beside its layout.
 pub fn kernel(suite: &str) -> PathBuf {
     layout(suite).with_file_name("vmlinuz")

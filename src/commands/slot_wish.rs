@@ -226,3 +226,35 @@ fn kernels(args: &ImageArgs, config: &BTreeMap<String, String>) -> Result<BTreeM
     }
     Ok(kernels)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use crate::filesystem::Filesystem::{Btrfs, Ext4, Xfs};
+    use clap::Parser;
+
+    /// What slots a and b get; `None` where nothing is said.
+    fn chosen(flags: &[&str], config: Option<BySlot<Filesystem>>) -> [Option<Filesystem>; 2] {
+        let Verb::Create(args) = Cli::parse_from([&["flipslot", "create", "x.raw"], flags].concat()).verb else {
+            panic!("it is create");
+        };
+        let config = Config { filesystem: config, ..Config::default() };
+        let chosen = filesystems(&args.image, &config).unwrap();
+        [0, 1].map(|slot| chosen.get(&Slot::at(slot)).or_else(|| chosen.get(&None)).copied())
+    }
+
+    #[test]
+    fn a_word_for_one_slot_wins_and_a_flag_wins_over_the_config() {
+        let each = |slot: &str, filesystem| Some(BySlot::Each([(slot.to_owned(), filesystem)].into()));
+        assert_eq!(chosen(&[], None), [None, None]);
+        assert_eq!(chosen(&["--filesystem=xfs"], None), [Some(Xfs), Some(Xfs)]);
+        assert_eq!(chosen(&["--filesystem=b=xfs"], None), [None, Some(Xfs)]);
+        assert_eq!(chosen(&["--filesystem=b=xfs", "--filesystem=btrfs"], None), [Some(Btrfs), Some(Xfs)]);
+        assert_eq!(chosen(&[], Some(BySlot::All(Xfs))), [Some(Xfs), Some(Xfs)]);
+        assert_eq!(chosen(&[], each("a", Btrfs)), [Some(Btrfs), None]);
+        assert_eq!(chosen(&["--filesystem=a=ext4"], Some(BySlot::All(Xfs))), [Some(Ext4), Some(Xfs)]);
+        assert_eq!(chosen(&["--filesystem=ext4"], each("b", Btrfs)), [Some(Ext4), Some(Ext4)]);
+        assert_eq!(chosen(&["--filesystem=a=ext4"], each("b", Btrfs)), [Some(Ext4), Some(Btrfs)]);
+    }
+}

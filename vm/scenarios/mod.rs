@@ -1,6 +1,7 @@
 //! One scenario a file.
 
 pub mod boots;
+mod btrfs;
 mod checked;
 mod fallback;
 mod firmware;
