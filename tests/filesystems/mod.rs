@@ -189,7 +189,9 @@ fn f6_what_flipslot_makes_is_read_by_kernels_and_grubs_of_ten_years() {
     assert_eq!(xfs.too_new_for_kernel("4.9.0-19-amd64"), Vec::<&str>::new());
     let of_tree = ["free-space-tree", "free-space-tree-valid"];
     let of_blocks = ["mixed-backref", "extref", "skinny-metadata", "crc32c"];
-    assert_eq!(btrfs.names(), [&of_tree[..], &of_blocks].concat());
+    // What each says to itself of blocks that are larger than pages: newer programs, else the kernel.
+    let names: Vec<&str> = btrfs.names().into_iter().filter(|name| *name != "big-metadata").collect();
+    assert_eq!(names, [&of_tree[..], &of_blocks].concat());
     assert_eq!(btrfs.too_new_for_kernel("4.9.0-19-amd64"), Vec::<&str>::new());
     for features in [&ext4, &xfs, &btrfs] {
         assert_eq!(features.unread_by_grub((2, 4)), Vec::<&str>::new());
