@@ -6,7 +6,7 @@ packages=(
   # to build: the crates zstd and aws-lc compile C
   build-essential ca-certificates
   # to run flipslot
-  e2fsprogs xfsprogs util-linux mount grub-common grub-pc-bin grub-efi-amd64-bin
+  e2fsprogs xfsprogs btrfs-progs util-linux mount grub-common grub-pc-bin grub-efi-amd64-bin
   # to make qcow2, vmdk and vhdx
   qemu-utils
   # to make test images, and to serve them

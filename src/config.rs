@@ -114,6 +114,17 @@ mod tests {
     }
 
     #[test]
+    fn a_filesystem_is_one_for_all_slots_or_one_for_each() {
+        let table = parse("filesystem = { a = 'xfs', b = 'btrfs' }\n").unwrap().filesystem;
+        let each = [("a", Filesystem::Xfs), ("b", Filesystem::Btrfs)].map(|(slot, it)| (slot.to_owned(), it));
+        assert_eq!(table, Some(BySlot::Each(each.into())));
+        for odd in ["filesystem = 'ntfs'", "filesystem = { a = 'ntfs' }", "filesystem = 1"] {
+            let text = parse(odd).unwrap_err().to_string();
+            assert!(text.contains("line 1") && text.contains("none of what --filesystem knows"), "{text}");
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_shown_with_its_line() {
         let text = parse("size = '8GiB'\nslotsize = '3GiB'\n").unwrap_err().to_string();
         assert!(text.contains("line 2") && text.contains("slotsize"), "{text}");

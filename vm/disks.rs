@@ -23,6 +23,12 @@ pub fn xfs() -> &'static Path {
     DISK.get_or_init(|| create("xfs", &["--hardware", "qemu", "--filesystem", "xfs"]))
 }
 
+/// The same with btrfs in both slots.
+pub fn btrfs() -> &'static Path {
+    static DISK: OnceLock<PathBuf> = OnceLock::new();
+    DISK.get_or_init(|| create("btrfs", &["--hardware", "qemu", "--filesystem", "btrfs"]))
+}
+
 /// A copy of the disk for QEMU, for machines that keep what they write; their log begins anew.
 pub fn lasting(name: &str) -> PathBuf {
     let _ = std::fs::remove_file(crate::machine::log(name));

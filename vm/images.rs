@@ -8,14 +8,15 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The OCI layout of a Debian release, built if it is not cached.
 pub fn layout(suite: &str) -> PathBuf {
-    static BUILT: OnceLock<Mutex<BTreeMap<String, PathBuf>>> = OnceLock::new();
-    let mut built = BUILT.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    built.entry(suite.to_owned()).or_insert_with(|| build(suite)).clone()
+    with_packages(suite, &[])
 }
 
-/// The same with the programs that build on disks: mdadm, lvm2, cryptsetup.
-pub fn with_storage(suite: &str) -> PathBuf {
-    run_recipe("storage.sh", suite)
+/// The same with more packages in it.
+pub fn with_packages(suite: &str, packages: &[&str]) -> PathBuf {
+    static BUILT: OnceLock<Mutex<BTreeMap<String, PathBuf>>> = OnceLock::new();
+    let mut built = BUILT.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let image = [&[suite], packages].concat();
+    built.entry(image.join(" ")).or_insert_with(|| build(&image)).clone()
 }
 
 /// The image's kernel, beside its layout.
@@ -23,16 +24,12 @@ pub fn kernel(suite: &str) -> PathBuf {
     layout(suite).with_file_name("vmlinuz")
 }
 
-fn build(suite: &str) -> PathBuf {
-    run_recipe("build.sh", suite)
-}
-
 #[allow(clippy::disallowed_methods)] // tests start programs by themselves
-fn run_recipe(name: &str, suite: &str) -> PathBuf {
-    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/images").join(name);
-    let output = Command::new(recipe).arg(suite).output().expect("the recipe can be started");
+fn build(image: &[&str]) -> PathBuf {
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/images/build.sh");
+    let output = Command::new(recipe).args(image).output().expect("the recipe can be started");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "building the image of {suite} failed:\n{said}");
+    assert!(output.status.success(), "building the image of {image:?} failed:\n{said}");
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 

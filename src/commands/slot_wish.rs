@@ -87,8 +87,7 @@ impl SlotWish {
         let choice = choice.map_or_else(|| like.map_or(Ok(Choice::Generic), Like::hardware), Ok)?;
         let inventory = choice.inventory(disk)?;
         let like = like.map(|like| &like.record);
-        let mut filesystems =
-            by_slot::joined(&args.filesystem, config.filesystem.as_ref(), (str::parse, |of| Ok(*of)))?;
+        let mut filesystems = filesystems(args, config)?;
         let named = args.filesystem.iter().filter_map(|text| text.split_once('=')).map(|(slot, _)| slot.parse());
         filesystems.entry(None).or_insert(like.map(|record| record.filesystem).unwrap_or_default());
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
@@ -183,4 +182,42 @@ fn called(choice: &Choice, inventory: &Inventory) -> String {
 /// The flag's values, or the config's if the flag was not given.
 pub fn listed<T: Clone>(flag: &[T], config: Option<&Vec<T>>) -> Option<Vec<T>> {
     if flag.is_empty() { config.cloned() } else { Some(flag.to_vec()) }
+}
+
+/// The root filesystem of each slot, as far as flags and config say it.
+fn filesystems(args: &ImageArgs, config: &Config) -> Result<Values<Filesystem>> {
+    by_slot::joined(&args.filesystem, config.filesystem.as_ref(), (str::parse, |of| Ok(*of)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use crate::config::BySlot;
+    use crate::filesystem::Filesystem::{Btrfs, Ext4, Xfs};
+    use clap::Parser;
+
+    /// What slots a and b get; `None` where nothing is said.
+    fn chosen(flags: &[&str], config: Option<BySlot<Filesystem>>) -> [Option<Filesystem>; 2] {
+        let Verb::Create(args) = Cli::parse_from([&["flipslot", "create", "x.raw"], flags].concat()).verb else {
+            panic!("it is create");
+        };
+        let config = Config { filesystem: config, ..Config::default() };
+        let chosen = filesystems(&args.image, &config).unwrap();
+        [0, 1].map(|slot| by_slot::of(&chosen, Slot::at(slot).unwrap()).copied())
+    }
+
+    #[test]
+    fn a_word_for_one_slot_wins_and_a_flag_wins_over_the_config() {
+        let each = |slot: &str, filesystem| Some(BySlot::Each([(slot.to_owned(), filesystem)].into()));
+        assert_eq!(chosen(&[], None), [None, None]);
+        assert_eq!(chosen(&["--filesystem=xfs"], None), [Some(Xfs), Some(Xfs)]);
+        assert_eq!(chosen(&["--filesystem=b=xfs"], None), [None, Some(Xfs)]);
+        assert_eq!(chosen(&["--filesystem=b=xfs", "--filesystem=btrfs"], None), [Some(Btrfs), Some(Xfs)]);
+        assert_eq!(chosen(&[], Some(BySlot::All(Xfs))), [Some(Xfs), Some(Xfs)]);
+        assert_eq!(chosen(&[], each("a", Btrfs)), [Some(Btrfs), None]);
+        assert_eq!(chosen(&["--filesystem=a=ext4"], Some(BySlot::All(Xfs))), [Some(Ext4), Some(Xfs)]);
+        assert_eq!(chosen(&["--filesystem=ext4"], each("b", Btrfs)), [Some(Ext4), Some(Ext4)]);
+        assert_eq!(chosen(&["--filesystem=a=ext4"], each("b", Btrfs)), [Some(Ext4), Some(Btrfs)]);
+    }
 }

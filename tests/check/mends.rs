@@ -105,6 +105,7 @@ fn f6_a_filesystem_with_too_new_features_is_made_again() {
         (&with_6_1, "ext4", "-O inline_data", "filesystem-grub"),
         (&with_5_10, "ext4", "-O orphan_file", "filesystem-kernel"),
         (&with_6_1, "xfs", "-i nrext64=1", "filesystem-old-grub"),
+        (&with_6_1, "btrfs", "-O no-holes", "filesystem-old-grub"),
     ] {
         let options = [format!("--mkfs-options={option}"), format!("--filesystem={filesystem}")];
         let run = disk.flash(image, "b", &[&options[0], &options[1], &format!("--fix={}", BY_FORMAT.join(","))]);

@@ -1,5 +1,6 @@
 //! The program from the outside: arguments in, exit code and sentences out, and what is left.
 
+mod btrfs;
 mod chamber;
 mod flash;
 mod flash_fails;

@@ -7,9 +7,10 @@ use flipslot::digest::Digest;
 use flipslot::disk::mount::Mount;
 use flipslot::filesystem::Filesystem;
 use flipslot::filesystem::feature_table::Version;
-use flipslot::filesystem::features::{Features, Found};
+use flipslot::filesystem::features::{Features, Found, version};
 use flipslot::filesystem::kind::{Ground, MkfsOptions, New};
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Newer than the newest GRUB that the tables know.
@@ -55,14 +56,44 @@ impl Bench {
         tool("mkfs.xfs", &[&["-q", "-f", "-p", &proto], options, &[&image.to_string_lossy()]].concat());
         image
     }
+
+    fn btrfs(&self, options: &[&str]) -> PathBuf {
+        let (image, tree) = (self.image(), self.path("tree"));
+        tool("mkfs.btrfs", &[&["-q", "-f", "--rootdir", &tree], options, &[&image.to_string_lossy()]].concat());
+        image
+    }
+
+    /// A directory to mount something on.
+    fn place(&self, name: &str) -> PathBuf {
+        fs::create_dir(self.path(name)).unwrap();
+        PathBuf::from(self.path(name))
+    }
+
+    /// What flipslot makes in a new image, with a user's words.
+    fn own(&self, filesystem: Filesystem, words: &str, ground: Ground) -> PathBuf {
+        let (image, options) = (self.image(), words.parse::<MkfsOptions>().unwrap());
+        let new = New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground, options: &options, epoch: None };
+        filesystem.format(&image, &new).unwrap();
+        image
+    }
 }
 
 /// What GRUB's own reader makes of `hello` in a filesystem.
-#[allow(clippy::disallowed_methods)] // tests start programs by themselves
 fn grub_reads(image: &Path) -> Result<(), Run> {
+    grub_reads_as(image, "hello", b"hello\n")
+}
+
+/// The same of another file.
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+fn grub_reads_as(image: &Path, name: &str, bytes: &[u8]) -> Result<(), Run> {
+    let read = tempfile::NamedTempFile::new().unwrap();
     let mut reader = std::process::Command::new("grub-fstest");
-    let run = ended(reader.arg(image).args(["cat", "(loop0)/hello"]));
-    if run.code == 0 && run.stdout == "hello\n" { Ok(()) } else { Err(run) }
+    let run = ended(reader.arg(image).arg("cp").arg(format!("(loop0)/{name}")).arg(read.path()));
+    if run.code == 0 && fs::read(read.path()).unwrap() == bytes { Ok(()) } else { Err(run) }
+}
+
+fn kernel_version() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap()
 }
 
 /// Fails unless the filesystem has the feature, and the table's word for this machine's GRUB is what
@@ -148,18 +179,21 @@ fn f6_every_feature_that_mkfs_xfs_makes_is_known_and_grub_does_what_the_table_sa
 fn f6_what_flipslot_makes_is_read_by_kernels_and_grubs_of_ten_years() {
     let bench = Bench::new();
     let make = |filesystem: Filesystem, words: &str| {
-        let (image, options) = (bench.image(), words.parse::<MkfsOptions>().unwrap());
-        let new =
-            New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Used, options: &options, epoch: None };
-        filesystem.format(&image, &new).unwrap();
-        Features::read(&image).unwrap().unwrap()
+        Features::read(&bench.own(filesystem, words, Ground::Used)).unwrap().unwrap()
     };
     let (ext4, xfs) = (make(Filesystem::Ext4, ""), make(Filesystem::Xfs, ""));
-    assert_eq!((ext4.of, xfs.of), (Found::Ext4, Found::Xfs));
+    let btrfs = make(Filesystem::Btrfs, "");
+    assert_eq!((ext4.of, xfs.of, btrfs.of), (Found::Ext4, Found::Xfs, Found::Btrfs));
     assert_eq!(ext4.too_new_for_kernel("3.18.0"), Vec::<&str>::new());
     assert_eq!(xfs.names(), ["crc", "finobt", "reflink", "ftype", "sparse"]);
     assert_eq!(xfs.too_new_for_kernel("4.9.0-19-amd64"), Vec::<&str>::new());
-    for features in [&ext4, &xfs] {
+    let of_tree = ["free-space-tree", "free-space-tree-valid"];
+    let of_blocks = ["mixed-backref", "extref", "skinny-metadata", "crc32c"];
+    // What each says to itself of blocks that are larger than pages: newer programs, else the kernel.
+    let names: Vec<&str> = btrfs.names().into_iter().filter(|name| *name != "big-metadata").collect();
+    assert_eq!(names, [&of_tree[..], &of_blocks].concat());
+    assert_eq!(btrfs.too_new_for_kernel("4.9.0-19-amd64"), Vec::<&str>::new());
+    for features in [&ext4, &xfs, &btrfs] {
         assert_eq!(features.unread_by_grub((2, 4)), Vec::<&str>::new());
     }
     let more = make(Filesystem::Ext4, "-O orphan_file,^dir_index -E stride=4");
@@ -168,6 +202,108 @@ fn f6_what_flipslot_makes_is_read_by_kernels_and_grubs_of_ten_years() {
     assert_eq!(of_more, of_ext4, "the user's features are added to ours");
     assert_eq!(more.too_new_for_kernel("5.10.0-32-amd64"), ["orphan_file"]);
     assert_eq!(make(Filesystem::Xfs, "-i nrext64=1").unread_by_grub((2, 6)), ["nrext64"]);
+    assert_eq!(make(Filesystem::Btrfs, "-O no-holes").unread_by_grub((2, 6)), ["no-holes"]);
+    assert_eq!(make(Filesystem::Btrfs, "--csum=xxhash").too_new_for_kernel("5.4"), ["xxhash64"]);
+}
+
+#[test]
+fn f6_every_feature_that_mkfs_btrfs_makes_is_known_and_grub_does_what_the_table_says() {
+    let bench = Bench::new();
+    for (options, feature) in [
+        (&["-O", "extref"][..], "extref"),
+        (&["-O", "skinny-metadata"], "skinny-metadata"),
+        (&["-O", "no-holes"], "no-holes"),
+        (&["-O", "mixed-bg", "-n", "4096", "-m", "single", "-d", "single"], "mixed-bg"),
+        (&["--csum", "xxhash"], "xxhash64"),
+        (&["--csum", "sha256"], "sha256"),
+        (&["--csum", "blake2"], "blake2b"),
+    ] {
+        must_have(&bench.btrfs(options), feature);
+    }
+    let image = bench.btrfs(&["-O", "^no-holes"]);
+    tool("btrfstune", &["-m", &image.to_string_lossy()]);
+    must_have(&image, "metadata-uuid");
+    // Who made them names the same ones and no others.
+    let printed = tool("btrfs", &["inspect-internal", "dump-super", &image.to_string_lossy()]);
+    let flags = printed.lines().filter(|line| line.ends_with([')', '|'])).filter(|line| line.starts_with('\t'));
+    let mut theirs: Vec<String> = flags
+        .map(|line| line.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_lowercase().replace('_', "-"))
+        .filter(|name| name != "written")
+        .map(|name| if name == "extended-iref" { "extref".to_owned() } else { name })
+        .chain(["crc32c".to_owned()])
+        .collect();
+    let found = Features::read(&image).unwrap().unwrap();
+    let mut ours = found.names();
+    theirs.sort_unstable();
+    ours.sort_unstable();
+    assert_eq!(ours, theirs, "{printed}");
+}
+
+#[test]
+fn f6_a_file_with_a_hole_is_read_by_grub_from_a_slot_with_btrfs() {
+    let bench = Bench::new();
+    // As mkfs.btrfs makes it by itself since 5.15, GRUB before 2.12 says "extent not found".
+    for (words, name) in [("", "own"), ("-O no-holes", "no-holes")] {
+        let image = bench.own(Filesystem::Btrfs, words, Ground::Zeros);
+        let device = Device::over(&image);
+        let written = Mount::filesystem(Path::new(&device.0), Filesystem::Btrfs, &bench.place(name)).unwrap();
+        let mut bytes = [7; 16384];
+        bytes[4096..12288].fill(0);
+        let file = File::create(written.place().join("kernel")).unwrap();
+        file.write_all_at(&bytes[..4096], 0).unwrap();
+        file.write_all_at(&bytes[12288..], 12288).unwrap();
+        drop(file);
+        written.close().unwrap();
+        drop(device);
+        let is_read = grub_reads_as(&image, "kernel", &bytes);
+        let features = Features::read(&image).unwrap().unwrap();
+        assert!(features.names().contains(&"big-metadata"), "the kernel has seen that blocks are larger than pages");
+        assert_eq!(features.too_new_for_kernel("4.9"), Vec::<&str>::new());
+        let installed = image::version().expect("grub-mkimage says its version");
+        let is_due = features.unread_by_grub(installed).is_empty();
+        assert!(is_read.is_ok() || !is_due, "{name}: {is_read:?}");
+    }
+}
+
+#[test]
+fn the_smallest_slot_with_btrfs_is_the_smallest_that_its_program_makes() {
+    let bench = Bench::new();
+    let image = bench.image();
+    let new = |options| New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Used, options, epoch: None };
+    let none = MkfsOptions::default();
+    let smallest = Filesystem::Btrfs.kind().smallest.0;
+    File::options().write(true).open(&image).unwrap().set_len(smallest).unwrap();
+    Filesystem::Btrfs.format(&image, &new(&none)).unwrap();
+    Filesystem::Btrfs.check(&image).unwrap();
+    let device = Device::over(&image);
+    let written = Mount::filesystem(Path::new(&device.0), Filesystem::Btrfs, &bench.place("small")).unwrap();
+    fs::write(written.place().join("bulk"), vec![1; 24 << 20]).unwrap();
+    written.close().unwrap();
+    Filesystem::Btrfs.check(&image).unwrap();
+    drop(device);
+    File::options().write(true).open(&image).unwrap().set_len(smallest - (1 << 20)).unwrap();
+    let error = Filesystem::Btrfs.format(&image, &new(&none)).unwrap_err();
+    assert!(format!("{error:#}").contains("minimum size"), "{error:#}");
+}
+
+#[test]
+fn one_filesystem_over_another_leaves_nothing_of_it_that_blkid_or_flipslot_takes_for_it() {
+    let bench = Bench::new();
+    let image = bench.image();
+    let (none, kinds) = (MkfsOptions::default(), [Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs]);
+    for (before, after) in kinds.iter().flat_map(|before| kinds.map(|after| (*before, after))) {
+        for filesystem in [before, after] {
+            let new =
+                New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Used, options: &none, epoch: None };
+            filesystem.format(&image, &new).unwrap();
+        }
+        let found = Features::read(&image).unwrap().unwrap().of;
+        assert_eq!(format!("{found:?}").to_lowercase(), after.to_string(), "over {before}");
+        let probed = tool("blkid", &["--probe", "--output=export", &image.to_string_lossy()]);
+        assert!(probed.contains(&format!("TYPE={after}\n")), "{after} over {before}: {probed}");
+        let wiped = tool("wipefs", &["--noheadings", "--output=TYPE", &image.to_string_lossy()]);
+        assert_eq!(wiped.trim(), after.to_string(), "{after} over {before}");
+    }
 }
 
 /// A loop device over a file, until it is dropped.
@@ -187,24 +323,21 @@ impl Drop for Device {
 
 #[test]
 fn f14_a_copy_of_a_mounted_root_is_read_without_its_journal_and_not_changed() {
-    for filesystem in [Filesystem::Ext4, Filesystem::Xfs] {
+    // Before 6.7 the kernel mounts no second btrfs with the UUID of one that is mounted.
+    let knows_copies = version(&kernel_version()).is_some_and(|version| version >= (6, 7));
+    let btrfs = Some(Filesystem::Btrfs).filter(|_| knows_copies);
+    for filesystem in [Filesystem::Ext4, Filesystem::Xfs].into_iter().chain(btrfs) {
         let bench = Bench::new();
-        let image = bench.image();
-        let options = MkfsOptions::default();
-        let new =
-            New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Zeros, options: &options, epoch: None };
-        filesystem.format(&image, &new).unwrap();
-        let place = |name: &str| {
-            fs::create_dir(bench.path(name)).unwrap();
-            PathBuf::from(bench.path(name))
-        };
+        let image = bench.own(filesystem, "", Ground::Zeros);
+        let place = |name: &str| bench.place(name);
         let device = Device::over(&image);
         let written = Mount::filesystem(Path::new(&device.0), filesystem, &place("written")).unwrap();
         fs::write(written.place().join("old"), "old").unwrap();
         written.close().unwrap();
         let written = Mount::filesystem(Path::new(&device.0), filesystem, &place("again")).unwrap();
+        // In the journal, or in btrfs' log, and nowhere else yet.
         fs::write(written.place().join("new"), "new").unwrap();
-        tool("sync", &["-f", &written.place().to_string_lossy()]);
+        File::open(written.place().join("new")).unwrap().sync_all().unwrap();
 
         // As after a power cut, and with the UUID of what is mounted.
         let copy = bench.path("copy");
@@ -214,6 +347,7 @@ fn f14_a_copy_of_a_mounted_root_is_read_without_its_journal_and_not_changed() {
         let copied = Device::over(Path::new(&copy));
         let read = Mount::as_grub_reads_it(Path::new(&copied.0), filesystem, &place("read")).unwrap();
         assert_eq!(fs::read_to_string(read.place().join("old")).unwrap(), "old", "{filesystem}");
+        assert!(!read.place().join("new").exists(), "{filesystem}: the journal was replayed");
         read.close().unwrap();
         drop(copied);
         assert_eq!(digest(), before, "{filesystem}: reading it wrote to it");

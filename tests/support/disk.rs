@@ -180,6 +180,27 @@ impl Disk {
         tool("e2fsck", &["-f", "-n", &self.slot_for_e2fsprogs(slot)]);
     }
 
+    /// Fails unless GRUB reads the kernel and the initramfs of a slot from its `filesystem`, as the
+    /// slot's record has them, and the command line names that. `extracted` is the slot as a file.
+    /// Returns the record.
+    pub fn must_be_read_by_grub(&self, slot: &str, extracted: &Path, filesystem: &str) -> Value {
+        let record: Value = serde_json::from_str(&self.boot_file(&format!("flipslot/slot-{slot}.json"))).unwrap();
+        assert_eq!(record["filesystem"], filesystem);
+        let entry = self.boot_file(&format!("flipslot/slot-{slot}.cfg"));
+        assert_eq!(entry.matches("rootfstype=").count(), entry.matches(&format!("'rootfstype={filesystem}'")).count());
+        assert!(entry.contains(&format!("'rootfstype={filesystem}'")), "{entry}");
+        let copy = NamedTempFile::new().unwrap();
+        for (place, digest) in [
+            (&record["entry"]["kernel"]["path"], &record["entry"]["kernel_digest"]),
+            (&record["entry"]["initramfs"], &record["entry"]["initramfs_digest"]),
+        ] {
+            let place = format!("(loop0)/{}", place.as_str().unwrap());
+            tool("grub-fstest", &[&extracted.to_string_lossy(), "cp", &place, &copy.path().to_string_lossy()]);
+            assert_eq!(*digest, Digest::of(&fs::read(copy.path()).unwrap()).to_string(), "{place}");
+        }
+        record
+    }
+
     /// A loop device over some MiB of the disk, until it is dropped.
     pub fn attach(&self, mebibytes: &Range<u64>) -> Attached {
         let offset = format!("--offset={}MiB", mebibytes.start);

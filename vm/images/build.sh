@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds one small, bootable Debian image as an OCI layout and prints its path.
 #
-#   build.sh SUITE          e.g. build.sh bookworm
+#   build.sh SUITE [PACKAGE...]     e.g. build.sh bookworm; with more packages: build.sh bookworm mdadm
 #
 # Beside the layout lies `vmlinuz`, the image's kernel, to find out whether KVM works.
 # The layout is cached by the hash of this recipe (and the suite) under
@@ -9,12 +9,13 @@
 # cache it is built again. Needs root and: mmdebstrap umoci skopeo.
 set -euo pipefail
 suite=$1
+shift
 here=$(cd "$(dirname "$0")" && pwd)
-hash=$(cat "$here/build.sh" "$here/packages" | sha256sum | cut -c1-16)
+hash=$(cat "$here/build.sh" "$here/packages" - <<< "$*" | sha256sum | cut -c1-16)
 cache=${FLIPSLOT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flipslot}/images
 layout=$cache/$suite-$hash
 mkdir -p "$cache"
-exec 9>"$cache/$suite.lock"
+exec 9>"$cache/$suite-$hash.lock"
 flock 9
 if [[ -e $layout/done ]]; then echo "$layout/oci"; exit; fi
 
@@ -25,7 +26,7 @@ trap 'rm -rf "$work"' EXIT
 # INITRD=No: the kernel's postinst runs no dracut; flipslot makes the initramfs.
 # The test logs in as root on the serial console, so root has no password here.
 INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
-  --include="$(paste -sd, "$here/packages")" \
+  --include="$(paste -sd, "$here/packages")${*:+,}$(IFS=,; echo "$*")" \
   --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \

@@ -2,6 +2,7 @@
 
 mod artifacts;
 pub mod boots;
+mod btrfs;
 mod checked;
 mod fallback;
 mod firmware;

@@ -47,7 +47,7 @@ const IN_USE: [(&str, &[&str], &str); 4] = [
 
 #[test]
 fn disks_that_raid_lvm_encryption_multipath_or_swap_hold_are_refused_until_they_are_released() {
-    let layout = images::with_storage("bookworm");
+    let layout = images::with_packages("bookworm", &["mdadm", "lvm2", "cryptsetup-bin"]);
     let disk = Single { name: "real-disks", layout: &layout }.made(&["--hardware=qemu"]);
     let mut more: Vec<String> = Vec::new();
     for (name, serial) in DISKS {
