@@ -73,6 +73,7 @@ fn joined(mut ranges: Vec<Range<u64>>, size: u64) -> Vec<Range<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{FallocateFlags, fallocate};
     use std::os::unix::fs::FileExt;
 
     #[test]
@@ -91,6 +92,12 @@ mod tests {
         let covers = |ranges: &[Range<u64>], at: u64| ranges.iter().any(|range| range.contains(&at));
         let by_data = data(&file, 16 * MIB).unwrap();
         let by_room = fiemap::allocated(&file, 16 * MIB).unwrap_or_else(|_| by_data.clone());
+        if let Ok(room) = fiemap::allocated(&file, 16 * MIB) {
+            assert!(!covers(&room, 12 * MIB));
+            fallocate(&file, FallocateFlags::empty(), 12 * MIB, MIB).unwrap();
+            let room = fiemap::allocated(&file, 16 * MIB).unwrap();
+            assert!(covers(&room, 12 * MIB) && covers(&room, 13 * MIB - 1), "room without data: {room:?}");
+        }
         for ranges in [by_data, by_room] {
             let ranges = joined(ranges, 16 * MIB);
             assert!([0, 3 * MIB + 5, 16 * MIB - 1].iter().all(|at| covers(&ranges, *at)), "{ranges:?}");

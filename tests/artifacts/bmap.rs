@@ -8,12 +8,27 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-/// A file as large as the disk, as an old disk is: full of bytes that are not zeros.
-fn old_disk(lab: &Lab) -> String {
-    let path = lab.path("old.img");
-    let mut file = File::create(&path).unwrap();
-    (0..SIZE).for_each(|_| file.write_all(&vec![0xff; usize::try_from(MIB).unwrap()]).unwrap());
-    path
+/// A device as large as the disk, full of bytes that are not zeros, as an old disk is. (A file would be
+/// emptied by bmaptool.)
+struct OldDisk {
+    file: String,
+    device: String,
+}
+
+impl OldDisk {
+    fn new(lab: &Lab) -> OldDisk {
+        let path = lab.path("old.img");
+        let mut file = File::create(&path).unwrap();
+        (0..SIZE).for_each(|_| file.write_all(&vec![0xff; usize::try_from(MIB).unwrap()]).unwrap());
+        let device = tool("losetup", &["--find", "--show", &path]).trim().to_owned();
+        OldDisk { file: path, device }
+    }
+}
+
+impl Drop for OldDisk {
+    fn drop(&mut self) {
+        tool("losetup", &["--detach", &self.device]);
+    }
 }
 
 #[test]
@@ -56,8 +71,14 @@ fn what_an_old_disk_held_is_neither_in_tables_nor_in_filesystems_nor_in_their_lo
     for filesystem in ["ext4", "xfs"] {
         let more = ["--sidecars", "--yes", "--filesystem", filesystem, "--allow=driver-root"];
         lab.create("d.raw", &more).must_end(0, &[]);
-        let copy = old_disk(&lab);
-        tool("bmaptool", &["copy", &lab.path("d.raw"), &copy]);
+        let old = OldDisk::new(&lab);
+        tool("blockdev", &["--setrw", &old.device]);
+        tool("bmaptool", &["copy", &lab.path("d.raw"), &old.device]);
+        let copy = old.file.clone();
+        let untouched = File::open(&copy).unwrap();
+        let mut byte = [0];
+        untouched.read_exact_at(&mut byte, (SLOT.end - 30) * MIB).unwrap();
+        assert_eq!(byte, [0xff], "free space is not copied");
         must_be_whole(&copy);
         for part in [0..66, SIZE - 1..SIZE, SLOT.start..SLOT.start + 1, SLOT.end - 1..SLOT.end] {
             assert!(

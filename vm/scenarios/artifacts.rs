@@ -30,7 +30,11 @@ fn a_compressed_disk_that_bmaptool_has_written_over_an_old_one_boots() {
     let old = disks::folder().join("artifact-old.raw");
     let old_text = old.to_string_lossy();
     disks::run("sh", &["-c", "tr '\\0' '\\377' < /dev/zero | head -c 3G > \"$1\"", "sh", &old_text]);
-    disks::run("bmaptool", &["-q", "copy", &disk.to_string_lossy(), &old_text]);
+    // A file would be emptied by bmaptool.
+    let device = disks::run("losetup", &["--find", "--show", &old_text]).trim().to_owned();
+    disks::run("blockdev", &["--setrw", &device]);
+    disks::run("bmaptool", &["-q", "copy", &disk.to_string_lossy(), &device]);
+    disks::run("losetup", &["--detach", &device]);
     comes_up("bmap", Firmware::Bios, &old);
     std::fs::remove_file(&old).expect("the disk can be removed");
 }
