@@ -160,6 +160,18 @@ const IN_USE: &[Case] = &[
         says: &["DISK is locked by process", "(sleep 600)", "wait until it ends"],
     },
     Case {
+        name: "written by a process that keeps nobody away",
+        prepare: |lab| {
+            let disk = lab.disk();
+            let line = format!("exec sleep 600 3<>{disk}");
+            lab.start(&["sh", "-c", &line], |process| {
+                fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default() == "sleep\n"
+            });
+            (disk, willing(lab))
+        },
+        says: &["DISK is in use: process ", "(sleep) has loop", "open for writing", "release it: end process "],
+    },
+    Case {
         name: "held by somebody who leaves no trace",
         prepare: |lab| {
             let disk = lab.disk();

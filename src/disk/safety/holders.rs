@@ -3,6 +3,7 @@
 
 use super::System;
 use super::mounts::{Mounts, Names, numbers_at};
+use super::writers::{self, Writer};
 use crate::error::Result;
 use crate::hardware::block::Block;
 use std::fs;
@@ -33,6 +34,7 @@ impl System {
             mounts: Mounts::read(&self.proc)?,
             swaps: fs::read_to_string(self.proc.join("swaps")).unwrap_or_default(),
             all: self.sysfs.blocks(),
+            writers: writers::find(&self.proc),
         };
         let mut uses = Vec::new();
         for block in blocks {
@@ -63,6 +65,7 @@ struct Look<'s> {
     mounts: Mounts,
     swaps: String,
     all: Vec<Block>,
+    writers: Vec<Writer>,
 }
 
 impl Look<'_> {
@@ -95,6 +98,11 @@ impl Look<'_> {
         let Some(numbers) = block.attribute("dev") else { return };
         for swap in swaps_on(&self.swaps, block, &numbers) {
             add(uses, Use::new(format!("{swap} is swap"), format!("swapoff {swap}")));
+        }
+        for writer in self.writers.iter().filter(|writer| writer.numbers == numbers) {
+            let Writer { process, name, .. } = writer;
+            let found = format!("process {process} ({name}) has {} open for writing", block.name());
+            add(uses, Use::new(found, format!("end process {process}")));
         }
         let around = self.system.sysfs.btrfs_around(block.clone());
         let is_btrfs = around.len() > 1 || self.system.sysfs.is_in_btrfs(block);

@@ -1,0 +1,63 @@
+//! Who has a device open to write to it, without asking the kernel to keep others away: a virtual
+//! machine whose disk it is, a copy that is under way.
+
+use std::fs;
+use std::path::Path;
+
+/// A process, its name, and the numbers of a block device that it has open for writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writer {
+    /// The process.
+    pub process: u32,
+    /// Its name.
+    pub name: String,
+    /// The device's numbers, as sysfs writes them.
+    pub numbers: String,
+}
+
+/// All but this program's own, below `proc`, which is `/proc`.
+pub fn find(proc: &Path) -> Vec<Writer> {
+    let processes = fs::read_dir(proc).into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    numbers.filter(|process| *process != std::process::id()).flat_map(|process| of(proc, process)).collect()
+}
+
+fn of(proc: &Path, process: u32) -> Vec<Writer> {
+    let folder = proc.join(process.to_string());
+    let mut writers: Vec<Writer> = Vec::new();
+    for entry in fs::read_dir(folder.join("fd")).into_iter().flatten().flatten() {
+        // Nothing else is looked at: a file on a network may never answer.
+        let in_dev = fs::read_link(entry.path()).is_ok_and(|path| path.starts_with("/dev"));
+        let Some(numbers) = in_dev.then(|| super::mounts::numbers_at(&entry.path().to_string_lossy())).flatten() else {
+            continue;
+        };
+        let info = fs::read_to_string(folder.join("fdinfo").join(entry.file_name())).unwrap_or_default();
+        if is_for_writing(&info) && !writers.iter().any(|writer| writer.numbers == numbers) {
+            let name = fs::read_to_string(folder.join("comm")).unwrap_or_default().trim().to_owned();
+            writers.push(Writer { process, name, numbers });
+        }
+    }
+    writers
+}
+
+/// proc_pid_fdinfo(5): `flags` is octal; of its lowest two bits, 0 is O_RDONLY (asm-generic/fcntl.h).
+/// O_PATH (010000000) opens nothing.
+fn is_for_writing(info: &str) -> bool {
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or(0);
+    flags & 0o3 != 0 && flags & 0o10_000_000 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_open_for_writing_counts() {
+        assert!(is_for_writing("pos:\t0\nflags:\t0100002\nmnt_id:\t9\n"));
+        assert!(is_for_writing("pos:\t0\nflags:\t0100001\n"));
+        for no in ["pos:\t0\nflags:\t0100000\n", "flags:\t012000002\n", ""] {
+            assert!(!is_for_writing(no), "{no}");
+        }
+    }
+}
