@@ -12,7 +12,7 @@ packages=(
   # to make test images, and to serve them
   mmdebstrap debian-archive-keyring umoci skopeo docker-registry apache2-utils openssl
   # to judge the disks: other programs than those that made them
-  gdisk dosfstools mtools attr cpio zstd bc procps bmap-tools
+  gdisk dosfstools mtools attr cpio zstd bc procps bmap-tools fuse2fs
   # to make what the kernel can unpack, for the tests of what reads it
   bzip2 gzip lz4 xz-utils
   # to run the registry, the demo's server and the bench
