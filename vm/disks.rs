@@ -79,29 +79,28 @@ pub struct Single<'s> {
 impl Single<'_> {
     /// Makes it with these flags.
     pub fn made(self, more: &[impl AsRef<str>]) -> PathBuf {
-        self.made_as(&format!("{}.raw", self.name), more)
-    }
-
-    /// The same, by another name, which says its format.
-    pub fn made_as(self, file: &str, more: &[impl AsRef<str>]) -> PathBuf {
-        let path = folder().join(file);
-        let (code, said) = self.create(&path, more);
+        let (code, said) = self.create(more);
         assert_eq!(code, 0, "{}: {said}", self.name);
-        path
+        self.path()
     }
 
     /// Tries to: the program finds what is wrong, and says this.
     pub fn refused(self, more: &[impl AsRef<str>]) -> String {
-        let (code, said) = self.create(&folder().join(format!("{}.raw", self.name)), more);
+        let (code, said) = self.create(more);
         assert_eq!(code, 1, "{}: {said}", self.name);
         said
     }
 
-    fn create(self, path: &Path, more: &[impl AsRef<str>]) -> (i32, String) {
-        let (slot, disk) = (format!("--slot=a=oci:{}:latest", self.layout.display()), path.to_string_lossy());
+    fn create(self, more: &[impl AsRef<str>]) -> (i32, String) {
+        let (slot, disk) = (format!("--slot=a=oci:{}:latest", self.layout.display()), self.path());
+        let disk = disk.to_string_lossy();
         let mut arguments = vec!["create", &disk, "--size=3GiB", "--slots=1", "--yes", "--progress=none", &slot];
         arguments.extend(more.iter().map(AsRef::as_ref));
         flipslot(&arguments)
+    }
+
+    fn path(self) -> PathBuf {
+        folder().join(format!("{}.raw", self.name))
     }
 }
 

@@ -158,10 +158,10 @@ impl Artifact {
         let path = folder.join(sums::NAME);
         let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
         let sums: Vec<_> = files.iter().map(|file| (file.name.as_str(), file.digest.clone())).collect();
-        let last = filled(&path, Existing::Replace, &sums::with(&old, &sums))?;
+        let last = filled((&path, "partial"), Existing::Replace, &sums::with(&old, &sums))?;
         let without = sums::without(&old, &names);
         if sums::with(&old, &[]) != without {
-            filled(&path, Existing::Replace, &without)?.publish()?;
+            filled((&path, "before"), Existing::Replace, &without)?.publish()?;
         }
         disk.publish()?; // now the disk is there
         beside.into_iter().try_for_each(NewFile::publish)?;
@@ -170,7 +170,7 @@ impl Artifact {
 
     /// A file beside the disk, whole but for its name; and what is to be said of it.
     fn put(&self, path: &Path, bytes: &[u8], files: &mut Vec<WrittenFile>) -> Result<NewFile> {
-        let new = filled(path, self.existing, bytes)?;
+        let new = filled((path, "partial"), self.existing, bytes)?;
         let name = path.file_name().and_then(|name| name.to_str()).context("the file has no name")?;
         files.push(WrittenFile { name: name.to_owned(), size: bytes.len() as u64, digest: Digest::of(bytes) });
         Ok(new)
@@ -204,8 +204,9 @@ impl Artifact {
     }
 }
 
-fn filled(path: &Path, existing: Existing, bytes: &[u8]) -> Result<NewFile> {
-    let new = NewFile::make(path, existing, "partial")?;
+/// A file that is whole but for its name; `what` as for [`NewFile::make`].
+fn filled((path, what): (&Path, &str), existing: Existing, bytes: &[u8]) -> Result<NewFile> {
+    let new = NewFile::make(path, existing, what)?;
     (&mut new.file()).write_all(bytes).with_context(|| format!("writing {}", path.display()))?;
     new.flush()?;
     Ok(new)

@@ -3,7 +3,7 @@
 use crate::disk::lock::{Patience, lock};
 use crate::error::{Result, failed, refused};
 use anyhow::Context;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, linkat, lstat, open, renameat_with};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, linkat, lstat, open, renameat, renameat_with};
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -79,9 +79,7 @@ impl NewFile {
         match &self.name {
             Name::Nameless => self.give_name()?,
             Name::Hidden(hidden) => {
-                let flags = if self.existing == Existing::Keep { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
-                renameat_with(CWD, hidden, CWD, &self.path, flags)
-                    .with_context(|| format!("naming {}", self.path.display()))?;
+                self.rename(hidden)?;
                 self.name = Name::Nameless;
             }
         }
@@ -89,14 +87,32 @@ impl NewFile {
         File::open(&folder)?.sync_all().with_context(|| format!("flushing the directory of {}", self.path.display()))
     }
 
+    fn rename(&self, hidden: &Path) -> Result<()> {
+        let renamed = match self.existing {
+            Existing::Replace => renameat(CWD, hidden, CWD, &self.path),
+            Existing::Keep => match renameat_with(CWD, hidden, CWD, &self.path, RenameFlags::NOREPLACE) {
+                // A filesystem that cannot do both at once (rename(2)), such as FUSE: look, then rename.
+                Err(Errno::INVAL) if lstat(&self.path).is_ok() => Err(Errno::EXIST),
+                Err(Errno::INVAL) => renameat(CWD, hidden, CWD, &self.path),
+                renamed => renamed,
+            },
+        };
+        match renamed {
+            Err(Errno::EXIST) => Err(self.is_there_now()),
+            renamed => renamed.with_context(|| format!("naming {}", self.path.display())),
+        }
+    }
+
+    fn is_there_now(&self) -> anyhow::Error {
+        let found = format!("{} was made by someone else meanwhile", self.path.display());
+        failed(found, "look at it; replace it with --yes")
+    }
+
     fn give_name(&self) -> Result<()> {
         let context = || format!("naming {}", self.path.display());
         let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         match linkat(CWD, &nameless, CWD, &self.path, AtFlags::SYMLINK_FOLLOW) {
-            Err(Errno::EXIST) if self.existing == Existing::Keep => Err(failed(
-                format!("{} was made by someone else meanwhile", self.path.display()),
-                "look at it; replace it with --yes",
-            )),
+            Err(Errno::EXIST) if self.existing == Existing::Keep => Err(self.is_there_now()),
             Err(Errno::EXIST) => {
                 // It was there and may be replaced: rename(2) does it at once.
                 let new = beside(&self.path, "new");

@@ -117,7 +117,7 @@ impl Target {
             return Ok(());
         }
         let found = format!(
-            "{} are free where {} shall be; the images alone have {}",
+            "{} are free where {} shall be; its images alone take {}",
             Bytes(free),
             self.path.display(),
             Bytes(needed)

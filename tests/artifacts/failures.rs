@@ -2,7 +2,7 @@
 
 use crate::artifacts::{Lab, MIB, names};
 use crate::support::program::{Guard, assert_nothing_left, ended, tool};
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Stdio;
@@ -120,6 +120,41 @@ fn a_filesystem_with_room_for_one_of_both_is_left_as_it_was() {
         assert_eq!(fs::read(lab.path(name)).unwrap(), b"the old one");
     }
     let _small = Small::new(&lab, 64);
-    lab.create("d.raw.zst", &[]).must_end(3, &["are free where d.raw.zst shall be; the images alone have"]);
+    lab.create("d.raw.zst", &[]).must_end(3, &["are free where d.raw.zst shall be; its images alone take"]);
     assert!(names(&lab.out()).is_empty());
+}
+
+/// A filesystem that has no nameless files, over the folder of disks: FUSE.
+struct Named<'l>(&'l Lab);
+
+impl Named<'_> {
+    fn new(lab: &Lab) -> Named<'_> {
+        let image = lab.out().with_file_name("fuse.ext4");
+        File::create(&image).unwrap().set_len(800 << 20).unwrap();
+        let image = image.to_string_lossy();
+        tool("mke2fs", &["-q", "-t", "ext4", "-E", "root_owner=0:0", &image]);
+        tool("fuse2fs", &["-o", "rw,fakeroot,allow_other", &image, &lab.out().to_string_lossy()]);
+        Named(lab)
+    }
+}
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        tool("umount", &[&self.0.out().to_string_lossy()]);
+    }
+}
+
+#[test]
+fn where_files_have_names_from_the_beginning_they_are_hidden_until_they_are_whole() {
+    let lab = Lab::new();
+    let _named = Named::new(&lab);
+    let path = with_qemu_img(&lab, "ls -A >&2; exit 5");
+    let run = ended(lab.command("d.qcow2", &["--sidecars"]).env("PATH", path));
+    run.must_end(1, &[".d.qcow2.flipslot-partial", ".d.qcow2.flipslot-converted"]);
+    assert_eq!(names(&lab.out()), ["lost+found"]);
+    lab.create("d.qcow2", &["--sidecars"]).must_end(0, &[]);
+    lab.create("d.qcow2", &["--sidecars"]).must_end(3, &["d.qcow2.json exists"]);
+    lab.create("d.qcow2", &["--sidecars", "--yes", "--kargs=quiet"]).must_end(0, &[]);
+    tool("sh", &["-ec", "cd \"$1\" && sha256sum --check --strict SHA256SUMS", "sh", &lab.out().to_string_lossy()]);
+    assert_eq!(names(&lab.out()), ["SHA256SUMS", "d.qcow2", "d.qcow2.json", "lost+found"]);
 }

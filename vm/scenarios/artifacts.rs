@@ -2,15 +2,19 @@
 //! has written over an old one.
 
 use crate::bus::Bus;
-use crate::disks::{self, Single};
+use crate::disks;
 use crate::images;
 use crate::machine::{Firmware, Machine, Setup};
 use std::path::{Path, PathBuf};
 
 /// Makes a disk of Debian 12 whose name says its format.
 fn made(name: &str) -> PathBuf {
-    let single = Single { name: "artifact", layout: &images::layout("bookworm") };
-    single.made_as(name, &["--hardware=qemu", "--sidecars"])
+    let (disk, slot) =
+        (disks::folder().join(name), format!("--slot=a=oci:{}:latest", images::layout("bookworm").display()));
+    let path = disk.to_string_lossy();
+    let words = ["--size=1100MiB", "--slots=1", "--hardware=qemu", "--sidecars", "--yes", "--progress=none", &slot];
+    disks::run(env!("CARGO_BIN_EXE_flipslot"), &[&["create", &path][..], &words].concat());
+    disk
 }
 
 fn comes_up(name: &str, firmware: Firmware, disk: &Path) {
@@ -29,7 +33,7 @@ fn a_compressed_disk_that_bmaptool_has_written_over_an_old_one_boots() {
     let disk = made("artifact.raw.zst");
     let old = disks::folder().join("artifact-old.raw");
     let old_text = old.to_string_lossy();
-    disks::run("sh", &["-c", "tr '\\0' '\\377' < /dev/zero | head -c 3G > \"$1\"", "sh", &old_text]);
+    disks::run("sh", &["-c", "tr '\\0' '\\377' < /dev/zero | head -c 1100M > \"$1\"", "sh", &old_text]);
     // A file would be emptied by bmaptool.
     let device = disks::run("losetup", &["--find", "--show", &old_text]).trim().to_owned();
     disks::run("blockdev", &["--setrw", &device]);
@@ -37,4 +41,5 @@ fn a_compressed_disk_that_bmaptool_has_written_over_an_old_one_boots() {
     disks::run("losetup", &["--detach", &device]);
     comes_up("bmap", Firmware::Bios, &old);
     std::fs::remove_file(&old).expect("the disk can be removed");
+    std::fs::remove_file(&disk).expect("the disk can be removed");
 }
