@@ -6,6 +6,7 @@
 mod boot;
 mod check;
 mod cli;
+mod clone;
 mod filesystems;
 mod hardware;
 mod layers;

@@ -12,6 +12,7 @@ use crate::clone::spread::Incoming;
 use crate::digest::Digest;
 use crate::error::{Result, failed};
 use crate::progress::{Progress, Step};
+use anyhow::Context;
 use std::sync::OnceLock;
 use uuid::Uuid;
 
@@ -55,8 +56,11 @@ pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut 
     shared.source.refuse_if_changed()?;
     let table = golden.table.renewed(&identity.guids, sink.target().size(), golden.first_mib.clone())?;
     let ends = vec![table.backup, (0, table.first_mib)];
-    sink.target().finish(ends.clone())?; // now it boots
-    refuse_other_ends(sink, &ends)?;
+    let finished = sink.target().finish(ends.clone()); // now it boots
+    if let Err(error) = finished.and_then(|()| refuse_other_ends(sink, &ends)) {
+        sink.target().take_back().context(format!("{error:#}"))?;
+        return Err(error);
+    }
     Ok(Copy { disk_guid: identity.guids.disk, hash: hashes.digest(), left })
 }
 
@@ -80,14 +84,13 @@ fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> 
     Ok(())
 }
 
-/// Reads both tables back, after all else. A disk that lost them is made unbootable again.
-fn refuse_other_ends(sink: &mut Sink, ends: &[(u64, Vec<u8>)]) -> Result<()> {
+/// Reads both tables back, after all else.
+fn refuse_other_ends(sink: &Sink, ends: &[(u64, Vec<u8>)]) -> Result<()> {
     sink.settle()?;
     for (at, bytes) in ends {
         let mut found = vec![0; bytes.len()];
         sink.read(*at, &mut found)?;
         if found != *bytes {
-            sink.target().make_unbootable()?;
             return Err(failed(
                 format!("{} gives back another partition table than was written to it", sink.name()),
                 format!("do not use this disk before you know why: smartctl -a {}", sink.name()),
