@@ -28,6 +28,13 @@ pub struct Shared<'s> {
     pub progress: &'s Progress,
 }
 
+impl Shared<'_> {
+    /// What was read of the source, when it was read to its end; or why it was not.
+    fn hashes(&self) -> Result<&Hashes> {
+        self.hashes.wait().as_ref().map_err(|why| failed(why.clone(), "see what is wrong with the source"))
+    }
+}
+
 /// A copy that is whole.
 pub struct Copy {
     /// Its disk's GUID.
@@ -43,8 +50,7 @@ pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut 
     let golden = shared.golden;
     sink.target().make_unbootable()?; // from here on it does not boot
     copy(sink, incoming, shared, written)?;
-    let hashes =
-        shared.hashes.wait().as_ref().map_err(|why| failed(why.clone(), "see what is wrong with the source"))?;
+    let hashes = shared.hashes()?;
     {
         let step = begin(sink, shared, "reading back", Some(hashes.data()));
         sink.settle()?;
@@ -74,7 +80,7 @@ fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> 
         let range = piece.range();
         count(range.end - range.start);
     }
-    let rest = incoming.rest().ok_or_else(|| failed("the source could not be read to its end", ""))?;
+    let Some(rest) = incoming.rest() else { return shared.hashes().map(drop) };
     for piece in Pieces::new(shared.source, rest, end) {
         let piece = piece?;
         *written += sink.put(&piece)?;

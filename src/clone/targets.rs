@@ -70,7 +70,7 @@ fn refuse_same(paths: &[PathBuf], source: &Source) -> Result<()> {
     let mut seen = Vec::new();
     for path in paths {
         let name = path.display();
-        if seen.iter().any(|(other, _): &(&PathBuf, _)| *other == path) {
+        if seen.iter().any(|(other, _): &(&PathBuf, _)| place_of(other) == place_of(path)) {
             return Err(refused(format!("{name} is named twice"), "name every disk once"));
         }
         let found = stat(path).ok();
@@ -87,6 +87,12 @@ fn refuse_same(paths: &[PathBuf], source: &Source) -> Result<()> {
         seen.push((path, found));
     }
     Ok(())
+}
+
+/// Where a path leads, also if nothing stands there yet.
+fn place_of(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::canonicalize(folder).unwrap_or(folder.to_owned()).join(path.file_name().unwrap_or_default())
 }
 
 /// What a device says is its serial number: its own file in sysfs (NVMe, virtio), page 0x80 of its vital

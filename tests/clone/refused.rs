@@ -24,6 +24,7 @@ fn a_target_that_cannot_be_one_is_refused_and_no_disk_is_written() {
         (&[&good.device, &used.device][..], "is not empty"),
         (&[&good.device, &small.device], "need 2.2GiB"),
         (&[&good.device, &good.device], "is named twice"),
+        (&[&"new.raw".to_owned(), &"./new.raw".to_owned()], "is named twice"),
         (&[&good.device, &"link".to_owned()], "are the same disk"),
         (&[&good.device, &itself], "is the golden disk itself"),
         (&[&good.device, &"file".to_owned()], "file exists"),

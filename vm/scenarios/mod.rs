@@ -2,6 +2,7 @@
 
 pub mod boots;
 mod checked;
+mod clone;
 mod fallback;
 mod firmware;
 mod flash;
