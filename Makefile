@@ -41,12 +41,13 @@ test: deps lint
 test-all: test
 	$(CARGO) test --test vm -- --test-threads=2 --ignored
 
-## make bench     against what people do by hand, an initramfs against dracut's own, and a switch
-##                against a reboot
+## make bench     against what people do by hand, an initramfs against dracut's own, a switch
+##                against a reboot, and one golden disk to four against bmaptool
 bench: build
 	$(SUDO) bench/run.py
 	$(SUDO) bench/initramfs.py
 	$(SUDO) bench/switch.py
+	$(SUDO) bench/clone.py
 
 ## make demo      a registry, a disk, a server in QEMU that jumps into another slot and back
 demo: build

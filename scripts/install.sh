@@ -18,7 +18,7 @@ packages=(
   # to make what the kernel can unpack, for the tests of what reads it
   bzip2 gzip lz4 xz-utils
   # to run the registry, the demo's server and the bench
-  python3
+  python3 bmap-tools
   # to boot them
   qemu-system-x86 ovmf
 )

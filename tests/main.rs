@@ -7,6 +7,7 @@ mod artifacts;
 mod boot;
 mod check;
 mod cli;
+mod clone;
 mod disks;
 mod filesystems;
 mod hardware;

@@ -12,6 +12,7 @@ use crate::clone::spread::Incoming;
 use crate::digest::Digest;
 use crate::error::{Result, failed};
 use crate::progress::{Progress, Step};
+use anyhow::Context;
 use std::sync::OnceLock;
 use uuid::Uuid;
 
@@ -25,6 +26,13 @@ pub struct Shared<'s> {
     pub hashes: OnceLock<std::result::Result<Hashes, String>>,
     /// What is going on.
     pub progress: &'s Progress,
+}
+
+impl Shared<'_> {
+    /// What was read of the source, when it was read to its end; or why it was not.
+    fn hashes(&self) -> Result<&Hashes> {
+        self.hashes.wait().as_ref().map_err(|why| failed(why.clone(), "see what is wrong with the source"))
+    }
 }
 
 /// A copy that is whole.
@@ -42,8 +50,7 @@ pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut 
     let golden = shared.golden;
     sink.target().make_unbootable()?; // from here on it does not boot
     copy(sink, incoming, shared, written)?;
-    let hashes =
-        shared.hashes.wait().as_ref().map_err(|why| failed(why.clone(), "see what is wrong with the source"))?;
+    let hashes = shared.hashes()?;
     {
         let step = begin(sink, shared, "reading back", Some(hashes.data()));
         sink.settle()?;
@@ -55,8 +62,11 @@ pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut 
     shared.source.refuse_if_changed()?;
     let table = golden.table.renewed(&identity.guids, sink.target().size(), golden.first_mib.clone())?;
     let ends = vec![table.backup, (0, table.first_mib)];
-    sink.target().write_ends(ends.clone())?; // now it boots
-    refuse_other_ends(sink, &ends)?;
+    let finished = sink.target().write_ends(ends.clone()); // now it boots
+    if let Err(error) = finished.and_then(|()| refuse_other_ends(sink, &ends)) {
+        sink.target().take_back().context(format!("{error:#}"))?;
+        return Err(error);
+    }
     Ok(Copy { disk_guid: identity.guids.disk, hash: hashes.digest(), left })
 }
 
@@ -70,7 +80,7 @@ fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> 
         let range = piece.range();
         count(range.end - range.start);
     }
-    let rest = incoming.rest().ok_or_else(|| failed("the source could not be read to its end", ""))?;
+    let Some(rest) = incoming.rest() else { return shared.hashes().map(drop) };
     for piece in Pieces::new(shared.source, rest, end) {
         let piece = piece?;
         *written += sink.put(&piece)?;
@@ -80,14 +90,13 @@ fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> 
     Ok(())
 }
 
-/// Reads both tables back, after all else. A disk that lost them is made unbootable again.
-fn refuse_other_ends(sink: &mut Sink, ends: &[(u64, Vec<u8>)]) -> Result<()> {
+/// Reads both tables back, after all else.
+fn refuse_other_ends(sink: &Sink, ends: &[(u64, Vec<u8>)]) -> Result<()> {
     sink.settle()?;
     for (at, bytes) in ends {
         let mut found = vec![0; bytes.len()];
         sink.read(*at, &mut found)?;
         if found != *bytes {
-            sink.target().make_unbootable()?;
             return Err(failed(
                 format!("{} gives back another partition table than was written to it", sink.name()),
                 format!("do not use this disk before you know why: smartctl -a {}", sink.name()),

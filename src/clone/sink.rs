@@ -1,7 +1,7 @@
 //! A disk that takes pieces.
 
+use crate::clone::ALIGNED;
 use crate::clone::pieces::Piece;
-use crate::clone::{ALIGNED, CHUNK};
 use crate::disk::Target;
 use crate::error::{Result, failed};
 use crate::sys::block;
@@ -77,11 +77,12 @@ impl Sink {
         self.target.forget()
     }
 
-    /// Reads `bytes` at `at` from the disk.
+    /// Reads `bytes` at `at`: from the disk itself, or after [`Sink::settle`] through the kernel's memory,
+    /// which then holds nothing of it.
     pub fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
-        debug_assert!(bytes.len() as u64 <= CHUNK, "one chunk at a time");
+        let is_aligned = bytes.as_ptr().align_offset(ALIGNED) == 0 && bytes.len().is_multiple_of(ALIGNED);
         let file = match &self.direct {
-            Some(direct) if bytes.len().is_multiple_of(ALIGNED) => direct,
+            Some(direct) if is_aligned && at.is_multiple_of(ALIGNED as u64) => direct,
             _ => self.target.file(),
         };
         file.read_exact_at(bytes, at).with_context(|| format!("reading {} back at byte {at}", self.name()))

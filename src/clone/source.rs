@@ -5,7 +5,8 @@ use crate::disk::layout::Region;
 use crate::disk::lock::lock_shared;
 use crate::disk::loops;
 use crate::disk::running::Running;
-use crate::error::{Result, failed, refused};
+use crate::disk::safety::Device;
+use crate::error::{Result, failed, hint, refused};
 use crate::sys::{block, lease};
 use anyhow::Context;
 use rustix::fs::{Advice, FileType, OFlags, Stat, fadvise, fstat, major, minor, stat};
@@ -90,6 +91,11 @@ fn open_device(path: &Path, numbers: &str) -> Result<File> {
     if Running::find().is_some_and(|running| running.numbers == *numbers) {
         return Err(refused(format!("this system runs from {name}, and writes it at every moment"), RELEASE));
     }
+    let device = stat(path).map(|found| Device::new(major(found.st_rdev), minor(found.st_rdev)))?;
+    device.refuse_if_used(&name.to_string()).map_err(|error| {
+        let next = hint(&error).unwrap_or(RELEASE).to_owned();
+        refused(format!("{error:#}; and a copy of what is written meanwhile is torn"), next)
+    })?;
     // O_EXCL on a block device: nobody has it or a partition of it mounted, held or open so, now and
     // as long as it is open here (open(2)).
     let exclusive = i32::try_from(OFlags::EXCL.bits())?;

@@ -9,6 +9,7 @@ use crate::disk::{Target, identity};
 use crate::error::{Result, refused};
 use crate::units::Bytes;
 use rustix::fs::{FileType, stat};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A disk that is to become a copy.
@@ -77,7 +78,7 @@ fn refuse_same(paths: &[PathBuf], source: &Source) -> Result<()> {
     let mut seen = Vec::new();
     for path in paths {
         let name = path.display();
-        if seen.iter().any(|(other, _): &(&PathBuf, _)| *other == path) {
+        if seen.iter().any(|(other, _): &(&PathBuf, _)| place_of(other) == place_of(path)) {
             return Err(refused(format!("{name} is named twice"), "name every disk once"));
         }
         let found = stat(path).ok();
@@ -94,4 +95,10 @@ fn refuse_same(paths: &[PathBuf], source: &Source) -> Result<()> {
         seen.push((path, found));
     }
     Ok(())
+}
+
+/// Where a path leads, also if nothing stands there yet.
+fn place_of(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::canonicalize(folder).unwrap_or(folder.to_owned()).join(path.file_name().unwrap_or_default())
 }

@@ -12,7 +12,7 @@ use rustix::fs::{Advice, FileType, OFlags, fadvise, fstat, major, minor};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 impl Target {
     /// Its size in bytes.
@@ -41,6 +41,13 @@ impl Target {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Takes the last effect back: neither boot code nor table is left, on a file either.
+    pub fn take_back(&self) -> Result<()> {
+        let zeros = vec![0; usize::try_from(MIB)?];
+        self.file.write_all_at(&zeros, 0).context("making the disk unbootable again")?;
+        self.flush()
     }
 
     /// The same device once more, past the kernel's memory (open(2), O_DIRECT): what is written is on

@@ -4,6 +4,7 @@
 use linux_raw_sys::ioctl::{
     BLKFLSBUF, BLKGETDISKSEQ, BLKGETSIZE64, BLKROGET, BLKROSET, BLKRRPART, BLKSSZGET, BLKZEROOUT,
 };
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io;
 use rustix::ioctl::{Getter, NoArg, Setter, ioctl};
 use std::ffi::c_int;
@@ -36,10 +37,14 @@ pub fn drop_cache(device: impl AsFd) -> io::Result<()> {
     unsafe { ioctl(device, NoArg::<{ BLKFLSBUF }>::new()) }
 }
 
-/// Makes `length` bytes of a block device from `start` read back as zeros (`BLKZEROOUT`), both whole
-/// sectors: the device does it by itself where it can and says that zeros are what it will read then,
-/// else the kernel writes them. It is on its way as a write is; a flush must follow.
+/// Makes `length` bytes of a block device from `start` read back as zeros, both whole sectors; a flush
+/// must follow. What the device can give up and then promises to read as zeros it gives up
+/// (fallocate(2), FALLOC_FL_PUNCH_HOLE, which the kernel takes for a device only then); else zeros are
+/// written, by the device itself or by the kernel (`BLKZEROOUT`).
 pub fn zero_out(device: impl AsFd, start: u64, length: u64) -> io::Result<()> {
+    if fallocate(&device, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, start, length).is_ok() {
+        return Ok(());
+    }
     // SAFETY: BLKZEROOUT reads two u64, start and length, through its argument; Setter keeps them
     // alive for the call.
     unsafe { ioctl(device, Setter::<{ BLKZEROOUT }, [u64; 2]>::new([start, length])) }

@@ -9,6 +9,7 @@ fn help_fits_80_columns_and_describes_every_flag() {
         (None, 2),
         (Some("create"), 17),
         (Some("flash"), 16),
+        (Some("clone"), 5),
         (Some("switch"), 5),
         (Some("status"), 3),
         (Some("hardware"), 3),

@@ -4,6 +4,7 @@ mod artifacts;
 pub mod boots;
 mod btrfs;
 mod checked;
+mod clone;
 mod fallback;
 mod firmware;
 mod flash;

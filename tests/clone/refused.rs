@@ -1,0 +1,100 @@
+//! What `clone` refuses, before it writes a byte to any disk.
+
+use crate::clone::disks::{LoopDisk, clone, golden};
+use crate::support::disk::MIB;
+use crate::support::program::{assert_nothing_left, tool};
+use flipslot::digest::Digest;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+#[test]
+fn a_target_that_cannot_be_one_is_refused_and_no_disk_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let (good, used) = (LoopDisk::over(&path.join("good"), 2300), LoopDisk::over(&path.join("used"), 2300));
+    let small = LoopDisk::over(&path.join("small"), 2298);
+    File::options().write(true).open(&used.device).unwrap().write_all_at(b"mine", 512).unwrap();
+    fs::write(path.join("file"), "mine").unwrap();
+    std::os::unix::fs::symlink(&good.device, path.join("link")).unwrap();
+    let source = golden();
+    let itself = source.to_string_lossy().into_owned();
+    let before = content(path);
+    for (targets, sentence) in [
+        (&[&good.device, &used.device][..], "is not empty"),
+        (&[&good.device, &small.device], "need 2.2GiB"),
+        (&[&good.device, &good.device], "is named twice"),
+        (&[&"new.raw".to_owned(), &"./new.raw".to_owned()], "is named twice"),
+        (&[&good.device, &"link".to_owned()], "are the same disk"),
+        (&[&good.device, &itself], "is the golden disk itself"),
+        (&[&good.device, &"file".to_owned()], "file exists"),
+        (&[&good.device, &"/dev/null".to_owned()], "is no disk"),
+        (&[&good.device, &"no/such.raw".to_owned()], "no file can be made"),
+    ] {
+        let targets: Vec<&str> = targets.iter().map(|target| target.as_str()).collect();
+        let run = clone(path, &source, &targets, &[]);
+        run.must_end(3, &[sentence, "next: "]);
+        assert!(run.stdout.is_empty(), "{}", run.stdout);
+        assert_eq!(content(path), before, "{sentence}");
+    }
+    let place = tempfile::tempdir().unwrap();
+    tool("mke2fs", &["-q", "-F", &used.device]);
+    tool("mount", &[&used.device, &place.path().to_string_lossy()]);
+    let run = clone(path, &source, &[&good.device, &used.device], &["--yes"]);
+    tool("umount", &[&place.path().to_string_lossy()]);
+    run.must_end(3, &["mounted at"]);
+    clone(path, &source, &["new.raw"], &["--size=1GiB"]).must_end(3, &["new.raw has 1GiB"]);
+    drop((good, used, small));
+    assert_nothing_left(path, &["file", "good", "link", "small", "used"]);
+}
+
+/// What is in the files of a folder, as far as they are disks.
+fn content(folder: &Path) -> Vec<Digest> {
+    ["good", "used", "small", "file"]
+        .map(|name| Digest::of_stream(File::open(folder.join(name)).unwrap()).unwrap())
+        .into()
+}
+
+#[test]
+fn a_source_that_is_no_golden_disk_or_that_somebody_may_write_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let refused = |source: &Path, sentence: &str| {
+        let run = clone(path, source, &["copy.raw"], &[]);
+        run.must_end(3, &[sentence, "next: "]);
+        assert_nothing_left(path, &["disk.raw", "other"]);
+    };
+    fs::write(path.join("other"), vec![0; usize::try_from(MIB).unwrap()]).unwrap();
+    let disk = path.join("disk.raw");
+    tool("cp", &["--sparse=always", "--reflink=auto", &golden().to_string_lossy(), &disk.to_string_lossy()]);
+    refused(Path::new("nothing"), "No such file");
+    refused(Path::new("other"), "has no flipslot table");
+    refused(Path::new("/dev/null"), "is no disk");
+    refused(path, "is no disk");
+
+    let writer = File::options().append(true).open(&disk).unwrap();
+    refused(&disk, "is open in a program that may write it");
+    drop(writer);
+    let locked = File::open(&disk).unwrap();
+    locked.lock().unwrap();
+    refused(&disk, "is locked by process");
+    drop(locked);
+    let attached = LoopDisk::over(&disk, 2300);
+    let run = clone(path, &disk, &["copy.raw"], &[]);
+    run.must_end(3, &["is a loop device over it"]);
+    let place = tempfile::tempdir().unwrap();
+    let part = tool("losetup", &["--find", "--show", "--offset=66MiB", "--sizelimit=1GiB", &attached.device]);
+    tool("mount", &["-o", "ro,noload", part.trim(), &place.path().to_string_lossy()]);
+    drop((part, place));
+    let run = clone(path, Path::new(&attached.device), &["copy.raw"], &[]);
+    let used = tool("losetup", &["--list", "--noheadings", "--output=NAME", "--associated", &attached.device]);
+    let used = used.trim();
+    tool("umount", &[used]);
+    tool("losetup", &["--detach", used]);
+    drop(attached);
+    run.must_end(3, &["a loop device over"]);
+
+    // Made for another partition than its own: every copy would boot the golden disk's.
+    tool("sgdisk", &["--partition-guid=3:R", &disk.to_string_lossy()]);
+    refused(&disk, "does not boot its own partition");
+}

@@ -1,0 +1,43 @@
+//! Copies of one golden disk in one machine: each boots from its own partitions.
+
+use crate::bus::Bus;
+use crate::disks::{self, Single};
+use crate::images;
+use crate::machine::{Firmware, Machine, Setup};
+use std::path::Path;
+
+/// The GUID of the partition of slot a.
+fn partuuid(disk: &Path) -> String {
+    let info = disks::run("sgdisk", &["--info", "3", &disk.to_string_lossy()]);
+    let line = info.lines().find_map(|line| line.strip_prefix("Partition unique GUID: "));
+    line.expect("sgdisk tells a partition's GUID").trim().to_ascii_lowercase()
+}
+
+#[test]
+fn both_copies_of_a_golden_disk_in_one_machine_boot_from_their_own_partitions() {
+    let golden = Single { name: "golden", layout: &images::layout("bookworm") }.made(&["--hardware=qemu"]);
+    let copies = ["one", "two"].map(|name| disks::folder().join(format!("golden-{name}.raw")));
+    let [one, two] = &copies;
+    let paths = [&golden, one, two].map(|path| path.to_string_lossy().into_owned());
+    let (code, said) = disks::flipslot(&["clone", &paths[0], &paths[1], &paths[2], "--yes", "--progress=none"]);
+    assert_eq!(code, 0, "{said}");
+    assert_ne!(partuuid(one), partuuid(two));
+
+    for (name, firmware, disk, other) in
+        [("clone-one-bios", Firmware::Bios, one, two), ("clone-two-uefi", Firmware::Uefi, two, one)]
+    {
+        let drive = format!("id=other,if=none,format=raw,snapshot=on,file={}", other.display());
+        let more = ["-drive", &drive, "-device", "virtio-blk-pci,drive=other"];
+        let setup = Setup { more: &more, ..Setup::once(name, firmware, Bus::VirtioBlk, disk) };
+        let mut machine = Machine::start(&setup);
+        machine.comes_up('a');
+        let root = machine.run("lsblk -rno PARTUUID $(findmnt -no SOURCE /)");
+        assert_eq!(root.trim(), partuuid(disk), "{name}: the root is on the disk that was booted");
+        let known = machine.run("lsblk -rno PARTUUID");
+        assert!(known.contains(&partuuid(other)), "{name}: the other copy is there, too: {known}");
+        let cmdline = machine.run("cat /proc/cmdline");
+        assert!(cmdline.contains(&partuuid(disk)) && !cmdline.contains(&partuuid(other)), "{name}: {cmdline}");
+        let status = machine.run("flipslot status");
+        assert!(status.contains("[runs, proven]"), "{name}: {status}");
+    }
+}
