@@ -17,7 +17,7 @@ Exit codes: 0 all done, 1 some failed (the result says which), 2 usage,
 3 refused and nothing written. docs/clone.md describes the JSON.
 
 Examples:
-  flipslot clone golden.raw /dev/sdb /dev/sdc /dev/sdd --yes --json
+  flipslot clone golden.raw /dev/sdb /dev/sdc /dev/sdd --json
   flipslot clone /dev/sdb one.raw two.raw --size 16GiB";
 
 /// The flags of `clone`.

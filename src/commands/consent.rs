@@ -7,7 +7,7 @@ use crate::disk::identity::{Fingerprint, Identity, NO_SERIAL};
 use crate::disk::safety::members::Kind;
 use crate::disk::target::{self, Existing};
 use crate::disk::whole::WholeDisk;
-use crate::error::{Result, refused, usage};
+use crate::error::{Result, refused};
 use crate::units::Bytes;
 use anyhow::Context;
 use std::io::{BufRead, IsTerminal, stdin};
@@ -57,10 +57,6 @@ impl Consent {
     pub fn claim(&self, path: &Path, size: (Bytes, u64)) -> Result<Target> {
         if target::is_device(path)? {
             return Target::of_disk(self.claim_disk(path)?, size);
-        }
-        if !self.expect_serial.is_empty() {
-            let found = format!("{} is a disk file, which has no serial number", path.display());
-            return Err(usage(found, "leave --expect-serial away"));
         }
         if let Some(planned) = &self.planned {
             refuse_unplanned(path, &Fingerprint::of_file(path)?, planned)?;

@@ -67,6 +67,10 @@ impl Definition {
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
         let (size, sector) = size_of(args.disk(), size, args.sector_size.or(config.sector_size))?;
         Origin::of_environment(&[])?; // what is no time is refused here
+        if device(args.disk()).is_none() && !args.consent.expect_serial.is_empty() {
+            let found = format!("{} is a disk file, which has no serial number", args.disk().display());
+            return Err(usage(found, "leave --expect-serial away"));
+        }
         let consent = Consent::of(&args.consent)?;
         let consent = match plan {
             Some(plan) => consent.to_plan(plan.how()?.fingerprint.clone()),

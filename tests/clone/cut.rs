@@ -31,7 +31,7 @@ fn a_copy_that_was_killed_does_not_boot() {
         device.write_all_at(&table, 0).unwrap();
         device.sync_all().unwrap();
         drop(device);
-        let arguments = ["clone", &source.to_string_lossy(), &disk.device, "--yes", "--progress=json"];
+        let arguments = ["clone", &source.to_string_lossy(), &disk.device, "--yes", &disk.meant(), "--progress=json"];
         let mut run = Guard(command(folder.path(), &arguments).stderr(Stdio::piped()).spawn().unwrap());
         let mut said = BufReader::new(run.0.stderr.take().unwrap()).lines().map_while(Result::ok);
         let begins = |line: &String| line.contains("begin") && line.contains(step);

@@ -54,6 +54,11 @@ impl LoopDisk {
         LoopDisk { device, file: file.to_owned() }
     }
 
+    /// The word that this disk is meant: a loop device is known by its file.
+    pub fn meant(&self) -> String {
+        format!("--expect-serial={}", self.file.canonicalize().unwrap().display())
+    }
+
     pub fn bytes(&self, mebibyte: u64) -> Vec<u8> {
         bytes(&self.file, mebibyte)
     }

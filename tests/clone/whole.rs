@@ -47,7 +47,7 @@ fn copies_are_sound_have_no_name_in_common_and_hold_the_same_files() {
         device.write_all_at(&garbage, mebibyte * MIB).unwrap();
     }
     drop(device);
-    let run = clone(folder.path(), &golden(), &[&large.device, "same.raw"], &["--yes", "--json"]);
+    let run = clone(folder.path(), &golden(), &[&large.device, "same.raw"], &["--yes", &large.meant(), "--json"]);
     run.must_end(0, &[]);
     let said = result(&run);
     let (same, large) = (folder.path().join("same.raw"), detached(large));
