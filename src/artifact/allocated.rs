@@ -17,9 +17,9 @@ pub const BLOCK: u64 = 4096;
 /// written, and what must read as zeros.
 ///
 /// The second is more than holes can tell. A table's checksum counts its empty entries, and an empty slot
-/// must not show what lay there before: these are [`zeros`]. An ext4 or XFS log must not hold blocks of
-/// an older one, which its first recovery could take for its own; the programs that make filesystems zero
-/// it, which gives it room in the file without data. So what has room counts, not what has data.
+/// must not show what lay there before. An ext4 or XFS log must not hold blocks of an older one, which its
+/// first recovery could take for its own; the programs that make filesystems zero it, which gives it room
+/// in the file without data. So what has room counts, not what has data.
 pub fn to_copy(disk: &File, layout: &Layout) -> Result<Vec<Range<u64>>> {
     let written = match fiemap::allocated(disk, layout.size) {
         // Filesystems that do not say (tmpfs) have no room without data either: there zeros are written.
