@@ -115,13 +115,13 @@ fn format(device: &Path, new: &New) -> Result<()> {
 }
 
 /// The features that mkfs.btrfs knows for `option`: since 6.3 all stand under `-O`, and `-R` says some
-/// of them again. It prints them as an error.
+/// of them again. It prints them to standard error.
 fn names(option: &str) -> Result<Vec<String>> {
     let printed = Tool::new("mkfs.btrfs").args([option, "list-all"]).hint(HINT).run();
     let printed = printed.context("asking mkfs.btrfs for the features that it knows")?;
     // "no-holes            - no explicit hole extents for files (compat=3.14, safe=4.0, default=5.15)"
     let name = |line: &str| Some(line.split_once(" - ")?.0.trim().to_owned());
-    Ok(printed.stderr.lines().filter_map(name).collect())
+    Ok(printed.stderr.lines().chain(printed.stdout.lines()).filter_map(name).collect())
 }
 
 /// The options that turn on what is ours, and off what is not. Off comes first: some have two names.

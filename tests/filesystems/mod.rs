@@ -260,8 +260,8 @@ fn f6_a_file_with_a_hole_is_read_by_grub_from_a_slot_with_btrfs() {
         assert!(features.names().contains(&"big-metadata"), "the kernel has seen that blocks are larger than pages");
         assert_eq!(features.too_new_for_kernel("4.9"), Vec::<&str>::new());
         let installed = image::version().expect("grub-mkimage says its version");
-        let is_due = features.unread_by_grub(installed).is_empty();
-        assert!(is_read.is_ok() || !is_due, "{name}: {is_read:?}");
+        let may_fail = name == "no-holes" && !features.unread_by_grub(installed).is_empty();
+        assert!(is_read.is_ok() || may_fail, "{name}: {is_read:?}");
     }
 }
 
