@@ -7,7 +7,7 @@ use crate::disk::lock::{Patience, lock};
 use crate::disk::loops::Loop;
 use crate::disk::probe::Probe;
 use crate::disk::vacant::Vacant;
-use crate::disk::whole::{self, WholeDisk};
+use crate::disk::whole::{self, WholeDisk, Writable};
 use crate::error::{Result, failed, refused, usage};
 use crate::filesystem::kind::Ground;
 use crate::sys::block;
@@ -38,8 +38,9 @@ pub struct Target {
     kind: Kind,
     existing: Existing,
     size: u64,
-    /// The file that is replaced; its lock keeps a second run away.
-    replaces: Option<File>,
+    /// Keeps others away: the file that is replaced, which is locked; or the device, open for this
+    /// program alone.
+    guard: Option<File>,
 }
 
 enum Kind {
@@ -78,7 +79,7 @@ impl Target {
                 let old = File::open(path).with_context(|| format!("opening {}", path.display()))?;
                 lock(&old, path, Patience::Refuse)?;
                 let mut target = Target::new_file(path, size, existing)?;
-                target.replaces = Some(old);
+                target.guard = Some(old);
                 Ok(target)
             }
             _ => Target::new_file(path, size, existing),
@@ -89,7 +90,6 @@ impl Target {
     /// planned for.
     pub fn device(disk: WholeDisk, size: Bytes) -> Result<Target> {
         let name = disk.path().display().to_string();
-        disk.refuse_if_gone()?;
         let sector = disk.identity().sector_size;
         if sector != SECTOR {
             return Err(refused(
@@ -100,9 +100,10 @@ impl Target {
         if disk.identity().size != size.0 {
             return Err(refused(format!("{name} became another disk while it was opened"), "run the command again"));
         }
-        let (file, path) = disk.into_parts();
+        let path = disk.path().to_owned();
+        let Writable { file, alone } = disk.into_writable()?;
         let existing = Existing::Replace;
-        Ok(Target { file, path, kind: Kind::Device, existing, size: size.0, replaces: None })
+        Ok(Target { file, path, kind: Kind::Device, existing, size: size.0, guard: Some(alone) })
     }
 
     fn new_file(path: &Path, size: Bytes, existing: Existing) -> Result<Target> {
@@ -134,7 +135,7 @@ impl Target {
             }
         };
         file.set_len(size.0).with_context(context)?;
-        Ok(Target { file, path: path.to_owned(), kind, existing, size: size.0, replaces: None })
+        Ok(Target { file, path: path.to_owned(), kind, existing, size: size.0, guard: None })
     }
 
     /// Refuses a file on a filesystem that has no room for what is written to it at least.
@@ -244,7 +245,9 @@ impl Target {
         match &self.kind {
             Kind::Device => {
                 // Where the kernel scans no partitions (EINVAL), there is nothing to read again.
-                if let Err(errno @ Errno::BUSY) = block::reread_partitions(&self.file) {
+                // Since Linux 5.17 the kernel does it only for who has the disk alone.
+                let alone = self.guard.as_ref().unwrap_or(&self.file);
+                if let Err(errno @ Errno::BUSY) = block::reread_partitions(alone) {
                     let name = self.path.display();
                     crate::tell!(
                         "flipslot: the kernel still knows the old partitions of {name} ({errno}); run: partprobe {name}"
