@@ -8,7 +8,7 @@ pub use crate::disk::new_file::Existing;
 use crate::disk::new_file::NewFile;
 use crate::disk::probe::Probe;
 use crate::disk::vacant::Vacant;
-use crate::disk::whole::{self, WholeDisk};
+use crate::disk::whole::{self, WholeDisk, Writable};
 use crate::error::{Result, failed, refused, usage};
 use crate::filesystem::kind::Ground;
 use crate::sys::block;
@@ -29,8 +29,9 @@ pub struct Target {
     pub(super) size: u64,
     /// Bytes of a logical sector.
     pub(super) sector: u64,
-    /// The file that is replaced; its lock keeps a second run away.
-    replaces: Option<File>,
+    /// Keeps others away: the file that is replaced, which is locked; or the device, open for this
+    /// program alone.
+    guard: Option<File>,
     /// What a partition's bytes are before anything is written.
     ground: Ground,
 }
@@ -74,7 +75,7 @@ impl Target {
                 let old = File::open(path).with_context(|| format!("opening {}", path.display()))?;
                 lock(&old, path, Patience::Refuse)?;
                 let mut target = new_file()?;
-                target.replaces = Some(old);
+                target.guard = Some(old);
                 Ok(target)
             }
             _ => new_file(),
@@ -84,14 +85,14 @@ impl Target {
     /// A disk that was claimed, and that the user gave away with all that is on it; size and sector are
     /// what was planned for.
     pub fn of_disk(disk: WholeDisk, planned: (Bytes, u64)) -> Result<Target> {
-        disk.refuse_if_gone()?;
         let (size, sector) = (disk.identity().size, disk.identity().sector_size);
         if (Bytes(size), sector) != planned {
             let found = format!("{} became another disk while it was opened", disk.path().display());
             return Err(refused(found, "run the command again"));
         }
-        let (file, path) = disk.into_parts();
-        Ok(Target { file, path, kind: Kind::Device, size, sector, replaces: None, ground: Ground::Used })
+        let path = disk.path().to_owned();
+        let Writable { file, alone } = disk.into_writable()?;
+        Ok(Target { file, path, kind: Kind::Device, size, sector, guard: Some(alone), ground: Ground::Used })
     }
 
     fn new_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
@@ -100,7 +101,7 @@ impl Target {
         new.file().set_len(size.0).with_context(context)?;
         let file = new.file().try_clone().with_context(context)?;
         let (kind, ground) = (Kind::File(new), Ground::Zeros);
-        Ok(Target { file, path: path.to_owned(), kind, size: size.0, sector, replaces: None, ground })
+        Ok(Target { file, path: path.to_owned(), kind, size: size.0, sector, guard: None, ground })
     }
 
     /// Has everything that must read as zeros written, also where a new file has zeros anyway: it will be
@@ -220,7 +221,9 @@ impl Target {
         match self.kind {
             Kind::Device => {
                 // Where the kernel scans no partitions (EINVAL), there is nothing to read again.
-                if let Err(errno @ Errno::BUSY) = block::reread_partitions(&self.file) {
+                // Since Linux 5.17 the kernel does it only for who has the disk alone.
+                let alone = self.guard.as_ref().unwrap_or(&self.file);
+                if let Err(errno @ Errno::BUSY) = block::reread_partitions(alone) {
                     let name = self.path.display();
                     crate::tell!(
                         "flipslot: the kernel still knows the old partitions of {name} ({errno}); run: partprobe {name}"
@@ -228,7 +231,7 @@ impl Target {
                 }
                 Finished::Device
             }
-            Kind::File(new) => Finished::File { new, _replaces: self.replaces },
+            Kind::File(new) => Finished::File { new, _replaces: self.guard },
         }
     }
 }

@@ -19,9 +19,11 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// A disk that nothing uses, open and locked for this program alone.
+/// A disk that nothing uses, open and locked for this program alone. It is open to be read: a disk that
+/// was open for writing is looked at by udev when it is closed, which starts the arrays that are found.
 pub struct WholeDisk {
     file: File,
+    node: Node,
     path: PathBuf,
     identity: Identity,
     /// Its number among all disks since the machine started, where the kernel counts them.
@@ -45,7 +47,7 @@ impl WholeDisk {
             return Err(read_only(&name));
         }
         // O_EXCL on a block device: nobody else has it mounted, held or open so (open(2)).
-        let file = node.open(OFlags::RDWR | OFlags::EXCL)?;
+        let file = node.open(OFlags::RDONLY | OFlags::EXCL)?;
         let sequence = block::sequence(&file).ok();
         if Device::of(&file)? != device || is_other(before, sequence) {
             return Err(refused(format!("{name} became another disk while it was opened"), "run the command again"));
@@ -60,7 +62,7 @@ impl WholeDisk {
         let identity = Identity::of(&file, &system, &block)?;
         let parts = system.sysfs().partitions(&block).into_iter();
         let nodes = parts.filter_map(|part| Some((part.attribute("partition")?.parse().ok()?, part))).collect();
-        Ok(WholeDisk { file, path: path.to_owned(), identity, sequence, nodes })
+        Ok(WholeDisk { file, node, path: path.to_owned(), identity, sequence, nodes })
     }
 
     /// Which disk is at `path`, which this program has open already, and what is on it.
@@ -82,7 +84,7 @@ impl WholeDisk {
         &self.identity
     }
 
-    /// The open disk.
+    /// The open disk, to be read.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -105,10 +107,23 @@ impl WholeDisk {
         Err(refused(found, "see what is there: lsblk --nodeps"))
     }
 
-    /// The open disk, and what the user calls it.
-    pub fn into_parts(self) -> (File, PathBuf) {
-        (self.file, self.path)
+    /// The disk, open to be written from now on.
+    pub fn into_writable(self) -> Result<Writable> {
+        let file = self.node.open(OFlags::RDWR)?;
+        self.refuse_if_gone()?;
+        if Device::of(&file)? != Device::of(&self.file)? || is_other(self.sequence, block::sequence(&file).ok()) {
+            return Err(refused(format!("{} became another disk", self.node.name), "run the command again"));
+        }
+        Ok(Writable { file, alone: self.file })
     }
+}
+
+/// A disk that may be overwritten.
+pub struct Writable {
+    /// Open to be written.
+    pub file: File,
+    /// Keeps others away for as long as it is open: `O_EXCL` and the lock.
+    pub alone: File,
 }
 
 /// The size of the disk at `path` and of its sectors, in bytes; a partition, and a drive without a medium,

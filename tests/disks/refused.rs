@@ -222,6 +222,7 @@ const NO_DISK: &[Case] = &[
         prepare: |lab| {
             let disk = lab.disk();
             tool("blockdev", &["--setro", &disk]);
+            lab.later("blockdev", &["--setrw", &disk]); // the flag outlives what is attached
             (disk, willing(lab))
         },
         says: &["DISK is read-only", "blockdev --setrw DISK"],

@@ -7,17 +7,17 @@ use crate::machine::{Firmware, Machine, Setup};
 
 /// As large as one slot needs, and one MiB.
 const SIZE: &str = "132M";
-/// The disks, and what is built on them.
-const DISKS: [(&str, &str); 5] = [("vdb", "lab1"), ("vdc", "lab2"), ("vdd", "lab3"), ("vde", "lab4"), ("vdf", "lab5")];
+/// The disks and their serial numbers. They come before the machine's own, which is `vdf` then.
+const DISKS: [(&str, &str); 5] = [("vda", "lab1"), ("vdb", "lab2"), ("vdc", "lab3"), ("vdd", "lab4"), ("vde", "lab5")];
 
 const BUILD: &[&str] = &[
-    "mdadm --create /dev/md0 --run --assume-clean --metadata=1.2 --level=1 --raid-devices=2 /dev/vdb missing",
+    "mdadm --create /dev/md0 --run --assume-clean --metadata=1.2 --level=1 --raid-devices=2 /dev/vda missing",
     "pvcreate -qqy /dev/md0; vgcreate -qqy my-vg /dev/md0; lvcreate -qqy -L 40M -n srv my-vg; mke2fs -q /dev/my-vg/srv",
     "mkdir -p /srv/x; mount -o ro /dev/my-vg/srv /srv/x",
-    "echo -n key > /run/key; cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/vdc2 /run/key",
-    "cryptsetup open --key-file /run/key /dev/vdc2 secret",
-    "dmsetup create mpatha --uuid mpath-360000000000000000e --table '0 200000 linear /dev/vdd 0'",
-    "mkswap -q /dev/vde; swapon /dev/vde",
+    "echo -n key > /run/key; cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/vdb2 /run/key",
+    "cryptsetup open --key-file /run/key /dev/vdb2 secret",
+    "dmsetup create mpatha --uuid mpath-360000000000000000e --table '0 200000 linear /dev/vdc 0'",
+    "mkswap -q /dev/vdd; swapon /dev/vdd",
 ];
 
 /// Each disk, what must be said of it, and what releases it.
@@ -27,22 +27,22 @@ const IN_USE: [(&str, &[&str], &str); 4] = [
         &[
             "mounted at /srv/x",
             "an LVM volume, is built on md0",
-            "md0, an array (md RAID), is built on vdb",
+            "md0, an array (md RAID), is built on vda",
             "umount /srv/x; vgchange --activate n my-vg; mdadm --stop /dev/md0",
         ],
         "umount /srv/x; vgchange -qq --activate n my-vg; mdadm -q --stop /dev/md0",
     ),
     (
-        "/dev/vdc",
-        &["secret (dm-", "an encrypted device (dm-crypt), is built on vdc2", "cryptsetup close secret"],
+        "/dev/vdb",
+        &["secret (dm-", "an encrypted device (dm-crypt), is built on vdb2", "cryptsetup close secret"],
         "cryptsetup close secret",
     ),
     (
-        "/dev/vdd",
-        &["mpatha (dm-", "a multipath device, is built on vdd", "multipath -f mpatha"],
+        "/dev/vdc",
+        &["mpatha (dm-", "a multipath device, is built on vdc", "multipath -f mpatha"],
         "dmsetup remove mpatha",
     ),
-    ("/dev/vde", &["/dev/vde is swap", "swapoff /dev/vde"], "swapoff /dev/vde"),
+    ("/dev/vdd", &["/dev/vdd is swap", "swapoff /dev/vdd"], "swapoff /dev/vdd"),
 ];
 
 #[test]
@@ -54,7 +54,7 @@ fn disks_that_raid_lvm_encryption_multipath_or_swap_hold_are_refused_until_they_
         let path = disks::folder().join(format!("real-disks-{name}.raw"));
         let _ = std::fs::remove_file(&path);
         disks::run("truncate", &["--size", SIZE, &path.to_string_lossy()]);
-        if name == "vdc" {
+        if name == "vdb" {
             disks::run("sgdisk", &["--new=1:2048:+64M", "--new=2:0:0", &path.to_string_lossy()]);
         }
         more.extend(["-drive".to_owned(), format!("id={name},if=none,format=raw,file={}", path.display())]);
@@ -69,10 +69,10 @@ fn disks_that_raid_lvm_encryption_multipath_or_swap_hold_are_refused_until_they_
     BUILD.iter().for_each(|line| drop(machine.run(line)));
 
     let before = digests(&mut machine);
-    refused(&mut machine, "/dev/vda", &["/dev/vda is the disk that this system runs from (/ is on vda3)"]);
-    refused(&mut machine, "/dev/vdc1", &["/dev/vdc1 is a partition", "/dev/vdc"]);
+    refused(&mut machine, "/dev/vdf", &["/dev/vdf is the disk that this system runs from (/ is on vdf3)"]);
+    refused(&mut machine, "/dev/vdb1", &["/dev/vdb1 is a partition", "/dev/vdb"]);
     refused(&mut machine, "/dev/sr0", &["/dev/sr0 has no medium in it"]);
-    refused(&mut machine, "/dev/vdf --expect-serial lab4", &["its serial is lab5, not lab4"]);
+    refused(&mut machine, "/dev/vde --expect-serial lab4", &["its serial is lab5, not lab4"]);
     for (disk, says, _) in IN_USE {
         refused(&mut machine, disk, says);
     }
@@ -82,20 +82,20 @@ fn disks_that_raid_lvm_encryption_multipath_or_swap_hold_are_refused_until_they_
         machine.run(release);
     }
     for (disk, says) in [
-        ("/dev/vdb --expect-serial lab1", "/dev/vdb is a member of a Linux RAID (md): linux_raid_member"),
-        ("/dev/vdc --expect-serial lab2", "partition 2 of /dev/vdc is an encrypted device (LUKS): crypto_LUKS"),
-        ("/dev/vdc", "cryptsetup luksDump /dev/vdc2"),
-        ("/dev/vde", "/dev/vde is not empty"),
-        ("/dev/vde", "add --expect-serial lab4"),
+        ("/dev/vda --expect-serial lab1", "/dev/vda is a member of a Linux RAID (md): linux_raid_member"),
+        ("/dev/vdb --expect-serial lab2", "partition 2 of /dev/vdb is an encrypted device (LUKS): crypto_LUKS"),
+        ("/dev/vdb", "cryptsetup luksDump /dev/vdb2"),
+        ("/dev/vdd", "/dev/vdd is not empty"),
+        ("/dev/vdd", "add --expect-serial lab4"),
     ] {
         refused(&mut machine, disk, &[says]);
     }
     // What is refused now is the image, which is looked for once the disk may be written.
     for disk in [
         "/dev/disk/by-id/virtio-lab1 --expect-serial lab1 --destroy linux_raid_member",
-        "/dev/vdc --expect-serial lab2 --destroy crypto_LUKS",
-        "/dev/vdd",
-        "/dev/vde --expect-serial lab4",
+        "/dev/vdb --expect-serial lab2 --destroy crypto_LUKS",
+        "/dev/vdc",
+        "/dev/vdd --expect-serial lab4",
     ] {
         refused(&mut machine, disk, &["/nowhere is no OCI image layout"]);
     }
@@ -107,7 +107,8 @@ fn digests(machine: &mut Machine) -> String {
 }
 
 fn refused(machine: &mut Machine, disk: &str, says: &[&str]) {
-    let said = machine.run(&format!("flipslot create {disk} --yes --slots=1 --slot=a=oci:/nowhere:1; echo code $?"));
+    let said = machine
+        .run(&format!("flipslot create {disk} --yes --progress=none --slots=1 --slot=a=oci:/nowhere:1; echo code $?"));
     let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
     for text in says.iter().chain(&["code 3"]) {
         assert!(said.contains(text), "{disk}: '{text}' is missing in: {said}");
