@@ -117,6 +117,17 @@ pub struct Writable {
     pub alone: File,
 }
 
+/// Which disk is at `path`, and what is on it and uses it now: looked at, neither claimed nor refused for
+/// its use.
+pub fn identity_at(path: &Path) -> Result<Identity> {
+    Probe::refuse_missing()?;
+    let name = path.display().to_string();
+    let file = Node::at(path)?.open(OFlags::RDONLY)?;
+    let system = System::this()?;
+    let block = Device::of(&file)?.block(&system, &name)?;
+    Identity::of(&file, &system, &block)
+}
+
 /// The size of the disk at `path`, in bytes; a partition, and a drive without a medium, are refused.
 pub fn size_of(path: &Path) -> Result<u64> {
     let name = path.display().to_string();
