@@ -17,7 +17,7 @@ use crate::disk::claim::Expendable;
 use crate::disk::identity::Fingerprint;
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
-use crate::disk::whole::WholeDisk;
+use crate::disk::whole;
 use crate::error::{Result, refused};
 use crate::oci;
 use crate::origin::Origin;
@@ -77,7 +77,7 @@ pub fn run(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
 /// What must be the same for a plan.
 fn fingerprint(disk: &Disk) -> Result<Fingerprint> {
     let of_file = || Fingerprint::of_file(&disk.path)?.context("the disk file is gone");
-    disk.device().map_or_else(of_file, |path| Ok(WholeDisk::look(path)?.fingerprint()))
+    disk.device().map_or_else(of_file, |path| Ok(whole::identity_at(path)?.fingerprint()))
 }
 
 fn refuse_running(disk: &Disk) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use crate::disk::layout::Region;
 use crate::error::{Result, failed, refused};
-use crate::sys::{block, loop_device};
+use crate::sys::loop_device;
 use anyhow::Context;
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -44,11 +44,7 @@ impl Loop {
                 )
             })?;
             match loop_device::configure(&device, disk, (region.start, region.size), u32::try_from(sector)?) {
-                Ok(()) => {
-                    // Who had it before may have left it read-only.
-                    block::set_writable(&device).with_context(|| format!("making {} writable", path.display()))?;
-                    return Ok(Loop { _device: device, path });
-                }
+                Ok(()) => return Ok(Loop { _device: device, path }),
                 Err(Errno::BUSY) => thread::sleep(Duration::from_millis(u64::from(race.min(20)))),
                 Err(errno) => {
                     return Err(errno)

@@ -65,15 +65,6 @@ impl WholeDisk {
         Ok(WholeDisk { file, node, path: path.to_owned(), identity, sequence, nodes })
     }
 
-    /// Which disk is at `path`, which this program has open already, and what is on it.
-    pub fn look(path: &Path) -> Result<Identity> {
-        let name = path.display().to_string();
-        let file = Node::at(path)?.open(OFlags::RDONLY)?;
-        let system = System::this()?;
-        let block = Device::of(&file)?.block(&system, &name)?;
-        Identity::of(&file, &system, &block)
-    }
-
     /// What the user calls it.
     pub fn path(&self) -> &Path {
         &self.path
@@ -124,6 +115,17 @@ pub struct Writable {
     pub file: File,
     /// Keeps others away for as long as it is open: `O_EXCL` and the lock.
     pub alone: File,
+}
+
+/// Which disk is at `path`, and what is on it and uses it now: looked at, neither claimed nor refused for
+/// its use.
+pub fn identity_at(path: &Path) -> Result<Identity> {
+    Probe::refuse_missing()?;
+    let name = path.display().to_string();
+    let file = Node::at(path)?.open(OFlags::RDONLY)?;
+    let system = System::this()?;
+    let block = Device::of(&file)?.block(&system, &name)?;
+    Identity::of(&file, &system, &block)
 }
 
 /// The size of the disk at `path` and of its sectors, in bytes; a partition, and a drive without a medium,

@@ -1,9 +1,7 @@
 //! Sizes of block devices (linux/fs.h).
 #![allow(unsafe_code)]
 
-use linux_raw_sys::ioctl::{
-    BLKFLSBUF, BLKGETDISKSEQ, BLKGETSIZE64, BLKROGET, BLKROSET, BLKRRPART, BLKSSZGET, BLKZEROOUT,
-};
+use linux_raw_sys::ioctl::{BLKFLSBUF, BLKGETDISKSEQ, BLKGETSIZE64, BLKROGET, BLKRRPART, BLKSSZGET, BLKZEROOUT};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io;
 use rustix::ioctl::{Getter, NoArg, Setter, ioctl};
@@ -55,13 +53,6 @@ pub fn is_read_only(device: impl AsFd) -> io::Result<bool> {
     // SAFETY: BLKROGET writes one int through its argument; Getter gives it one.
     let flag = unsafe { ioctl(device, Getter::<{ BLKROGET }, c_int>::new()) }?;
     Ok(flag != 0)
-}
-
-/// Takes back that somebody made the device read-only (`BLKROSET`, which outlives what was attached to a
-/// loop device). What is read-only by itself stays so.
-pub fn set_writable(device: impl AsFd) -> io::Result<()> {
-    // SAFETY: BLKROSET reads one int through its argument; Setter gives it one.
-    unsafe { ioctl(device, Setter::<{ BLKROSET }, c_int>::new(0)) }
 }
 
 /// The number of the disk behind a device, which no other disk has until the machine restarts

@@ -3,6 +3,7 @@
 
 mod consent;
 mod holders;
+mod identity;
 mod lab;
 mod refused;
 mod signatures;

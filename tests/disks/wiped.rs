@@ -20,14 +20,19 @@ fn create_over(make: &[(&str, Make)], places: &[(u64, u64)], lab: &mut Lab) {
             assert!([*kind, "several", "linux_raid_member"].contains(&seen.as_str()), "{kind}: {seen}");
         }
     }
-    let disk = lab.disk();
+    // With a partition that the kernel has known from an older table, and must forget.
+    let disk = lab.attach("backing", &["--partscan"]);
+    tool("addpart", &[&disk, "1", "2048", "131072"]);
     let slot = format!("--slot=a=oci:{}:latest", images::debian().display());
     let serial = format!("--expect-serial={backing}");
     let kinds: Vec<&str> = make.iter().map(|(kind, _)| *kind).collect();
     let destroy = format!("--destroy={}", kinds.join(","));
     let words = ["create", &disk, "--progress=none", "--hardware=qemu", "--slot-size=1000MiB", "--data", &slot];
     let more = ["--yes", &serial, if kinds.is_empty() { "--slots=2" } else { &destroy }];
-    crate::support::program::flipslot(lab.folder(), &[&words[..], &more].concat()).must_end(0, &[]);
+    let run = crate::support::program::flipslot(lab.folder(), &[&words[..], &more].concat());
+    run.must_end(0, &[]);
+    assert!(!run.stderr.contains("still knows"), "{}", run.stderr);
+    assert!(!Path::new(&format!("{disk}p1")).exists(), "the kernel reads the table again");
     tool("blockdev", &["--flushbufs", &disk]);
     must_be_what_was_made(lab, &disk);
 }
