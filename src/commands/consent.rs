@@ -3,7 +3,8 @@
 
 use crate::cli::ConsentArgs;
 use crate::disk::Target;
-use crate::disk::identity::{Fingerprint, Identity, NO_SERIAL};
+use crate::disk::fingerprint::Fingerprint;
+use crate::disk::identity::{Identity, NO_SERIAL};
 use crate::disk::safety::members::Kind;
 use crate::disk::target::{self, Existing};
 use crate::disk::whole::WholeDisk;

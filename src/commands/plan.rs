@@ -4,7 +4,7 @@ use crate::commands::place::Place;
 use crate::commands::say::say;
 use crate::disk::Disk;
 use crate::disk::boot_files::{STATE, entry_path, record_path};
-use crate::disk::identity::Fingerprint;
+use crate::disk::fingerprint::Fingerprint;
 use crate::disk::layout::{Layout, Region, TableKind};
 use crate::error::{Result, refused};
 use crate::filesystem::Filesystem;

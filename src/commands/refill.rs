@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
 use crate::disk::boot_partition::Access;
 use crate::disk::claim::Expendable;
-use crate::disk::identity::Fingerprint;
+use crate::disk::fingerprint::Fingerprint;
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
 use crate::disk::whole;

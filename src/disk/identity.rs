@@ -4,7 +4,6 @@ use crate::digest::Digest;
 use crate::disk::layout::Region;
 use crate::disk::probe::{Content, Probe};
 use crate::disk::safety::{Device, System};
-use crate::disk::table::sector_of_file;
 use crate::error::Result;
 use crate::hardware::block::Block;
 use crate::sys::block;
@@ -13,7 +12,6 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -71,39 +69,7 @@ pub struct Partition {
     pub content: Option<Content>,
 }
 
-/// What of a disk must be as it was for a plan to be one for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
-    /// All serial numbers that it tells; none of a file.
-    pub serials: Vec<String>,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Of its table and what that tells.
-    pub table_digest: Digest,
-    /// What the kernel has built on it.
-    pub holders: Vec<String>,
-}
-
-impl Fingerprint {
-    /// That of the disk file at `path`; `None` if there is none yet.
-    pub fn of_file(path: &Path) -> Result<Option<Fingerprint>> {
-        let file = match File::open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file.with_context(|| format!("opening {}", path.display()))?,
-        };
-        let size = file.metadata()?.len();
-        let table_digest = Contents::of(&file, size, sector_of_file(&file))?.table_digest;
-        Ok(Some(Fingerprint { serials: Vec::new(), size, table_digest, holders: Vec::new() }))
-    }
-}
-
 impl Identity {
-    /// What must be the same for a plan.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let (serials, holders) = (self.serials.clone(), self.holders.clone());
-        Fingerprint { serials, size: self.size, table_digest: self.contents.table_digest.clone(), holders }
-    }
-
     /// The disk that is open as `file`, and is `disk` in sysfs.
     pub fn of(file: &File, system: &System, disk: &Block) -> Result<Identity> {
         let size = block::size(file)?;

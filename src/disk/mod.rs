@@ -5,6 +5,7 @@ pub mod boot_partition;
 pub mod claim;
 pub mod clone_target;
 mod devices;
+pub mod fingerprint;
 mod gpt;
 pub mod gpt_clone;
 pub mod identity;
