@@ -114,3 +114,21 @@ fn detached(disk: LoopDisk) -> PathBuf {
     drop(disk);
     file
 }
+
+#[test]
+fn a_copy_of_btrfs_has_a_uuid_of_its_own_in_every_block() {
+    let disk = Disk::made(&images::debian(), &["--filesystem=btrfs"]);
+    clone(disk.folder(), &disk.path(), &["copy.raw"], &[]).must_end(0, &[]);
+    let copy = disk.folder().join("copy.raw");
+    must_boot_itself(&copy);
+    let slot = tempfile::NamedTempFile::new().unwrap();
+    let (from, to) = (format!("if={}", copy.display()), format!("of={}", slot.path().display()));
+    tool("dd", &["bs=1M", "conv=sparse", "status=none", &from, &to, "skip=66", "count=1024"]);
+    tool("btrfs", &["check", "--readonly", &slot.path().to_string_lossy()]);
+    let uuid = |at: &Path, offset: u64| {
+        let offset = format!("--offset={}", offset * MIB);
+        tool("blkid", &["-p", "-o", "value", "-s", "UUID", &offset, &at.to_string_lossy()])
+    };
+    assert_eq!(uuid(slot.path(), 0), uuid(&copy, SLOT_A.start));
+    assert_ne!(uuid(&copy, SLOT_A.start), uuid(&disk.path(), SLOT_A.start));
+}
