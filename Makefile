@@ -37,7 +37,8 @@ test: deps lint
 	$(CARGO) test --test tests
 	$(CARGO) test --test vm -- --test-threads=2
 
-## make test-all  the same, and what takes long: ten switches, disks on 36 pairs of machines
+## make test-all  the same, and what takes long: ten switches, 36 pairs of machines, every table on
+##                every firmware with every filesystem
 test-all: test
 	$(CARGO) test --test vm -- --test-threads=2 --ignored
 

@@ -5,22 +5,18 @@ use crate::machine::{Firmware, Machine, Setup, log};
 use std::fs;
 
 /// A disk, and the machine that boots it.
-struct Case {
-    name: &'static str,
+struct Case<'c> {
+    name: &'c str,
     firmware: Firmware,
     /// What `create` is told.
-    flags: &'static [&'static str],
+    flags: &'c [&'c str],
     /// What QEMU is told beside.
-    machine: &'static [&'static str],
+    machine: &'c [&'c str],
     /// The first slot's partition.
     slot_a: u32,
 }
 
-impl Case {
-    fn mbr(name: &'static str, firmware: Firmware, flags: &'static [&'static str]) -> Case {
-        Case { name, firmware, flags, machine: &[], slot_a: 2 }
-    }
-
+impl Case<'_> {
     fn boots_and_switches(self) {
         let _ = fs::remove_file(log(self.name));
         let disk = disks::create(self.name, &[&["--hardware", "qemu"], self.flags].concat());
@@ -39,26 +35,21 @@ impl Case {
     }
 }
 
+fn of(table: &str, firmware: Firmware, filesystem: &str) {
+    let name = format!("{table}-{firmware:?}-{filesystem}").to_lowercase();
+    let flags = ["--table", table, "--filesystem", filesystem];
+    let slot_a = if table == "mbr" { 2 } else { 3 };
+    Case { name: &name, firmware, flags: &flags, machine: &[], slot_a }.boots_and_switches();
+}
+
 #[test]
-fn mbr_on_bios() {
-    Case::mbr("mbr-bios", Firmware::Bios, &["--table", "mbr"]).boots_and_switches();
+fn mbr_on_bios_with_ext4() {
+    of("mbr", Firmware::Bios, "ext4");
 }
 
 #[test]
 fn mbr_on_uefi_with_xfs() {
-    Case::mbr("mbr-uefi-xfs", Firmware::Uefi, &["--table", "mbr", "--filesystem", "xfs"]).boots_and_switches();
-}
-
-#[test]
-#[ignore = "the other pairs say as much: make test-all"]
-fn mbr_on_bios_with_xfs() {
-    Case::mbr("mbr-bios-xfs", Firmware::Bios, &["--table", "mbr", "--filesystem", "xfs"]).boots_and_switches();
-}
-
-#[test]
-#[ignore = "the other pairs say as much: make test-all"]
-fn mbr_on_uefi() {
-    Case::mbr("mbr-uefi", Firmware::Uefi, &["--table", "mbr"]).boots_and_switches();
+    of("mbr", Firmware::Uefi, "xfs");
 }
 
 #[test]
@@ -71,4 +62,35 @@ fn sectors_of_4096_bytes_on_uefi() {
     ];
     let flags = &["--sector-size", "4096", "--filesystem", "xfs"];
     Case { name: "sectors-4096", firmware: Firmware::Uefi, flags, machine, slot_a: 3 }.boots_and_switches();
+}
+
+/// The pairs that others say as much as.
+mod every_one {
+    use super::of;
+    use crate::machine::Firmware;
+
+    #[test]
+    #[ignore = "two boots each: make test-all"]
+    fn gpt() {
+        for (firmware, filesystem) in [
+            (Firmware::Bios, "ext4"),
+            (Firmware::Bios, "xfs"),
+            (Firmware::Bios, "btrfs"),
+            (Firmware::Uefi, "ext4"),
+            (Firmware::Uefi, "xfs"),
+            (Firmware::Uefi, "btrfs"),
+        ] {
+            of("gpt", firmware, filesystem);
+        }
+    }
+
+    #[test]
+    #[ignore = "two boots each: make test-all"]
+    fn mbr() {
+        for (firmware, filesystem) in
+            [(Firmware::Bios, "xfs"), (Firmware::Bios, "btrfs"), (Firmware::Uefi, "ext4"), (Firmware::Uefi, "btrfs")]
+        {
+            of("mbr", firmware, filesystem);
+        }
+    }
 }
