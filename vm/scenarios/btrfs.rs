@@ -43,7 +43,7 @@ fn a_server_on_btrfs_flashes_its_other_slot_and_goes_there() {
     assert_eq!(code, 0, "{said}");
     let _ = std::fs::remove_file(log("btrfs-flash"));
     let more = ["-nic", "user,model=virtio-net-pci"];
-    let mut machine = Machine::start(&Setup { more: &more, ..Setup::lasting("btrfs-flash", Firmware::Bios, &disk) });
+    let mut machine = Machine::start(&Setup { more: &more, ..Setup::lasting("btrfs-flash", Firmware::Uefi, &disk) });
     machine.comes_up('a');
     machine.run("i=$(ls /sys/class/net | grep -v lo); ip link set $i up; ip addr add 10.0.2.15/24 dev $i");
     let reference = format!("docker://10.0.2.2:{}/os/debian:13 --plain-http 10.0.2.2:{0}", registry.port);
