@@ -68,8 +68,11 @@ class Disks:
 
 def timed(*command):
     begin = time.monotonic()
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return time.monotonic() - begin, printed
+    printed = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    elapsed = time.monotonic() - begin
+    if printed.returncode != 0:
+        raise SystemExit(f"{command}: {printed.stderr}")
+    return elapsed, printed
 
 
 def ours(work, disk, count):
