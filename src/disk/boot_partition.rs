@@ -53,9 +53,13 @@ impl BootPartition {
         }
         let mut options = File::options();
         options.read(true);
-        if access != Access::Look {
-            options.write(true).custom_flags(i32::try_from(OFlags::EXCL.bits())?);
+        options.write(access != Access::Look);
+        if access == Access::Change {
+            options.custom_flags(i32::try_from(OFlags::EXCL.bits())?);
         }
+        // The agent runs while the system starts, which may want to mount the partition in that moment (efi.automount
+        // of systemd-gpt-auto-generator(8)): a mount that failed would be a unit that failed, and the slot not healthy.
+        // It rewrites bytes of files in place, which a mount beside it bears.
         let device = options.open(path).map_err(|error| {
             refused(
                 format!("the boot partition {} cannot be opened: {error}", path.display()),
