@@ -130,7 +130,7 @@ fn what_cannot_be_of_a_slots_filesystem_is_refused_and_nothing_is_written() {
         (2, &["--filesystem=b=btrfs", "--mkfs-options=-K"], &["slot a gets ext4, slot b btrfs"]),
         (2, &["--filesystem=btrfs", "--mkfs-options=-K other"], &["holds 'other'", "next: "]),
         (2, &["--filesystem=btrfs", "--mkfs-options=--rootdir=image"], &["holds '--rootdir=image'", "next: "]),
-        (2, &["--config=odd.toml"], &["odd.toml", "--filesystem knows"]),
+        (2, &["--config=odd.toml"], &["odd.toml", "no value that its flag takes"]),
     ] {
         flipslot(folder.path(), &[&create[..], words].concat()).must_end(code, texts);
     }
@@ -180,9 +180,8 @@ fn a_device_of_a_mounted_btrfs_is_refused_though_the_mount_has_another_number() 
     let before = Digest::of_stream(fs::File::open(&file).unwrap()).unwrap();
     let run = flipslot(folder.path(), &["create", &device, "--slot=a=oci:image:1", "--yes"]);
     let after = Digest::of_stream(fs::File::open(&file).unwrap()).unwrap();
-    let uuid = tool("findmnt", &["--noheadings", "--output=UUID", &mounted.to_string_lossy()]);
     tool("umount", &[&mounted.to_string_lossy()]);
     tool("losetup", &["--detach", &device]);
-    run.must_end(3, &["belongs to a mounted btrfs", &format!("findmnt --source UUID={}", uuid.trim())]);
+    run.must_end(3, &["is in use", "mounted at", "umount"]);
     assert_eq!(before, after);
 }
