@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// A filesystem in memory that is full after so many MiB.
@@ -65,18 +65,39 @@ fn a_disk_that_gives_back_something_else_than_was_written_is_no_copy() {
     let disk = LoopDisk::over(&folder.path().join("disk"), 2300);
     let source = golden();
     let arguments = ["clone", &source.to_string_lossy(), &disk.device, "--progress=json"];
-    let mut run = Guard(command(folder.path(), &arguments).stderr(Stdio::piped()).spawn().unwrap());
+    // Behind its back, where it comes to last.
+    let rest = disturbed(command(folder.path(), &arguments), || {
+        File::options().write(true).open(&disk.file).unwrap().write_all_at(b"rot", DATA.start * MIB + 1100).unwrap();
+    });
+    assert!(rest.contains(&format!("gives back something else at byte {}", DATA.start * MIB)), "{rest}");
+    assert!(is_zero(&disk.bytes(0)) && is_zero(&disk.bytes(2299)));
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_copied_gives_no_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    tool("cp", &["--sparse=always", "--reflink=auto", &golden().to_string_lossy(), &source.to_string_lossy()]);
+    let arguments = ["clone", "source", "copy.raw", "--progress=json"];
+    let rest = disturbed(command(folder.path(), &arguments), || {
+        File::options().write(true).open(&source).unwrap().write_all_at(b"new", 1500 * MIB).unwrap();
+    });
+    assert!(rest.contains("source was changed while it was copied"), "{rest}");
+    assert_nothing_left(folder.path(), &["source"]);
+}
+
+/// Runs `clone`, disturbs it as it begins to read back, and returns what it says then: it must fail.
+fn disturbed(mut clone: Command, disturb: impl FnOnce()) -> String {
+    let mut run = Guard(clone.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
     let mut said = BufReader::new(run.0.stderr.take().unwrap());
     let mut line = String::new();
     while !(line.contains("begin") && line.contains("reading back")) {
         line.clear();
         assert!(said.read_line(&mut line).unwrap() > 0, "it reads back");
     }
-    // Behind its back, where it comes to last.
-    File::options().write(true).open(&disk.file).unwrap().write_all_at(b"rot", DATA.start * MIB + 1100).unwrap();
+    disturb();
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     assert_eq!(run.0.wait().unwrap().code(), Some(1), "{rest}");
-    assert!(rest.contains(&format!("gives back something else at byte {}", DATA.start * MIB)), "{rest}");
-    assert!(is_zero(&disk.bytes(0)) && is_zero(&disk.bytes(2299)));
+    rest
 }
