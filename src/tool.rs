@@ -24,6 +24,7 @@ pub struct Tool {
     added: Vec<(&'static str, String)>,
     deadline: Duration,
     hint: String,
+    kept: usize,
 }
 
 /// What a program that ended with 0 has printed: the last 8 KiB of each stream.
@@ -45,6 +46,7 @@ impl Tool {
             added: Vec::new(),
             deadline: DEADLINE,
             hint: String::new(),
+            kept: TAIL,
         }
     }
 
@@ -75,6 +77,12 @@ impl Tool {
     /// Kills the program, with all that it started, if it has not ended by then.
     pub fn deadline(mut self, deadline: Duration) -> Tool {
         self.deadline = deadline;
+        self
+    }
+
+    /// Keeps so many bytes of each output stream, its end, where more than usual is printed.
+    pub fn keeping(mut self, bytes: usize) -> Tool {
+        self.kept = bytes;
         self
     }
 
@@ -117,7 +125,7 @@ impl Tool {
         die_with_us(&mut command);
         let mut child =
             command.spawn().map_err(|error| failed(format!("starting `{self}`: {error}"), self.hint.clone()))?;
-        let (stdout, stderr) = (tail_of(child.stdout.take()), tail_of(child.stderr.take()));
+        let (stdout, stderr) = (tail_of(child.stdout.take(), self.kept), tail_of(child.stderr.take(), self.kept));
         let status = wait(&mut child, self.deadline).with_context(|| format!("waiting for `{self}`"))?;
         let text = |tail: JoinHandle<Vec<u8>>| String::from_utf8_lossy(&tail.join().unwrap_or_default()).into_owned();
         Ok((status, Printed { stdout: text(stdout), stderr: text(stderr) }))
@@ -182,14 +190,14 @@ fn said(printed: &Printed) -> String {
     }
 }
 
-fn tail_of(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+fn tail_of(stream: Option<impl Read + Send + 'static>, kept: usize) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut tail = Vec::new();
         let mut chunk = [0; 4096];
         if let Some(mut stream) = stream {
             while let Ok(length @ 1..) = stream.read(&mut chunk) {
                 tail.extend_from_slice(&chunk[..length]);
-                tail.drain(..tail.len().saturating_sub(TAIL));
+                tail.drain(..tail.len().saturating_sub(kept));
             }
         }
         tail

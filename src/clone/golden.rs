@@ -53,6 +53,10 @@ impl Golden {
             ));
         }
         let table = GoldenTable::read(&source.file).with_context(reading)?;
+        if table.end() > source.size {
+            let found = format!("{name} ends before its last partition does: it was cut short");
+            return Err(refused(found, "fetch it again, or make it anew: flipslot create"));
+        }
         let mut filesystems = BTreeMap::new();
         for part in table.parts.iter().filter(|part| part.region.number != found.boot.number) {
             if let Some(one) = filesystem(source, part)? {

@@ -16,7 +16,9 @@ impl Names {
 
     /// Adds a FAT volume id, which is its UUID.
     pub fn add_volume(&mut self, old: u32, new: u32) {
-        self.0.push((volume(old), volume(new)));
+        if old != new {
+            self.0.push((volume(old), volume(new)));
+        }
     }
 
     /// `text` with every old name replaced by the new one. UUIDs are read in any case (libblkid).

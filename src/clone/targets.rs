@@ -1,12 +1,13 @@
 //! The disks that become copies: all of them are looked at before any is written.
 
+use crate::artifact::Format;
 use crate::clone::golden::Golden;
 use crate::clone::sink::Sink;
 use crate::clone::source::{Source, is_same};
 use crate::disk::gpt_clone::SECTOR;
 use crate::disk::target::size_of;
 use crate::disk::{Target, identity};
-use crate::error::{Result, refused};
+use crate::error::{Result, refused, usage};
 use crate::units::Bytes;
 use rustix::fs::{FileType, stat};
 use std::fs;
@@ -51,6 +52,10 @@ fn claim_one(
     take: &impl Fn(&Path, (Bytes, u64)) -> Result<Target>,
 ) -> Result<Claimed> {
     let is_device = stat(path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice);
+    if !is_device && Format::of(path)? != Format::Raw {
+        let found = format!("{} names another format than raw, which is what a copy is", path.display());
+        return Err(usage(found, "name it .raw, and convert it: qemu-img convert"));
+    }
     let asked = if is_device { None } else { Some(wished.unwrap_or(Bytes(source.size))) };
     let (size, sector) = size_of(path, asked, None)?;
     let smallest = golden.table.smallest();

@@ -39,18 +39,22 @@ impl Consent {
     /// The same for the disk that a plan was made for, and no other: who approves the plan has seen what is
     /// on it.
     pub fn to_plan(self, planned: Option<Fingerprint>) -> Consent {
-        Consent { existing: Existing::Replace, planned: Some(planned), ..self }
+        // A file that was not there may not go, should one be there by the end.
+        let existing = if planned.is_some() { Existing::Replace } else { Existing::Keep };
+        Consent { existing, planned: Some(planned), ..self }
     }
 
     /// What stands at `path`, which is refused if it could not be claimed; nothing is asked.
-    pub fn look(&self, path: &Path) -> Result<Option<Fingerprint>> {
+    pub fn look(&self, path: &Path) -> Result<(Option<Fingerprint>, String)> {
         if !target::is_device(path)? {
-            return Fingerprint::of_file(path);
+            let found = Fingerprint::of_file(path)?;
+            let now = if found.is_some() { "a file, which would be replaced" } else { "nothing" };
+            return Ok((found, now.to_owned()));
         }
         let disk = WholeDisk::claim(path)?;
         disk.refuse_members(&self.destroy)?;
-        self.refuse_other(&disk)?;
-        Ok(Some(disk.identity().fingerprint()))
+        self.refuse_other(path, disk.identity())?;
+        Ok((Some(disk.identity().fingerprint()), summary(disk.identity())))
     }
 
     /// Claims what is to be written: a disk file, or a disk that is free, is the one that is meant, and
@@ -69,42 +73,65 @@ impl Consent {
     pub fn claim_disk(&self, path: &Path) -> Result<WholeDisk> {
         let disk = WholeDisk::claim(path)?;
         disk.refuse_members(&self.destroy)?;
-        self.refuse_other(&disk)?;
-        if let Some(planned) = &self.planned {
-            refuse_unplanned(path, &Some(disk.identity().fingerprint()), planned)?;
-            return Ok(disk);
-        }
-        match self.existing {
-            Existing::Replace => self.refuse_unnamed(&disk)?,
-            Existing::Keep if stdin().is_terminal() => ask(&disk)?,
-            Existing::Keep => refuse_unasked(&disk)?,
-        }
+        self.approve(path, disk.identity())?;
         Ok(disk)
     }
 
+    /// Fails unless the user gives this disk away, or what is named of it.
+    pub fn approve(&self, path: &Path, identity: &Identity) -> Result<()> {
+        self.refuse_other(path, identity)?;
+        if let Some(planned) = &self.planned {
+            return refuse_unplanned(path, &Some(identity.fingerprint()), planned);
+        }
+        match self.existing {
+            Existing::Replace => self.refuse_unnamed(path, identity),
+            Existing::Keep if stdin().is_terminal() => ask(path, identity),
+            Existing::Keep => refuse_unasked(path, identity),
+        }
+    }
+
+    /// Fails unless what stands in this disk file may go: `what` is what does.
+    pub fn approve_file(&self, path: &Path, what: &str) -> Result<()> {
+        if let Some(planned) = &self.planned {
+            return refuse_unplanned(path, &Fingerprint::of_file(path)?, planned);
+        }
+        match self.existing {
+            Existing::Replace => Ok(()),
+            Existing::Keep => Err(refused(what, "replace it with --yes, or leave that slot away")),
+        }
+    }
+
+    /// Whether what stands there may go without a question.
+    pub fn replaces(&self) -> bool {
+        self.existing == Existing::Replace
+    }
+
+    /// The kinds of inactive members that may go.
+    pub fn destroy(&self) -> &[&'static Kind] {
+        &self.destroy
+    }
+
     /// `--expect-serial` names another disk.
-    fn refuse_other(&self, disk: &WholeDisk) -> Result<()> {
+    fn refuse_other(&self, path: &Path, identity: &Identity) -> Result<()> {
         let expected = &self.expect_serial;
-        if expected.is_empty() || expected.iter().any(|serial| disk.identity().is_called(serial)) {
+        if expected.is_empty() || expected.iter().any(|serial| identity.is_called(serial)) {
             return Ok(());
         }
         let expected = expected.join(" or ");
-        let name = disk.path().display();
-        let found = format!("{name} is not the disk that is meant: its serial is {}, not {expected}", told(disk));
+        let name = path.display();
+        let found = format!("{name} is not the disk that is meant: its serial is {}, not {expected}", told(identity));
         Err(refused(found, "see which disk is which: lsblk --nodeps --output NAME,MODEL,SERIAL,SIZE"))
     }
 
     /// `--yes` alone does not say which disk it is about, and names move from boot to boot.
-    fn refuse_unnamed(&self, disk: &WholeDisk) -> Result<()> {
-        if !self.expect_serial.is_empty() || disk.identity().contents.empty {
+    fn refuse_unnamed(&self, path: &Path, identity: &Identity) -> Result<()> {
+        if !self.expect_serial.is_empty() || identity.contents.empty {
             return Ok(());
         }
-        let name = disk.path().display();
-        let found = format!(
-            "{name} is not empty, and --yes does not say which disk is meant; it is {}",
-            summary(disk.identity())
-        );
-        Err(refused(found, format!("if it may go, add --expect-serial {}", quoted(disk.identity().serial()))))
+        let name = path.display();
+        let found =
+            format!("{name} is not empty, and --yes does not say which disk is meant; it is {}", summary(identity));
+        Err(refused(found, format!("if it may go, add --expect-serial {}", quoted(identity.serial()))))
     }
 }
 
@@ -118,6 +145,7 @@ pub fn refuse_unplanned(path: &Path, now: &Option<Fingerprint>, planned: &Option
         (Some(now), Some(planned)) if now.size != planned.size => "it has another size",
         (Some(now), Some(planned)) if now.table_digest != planned.table_digest => "its partition table differs",
         (Some(now), Some(planned)) if now.holders != planned.holders => "something else is built on it",
+        (Some(now), Some(planned)) if now.contents_digest != planned.contents_digest => "something else is on it",
         (Some(_), Some(_)) => return Ok(()),
     };
     let found = format!("{} is not as it was when the plan was made: {what}", path.display());
@@ -125,22 +153,22 @@ pub fn refuse_unplanned(path: &Path, now: &Option<Fingerprint>, planned: &Option
 }
 
 /// Without a prompt and without `--yes`, an empty disk alone is written.
-fn refuse_unasked(disk: &WholeDisk) -> Result<()> {
-    if disk.identity().contents.empty {
+fn refuse_unasked(path: &Path, identity: &Identity) -> Result<()> {
+    if identity.contents.empty {
         return Ok(());
     }
-    let (name, serial) = (disk.path().display(), quoted(disk.identity().serial()));
+    let (name, serial) = (path.display(), quoted(identity.serial()));
     Err(refused(
-        format!("{name} is not empty; it is {}", summary(disk.identity())),
+        format!("{name} is not empty; it is {}", summary(identity)),
         format!("see what is on it: wipefs {name}; overwrite it with --yes --expect-serial {serial}"),
     ))
 }
 
 /// Shows the disk, and wants its name typed.
-fn ask(disk: &WholeDisk) -> Result<()> {
-    let name = disk.path().display().to_string();
-    let of_it = if disk.identity().contents.empty { "" } else { "All that is on it will be lost. " };
-    crate::tell!("{name} is {}", disk.identity().to_string().trim_end());
+fn ask(path: &Path, identity: &Identity) -> Result<()> {
+    let name = path.display().to_string();
+    let of_it = if identity.contents.empty { "" } else { "All that is on it will be lost. " };
+    crate::tell!("{name} is {}", identity.to_string().trim_end());
     crate::tell!("{of_it}To write to this disk, type its name: {name}");
     let mut typed = String::new();
     stdin().lock().read_line(&mut typed).context("reading the answer")?;
@@ -154,12 +182,12 @@ fn ask(disk: &WholeDisk) -> Result<()> {
 }
 
 /// A disk and what is on it, in one line.
-fn summary(identity: &Identity) -> String {
+pub fn summary(identity: &Identity) -> String {
     identity.to_string().trim_end().replace("\n  ", "; ")
 }
 
-fn told(disk: &WholeDisk) -> String {
-    match disk.identity().serials.as_slice() {
+fn told(identity: &Identity) -> String {
+    match identity.serials.as_slice() {
         [] => NO_SERIAL.to_owned(),
         serials => serials.join(" or "),
     }

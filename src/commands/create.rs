@@ -18,7 +18,8 @@ use crate::commands::planned;
 use crate::commands::refill;
 use crate::commands::slot_wish::SlotWish;
 use crate::commands::written::{Format, Written};
-use crate::disk::boot_files::{LEDGER, STATE, entry_path, record_path};
+use crate::disk::boot_files::{LEDGER, PLACES, STATE, entry_path, record_path};
+use crate::disk::layout::{Region, TableKind};
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
 use crate::disk::table::Ids;
@@ -30,6 +31,7 @@ use crate::origin::Origin;
 use crate::progress::Progress;
 use crate::slot::Slot;
 use anyhow::Context;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Makes a disk of images, or does what a plan says.
@@ -90,10 +92,11 @@ pub fn make(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
 
 /// Says what would be done, and what stands there now.
 fn tell(args: &CreateArgs, wanted: &Definition, layout: &Layout, progress: &Progress) -> Result<()> {
-    let fingerprint = wanted.consent.look(args.disk())?;
+    let (fingerprint, now) = wanted.consent.look(args.disk())?;
     let images = Images::of(wanted, layout, progress)?.images;
     let plan = Plan::of_disk(args.disk(), layout, &images, |slot| wanted.filling.slot.filesystem(slot));
-    plan.by(planned::arguments(), fingerprint)?.print(args.image.json)
+    let plan = plan.noting(format!("on {} now: {now}", args.disk().display()));
+    plan.by(planned::how(args, fingerprint)?).print(args.image.json)
 }
 
 /// What goes where, and what it will be called.
@@ -186,6 +189,10 @@ fn boot_partition(layout: &Layout, grub: &Grub, sealed: &[Sealed]) -> Result<Vec
         (LEDGER.to_owned(), Ledger::default().render()?),
         (STATE[1].to_owned(), state),
     ];
+    if layout.table == TableKind::Mbr {
+        let places: BTreeMap<Slot, Region> = (0..).map_while(Slot::at).zip(layout.slots.iter().copied()).collect();
+        files.push((PLACES.to_owned(), serde_json::to_vec(&places)?));
+    }
     for slot in (0..).map_while(Slot::at).take(layout.slots.len()) {
         let record = sealed.iter().find(|sealed| sealed.slot == slot).map(|sealed| &sealed.record);
         let content = record.map_or(Content::Empty, |record| Content::Entry(&record.entry));

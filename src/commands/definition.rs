@@ -76,7 +76,7 @@ impl Definition {
             Some(plan) => consent.to_plan(plan.how()?.fingerprint.clone()),
             None => consent,
         };
-        let existing = if args.consent.yes || plan.is_some() { Existing::Replace } else { Existing::Keep };
+        let existing = if consent.replaces() { Existing::Replace } else { Existing::Keep };
         Ok(Definition {
             wish: Wish {
                 size,

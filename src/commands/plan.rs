@@ -2,6 +2,7 @@
 
 use crate::commands::place::Place;
 use crate::commands::say::say;
+use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::disk::boot_files::{STATE, entry_path, record_path};
 use crate::disk::fingerprint::Fingerprint;
@@ -13,7 +14,6 @@ use crate::slot::Slot;
 use crate::units::Bytes;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,8 @@ pub struct How {
     pub folder: PathBuf,
     /// What stood there; `null` for a file that did not.
     pub fingerprint: Option<Fingerprint>,
+    /// A digest of all that the command line leads to: the config file, the inventory, `SOURCE_DATE_EPOCH`.
+    pub inputs: Digest,
 }
 
 /// What becomes of a partition.
@@ -182,11 +184,9 @@ impl Plan {
         self
     }
 
-    /// Adds how it is done: by this command line, on the disk that was looked at.
-    pub fn by(mut self, arguments: Vec<String>, fingerprint: Option<Fingerprint>) -> Result<Plan> {
-        let folder = env::current_dir().context("asking for the current folder")?;
-        self.how = Some(How { arguments, folder, fingerprint });
-        Ok(self)
+    /// Adds how it is done.
+    pub fn by(self, how: How) -> Plan {
+        Plan { how: Some(how), ..self }
     }
 
     /// Reads the plan in a file.
@@ -210,7 +210,7 @@ impl Plan {
 
     /// Fails if `now`, what the same command line would do at this moment, is another plan.
     pub fn refuse_other(&self, now: &Plan) -> Result<()> {
-        let strip = |plan: &Plan| Plan { how: None, ..plan.clone() };
+        let strip = |plan: &Plan| Plan { how: None, notes: Vec::new(), ..plan.clone() };
         if strip(self) == strip(now) {
             return Ok(());
         }

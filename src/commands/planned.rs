@@ -2,16 +2,21 @@
 
 use crate::cli::{Cli, CreateArgs, Verb};
 use crate::commands::create;
-use crate::commands::plan::Plan;
-use crate::error::{Result, refused};
+use crate::commands::plan::{How, Plan};
+use crate::digest::Digest;
+use crate::disk::fingerprint::Fingerprint;
+use crate::error::{Result, refused, usage};
+use crate::hardware::Choice;
 use anyhow::Context;
 use clap::Parser;
 use std::env;
+use std::fs;
 use std::path::Path;
 
 /// Does what the plan in `file` says, if the disk and the images are still what they were. How it is shown
 /// is as `args` say.
 pub fn run(file: &Path, args: &CreateArgs) -> Result<()> {
+    refuse_more_words()?;
     let plan = Plan::read(file)?;
     let how = plan.how()?;
     let words = ["flipslot", "create"].into_iter().chain(how.arguments.iter().map(String::as_str));
@@ -23,23 +28,68 @@ pub fn run(file: &Path, args: &CreateArgs) -> Result<()> {
         return Err(refused("the plan is one of another command", "make one of create"));
     };
     env::set_current_dir(&how.folder).with_context(|| format!("entering {}", how.folder.display()))?;
+    if inputs(&planned)? != how.inputs {
+        let found =
+            "what the planned command line leads to has changed: its config file, its inventory, or SOURCE_DATE_EPOCH";
+        return Err(refused(found, "make the plan anew, and look at it: flipslot create --dry-run --json"));
+    }
     (planned.image.json, planned.image.progress) = (args.image.json, args.image.progress);
     create::make(&planned, Some(&plan))
 }
 
+/// How the command line of this run is done again.
+pub fn how(args: &CreateArgs, fingerprint: Option<Fingerprint>) -> Result<How> {
+    let folder = env::current_dir().context("asking for the current folder")?;
+    Ok(How { arguments: arguments()?, folder, fingerprint, inputs: inputs(args)? })
+}
+
+/// A digest of the files and the variable that the words stand for.
+fn inputs(args: &CreateArgs) -> Result<Digest> {
+    let mut all = Vec::new();
+    let inventory = match &args.image.hardware {
+        Some(Choice::File(path)) => Some(path),
+        _ => None,
+    };
+    for path in args.image.config.iter().chain(inventory) {
+        let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        all.extend(Digest::of(&bytes).to_string().bytes());
+    }
+    all.extend(env::var("SOURCE_DATE_EPOCH").unwrap_or_default().bytes());
+    Ok(Digest::of(&all))
+}
+
+/// What is printed is as this run says; all else is as the plan says.
+fn refuse_more_words() -> Result<()> {
+    let words = arguments()?;
+    let mut rest = words.iter().map(String::as_str).peekable();
+    while let Some(word) = rest.next() {
+        if word == "--plan" {
+            rest.next();
+        } else if !word.starts_with("--plan=") {
+            let found = format!("'{}' stands beside --plan, which says all that is done", word.escape_debug());
+            return Err(usage(found, "leave it away, or make another plan"));
+        }
+    }
+    Ok(())
+}
+
 /// The words of this command line that a plan is made of: without those that say how it is shown.
-pub fn arguments() -> Vec<String> {
-    let words = env::args_os().skip(2).map(|word| word.to_string_lossy().into_owned());
-    let mut kept = Vec::new();
-    let mut skip = false;
-    for word in words {
+fn arguments() -> Result<Vec<String>> {
+    /// Flags whose value may begin with a hyphen.
+    const TEXTS: [&str; 2] = ["--kargs", "--mkfs-options"];
+    let mut kept: Vec<String> = Vec::new();
+    let mut words = env::args_os().skip(2);
+    while let Some(word) = words.next() {
+        let word = word
+            .into_string()
+            .map_err(|word| usage(format!("{} is no UTF-8, which a plan is", word.display()), "name files in UTF-8"))?;
         match word.as_str() {
-            _ if skip => skip = false,
+            _ if kept.last().is_some_and(|last| TEXTS.contains(&last.as_str())) => kept.push(word),
             "--dry-run" | "--json" => {}
-            "--progress" => skip = true,
-            word if word.starts_with("--progress=") => {}
+            "--progress" => drop(words.next()),
+            text if text.starts_with("--progress=") => {}
             _ => kept.push(word),
         }
     }
-    kept
+    Ok(kept)
 }

@@ -2,14 +2,16 @@
 //! its data, its GRUB and the slots that are not named stay as they are.
 
 use crate::boot::state::State;
+use crate::boot::trial::BootedBy;
 use crate::check::subject::OLDEST_GRUB;
 use crate::cli::CreateArgs;
+use crate::commands::consent::{Consent, refuse_unplanned};
 use crate::commands::definition::Filling;
 use crate::commands::fill::Site;
 use crate::commands::place::Place;
 use crate::commands::plan::Plan;
+use crate::commands::planned;
 use crate::commands::written::{Format, Written};
-use crate::commands::{consent, planned};
 use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
 use crate::disk::boot_partition::Access;
@@ -17,13 +19,16 @@ use crate::disk::claim::Expendable;
 use crate::disk::fingerprint::Fingerprint;
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
+use crate::disk::probe::Probe;
+use crate::disk::safety::members;
 use crate::disk::whole;
-use crate::error::{Result, refused};
+use crate::error::{Result, refused, usage};
 use crate::oci;
 use crate::origin::Origin;
 use crate::progress::Progress;
 use crate::slot::Slot;
 use anyhow::Context;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Writes the slots that are named. Before one is written nothing points at it; a slot that is not named
@@ -38,19 +43,33 @@ pub fn run(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     wanted.slot.refuse_unable(&wanted.images.keys().copied().collect::<Vec<_>>())?;
-    let slots = claim(&disk, &wanted, args.consent.yes || args.dry_run || plan.is_some())?;
+    if args.sidecars {
+        return Err(usage(
+            "--keep-data rewrites a disk in place, and nothing is written beside it",
+            "leave --sidecars away",
+        ));
+    }
+    let consent = Consent::of(&args.consent)?;
+    let consent = match plan {
+        Some(plan) => consent.to_plan(plan.how()?.fingerprint.clone()),
+        None => consent,
+    };
+    let slots = claim(&disk, &wanted, &consent)?;
+    if !args.dry_run {
+        approve(&disk, &wanted, &consent)?;
+    }
     let images = resolve(&wanted, &slots, &disk, &progress)?;
     let now = Plan::of_slots("create", &disk, &images, |slot| wanted.slot.filesystem(slot))?;
     if args.dry_run {
-        return now.by(planned::arguments(), Some(fingerprint(&disk)?))?.print(args.image.json);
+        return now.by(planned::how(args, Some(fingerprint(&disk)?))?).print(args.image.json);
     }
     if let Some(plan) = plan {
         plan.refuse_other(&now)?;
-        consent::refuse_unplanned(args.disk(), &Some(fingerprint(&disk)?), &plan.how()?.fingerprint)?;
+        refuse_unplanned(args.disk(), &Some(fingerprint(&disk)?), &plan.how()?.fingerprint)?;
     }
-    if let Some(keeper) = keeper(&disk, &wanted)? {
-        disk.files.write_state(State::first(keeper))?; // what boots until the end
-    }
+    let keeper = keeper(&disk, &wanted)?;
+    let (meanwhile, after) = states(&disk, &wanted, keeper)?;
+    disk.files.write_state(meanwhile)?; // what boots until the end
     let mut sealed = Vec::new();
     for ((place, image), slot) in images.iter().zip(&slots) {
         let doing = || format!("slot {}", place.slot);
@@ -68,8 +87,7 @@ pub fn run(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
         disk.files.publish(place.slot, &done.record)?;
         sealed.push(done);
     }
-    let first = images.first().context("no slot was filled")?.0.slot;
-    disk.files.write_state(State::first(first))?; // now it boots that one
+    disk.files.write_state(after)?; // now it boots what it shall
     let format = if args.image.json { Format::Json } else { Format::Text };
     Written::new((args.disk(), disk.size), &images, sealed, (progress.phases(), begin.elapsed())).print(format)
 }
@@ -90,17 +108,47 @@ fn refuse_running(disk: &Disk) -> Result<()> {
     }
 }
 
-/// Claims the slots that are named, in their order.
-fn claim(disk: &Disk, wanted: &Filling, yes: bool) -> Result<Vec<Expendable>> {
-    let mut claimed = Vec::new();
-    for slot in wanted.images.keys() {
-        claimed.push(Expendable::claim_any(disk, *slot)?);
-        if let (Holding::Image(record), false) = (disk.files.holding(*slot)?, yes) {
-            let found = format!("slot {slot} of {} holds {}", disk.path.display(), record.entry.title);
-            return Err(refused(found, "replace it with --yes, or leave that slot away"));
-        }
+/// Claims the slots that are named, in their order. Refuses one in which something else lies.
+fn claim(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<Vec<Expendable>> {
+    let claimed: Vec<Expendable> =
+        wanted.images.keys().map(|slot| Expendable::claim_any(disk, *slot)).collect::<Result<_>>()?;
+    for slot in &claimed {
+        let found = members::find(&Probe::of(&disk.file), disk.size, &[slot.idle().region])?;
+        members::refuse(&disk.path.display().to_string(), &found, consent.destroy(), &BTreeMap::new())?;
     }
     Ok(claimed)
+}
+
+/// Fails unless the user gives away what the named slots hold.
+fn approve(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<()> {
+    if let Some(path) = disk.device() {
+        return consent.approve(path, &whole::identity_at(path)?);
+    }
+    for slot in wanted.images.keys() {
+        let what = match disk.files.holding(*slot)? {
+            Holding::Image(record) => record.entry.title,
+            Holding::Damaged => "what its entry and its record do not agree on".to_owned(),
+            Holding::Nothing | Holding::Half => continue,
+        };
+        consent.approve_file(&disk.path, &format!("slot {slot} of {} holds {what}", disk.path.display()))?;
+    }
+    Ok(())
+}
+
+/// The state until all slots are written, and from then on. A proven slot that is not named stays proven. One
+/// that is, is tried, as after a switch, where another slot can be fallen back to.
+fn states(disk: &Disk, wanted: &Filling, keeper: Option<Slot>) -> Result<(State, State)> {
+    let now = disk.state()?;
+    let first = *wanted.images.keys().next().context("no slot is named")?;
+    let spared = wanted.images.keys().try_fold(now, |state, slot| state.flashing(*slot));
+    Ok(match (spared, keeper) {
+        (Some(spared), _) => (spared, spared),
+        (None, Some(keeper)) => {
+            let kept = State::first(keeper);
+            (kept, kept.confirmed(first, BootedBy::Kexec))
+        }
+        (None, None) => (now, State::first(first)),
+    })
 }
 
 /// Looks up every image, and refuses those that cannot fit.

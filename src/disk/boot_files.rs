@@ -5,13 +5,18 @@ use crate::boot::ledger::Ledger;
 use crate::boot::record::{self, Record};
 use crate::boot::state::{Copies, State};
 use crate::disk::boot_partition::BootPartition;
+use crate::disk::layout::Region;
 use crate::error::{Result, failed};
 use crate::slot::Slot;
+use std::collections::BTreeMap;
 
 /// The two copies of the state block. Copy 1 is written and read first.
 pub const STATE: [&str; 2] = ["flipslot/state-1", "flipslot/state-2"];
 /// The downtime ledger.
 pub const LEDGER: &str = "flipslot/ledger.json";
+
+/// Where the slots are; on a disk whose table has no names.
+pub const PLACES: &str = "flipslot/slots.json";
 
 /// The menu entry of a slot.
 pub fn entry_path(slot: Slot) -> String {
@@ -62,16 +67,10 @@ impl BootFiles {
         Ok(None)
     }
 
-    /// How many slots the disk was made with: each has an entry, if only an empty one.
-    pub fn slots(&self) -> Result<usize> {
-        let mut count = 0;
-        for slot in (0..).map_while(Slot::at) {
-            if self.partition.read(&entry_path(slot))?.is_none() {
-                break;
-            }
-            count += 1;
-        }
-        Ok(count)
+    /// Where the slots are, as it was written when the disk was made; `None` where that is not said.
+    pub fn places(&self) -> Result<Option<BTreeMap<Slot, Region>>> {
+        let text = self.partition.read(PLACES)?;
+        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
     /// Reads both copies of the state block.

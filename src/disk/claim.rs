@@ -83,7 +83,7 @@ impl Idle {
 impl Expendable {
     /// Claims `slot` to be written: neither the running one, nor the fallback.
     pub fn claim(disk: &Disk, slot: Slot, state: State) -> Result<Expendable> {
-        let idle = Idle::claim(disk, slot)?;
+        let idle = Expendable::claim_any(disk, slot)?.0;
         if state.flashing(slot).is_none() {
             let next = match disk.running {
                 Some(running) => format!(
@@ -99,9 +99,14 @@ impl Expendable {
         Ok(Expendable(idle))
     }
 
-    /// Claims any slot of a disk that nothing runs from, to be written: also the fallback.
+    /// Claims any slot to be written, also the fallback. A disk that this system does not run from may not be
+    /// in use as a whole: a virtual machine that has it open keeps nobody from a partition.
     pub fn claim_any(disk: &Disk, slot: Slot) -> Result<Expendable> {
-        Ok(Expendable(Idle::claim(disk, slot)?))
+        let idle = Idle::claim(disk, slot)?;
+        if disk.running.is_none() && disk.numbers.is_some() {
+            Device::of(&disk.file)?.refuse_if_partition_used(&disk.path.display().to_string())?;
+        }
+        Ok(Expendable(idle))
     }
 
     /// The slot's partition, to be formatted.

@@ -43,10 +43,12 @@ impl Target {
         Ok(())
     }
 
-    /// Takes the last effect back: neither boot code nor table is left, on a file either.
+    /// Takes the last effect back: neither boot code nor table nor its backup is left, on a file either.
     pub fn take_back(&self) -> Result<()> {
         let zeros = vec![0; usize::try_from(MIB)?];
-        self.file.write_all_at(&zeros, 0).context("making the disk unbootable again")?;
+        for place in [0, self.size - MIB] {
+            self.file.write_all_at(&zeros, place).context("making the disk unbootable again")?;
+        }
         self.flush()
     }
 

@@ -19,6 +19,8 @@ pub struct Fingerprint {
     pub size: u64,
     /// Of its table and what that tells.
     pub table_digest: Digest,
+    /// Of what is found on it and in its partitions.
+    pub contents_digest: Digest,
     /// What the kernel has built on it.
     pub holders: Vec<String>,
 }
@@ -31,15 +33,20 @@ impl Fingerprint {
             file => file.with_context(|| format!("opening {}", path.display()))?,
         };
         let size = file.metadata()?.len();
-        let table_digest = Contents::of(&file, size, sector_of_file(&file))?.table_digest;
-        Ok(Some(Fingerprint { serials: Vec::new(), size, table_digest, holders: Vec::new() }))
+        let contents = Contents::of(&file, size, sector_of_file(&file))?;
+        Ok(Some(Fingerprint::new((Vec::new(), Vec::new()), size, &contents)))
+    }
+
+    fn new((serials, holders): (Vec<String>, Vec<String>), size: u64, contents: &Contents) -> Fingerprint {
+        let table_digest = contents.table_digest.clone();
+        let contents_digest = Digest::of(format!("{contents:?}").as_bytes());
+        Fingerprint { serials, size, table_digest, contents_digest, holders }
     }
 }
 
 impl Identity {
     /// What must be the same for a plan.
     pub fn fingerprint(&self) -> Fingerprint {
-        let (serials, holders) = (self.serials.clone(), self.holders.clone());
-        Fingerprint { serials, size: self.size, table_digest: self.contents.table_digest.clone(), holders }
+        Fingerprint::new((self.serials.clone(), self.holders.clone()), self.size, &self.contents)
     }
 }

@@ -1,6 +1,7 @@
 //! A GPT, as bytes and where they belong.
 
 use crate::disk::layout::{Layout, Region, TableKind};
+use crate::disk::mbr;
 use crate::disk::table::{Described, DescribedPartition, Table};
 use crate::error::{Result, refused};
 use crate::partuuid::PartUuid;
@@ -58,6 +59,12 @@ pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> R
 /// outside the disk, or does not say so consistently, is refused.
 pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
     refuse_absurd(disk, sector)?;
+    if !has_header(disk, sector) && !mbr::is_protective(disk)? {
+        return Ok(None); // what an older use of the disk has left at its end tells nothing
+    }
+    if size > sector {
+        refuse_absurd(disk, size - sector)?;
+    }
     let Ok(gpt) = GPT::read_from(&mut &*disk, sector) else { return Ok(None) };
     refuse_damaged(&gpt)?;
     let mut boot = None;
@@ -123,12 +130,17 @@ fn region(number: u32, entry: &GPTPartitionEntry, (size, sector): (u64, u64)) ->
     (start < end && end <= size).then(|| Region { number, start, size: end - start })
 }
 
+fn has_header(disk: &File, sector: u64) -> bool {
+    let mut magic = [0; 8];
+    disk.read_exact_at(&mut magic, sector).is_ok() && magic == *b"EFI PART"
+}
+
 /// Refuses a header that promises more entries than any table has, before memory is asked for them
 /// (UEFI specification 2.10, 5.3.2: number of entries at byte 80, size of one at 84).
-fn refuse_absurd(disk: &File, sector: u64) -> Result<()> {
+fn refuse_absurd(disk: &File, at: u64) -> Result<()> {
     const ENTRIES_MAX: u32 = 4096;
     let mut header = [0; 92];
-    if disk.read_exact_at(&mut header, sector).is_err() || !header.starts_with(b"EFI PART") {
+    if disk.read_exact_at(&mut header, at).is_err() || !header.starts_with(b"EFI PART") {
         return Ok(()); // no table, or a damaged one, which is looked at next
     }
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);

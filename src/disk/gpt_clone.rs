@@ -5,7 +5,7 @@ use crate::disk::layout::Region;
 use crate::error::{Result, refused};
 use crate::units::MIB;
 use anyhow::Context;
-use gptman::GPT;
+use gptman::{GPT, GPTPartitionEntry};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
@@ -60,16 +60,15 @@ impl GoldenTable {
             return Err(refused(found, "copy the disk bit by bit (dd), or make one with flipslot create"));
         }
         let used = gpt.iter().filter(|(_, entry)| entry.is_used());
-        let parts = used.map(|(number, entry)| Part {
-            region: Region {
-                number,
-                start: entry.starting_lba * SECTOR,
-                size: (entry.ending_lba + 1 - entry.starting_lba) * SECTOR,
-            },
-            name: entry.partition_name.as_str().to_owned(),
-            guid: Uuid::from_bytes_le(entry.unique_partition_guid),
-        });
-        let parts = parts.collect();
+        let part = |(number, entry): (u32, &GPTPartitionEntry)| {
+            let start = entry.starting_lba.checked_mul(SECTOR)?;
+            let size = entry.ending_lba.checked_add(1)?.checked_sub(entry.starting_lba)?.checked_mul(SECTOR)?;
+            start.checked_add(size)?;
+            let (name, guid) = (entry.partition_name.as_str().to_owned(), entry.unique_partition_guid);
+            Some(Part { region: Region { number, start, size }, name, guid: Uuid::from_bytes_le(guid) })
+        };
+        let parts = used.map(part).collect::<Option<Vec<Part>>>();
+        let parts = parts.ok_or_else(|| refused("a partition does not lie on any disk", "sgdisk --verify DISK"))?;
         Ok(GoldenTable { gpt, parts })
     }
 

@@ -76,7 +76,7 @@ impl Disk {
             let found = format!("{name} has slots, but no state block on its boot partition");
             refused(found, "look at what happened to that partition: fsck.vfat -n; its slots may be whole")
         })?;
-        let table = table.with_slots(files.slots()?);
+        let table = table.with_slots(files.places()?)?;
         let running = running.filter(|running| Some(&running.numbers) == numbers.as_ref()).and_then(|running| {
             table.slots.iter().find(|(_, (region, _))| region.number == running.partition).map(|(slot, _)| *slot)
         });

@@ -83,7 +83,7 @@ pub enum Data {
 }
 
 /// A run of bytes on a disk, with its number in the partition table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
     /// Partition number, from 1.
     pub number: u32,
@@ -138,7 +138,10 @@ impl Layout {
         if wish.table == TableKind::Mbr && next.start >= mbr::END {
             let found =
                 format!("an MBR reaches no further than {}, and the partitions would end later", Bytes(mbr::END));
-            return Err(refused(found, "make a table without that limit: --table gpt; or smaller slots"));
+            return Err(refused(
+                found,
+                "make a table without that limit: --table gpt; or leave room unused: smaller slots, and no --data",
+            ));
         }
         Ok(Layout { table: wish.table, sector: wish.sector, size: wish.size.0, core, boot, slots, data })
     }

@@ -130,23 +130,37 @@ fn sector() -> Vec<u8> {
     bytes
 }
 
+/// Whether the first sector says that a GPT follows.
+pub fn is_protective(disk: &File) -> Result<bool> {
+    let first = entries_at(disk, 0)?;
+    Ok(first.is_some_and(|first| first.slices.iter().flatten().any(|slice| slice.kind == PROTECTIVE)))
+}
+
 /// Reads the table of `disk`, which has `size` bytes; `None` if it has none, or none with an EFI system
 /// partition and one for Linux. What leaves the disk, or overlaps, is refused.
 pub fn read(disk: &File, size: u64) -> Result<Option<Partitions>> {
     let Some(first) = entries_at(disk, 0)? else { return Ok(None) };
-    if first.slices.iter().flatten().any(|slice| slice.kind == PROTECTIVE) {
+    let has = |wanted: &dyn Fn(u8) -> bool| first.slices.iter().flatten().any(|slice| wanted(slice.kind));
+    let is_extended = |kind: u8| EXTENDED.contains(&kind);
+    if has(&|kind| kind == PROTECTIVE) || !has(&|kind| kind == ESP) || !has(&|kind| kind == LINUX || is_extended(kind))
+    {
         return Ok(None);
     }
     let mut found = Vec::new();
+    let mut primary = Vec::new();
     for (number, slice) in (1..).zip(first.slices).filter_map(|(number, slice)| Some((number, slice?))) {
         let region = region(number, slice, 0, size)?;
-        if EXTENDED.contains(&slice.kind) {
+        primary.push(region);
+        if is_extended(slice.kind) {
             found.extend(logical(disk, region)?);
         } else {
             found.push((slice.kind, region));
         }
     }
-    refuse_overlaps(&found)?;
+    if primary.len() > 1 && first.slices.iter().flatten().filter(|slice| is_extended(slice.kind)).count() > 1 {
+        return Err(refused("the disk has two extended partitions", MEND));
+    }
+    refuse_overlaps(primary)?;
     found.sort_by_key(|(_, region)| region.number);
     let named = |wanted: fn(u8) -> bool| {
         let of = found.iter().filter(move |(kind, _)| wanted(*kind));
@@ -190,17 +204,26 @@ fn entries_at(disk: &File, at: u64) -> Result<Option<Entries>> {
     Ok(Some(Entries { signature: u32::from_le_bytes(signature), slices: [0, 1, 2, 3].map(entry) }))
 }
 
-/// The logical partitions in an extended one.
+/// The logical partitions in an extended one. Each sector of the chain describes one, and where the next is;
+/// one that says anything else is counted otherwise by each system, and refused.
 fn logical(disk: &File, extended: Region) -> Result<Vec<(u8, Region)>> {
     let end = extended.start + extended.size;
-    let mut found = Vec::new();
+    let (mut found, mut taken) = (Vec::new(), Vec::new());
     let mut place = extended.start;
     for number in PRIMARY + 1..=PRIMARY + LOGICAL_MAX {
-        let Some(Entries { slices: [own, next, ..], .. }) = entries_at(disk, place)? else { return Ok(found) };
-        if let Some(slice) = own {
-            found.push((slice.kind, region(number, slice, place, end)?));
+        let odd = || refused(format!("the sector before logical partition {number} describes something else"), MEND);
+        let Entries { slices: [own, next, ..], .. } = entries_at(disk, place)?.ok_or_else(odd)?;
+        let own = own.filter(|own| !EXTENDED.contains(&own.kind)).ok_or_else(odd)?;
+        let region_of_own = region(number, own, place, end)?;
+        taken.extend([Region { number, start: place, size: SECTOR }, region_of_own]);
+        found.push((own.kind, region_of_own));
+        let Some(next) = next else {
+            refuse_overlaps(taken)?;
+            return Ok(found);
+        };
+        if !EXTENDED.contains(&next.kind) {
+            return Err(odd());
         }
-        let Some(next) = next else { return Ok(found) };
         place = region(number, next, extended.start, end)?.start;
     }
     Err(refused("the chain of logical partitions has no end", MEND))
@@ -218,8 +241,7 @@ fn region(number: u32, slice: Slice, from: u64, end: u64) -> Result<Region> {
     Ok(Region { number, start, size })
 }
 
-fn refuse_overlaps(found: &[(u8, Region)]) -> Result<()> {
-    let mut regions: Vec<Region> = found.iter().map(|(_, region)| *region).collect();
+fn refuse_overlaps(mut regions: Vec<Region>) -> Result<()> {
     regions.sort_by_key(|region| region.start);
     for pair in regions.windows(2) {
         let [one, two] = pair else { continue };

@@ -92,7 +92,7 @@ impl Probe {
     /// not know them.
     pub fn partitions(&self) -> Result<Vec<(Region, String)>> {
         let partx = Tool::new("partx").args(["--raw", "--noheadings", "--bytes", "--output=NR,START,SECTORS,NAME"]);
-        let (_, Printed { stdout, .. }) = partx.arg(&self.path).deadline(DEADLINE).run_for(&[0, 1])?;
+        let (_, Printed { stdout, .. }) = partx.arg(&self.path).deadline(DEADLINE).keeping(1 << 20).run_for(&[0, 1])?;
         Ok(stdout.lines().filter_map(partition).take(PARTITIONS_MAX).collect())
     }
 

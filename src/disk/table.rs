@@ -2,7 +2,7 @@
 
 use crate::disk::layout::{Layout, Region, TableKind};
 use crate::disk::{gpt, mbr};
-use crate::error::{Result, failed};
+use crate::error::{Result, failed, refused};
 use crate::origin::Origin;
 use crate::partuuid::PartUuid;
 use crate::slot::Slot;
@@ -75,7 +75,7 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
     }
     let read = if sector == 512 { mbr::read(disk, size)? } else { None };
     Ok(read.map(|mbr::Partitions { boot, linux, others }| {
-        // Which of those for Linux are slots, the boot partition says (`Table::with_slots`).
+        // Those for Linux; which of them are slots, the boot partition says (`Table::with_slots`).
         let slots = (0..).map_while(Slot::at).zip(linux).collect();
         let unnamed = |(region, partuuid)| (region, String::new(), partuuid);
         let shared = std::iter::once(boot).chain(others).map(unnamed).collect();
@@ -84,15 +84,23 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
 }
 
 impl Table {
-    /// The same where only the first `count` of what could be slots are some: an MBR has no names for
-    /// partitions, and data comes after the slots.
-    pub fn with_slots(mut self, count: usize) -> Table {
-        if self.kind == TableKind::Mbr {
-            let others = Slot::at(u32::try_from(count).unwrap_or(Slot::MOST)).map(|first| self.slots.split_off(&first));
-            let others = others.unwrap_or_default().into_values();
-            self.shared.extend(others.map(|(region, partuuid)| (region, String::new(), partuuid)));
+    /// The same with the slots that the boot partition tells: an MBR has no names. A partition that is not
+    /// where it was made is refused: what stands there now may be anything.
+    pub fn with_slots(mut self, places: Option<BTreeMap<Slot, Region>>) -> Result<Table> {
+        if self.kind == TableKind::Gpt {
+            return Ok(self);
         }
-        self
+        let mut found: Vec<_> = std::mem::take(&mut self.slots).into_values().collect();
+        for (slot, place) in places.unwrap_or_default() {
+            let at = found.iter().position(|(region, _)| *region == place).ok_or_else(|| {
+                let found =
+                    format!("slot {slot} was made as partition {}, which is gone or another one now", place.number);
+                refused(found, "mend the partition table: sfdisk; or make the disk anew: flipslot create")
+            })?;
+            self.slots.insert(slot, found.remove(at));
+        }
+        self.shared.extend(found.into_iter().map(|(region, partuuid)| (region, String::new(), partuuid)));
+        Ok(self)
     }
 }
 

@@ -27,7 +27,9 @@ fn named_slots_are_made_anew_and_data_table_and_the_other_slots_are_kept() {
     let outside = disk.changed_since(&before).into_iter().filter(|mib| !BOOT.contains(mib) && !SLOT_A.contains(mib));
     assert_eq!(outside.count(), 0);
     let status = disk.status();
-    assert_eq!([&status["proven"], &status["wanted"], &status["slots"][0]["filesystem"]], ["a", "a", "xfs"]);
+    let is = |key: &str| status[key].as_str().unwrap().to_owned();
+    assert_eq!([is("proven"), is("wanted"), is("next_boot")], ["b", "a", "a"], "a is tried, and b is fallen back to");
+    assert_eq!(status["slots"][0]["filesystem"], "xfs");
     disk.must_be_clean(&SLOT_B);
 }
 
