@@ -34,8 +34,8 @@ pub struct CreateArgs {
     #[arg(required_unless_present = "plan")]
     pub disk: Option<PathBuf>,
 
-    /// Do what this plan says, if disk and images are what they were: what
-    /// --dry-run --json printed (docs/plan.md)
+    /// Do what this plan says, if disk and images are still what they were: the
+    /// JSON of a dry run (docs/plan.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["disk", "slot", "size", "slots", "keep_data", "dry_run", "yes", "config"])]
     pub plan: Option<PathBuf>,
 

@@ -72,7 +72,7 @@ fn what_is_no_disk_of_flipslot_is_refused_and_kept() {
     sgdisk("lookalike", &slot);
     sgdisk("slots", &[&slot[..], &["--typecode=3:8304", "--change-name=3:slot-a"]].concat());
     sgdisk("boots", &[&slot[..], &["--typecode=3:ef00", "--change-name=3:boot"]].concat());
-    let no_table = ["has no flipslot table (GPT with a boot partition and slots)", "next: "];
+    let no_table = ["has no flipslot table (GPT or MBR with a boot partition and slots)", "next: "];
     for name in ["text", "blank", "others", "namesakes"] {
         refused_and_kept(folder.path(), name, &no_table);
     }

@@ -22,7 +22,16 @@ fn partitions_14_and_15_of_others_keep_their_numbers_and_their_bytes_through_fla
         changed.filter(|mib| !BOOT.contains(mib) && !ours.contains(mib)).collect::<Vec<u64>>()
     };
     assert_eq!(outside(&slot_b), Vec::<u64>::new());
-    let again = ["create", NAME, "--keep-data", "--yes", "--progress=none", "--slot", &format!("a={}", debian())];
+    let again = [
+        "create",
+        NAME,
+        "--keep-data",
+        "--yes",
+        "--progress=none",
+        "--hardware=qemu",
+        "--slot",
+        &format!("a={}", debian()),
+    ];
     flipslot(disk.folder(), &again).must_end(0, &[]);
     assert_eq!(outside(&(slot_a.start..slot_b.end)), Vec::<u64>::new());
     assert_eq!(tool("sgdisk", &["--print", &path]), table);
