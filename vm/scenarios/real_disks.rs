@@ -46,6 +46,7 @@ const IN_USE: [(&str, &[&str], &str); 4] = [
 ];
 
 #[test]
+#[ignore = "an image of its own, with LVM and mdadm: make test-all"]
 fn disks_that_raid_lvm_encryption_multipath_or_swap_hold_are_refused_until_they_are_released() {
     let layout = images::with_packages("bookworm", &["mdadm", "lvm2", "cryptsetup-bin"]);
     let disk = Single { name: "real-disks", layout: &layout }.made(&["--hardware=qemu"]);

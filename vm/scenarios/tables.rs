@@ -48,11 +48,6 @@ fn mbr_on_bios_with_ext4() {
 }
 
 #[test]
-fn mbr_on_uefi_with_xfs() {
-    of("mbr", Firmware::Uefi, "xfs");
-}
-
-#[test]
 fn sectors_of_4096_bytes_on_uefi() {
     let machine = &[
         "-global",
