@@ -2,6 +2,7 @@
 //! is on it, or in flags that name it.
 
 use crate::cli::ConsentArgs;
+use crate::commands::plan::Plan;
 use crate::disk::Target;
 use crate::disk::fingerprint::Fingerprint;
 use crate::disk::identity::{Identity, NO_SERIAL};
@@ -36,9 +37,18 @@ impl Consent {
         })
     }
 
+    /// What the flags say; or what a plan does, which was looked at.
+    pub fn given(args: &ConsentArgs, plan: Option<&Plan>) -> Result<Consent> {
+        let consent = Consent::of(args)?;
+        Ok(match plan {
+            Some(plan) => consent.planned(plan.how()?.fingerprint.clone()),
+            None => consent,
+        })
+    }
+
     /// The same for the disk that a plan was made for, and no other: who approves the plan has seen what is
     /// on it.
-    pub fn to_plan(self, planned: Option<Fingerprint>) -> Consent {
+    fn planned(self, planned: Option<Fingerprint>) -> Consent {
         // A file that was not there may not go, should one be there by the end.
         let existing = if planned.is_some() { Existing::Replace } else { Existing::Keep };
         Consent { existing, planned: Some(planned), ..self }

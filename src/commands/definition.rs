@@ -71,11 +71,7 @@ impl Definition {
             let found = format!("{} is a disk file, which has no serial number", args.disk().display());
             return Err(usage(found, "leave --expect-serial away"));
         }
-        let consent = Consent::of(&args.consent)?;
-        let consent = match plan {
-            Some(plan) => consent.to_plan(plan.how()?.fingerprint.clone()),
-            None => consent,
-        };
+        let consent = Consent::given(&args.consent, plan)?;
         let existing = if consent.replaces() { Existing::Replace } else { Existing::Keep };
         Ok(Definition {
             wish: Wish {

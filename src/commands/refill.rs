@@ -7,10 +7,11 @@ use crate::check::subject::OLDEST_GRUB;
 use crate::cli::CreateArgs;
 use crate::commands::consent::{Consent, refuse_unplanned};
 use crate::commands::definition::Filling;
-use crate::commands::fill::Site;
+use crate::commands::fill::{Sealed, Site};
 use crate::commands::place::Place;
 use crate::commands::plan::Plan;
 use crate::commands::planned;
+use crate::commands::slot_wish::SlotWish;
 use crate::commands::written::{Format, Written};
 use crate::disk::Disk;
 use crate::disk::boot_files::Holding;
@@ -43,17 +44,8 @@ pub fn run(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     let scratch = Scratch::enter()?;
     Loop::refuse_if_none()?;
     wanted.slot.refuse_unable(&wanted.images.keys().copied().collect::<Vec<_>>())?;
-    if args.sidecars {
-        return Err(usage(
-            "--keep-data rewrites a disk in place, and nothing is written beside it",
-            "leave --sidecars away",
-        ));
-    }
-    let consent = Consent::of(&args.consent)?;
-    let consent = match plan {
-        Some(plan) => consent.to_plan(plan.how()?.fingerprint.clone()),
-        None => consent,
-    };
+    refuse_sidecars(args)?;
+    let consent = Consent::given(&args.consent, plan)?;
     let slots = claim(&disk, &wanted, &consent)?;
     if !args.dry_run {
         approve(&disk, &wanted, &consent)?;
@@ -70,26 +62,41 @@ pub fn run(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     let keeper = keeper(&disk, &wanted)?;
     let (meanwhile, after) = states(&disk, &wanted, keeper)?;
     disk.files.write_state(meanwhile)?; // what boots until the end
-    let mut sealed = Vec::new();
-    for ((place, image), slot) in images.iter().zip(&slots) {
-        let doing = || format!("slot {}", place.slot);
-        let site = Site {
-            place: *place,
-            surroundings: disk.surroundings(place.slot)?,
-            grub: OLDEST_GRUB,
-            origin: Origin::Fresh,
-        };
-        let vacant = slot.vacant()?;
-        disk.files.withdraw(place.slot)?; // from here on nothing points at it
-        let mut filled = site.filled(&scratch, (vacant, image), &wanted.slot, &progress).with_context(doing)?;
-        let entry = filled.entry(&scratch, &wanted.slot, &progress).with_context(doing)?;
-        let done = filled.seal(image, entry, &wanted.slot.hardware, &progress).with_context(doing)?;
-        disk.files.publish(place.slot, &done.record)?;
-        sealed.push(done);
-    }
+    let sealed = images
+        .iter()
+        .zip(&slots)
+        .map(|(one, slot)| fill(&disk, slot, one, (&wanted.slot, &scratch, &progress)))
+        .collect::<Result<_>>()?;
     disk.files.write_state(after)?; // now it boots what it shall
     let format = if args.image.json { Format::Json } else { Format::Text };
     Written::new((args.disk(), disk.size), &images, sealed, (progress.phases(), begin.elapsed())).print(format)
+}
+
+/// Writes an image into a slot.
+fn fill(
+    disk: &Disk,
+    slot: &Expendable,
+    (place, image): &(Place, oci::Image),
+    (wanted, scratch, progress): (&SlotWish, &Scratch, &Progress),
+) -> Result<Sealed> {
+    let doing = || format!("slot {}", place.slot);
+    let surroundings = disk.surroundings(place.slot)?;
+    let site = Site { place: *place, surroundings, grub: OLDEST_GRUB, origin: Origin::Fresh };
+    let vacant = slot.vacant()?;
+    disk.files.withdraw(place.slot)?; // from here on nothing points at it
+    let mut filled = site.filled(scratch, (vacant, image), wanted, progress).with_context(doing)?;
+    let entry = filled.entry(scratch, wanted, progress).with_context(doing)?;
+    let sealed = filled.seal(image, entry, &wanted.hardware, progress).with_context(doing)?;
+    disk.files.publish(place.slot, &sealed.record)?; // now it can be chosen
+    Ok(sealed)
+}
+
+fn refuse_sidecars(args: &CreateArgs) -> Result<()> {
+    if !args.sidecars {
+        return Ok(());
+    }
+    let found = "--keep-data rewrites a disk in place, and nothing is written beside it";
+    Err(usage(found, "leave --sidecars away"))
 }
 
 /// What must be the same for a plan.
