@@ -117,7 +117,7 @@ fn open_file(path: &Path) -> Result<File> {
     let name = path.display();
     let file = File::open(path).map_err(|error| refused(format!("{name}: {error}"), "run as root"))?;
     let size = file.metadata()?.len();
-    if let Some(device) = loops::over_file(path, Region { number: 0, start: 0, size })? {
+    if let Some(device) = loops::writable_over_file(path, Region { number: 0, start: 0, size })? {
         let found = format!("{name} is in use: {device} is a loop device over it, and may be written meanwhile");
         return Err(refused(found, format!("release it: umount {device}; losetup --detach {device}")));
     }

@@ -63,6 +63,15 @@ impl Loop {
 
 /// A loop device over any byte of `region` of the disk file at `path`.
 pub fn over_file(path: &Path, region: Region) -> Result<Option<String>> {
+    over(path, region, |_| true)
+}
+
+/// The same that may be written. One that is read-only does no harm to who reads, too.
+pub fn writable_over_file(path: &Path, region: Region) -> Result<Option<String>> {
+    over(path, region, |device| fs::read_to_string(device.join("ro")).is_ok_and(|text| text.trim() == "0"))
+}
+
+fn over(path: &Path, region: Region, counts: impl Fn(&Path) -> bool) -> Result<Option<String>> {
     let path = fs::canonicalize(path).with_context(|| format!("looking at {}", path.display()))?;
     for entry in fs::read_dir("/sys/block").context("listing /sys/block")?.flatten() {
         let read = |name: &str| fs::read_to_string(entry.path().join("loop").join(name)).ok();
@@ -70,7 +79,11 @@ pub fn over_file(path: &Path, region: Region) -> Result<Option<String>> {
         let number = |name: &str| read(name).and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
         let (start, limit) = (number("offset"), number("sizelimit"));
         let end = if limit == 0 { u64::MAX } else { start.saturating_add(limit) };
-        if Path::new(backing.trim_end()) == path && start < region.start + region.size && region.start < end {
+        if counts(&entry.path())
+            && Path::new(backing.trim_end()) == path
+            && start < region.start + region.size
+            && region.start < end
+        {
             return Ok(Some(format!("/dev/{}", entry.file_name().to_string_lossy())));
         }
     }
