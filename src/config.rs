@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(table, Some(BySlot::Each(each.into())));
         for odd in ["filesystem = 'ntfs'", "filesystem = { a = 'ntfs' }", "filesystem = 1"] {
             let text = parse(odd).unwrap_err().to_string();
-            assert!(text.contains("line 1") && text.contains("none of what --filesystem knows"), "{text}");
+            assert!(text.contains("line 1") && text.contains("no value that its flag takes"), "{text}");
         }
     }
 
