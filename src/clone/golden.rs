@@ -9,8 +9,8 @@ use crate::disk::gpt_clone::{GoldenTable, Part, SECTOR};
 use crate::disk::layout::{Region, TableKind};
 use crate::disk::table;
 use crate::error::{Result, refused};
-use crate::filesystem::features::{Features, Found};
-use crate::filesystem::identity;
+use crate::filesystem::features::Features;
+use crate::filesystem::{Filesystem, identity};
 use crate::slot::Slot;
 use crate::tool;
 use anyhow::Context;
@@ -31,7 +31,7 @@ pub struct Golden {
     /// Those whose entry and record do not belong together.
     pub damaged: Vec<Slot>,
     /// Its filesystems, but for the boot partition's, by the numbers of their partitions.
-    pub filesystems: BTreeMap<u32, (Found, Uuid)>,
+    pub filesystems: BTreeMap<u32, (Filesystem, Uuid)>,
     /// Its first MiB.
     pub first_mib: Vec<u8>,
 }
@@ -104,7 +104,7 @@ impl Golden {
 }
 
 /// The filesystem in a partition, if there is one that is known here.
-fn filesystem(source: &Source, part: &Part) -> Result<Option<(Found, Uuid)>> {
+fn filesystem(source: &Source, part: &Part) -> Result<Option<(Filesystem, Uuid)>> {
     let Some(features) = Features::of_file(&source.file, part.region.start)? else { return Ok(None) };
     let doing = || format!("partition {} ({}) of the golden disk", part.region.number, part.name);
     if part.region.start < CHUNK {

@@ -9,7 +9,7 @@ use crate::disk::boot_partition::{Access, BootPartition};
 use crate::disk::gpt_clone::NewGuids;
 use crate::disk::layout::Region;
 use crate::error::{Result, failed};
-use crate::filesystem::features::{Features, Found};
+use crate::filesystem::features::Features;
 use crate::filesystem::{Filesystem, identity};
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -67,14 +67,14 @@ impl Identity {
                     identity::how_to_grow(*found)
                 ));
             }
-            check(*found, target, region).with_context(doing)?;
+            found.check(target.attach(region)?.path()).with_context(doing)?;
         }
         self.give_boot_partition(golden, target).context("the boot partition")?;
         target.flush()?;
         Ok(left)
     }
 
-    fn renew(&self, found: Found, region: Region, target: &Target) -> Result<()> {
+    fn renew(&self, found: Filesystem, region: Region, target: &Target) -> Result<()> {
         let uuid = self.filesystems[&region.number];
         identity::renew(found, target.attach(region)?.path(), uuid)?;
         let now = Features::of_file(target.file(), region.start)?.map(|features| features.uuid);
@@ -141,14 +141,4 @@ fn with_volume_id(target: &Target, at: u64, id: [u8; 4]) -> Result<[u8; 512]> {
     target.file().read_exact_at(&mut sector, at)?;
     sector[67..71].copy_from_slice(&id);
     Ok(sector)
-}
-
-/// The other program's word on it.
-fn check(found: Found, target: &Target, region: Region) -> Result<()> {
-    let filesystem = match found {
-        Found::Ext4 => Filesystem::Ext4,
-        Found::Xfs => Filesystem::Xfs,
-        Found::Btrfs => Filesystem::Btrfs,
-    };
-    filesystem.check(target.attach(region)?.path())
 }

@@ -9,7 +9,6 @@ use crate::disk::gpt_clone::SECTOR;
 use crate::disk::loops::Loop;
 use crate::disk::mount::{Mount, Scratch};
 use crate::error::Result;
-use crate::filesystem::features::Found;
 use crate::filesystem::{Filesystem, Root, Tree};
 use crate::slot::Slot;
 use crate::tool::Tool;
@@ -49,12 +48,13 @@ pub fn of(source: &Source, golden: &Golden, scratch: &Scratch) -> Vec<(Option<Sl
 }
 
 /// What a system in a slot says of its disk, and of itself.
-fn look_into(source: &Source, part: &Part, found: Found, scratch: &Scratch, old: &Identity) -> Result<Vec<String>> {
-    let filesystem = match found {
-        Found::Ext4 => Filesystem::Ext4,
-        Found::Xfs => Filesystem::Xfs,
-        Found::Btrfs => return Ok(Vec::new()),
-    };
+fn look_into(
+    source: &Source,
+    part: &Part,
+    filesystem: Filesystem,
+    scratch: &Scratch,
+    old: &Identity,
+) -> Result<Vec<String>> {
     let device = Loop::attach(source.file.as_fd(), part.region, SECTOR)?;
     let mount = Mount::as_grub_reads_it(device.path(), filesystem, &scratch.directory("golden")?)?;
     let root = Root::open(mount.place())?;

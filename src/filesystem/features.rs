@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::filesystem::feature_table::{
     BTRFS, BTRFS_CHECKSUMS, EVER, EXT4, Feature, NEVER, Set, V4, V4_CI, V5, Version, XFS,
 };
+use crate::filesystem::kind::Filesystem;
 use anyhow::Context;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -16,22 +17,11 @@ const LENGTH: usize = BTRFS_PLACE + 0xc6;
 /// Where btrfs has its superblock, in bytes (fs/btrfs/fs.h, BTRFS_SUPER_INFO_OFFSET).
 const BTRFS_PLACE: usize = 0x1_0000;
 
-/// Whose superblock it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// ext2, ext3 or ext4.
-    Ext4,
-    /// XFS.
-    Xfs,
-    /// btrfs.
-    Btrfs,
-}
-
 /// The features of a filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features {
-    /// Which filesystem has them.
-    pub of: Found,
+    /// Which filesystem has them; ext2 and ext3 are ext4 that lacks some.
+    pub of: Filesystem,
     /// The one that it is.
     pub uuid: Uuid,
     found: Vec<Has>,
@@ -103,11 +93,11 @@ pub fn version(text: &str) -> Option<Version> {
 fn parse(bytes: &[u8]) -> Option<Features> {
     // sb_uuid, fsid, s_uuid in the structures below.
     let (of, found, uuid) = if bytes.starts_with(b"XFSB") {
-        (Found::Xfs, xfs(bytes)?, 32)
+        (Filesystem::Xfs, xfs(bytes)?, 32)
     } else if let Some(found) = btrfs(bytes) {
-        (Found::Btrfs, found, BTRFS_PLACE + 0x20)
+        (Filesystem::Btrfs, found, BTRFS_PLACE + 0x20)
     } else {
-        (Found::Ext4, ext4(bytes)?, 1024 + 0x68)
+        (Filesystem::Ext4, ext4(bytes)?, 1024 + 0x68)
     };
     let uuid = Uuid::from_slice(bytes.get(uuid..uuid + 16)?).ok()?;
     Some(Features { of, uuid, found })
@@ -252,7 +242,7 @@ mod tests {
             bytes[0x10000 + at..0x10000 + at + value.len()].copy_from_slice(value);
             parse(&bytes).unwrap()
         };
-        assert_eq!(with(0, &[]).of, Found::Btrfs);
+        assert_eq!(with(0, &[]).of, Filesystem::Btrfs);
         assert_eq!(with(0xbc, &0x8000_0000_0000_0361_u64.to_le_bytes()).unread_by_grub((99, 0)).len(), 1);
         let found = with(0xb4, &0xb_u64.to_le_bytes());
         assert_eq!(found.too_new_for_kernel("5.10.0"), ["block-group-tree", "incompat 0x8000000000000000"]);

@@ -2,25 +2,25 @@
 //! became larger takes the room. Nothing is mounted.
 
 use crate::error::Result;
-use crate::filesystem::features::Found;
+use crate::filesystem::Filesystem;
 use crate::tool::Tool;
 use anyhow::Context;
 use std::path::Path;
 use uuid::Uuid;
 
 /// Programs that are needed for it, each with the package that has it.
-pub fn programs(of: Found) -> &'static [(&'static str, &'static str)] {
+pub fn programs(of: Filesystem) -> &'static [(&'static str, &'static str)] {
     match of {
-        Found::Ext4 => &[("e2fsck", "e2fsprogs"), ("tune2fs", "e2fsprogs"), ("resize2fs", "e2fsprogs")],
-        Found::Xfs => &[("xfs_admin", "xfsprogs"), ("xfs_repair", "xfsprogs")],
-        Found::Btrfs => &[("btrfs", "btrfs-progs"), ("btrfstune", "btrfs-progs")],
+        Filesystem::Ext4 => &[("e2fsck", "e2fsprogs"), ("tune2fs", "e2fsprogs"), ("resize2fs", "e2fsprogs")],
+        Filesystem::Xfs => &[("xfs_admin", "xfsprogs"), ("xfs_repair", "xfsprogs")],
+        Filesystem::Btrfs => &[("btrfs", "btrfs-progs"), ("btrfstune", "btrfs-progs")],
     }
 }
 
 /// Gives the filesystem on `device`, which is not mounted, the UUID `uuid`.
-pub fn renew(of: Found, device: &Path, uuid: Uuid) -> Result<()> {
+pub fn renew(of: Filesystem, device: &Path, uuid: Uuid) -> Result<()> {
     match of {
-        Found::Ext4 => {
+        Filesystem::Ext4 => {
             // tune2fs takes a filesystem with checksums only freshly checked (tune2fs(8), "-U"): the
             // UUID is in every one of them.
             check_and_mend(device)?;
@@ -28,13 +28,13 @@ pub fn renew(of: Found, device: &Path, uuid: Uuid) -> Result<()> {
             set.run().map(drop).context("giving the ext4 filesystem a UUID of its own")
         }
         // Refused by itself if a log is to be replayed: the copy is of a machine that was not shut down.
-        Found::Xfs => {
+        Filesystem::Xfs => {
             let set = Tool::new("xfs_admin").args(["-U", &uuid.to_string()]).arg(device);
             let set = set.hint("mount the golden disk's slot once, and unmount it: its log is replayed then");
             set.run().map(drop).context("giving the XFS filesystem a UUID of its own")
         }
         // It is in every block of metadata; written there (-U), it needs nothing of who reads it.
-        Found::Btrfs => {
+        Filesystem::Btrfs => {
             let set = Tool::new("btrfstune").args(["-f", "-U", &uuid.to_string()]).arg(device);
             set.run().map(drop).context("giving the btrfs filesystem a UUID of its own")
         }
@@ -42,16 +42,16 @@ pub fn renew(of: Found, device: &Path, uuid: Uuid) -> Result<()> {
 }
 
 /// Whether the filesystem can take the room of a larger partition while it is not mounted.
-pub fn grows_unmounted(of: Found) -> bool {
-    of == Found::Ext4
+pub fn grows_unmounted(of: Filesystem) -> bool {
+    of == Filesystem::Ext4
 }
 
 /// What to run in a system that has it mounted at its place, where it cannot.
-pub fn how_to_grow(of: Found) -> &'static str {
+pub fn how_to_grow(of: Filesystem) -> &'static str {
     match of {
-        Found::Ext4 => "resize2fs DEVICE",
-        Found::Xfs => "xfs_growfs MOUNTPOINT",
-        Found::Btrfs => "btrfs filesystem resize max MOUNTPOINT",
+        Filesystem::Ext4 => "resize2fs DEVICE",
+        Filesystem::Xfs => "xfs_growfs MOUNTPOINT",
+        Filesystem::Btrfs => "btrfs filesystem resize max MOUNTPOINT",
     }
 }
 

@@ -7,7 +7,7 @@ use flipslot::digest::Digest;
 use flipslot::disk::mount::Mount;
 use flipslot::filesystem::Filesystem;
 use flipslot::filesystem::feature_table::Version;
-use flipslot::filesystem::features::{Features, Found};
+use flipslot::filesystem::features::Features;
 use flipslot::filesystem::kind::{Ground, MkfsOptions, New};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -179,7 +179,7 @@ fn f6_what_flipslot_makes_is_read_by_kernels_and_grubs_of_ten_years() {
     };
     let (ext4, xfs) = (make(Filesystem::Ext4, ""), make(Filesystem::Xfs, ""));
     let btrfs = make(Filesystem::Btrfs, "");
-    assert_eq!((ext4.of, xfs.of, btrfs.of), (Found::Ext4, Found::Xfs, Found::Btrfs));
+    assert_eq!((ext4.of, xfs.of, btrfs.of), (Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs));
     assert_eq!(ext4.too_new_for_kernel("3.18.0"), Vec::<&str>::new());
     assert_eq!(xfs.names(), ["crc", "finobt", "reflink", "ftype", "sparse"]);
     assert_eq!(xfs.too_new_for_kernel("4.9.0-19-amd64"), Vec::<&str>::new());
