@@ -49,7 +49,7 @@ pub fn run(source: &Source, golden: &Golden, targets: Vec<Claimed>, progress: &P
         let hashes = hashes.join().unwrap_or(None);
         let all = read
             .and_then(|_| source.refuse_if_changed())
-            .and_then(|()| hashes.ok_or_else(|| failed("what was read could not be hashed", "")));
+            .and_then(|()| hashes.ok_or_else(|| failed("what was read could not be hashed", "run the command again")));
         // Nobody else sets it.
         let _ = shared.hashes.set(all.map_err(|error| format!("{error:#}")));
         copies.into_iter().map(|(name, copy)| copy.join().unwrap_or_else(|_| broken(name))).collect()

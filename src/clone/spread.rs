@@ -85,7 +85,10 @@ impl Spread {
             }
             let is_disk = |one: &&Outgoing| one.taker == Taker::Disk;
             if self.outgoing.iter().filter(is_disk).all(|one| one.sender.is_none()) && alone == 0 {
-                return Err(failed("no disk is left that takes what is read", ""));
+                return Err(failed(
+                    "no disk is left that takes what is read",
+                    "see why each of them failed, and run the command again",
+                ));
             }
         }
         for one in self.outgoing.iter().filter(|one| one.sender.is_some()) {
