@@ -1,45 +1,62 @@
 //! Disks made by the real program, each once.
 
 use crate::images;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+/// A disk of one scenario, which takes it away when it ends; when it fails, the disk stays.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// None yet, with this file name.
+    pub fn named(name: &str) -> Scratch {
+        let path = folder().join(name);
+        let _ = std::fs::remove_file(&path);
+        Scratch(path)
+    }
+}
+
+impl Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
 /// Debian 12 in slot a, Debian 13 in slot b, for QEMU's own hardware.
 pub fn qemu() -> &'static Path {
-    static DISK: OnceLock<PathBuf> = OnceLock::new();
+    static DISK: OnceLock<Scratch> = OnceLock::new();
     DISK.get_or_init(|| create("qemu", &["--hardware", "qemu"]))
 }
 
 /// The same for any hardware, with a console where QEMU shows it.
 pub fn generic() -> &'static Path {
-    static DISK: OnceLock<PathBuf> = OnceLock::new();
+    static DISK: OnceLock<Scratch> = OnceLock::new();
     DISK.get_or_init(|| create("generic", &["--hardware", "generic", "--console", "ttyS0"]))
 }
 
-/// The same for QEMU's hardware, with XFS in both slots.
-pub fn xfs() -> &'static Path {
-    static DISK: OnceLock<PathBuf> = OnceLock::new();
-    DISK.get_or_init(|| create("xfs", &["--hardware", "qemu", "--filesystem", "xfs"]))
-}
-
-/// The same with btrfs in both slots.
-pub fn btrfs() -> &'static Path {
-    static DISK: OnceLock<PathBuf> = OnceLock::new();
-    DISK.get_or_init(|| create("btrfs", &["--hardware", "qemu", "--filesystem", "btrfs"]))
-}
-
 /// A copy of the disk for QEMU, for machines that keep what they write; their log begins anew.
-pub fn lasting(name: &str) -> PathBuf {
+pub fn lasting(name: &str) -> Scratch {
     let _ = std::fs::remove_file(crate::machine::log(name));
     copy(qemu(), name)
 }
 
 /// A copy of `disk` that a scenario may damage.
-pub fn copy(disk: &Path, name: &str) -> PathBuf {
-    let path = folder().join(format!("{name}.raw"));
-    run("cp", &["--sparse=always", "--reflink=auto", &disk.to_string_lossy(), &path.to_string_lossy()]);
-    path
+pub fn copy(disk: &Path, name: &str) -> Scratch {
+    let copy = Scratch::named(&format!("{name}.raw"));
+    run("cp", &["--sparse=always", "--reflink=auto", &disk.to_string_lossy(), &copy.to_string_lossy()]);
+    copy
 }
 
 /// Changes files of a slot of a disk that no machine runs from.
@@ -78,29 +95,27 @@ pub struct Single<'s> {
 
 impl Single<'_> {
     /// Makes it with these flags.
-    pub fn made(self, more: &[impl AsRef<str>]) -> PathBuf {
-        let (code, said) = self.create(more);
+    pub fn made(self, more: &[impl AsRef<str>]) -> Scratch {
+        let (disk, code, said) = self.create(more);
         assert_eq!(code, 0, "{}: {said}", self.name);
-        self.path()
+        disk
     }
 
     /// Tries to: the program finds what is wrong, and says this.
     pub fn refused(self, more: &[impl AsRef<str>]) -> String {
-        let (code, said) = self.create(more);
+        let (_, code, said) = self.create(more);
         assert_eq!(code, 1, "{}: {said}", self.name);
         said
     }
 
-    fn create(self, more: &[impl AsRef<str>]) -> (i32, String) {
-        let (slot, disk) = (format!("--slot=a=oci:{}:latest", self.layout.display()), self.path());
-        let disk = disk.to_string_lossy();
-        let mut arguments = vec!["create", &disk, "--size=3GiB", "--slots=1", "--yes", "--progress=none", &slot];
+    fn create(self, more: &[impl AsRef<str>]) -> (Scratch, i32, String) {
+        let slot = format!("--slot=a=oci:{}:latest", self.layout.display());
+        let disk = Scratch::named(&format!("{}.raw", self.name));
+        let path = disk.to_string_lossy();
+        let mut arguments = vec!["create", &path, "--size=3GiB", "--slots=1", "--yes", "--progress=none", &slot];
         arguments.extend(more.iter().map(AsRef::as_ref));
-        flipslot(&arguments)
-    }
-
-    fn path(self) -> PathBuf {
-        folder().join(format!("{}.raw", self.name))
+        let (code, said) = flipslot(&arguments);
+        (disk, code, said)
     }
 }
 
@@ -127,15 +142,15 @@ fn ended(program: &str, arguments: &[&str]) -> Output {
 }
 
 /// A disk with Debian 12 in slot a and Debian 13 in slot b.
-pub fn create(name: &str, more: &[&str]) -> PathBuf {
-    let path = folder().join(format!("{name}.raw"));
+pub fn create(name: &str, more: &[&str]) -> Scratch {
+    let disk = Scratch::named(&format!("{name}.raw"));
     let slots = [("a", "bookworm"), ("b", "trixie")]
         .map(|(slot, suite)| format!("--slot={slot}=oci:{}:latest", images::layout(suite).display()));
-    let disk = path.to_string_lossy();
-    let mut arguments = vec!["create", &disk, "--size=4GiB", "--yes", "--progress=plain", &slots[0], &slots[1]];
+    let path = disk.to_string_lossy();
+    let mut arguments = vec!["create", &path, "--size=4GiB", "--yes", "--progress=plain", &slots[0], &slots[1]];
     arguments.extend(more);
     run(env!("CARGO_BIN_EXE_flipslot"), &arguments);
-    path
+    disk
 }
 
 /// Where the disks are.

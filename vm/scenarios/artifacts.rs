@@ -2,15 +2,15 @@
 //! has written over an old one.
 
 use crate::bus::Bus;
-use crate::disks;
+use crate::disks::{self, Scratch};
 use crate::images;
 use crate::machine::{Firmware, Machine, Setup};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Makes a disk of Debian 12 whose name says its format.
-fn made(name: &str) -> PathBuf {
+fn made(name: &str) -> Scratch {
     let (disk, slot) =
-        (disks::folder().join(name), format!("--slot=a=oci:{}:latest", images::layout("bookworm").display()));
+        (Scratch::named(name), format!("--slot=a=oci:{}:latest", images::layout("bookworm").display()));
     let path = disk.to_string_lossy();
     let words = ["--size=1100MiB", "--slots=1", "--hardware=qemu", "--sidecars", "--yes", "--progress=none", &slot];
     disks::run(env!("CARGO_BIN_EXE_flipslot"), &[&["create", &path][..], &words].concat());
@@ -32,7 +32,7 @@ fn a_qcow2_boots_as_create_has_made_it() {
 #[ignore = "tests/artifacts compares the bytes: make test-all"]
 fn a_compressed_disk_that_bmaptool_has_written_over_an_old_one_boots() {
     let disk = made("artifact.raw.zst");
-    let old = disks::folder().join("artifact-old.raw");
+    let old = Scratch::named("artifact-old.raw");
     let old_text = old.to_string_lossy();
     disks::run("sh", &["-c", "tr '\\0' '\\377' < /dev/zero | head -c 1100M > \"$1\"", "sh", &old_text]);
     // A file would be emptied by bmaptool.
@@ -41,6 +41,4 @@ fn a_compressed_disk_that_bmaptool_has_written_over_an_old_one_boots() {
     disks::run("bmaptool", &["-q", "copy", &disk.to_string_lossy(), &device]);
     disks::run("losetup", &["--detach", &device]);
     comes_up("bmap", Firmware::Bios, &old);
-    std::fs::remove_file(&old).expect("the disk can be removed");
-    std::fs::remove_file(&disk).expect("the disk can be removed");
 }

@@ -2,7 +2,7 @@
 //! behind, which GRUB does not read; written by a server that runs from one; and an older kernel.
 
 use crate::bus::Bus;
-use crate::disks::{self, Single};
+use crate::disks::{self, Scratch, Single};
 use crate::images;
 use crate::machine::{Firmware, Machine, Setup, log};
 use crate::registry::Registry;
@@ -10,7 +10,7 @@ use crate::registry::Registry;
 #[test]
 fn slots_with_btrfs_come_up_by_uefi_by_kexec_and_after_a_reset_in_the_middle() {
     let _ = std::fs::remove_file(log("btrfs"));
-    let disk = disks::copy(disks::btrfs(), "btrfs-lasting");
+    let disk = disks::create("btrfs", &["--hardware", "qemu", "--filesystem", "btrfs"]);
     let mut machine = Machine::start(&Setup::lasting("btrfs", Firmware::Uefi, &disk));
     machine.comes_up('a');
     assert!(machine.run("grep ' / ' /proc/mounts").starts_with("/dev/vda3 / btrfs rw"));
@@ -37,7 +37,7 @@ fn a_server_on_btrfs_flashes_its_other_slot_and_goes_there() {
     let registry = Registry::start();
     let layout = images::with_packages("bookworm", &["btrfs-progs"]);
     let reference = format!("--slot=a=oci:{}:latest", layout.display());
-    let disk = disks::folder().join("btrfs-flash.raw");
+    let disk = Scratch::named("btrfs-flash.raw");
     let path = disk.to_string_lossy();
     let create = ["create", &path, "--size=4GiB", "--slots=2", "--yes", "--progress=none", &reference];
     let (code, said) = disks::flipslot(&[&create[..], &["--hardware=qemu", "--filesystem=btrfs"]].concat());
@@ -60,8 +60,6 @@ fn a_server_on_btrfs_flashes_its_other_slot_and_goes_there() {
     machine.leave_by("flipslot rollback");
     machine.wait_for("slot a's kernel starts", "flipslot.slot=a");
     machine.comes_up('a');
-    drop(machine);
-    std::fs::remove_file(&disk).expect("the disk can be removed");
 }
 
 #[test]
@@ -74,7 +72,6 @@ fn a_kernel_of_debian_11_comes_up_from_xfs_and_from_btrfs_on_bios() {
         let disk = single.made(&["--hardware=qemu", "--kargs=no_timer_check", &words]);
         let mut machine = Machine::start(&Setup::once(&name, Firmware::Bios, Bus::VirtioBlk, &disk));
         machine.wait_for("it comes up", "Debian GNU/Linux 11 flipslot-vm");
-        std::fs::remove_file(&disk).expect("QEMU has it open, and nobody else needs it");
         machine.wait_for("login prompt", "login:");
         machine.log_in();
         let root = machine.run("grep ' / ' /proc/mounts");

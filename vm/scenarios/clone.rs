@@ -1,7 +1,7 @@
 //! Copies of one golden disk in one machine: each boots from its own partitions.
 
 use crate::bus::Bus;
-use crate::disks::{self, Single};
+use crate::disks::{self, Scratch, Single};
 use crate::images;
 use crate::machine::{Firmware, Machine, Setup};
 use std::path::Path;
@@ -16,7 +16,7 @@ fn partuuid(disk: &Path) -> String {
 #[test]
 fn both_copies_of_a_golden_disk_in_one_machine_boot_from_their_own_partitions() {
     let golden = Single { name: "golden", layout: &images::layout("bookworm") }.made(&["--hardware=qemu"]);
-    let copies = ["one", "two"].map(|name| disks::folder().join(format!("golden-{name}.raw")));
+    let copies = ["one", "two"].map(|name| Scratch::named(&format!("golden-{name}.raw")));
     let [one, two] = &copies;
     let paths = [&golden, one, two].map(|path| path.to_string_lossy().into_owned());
     let (code, said) = disks::flipslot(&["clone", &paths[0], &paths[1], &paths[2], "--yes", "--progress=none"]);

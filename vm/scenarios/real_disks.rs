@@ -1,7 +1,7 @@
 //! Disks of a real machine, with RAID, LVM, encryption and multipath that are active: refused with the
 //! command that releases each, which does; then with what lies on them; and at last not.
 
-use crate::disks::{self, Single};
+use crate::disks::{self, Scratch, Single};
 use crate::images;
 use crate::machine::{Firmware, Machine, Setup};
 
@@ -50,16 +50,16 @@ const IN_USE: [(&str, &[&str], &str); 4] = [
 fn disks_that_raid_lvm_encryption_multipath_or_swap_hold_are_refused_until_they_are_released() {
     let layout = images::with_packages("bookworm", &["mdadm", "lvm2", "cryptsetup-bin"]);
     let disk = Single { name: "real-disks", layout: &layout }.made(&["--hardware=qemu"]);
-    let mut more: Vec<String> = Vec::new();
+    let (mut more, mut disks): (Vec<String>, Vec<Scratch>) = Default::default();
     for (name, serial) in DISKS {
-        let path = disks::folder().join(format!("real-disks-{name}.raw"));
-        let _ = std::fs::remove_file(&path);
+        let path = Scratch::named(&format!("real-disks-{name}.raw"));
         disks::run("truncate", &["--size", SIZE, &path.to_string_lossy()]);
         if name == "vdb" {
             disks::run("sgdisk", &["--new=1:2048:+64M", "--new=2:0:0", &path.to_string_lossy()]);
         }
         more.extend(["-drive".to_owned(), format!("id={name},if=none,format=raw,file={}", path.display())]);
         more.extend(["-device".to_owned(), format!("virtio-blk-pci,drive={name},serial={serial}")]);
+        disks.push(path);
     }
     more.extend(["-device".to_owned(), "ide-cd,bus=ide.1".to_owned()]); // a drive with nothing in it
     let more: Vec<&str> = more.iter().map(String::as_str).collect();

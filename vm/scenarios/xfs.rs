@@ -7,7 +7,7 @@ use crate::machine::{Firmware, Machine, Setup, log};
 #[test]
 fn slots_with_xfs_come_up_by_uefi_by_kexec_and_after_a_reset_in_the_middle() {
     let _ = std::fs::remove_file(log("xfs"));
-    let disk = disks::copy(disks::xfs(), "xfs-lasting");
+    let disk = disks::create("xfs", &["--hardware", "qemu", "--filesystem", "xfs"]);
     let mut machine = Machine::start(&Setup::lasting("xfs", Firmware::Uefi, &disk));
     machine.comes_up('a');
     assert!(machine.run("grep ' / ' /proc/mounts").starts_with("/dev/vda3 / xfs rw"));

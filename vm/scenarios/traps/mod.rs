@@ -58,7 +58,6 @@ impl Trap<'_> {
         let disk = Single { name, layout: self.layout }.made(&self.flags(Some(way)));
         let mut machine = Machine::start(&Setup::once(name, Firmware::Bios, Bus::VirtioBlk, &disk));
         machine.wait_for("GRUB starts the slot", "flipslot: booting slot a");
-        fs::remove_file(&disk).expect("QEMU has it open, and nobody else needs it");
         machine
     }
 
@@ -86,7 +85,6 @@ fn with_initramfs_for(inventory: &Path, name: &str) -> PathBuf {
         };
         own = boot.into_iter().find_map(|entry| Some((of_kernel(&entry)?, fs::read(entry.path()).ok()?)));
     });
-    fs::remove_file(&disk).expect("the disk is ours");
     let (version, bytes) = own.expect("dracut made one");
     images::with_layer("bookworm", name, &[Put::File(&format!("boot/initrd.img-{version}"), bytes)])
 }
