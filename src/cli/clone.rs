@@ -38,6 +38,10 @@ pub struct CloneArgs {
     #[command(flatten)]
     pub consent: ConsentArgs,
 
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
     /// How to show what is going on
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
     pub progress: Style,

@@ -5,8 +5,8 @@ use crate::clone::CHUNK;
 use crate::clone::source::Source;
 use crate::disk::boot_files::{BootFiles, Holding};
 use crate::disk::boot_partition::{Access, BootPartition};
-use crate::disk::gpt_clone::{GoldenTable, Part, SECTOR};
-use crate::disk::layout::{Region, TableKind};
+use crate::disk::golden_table::{GoldenTable, Part};
+use crate::disk::layout::Region;
 use crate::disk::table;
 use crate::error::{Result, refused};
 use crate::filesystem::features::Features;
@@ -41,18 +41,15 @@ impl Golden {
     pub fn look(source: &Source) -> Result<Golden> {
         let name = source.path.display();
         let none = || {
-            let found = format!("{name} has no flipslot table (GPT with a boot partition and slots)");
+            let found = format!("{name} has no flipslot table (GPT or MBR with a boot partition and slots)");
             refused(found, "name a disk that `flipslot create` made; copy any other one with bmaptool or dd")
         };
         let reading = || format!("reading the table of {name}");
-        let found = table::read(&source.file, source.size, SECTOR).with_context(reading)?.ok_or_else(none)?;
-        if found.kind == TableKind::Mbr {
-            return Err(refused(
-                format!("{name} has an MBR, and clone gives new names to a GPT alone"),
-                "make the golden disk with a GPT: flipslot create --table gpt",
-            ));
-        }
-        let table = GoldenTable::read(&source.file).with_context(reading)?;
+        let found = table::read(&source.file, source.size, source.sector).with_context(reading)?.ok_or_else(none)?;
+        let partition = BootPartition::open(&source.file, None, found.boot, Access::Look)?;
+        let files = BootFiles::new(partition)?.ok_or_else(none)?;
+        let found = found.with_slots(files.places()?)?;
+        let table = GoldenTable::read(&source.file, source.size, &found).with_context(reading)?;
         if table.end() > source.size {
             let found = format!("{name} ends before its last partition does: it was cut short");
             return Err(refused(found, "fetch it again, or make it anew: flipslot create"));
@@ -68,8 +65,7 @@ impl Golden {
         let slots = found.slots.iter().map(|(slot, (region, _))| (*slot, *region)).collect();
         let volume = volume_id(source, found.boot)?;
         let mut golden = Golden { table, boot: found.boot, volume, slots, damaged: Vec::new(), filesystems, first_mib };
-        let files = BootFiles::new(BootPartition::open(&source.file, None, golden.boot, Access::Look)?)?;
-        golden.look_at_entries(&files.ok_or_else(none)?)?;
+        golden.look_at_entries(&files)?;
         Ok(golden)
     }
 
@@ -86,8 +82,8 @@ impl Golden {
                 Holding::Nothing | Holding::Half => {}
                 Holding::Damaged => self.damaged.push(*slot),
                 Holding::Image(record) => {
-                    let guid = self.part(region.number).context("a slot is no partition")?.guid;
-                    let root = format!("root=PARTUUID={guid}");
+                    let partuuid = self.part(region.number).context("a slot is no partition")?.partuuid;
+                    let root = format!("root=PARTUUID={partuuid}");
                     if !record.entry.cmdline.words().any(|word| word.eq_ignore_ascii_case(&root)) {
                         return Err(refused(
                             format!(

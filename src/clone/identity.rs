@@ -6,8 +6,8 @@ use crate::clone::names::Names;
 use crate::disk::Target;
 use crate::disk::boot_files::{BootFiles, Holding};
 use crate::disk::boot_partition::{Access, BootPartition};
-use crate::disk::gpt_clone::NewGuids;
 use crate::disk::layout::Region;
+use crate::disk::table::Ids;
 use crate::error::{Result, failed};
 use crate::filesystem::features::Features;
 use crate::filesystem::{Filesystem, identity};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// The new names of one copy.
 pub struct Identity {
     /// Those in its table.
-    pub guids: NewGuids,
+    pub ids: Ids,
     /// The UUID of each filesystem, by its partition's number.
     filesystems: BTreeMap<u32, Uuid>,
     /// The FAT volume id of the boot partition.
@@ -31,21 +31,22 @@ pub struct Identity {
 impl Identity {
     /// Fresh random ones for a copy of `golden`.
     pub fn fresh(golden: &Golden) -> Identity {
-        let of_part = |part: &crate::disk::gpt_clone::Part| (part.region.number, Uuid::new_v4());
-        let guids = NewGuids { disk: Uuid::new_v4(), partitions: golden.table.parts.iter().map(of_part).collect() };
+        let ids = golden.table.fresh_ids();
         let filesystems: BTreeMap<u32, Uuid> =
             golden.filesystems.keys().map(|number| (*number, Uuid::new_v4())).collect();
         let volume = Uuid::new_v4().as_fields().0;
         let mut names = Names::default();
-        names.add(golden.table.disk_guid(), guids.disk);
+        if let Some(guid) = golden.table.disk_guid() {
+            names.add(guid.to_string(), ids.of_disk());
+        }
         for part in &golden.table.parts {
-            names.add(part.guid, guids.partitions[&part.region.number]);
+            names.add(part.partuuid.to_string(), ids.of(part.region).to_string());
         }
         for (number, (_, uuid)) in &golden.filesystems {
-            names.add(*uuid, filesystems[number]);
+            names.add(uuid.to_string(), filesystems[number].to_string());
         }
         names.add_volume(golden.volume, volume);
-        Identity { guids, filesystems, volume, names }
+        Identity { ids, filesystems, volume, names }
     }
 
     /// Gives them to `target`, whose table is not there yet; and to `data` the room of a larger disk.
@@ -112,20 +113,18 @@ impl Identity {
     }
 
     /// Writes the volume id into the boot sector of FAT32 and into its copy (Microsoft, "FAT: General
-    /// Overview": BS_VolID at byte 67, BPB_BkBootSec at 50).
+    /// Overview": BS_VolID at byte 67, BPB_BytsPerSec at 11, BPB_BkBootSec at 50).
     fn give_volume_id(&self, boot: Region, target: &Target) -> Result<()> {
-        const SECTOR: u64 = 512;
         let mut sector = [0; 512];
         target.file().read_exact_at(&mut sector, boot.start)?;
-        let copy = u64::from(u16::from_le_bytes([sector[50], sector[51]]));
+        let number = |at: usize| u64::from(u16::from_le_bytes([sector[at], sector[at + 1]]));
+        let (length, copy) = (number(11), number(50));
         let bytes = self.volume.to_le_bytes();
         // 0 or 0xffff: there is none.
         let copies = [0].into_iter().chain((1..32).contains(&copy).then_some(copy));
         for number in copies {
-            target.write_at(
-                boot.start + number * SECTOR,
-                &with_volume_id(target, boot.start + number * SECTOR, bytes)?,
-            )?;
+            let at = boot.start + number * length;
+            target.write_at(at, &with_volume_id(target, at, bytes)?)?;
         }
         Ok(())
     }

@@ -1,16 +1,15 @@
 //! Names of the golden disk and of one copy: which UUID became which.
 
-use uuid::Uuid;
-
 /// Old and new, as they stand in command lines and in fstab: both of one length.
 #[derive(Debug, Clone, Default)]
 pub struct Names(Vec<(String, String)>);
 
 impl Names {
-    /// Adds a GUID of the disk or a partition, or a filesystem's UUID.
-    pub fn add(&mut self, old: Uuid, new: Uuid) {
-        if !old.is_nil() && old != new {
-            self.0.push((old.to_string(), new.to_string()));
+    /// Adds the name of the disk, of a partition or of a filesystem. Zeros are none.
+    pub fn add(&mut self, old: String, new: String) {
+        let is_none = old.bytes().all(|byte| b"0-".contains(&byte));
+        if !is_none && old != new {
+            self.0.push((old, new));
         }
     }
 
@@ -52,8 +51,8 @@ mod tests {
     fn every_old_name_becomes_the_new_one_in_any_case() {
         let [old, new] = ["11111111-2222-3333-4444-aaaaaaaaaaaa", "66666666-7777-8888-9999-bbbbbbbbbbbb"];
         let mut names = Names::default();
-        names.add(old.parse().unwrap(), new.parse().unwrap());
-        names.add(Uuid::nil(), new.parse().unwrap());
+        names.add(old.to_owned(), new.to_owned());
+        names.add("00000000-0000-0000-0000-000000000000".to_owned(), new.to_owned());
         names.add_volume(0x0a1b_2c3d, 0x0000_00ff);
         let line = format!("root=PARTUUID={} x=UUID={old} y=0a1b-2C3D", old.to_uppercase());
         assert!(names.stand_in(&line) && !names.stand_in(new));

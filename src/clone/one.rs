@@ -14,7 +14,6 @@ use crate::error::{Result, failed};
 use crate::progress::{Progress, Step};
 use anyhow::Context;
 use std::sync::OnceLock;
-use uuid::Uuid;
 
 /// What all copies share.
 pub struct Shared<'s> {
@@ -37,8 +36,8 @@ impl Shared<'_> {
 
 /// A copy that is whole.
 pub struct Copy {
-    /// Its disk's GUID.
-    pub disk_guid: Uuid,
+    /// Its disk's GUID; of an MBR its signature.
+    pub disk_guid: String,
     /// What was sent to it and read back.
     pub hash: Digest,
     /// What is left to do by hand.
@@ -60,14 +59,13 @@ pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut 
     let _step = begin(sink, shared, "giving it an identity of its own", None);
     let left = identity.give(golden, sink.target())?;
     shared.source.refuse_if_changed()?;
-    let table = golden.table.renewed(&identity.guids, sink.target().size(), golden.first_mib.clone())?;
-    let ends = vec![table.backup, (0, table.first_mib)];
+    let ends = golden.table.renewed(&identity.ids, sink.target().size(), golden.first_mib.clone())?;
     let finished = sink.target().write_ends(ends.clone()); // now it boots
     if let Err(error) = finished.and_then(|()| refuse_other_ends(sink, &ends)) {
         sink.target().take_back().context(format!("{error:#}"))?;
         return Err(error);
     }
-    Ok(Copy { disk_guid: identity.guids.disk, hash: hashes.digest(), left })
+    Ok(Copy { disk_guid: identity.ids.of_disk(), hash: hashes.digest(), left })
 }
 
 /// Takes what comes in; what does not, it reads by itself.

@@ -139,6 +139,17 @@ impl Iterator for Pieces<'_> {
     }
 }
 
+/// How many bytes of `source` are allocated, up to byte `end`; of a device all are.
+pub fn allocated(source: &Source, end: u64) -> Result<u64> {
+    let (mut at, mut sum) = (0, 0);
+    while at < end {
+        let data = next_data(source, at)?;
+        sum += data.end.min(end).saturating_sub(data.start);
+        at = data.end;
+    }
+    Ok(sum)
+}
+
 /// The first run of data at or behind `at` (lseek(2), SEEK_DATA and SEEK_HOLE); past every byte if
 /// there is none. A device is data from end to end.
 fn next_data(source: &Source, at: u64) -> Result<Range<u64>> {

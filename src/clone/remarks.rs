@@ -4,8 +4,7 @@
 use crate::clone::golden::Golden;
 use crate::clone::identity::Identity;
 use crate::clone::source::Source;
-use crate::disk::gpt_clone::Part;
-use crate::disk::gpt_clone::SECTOR;
+use crate::disk::golden_table::Part;
 use crate::disk::loops::Loop;
 use crate::disk::mount::{Mount, Scratch};
 use crate::error::Result;
@@ -55,7 +54,7 @@ fn look_into(
     scratch: &Scratch,
     old: &Identity,
 ) -> Result<Vec<String>> {
-    let device = Loop::attach(source.file.as_fd(), part.region, SECTOR)?;
+    let device = Loop::attach(source.file.as_fd(), part.region, source.sector)?;
     let mount = Mount::as_grub_reads_it(device.path(), filesystem, &scratch.directory("golden")?)?;
     let root = Root::open(mount.place())?;
     let mut remarks = Vec::new();

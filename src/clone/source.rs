@@ -1,11 +1,11 @@
 //! The golden disk: a disk file or a device, opened to be read, that nobody writes meanwhile.
 
-use crate::disk::gpt_clone::SECTOR;
 use crate::disk::layout::Region;
 use crate::disk::lock::lock_shared;
 use crate::disk::loops;
 use crate::disk::running::Running;
 use crate::disk::safety::Device;
+use crate::disk::table;
 use crate::error::{Result, failed, hint, refused};
 use crate::sys::{block, lease};
 use anyhow::Context;
@@ -20,6 +20,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
+    /// Bytes of a logical sector; of a file those that its table counts in.
+    pub sector: u64,
     /// The numbers of a device, as sysfs writes them; a file has none.
     pub numbers: Option<String>,
     pub(crate) file: File,
@@ -49,9 +51,12 @@ impl Source {
             return Err(refused(format!("{name} became another disk while it was opened"), "run the command again"));
         }
         lock_shared(&file, path)?;
-        let size = if numbers.is_some() { block::size(&file)? } else { file.metadata()?.len() };
+        let (size, sector) = match &numbers {
+            Some(_) => (block::size(&file)?, block::sector_size(&file)?),
+            None => (file.metadata()?.len(), table::sector_of_file(&file)),
+        };
         fadvise(&file, 0, None, Advice::Sequential).context("telling the kernel how the source is read")?;
-        Ok(Source { path: path.to_owned(), size, numbers, file, found: opened })
+        Ok(Source { path: path.to_owned(), size, sector, numbers, file, found: opened })
     }
 
     /// Fails if the file was changed since it was opened. A device cannot be: it is held.
@@ -99,18 +104,12 @@ fn open_device(path: &Path, numbers: &str) -> Result<File> {
     // O_EXCL on a block device: nobody has it or a partition of it mounted, held or open so, now and
     // as long as it is open here (open(2)).
     let exclusive = i32::try_from(OFlags::EXCL.bits())?;
-    let file = File::options().read(true).custom_flags(exclusive).open(path).map_err(|error| {
+    File::options().read(true).custom_flags(exclusive).open(path).map_err(|error| {
         refused(
             format!("{name} cannot be had for this program alone: {error}; a disk that is written meanwhile gives a torn copy"),
             format!("see what uses it: lsblk {name}; lsof {name}; {RELEASE}"),
         )
-    })?;
-    let sector = block::sector_size(&file)?;
-    if sector != SECTOR {
-        let found = format!("{name} has sectors of {sector} bytes; its table would not be one on disks with {SECTOR}");
-        return Err(refused(found, "name a golden disk with 512-byte sectors"));
-    }
-    Ok(file)
+    })
 }
 
 fn open_file(path: &Path) -> Result<File> {

@@ -4,7 +4,6 @@ use crate::artifact::Format;
 use crate::clone::golden::Golden;
 use crate::clone::sink::Sink;
 use crate::clone::source::{Source, is_same};
-use crate::disk::gpt_clone::SECTOR;
 use crate::disk::target::size_of;
 use crate::disk::{Target, identity};
 use crate::error::{Result, refused, usage};
@@ -32,32 +31,43 @@ impl Claimed {
     }
 }
 
-/// Claims every one, or none, by `take`: a disk file, or a disk, of this size and with sectors of that, which
-/// may be overwritten. Disk files have `size` bytes, or those of the golden disk.
-pub fn claim(
-    paths: &[PathBuf],
-    (source, golden): (&Source, &Golden),
-    size: Option<Bytes>,
-    take: impl Fn(&Path, (Bytes, u64)) -> Result<Target>,
-) -> Result<Vec<Claimed>> {
-    refuse_same(paths, source)?;
-    paths.iter().map(|path| claim_one(path, (source, golden), size, &take)).collect()
+/// A disk that could be a copy, by its size.
+pub struct Measured {
+    /// Where it is, as the user wrote it.
+    pub path: PathBuf,
+    /// Its size.
+    pub size: Bytes,
+    /// Bytes of a logical sector.
+    sector: u64,
+    is_device: bool,
 }
 
-/// The one place that asks for a target: the checks of `create`.
-fn claim_one(
-    path: &Path,
-    (source, golden): (&Source, &Golden),
-    wished: Option<Bytes>,
-    take: &impl Fn(&Path, (Bytes, u64)) -> Result<Target>,
-) -> Result<Claimed> {
+/// Looks at every target, and changes none. Disk files have `size` bytes, or those of the golden disk.
+pub fn measure(paths: &[PathBuf], (source, golden): (&Source, &Golden), size: Option<Bytes>) -> Result<Vec<Measured>> {
+    refuse_same(paths, source)?;
+    paths.iter().map(|path| measure_one(path, (source, golden), size)).collect()
+}
+
+/// Claims every one, or none, by `take`, the one place that asks for a target: a disk file, or a disk, of this
+/// size and with sectors of that, which may be overwritten.
+pub fn claim(targets: Vec<Measured>, take: impl Fn(&Path, (Bytes, u64)) -> Result<Target>) -> Result<Vec<Claimed>> {
+    let claim_one = |Measured { path, size, sector, is_device }| {
+        let target = take(&path, (size, sector))?;
+        let serial = if is_device { identity::serial_of(target.file(), &path.display().to_string())? } else { None };
+        let sink = Sink::new(target, &path)?;
+        Ok(Claimed { path, serial, size: size.0, sink })
+    };
+    targets.into_iter().map(claim_one).collect()
+}
+
+fn measure_one(path: &Path, (source, golden): (&Source, &Golden), wished: Option<Bytes>) -> Result<Measured> {
     let is_device = stat(path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice);
     if !is_device && Format::of(path)? != Format::Raw {
         let found = format!("{} names another format than raw, which is what a copy is", path.display());
         return Err(usage(found, "name it .raw, and convert it: qemu-img convert"));
     }
     let asked = if is_device { None } else { Some(wished.unwrap_or(Bytes(source.size))) };
-    let (size, sector) = size_of(path, asked, None)?;
+    let (size, sector) = size_of(path, asked, asked.map(|_| golden.table.sector))?;
     let smallest = golden.table.smallest();
     if size.0 < smallest {
         let found = format!(
@@ -68,14 +78,12 @@ fn claim_one(
         );
         return Err(refused(found, "name a disk that is as large as the golden one"));
     }
-    if sector != SECTOR {
-        let found =
-            format!("{} has sectors of {sector} bytes, and the golden disk is made for {SECTOR}", path.display());
-        return Err(refused(found, "name disks with 512-byte sectors"));
+    if sector != golden.table.sector {
+        let (name, meant) = (path.display(), golden.table.sector);
+        let found = format!("{name} has sectors of {sector} bytes, and the golden disk is made for {meant}");
+        return Err(refused(found, format!("name disks with sectors of {meant} bytes")));
     }
-    let target = take(path, (size, sector))?;
-    let serial = if is_device { identity::serial_of(target.file(), &path.display().to_string())? } else { None };
-    Ok(Claimed { path: path.to_owned(), serial, size: size.0, sink: Sink::new(target, path)? })
+    Ok(Measured { path: path.to_owned(), size, sector, is_device })
 }
 
 /// Refuses the golden disk as its own copy, and the same disk twice, under whatever names.

@@ -6,6 +6,7 @@ use crate::clone::remarks;
 use crate::clone::run;
 use crate::clone::source::Source;
 use crate::clone::targets;
+use crate::commands::clone_plan::ClonePlan;
 use crate::commands::cloned::Cloned;
 use crate::commands::consent::Consent;
 use crate::commands::written::Format;
@@ -28,7 +29,12 @@ pub fn run(args: &CloneArgs) -> Result<()> {
     Loop::refuse_if_none()?;
     let source = Source::open(&args.source)?;
     let golden = Golden::look(&source)?;
-    let disks = targets::claim(&args.targets, (&source, &golden), size, |path, size| consent.claim(path, size))?;
+    let targets = targets::measure(&args.targets, (&source, &golden), size)?;
+    if args.dry_run {
+        let remarks = remarks::of(&source, &golden, &scratch);
+        return ClonePlan::of((&source, &golden), &targets, &consent, remarks)?.print(args.json);
+    }
+    let disks = targets::claim(targets, |path, size| consent.claim(path, size))?;
     for (slot, remark) in remarks::of(&source, &golden, &scratch) {
         progress.warn(slot, &remark);
     }

@@ -113,7 +113,7 @@ fn disk(outcome: Outcome) -> ClonedDisk {
         bytes_written: outcome.written,
         seconds: seconds(outcome.elapsed),
         hash: copy.as_ref().map(|copy| copy.hash.to_string()),
-        disk_guid: copy.as_ref().map(|copy| copy.disk_guid.to_string()),
+        disk_guid: copy.as_ref().map(|copy| copy.disk_guid.clone()),
         outcome: if copy.is_some() { How::Cloned } else { How::Failed },
         error,
         next,

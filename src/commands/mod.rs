@@ -6,6 +6,7 @@ pub mod check_health;
 mod checked;
 pub mod cleanup;
 pub mod clone;
+mod clone_plan;
 mod cloned;
 pub mod confirm;
 pub mod consent;

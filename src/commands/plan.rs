@@ -1,11 +1,13 @@
 //! What a command would do to a disk, told before it does anything (docs/plan.md).
 
+use crate::clone::golden::Golden;
 use crate::commands::place::Place;
 use crate::commands::say::say;
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::disk::boot_files::{STATE, entry_path, record_path};
 use crate::disk::fingerprint::Fingerprint;
+use crate::disk::golden_table::Part;
 use crate::disk::layout::{Layout, Region, TableKind};
 use crate::error::{Result, refused};
 use crate::filesystem::Filesystem;
@@ -153,6 +155,24 @@ impl Plan {
         Plan { table, sector_size, table_written, partitions, boot_files, ..blank }.fetching(images)
     }
 
+    /// To make a disk of `size` bytes a copy of a golden one.
+    pub fn of_copy(path: &Path, size: u64, golden: &Golden) -> Plan {
+        let (table, sector_size, table_written) = (golden.table.kind(), golden.table.sector, true);
+        let grown = golden.table.grown_data(size);
+        let of_part = |part: &Part| {
+            let number = part.region.number;
+            let is_boot = number == golden.boot.number;
+            let filesystem = golden.filesystems.get(&number).map(|(filesystem, _)| filesystem.to_string());
+            let region = grown.filter(|data| data.number == number).unwrap_or(part.region);
+            let filesystem = if is_boot { Some("vfat".to_owned()) } else { filesystem };
+            Planned { filesystem, ..planned(region, &part.name, Fate::Written) }
+        };
+        let partitions = golden.table.parts.iter().map(of_part).collect();
+        let boot_files = vec!["all".to_owned()];
+        let blank = Plan::blank("clone", path, size);
+        Plan { table, sector_size, table_written, partitions, boot_files, ..blank }
+    }
+
     fn blank(verb: &str, disk: &Path, size: u64) -> Plan {
         Plan {
             version: 1,
@@ -234,7 +254,8 @@ impl Plan {
         say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
     }
 
-    fn text(&self) -> String {
+    /// The same for people.
+    pub fn text(&self) -> String {
         let mut text = String::new();
         for PlannedImage { slot, reference, digest, stored_bytes, replaces } in &self.images {
             let now = match replaces {

@@ -21,7 +21,7 @@ const SLOT_MIN: u64 = 64 * MIB;
 /// The first partition; a GPT before it takes 34 sectors (UEFI specification 2.10, 5.3).
 const FIRST: u64 = MIB;
 /// The backup of a GPT at the end takes 33 sectors; a whole MiB keeps the last partition aligned.
-const LAST: u64 = MIB;
+pub const LAST: u64 = MIB;
 /// An MBR has room for four partitions; flipslot's fourth is the extended one, with all that follow.
 const MBR_PRIMARY: u32 = 3;
 

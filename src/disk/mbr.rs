@@ -11,12 +11,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 /// Bytes of a sector; MBR disks of 4096 are not made.
-const SECTOR: u64 = 512;
+pub(super) const SECTOR: u64 = 512;
 /// Where an MBR reaches, in bytes: 32 bits of sectors.
 pub const END: u64 = (1 << 32) * SECTOR;
 /// The disk's signature, the first of four entries of 16 bytes, the mark at the end.
-const SIGNATURE: usize = 0x1b8;
-const ENTRIES: usize = 0x1be;
+pub(super) const SIGNATURE: usize = 0x1b8;
+pub(super) const ENTRIES: usize = 0x1be;
 const MARK: (usize, [u8; 2]) = (0x1fe, [0x55, 0xaa]);
 /// Types: EFI system partition (UEFI specification 2.10, 5.2.2), Linux, extended (by LBA), what protects a
 /// GPT.
@@ -152,7 +152,7 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Partitions>> {
         let region = region(number, slice, 0, size)?;
         primary.push(region);
         if is_extended(slice.kind) {
-            found.extend(logical(disk, region)?);
+            found.extend(logical(disk, region)?.into_iter().map(|own| (own.kind, own.region)));
         } else {
             found.push((slice.kind, region));
         }
@@ -204,9 +204,28 @@ fn entries_at(disk: &File, at: u64) -> Result<Option<Entries>> {
     Ok(Some(Entries { signature: u32::from_le_bytes(signature), slices: [0, 1, 2, 3].map(entry) }))
 }
 
+/// A partition in the extended one.
+struct Logical {
+    kind: u8,
+    region: Region,
+    /// Where the sector is that describes it.
+    place: u64,
+}
+
+/// Where the sectors of the chain are, and the extended partition with the number of its entry; `None` without
+/// one.
+pub(super) fn chain_of(disk: &File, size: u64) -> Result<Option<(Region, Vec<u64>)>> {
+    let Some(first) = entries_at(disk, 0)? else { return Ok(None) };
+    let mut slices = (1..).zip(first.slices).filter_map(|(number, slice)| Some((number, slice?)));
+    let Some((number, slice)) = slices.find(|(_, slice)| EXTENDED.contains(&slice.kind)) else { return Ok(None) };
+    let extended = region(number, slice, 0, size)?;
+    let places = logical(disk, extended)?.into_iter().map(|own| own.place);
+    Ok(Some((extended, places.collect())))
+}
+
 /// The logical partitions in an extended one. Each sector of the chain describes one, and where the next is;
 /// one that says anything else is counted otherwise by each system, and refused.
-fn logical(disk: &File, extended: Region) -> Result<Vec<(u8, Region)>> {
+fn logical(disk: &File, extended: Region) -> Result<Vec<Logical>> {
     let end = extended.start + extended.size;
     let (mut found, mut taken) = (Vec::new(), Vec::new());
     let mut place = extended.start;
@@ -216,7 +235,7 @@ fn logical(disk: &File, extended: Region) -> Result<Vec<(u8, Region)>> {
         let own = own.filter(|own| !EXTENDED.contains(&own.kind)).ok_or_else(odd)?;
         let region_of_own = region(number, own, place, end)?;
         taken.extend([Region { number, start: place, size: SECTOR }, region_of_own]);
-        found.push((own.kind, region_of_own));
+        found.push(Logical { kind: own.kind, region: region_of_own, place });
         let Some(next) = next else {
             refuse_overlaps(taken)?;
             return Ok(found);

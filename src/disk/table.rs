@@ -34,6 +34,19 @@ impl Ids {
         }
     }
 
+    /// A signature that no other disk has. None is 0, which stands for a disk that has none.
+    pub fn fresh_mbr() -> Ids {
+        Ids::Mbr(Uuid::new_v4().as_fields().0.max(1))
+    }
+
+    /// What the disk is called: its GUID; of an MBR its signature, eight hexadecimal digits.
+    pub fn of_disk(&self) -> String {
+        match self {
+            Ids::Gpt(disk, _) => disk.to_string(),
+            Ids::Mbr(signature) => format!("{signature:08x}"),
+        }
+    }
+
     /// What Linux calls a partition.
     pub fn of(&self, region: Region) -> PartUuid {
         match self {

@@ -3,5 +3,6 @@
 mod cut;
 mod disks;
 mod fails;
+mod planned;
 mod refused;
 mod whole;

@@ -1,5 +1,6 @@
 //! Disks with other tables than a GPT of 512-byte sectors, judged by sfdisk, sgdisk, fsck and GRUB.
 
+mod cloned;
 mod damaged;
 mod foreign;
 mod keep_data;

@@ -9,8 +9,7 @@ use std::path::Path;
 
 /// Makes a disk of Debian 12 whose name says its format.
 fn made(name: &str) -> Scratch {
-    let (disk, slot) =
-        (Scratch::named(name), format!("--slot=a=oci:{}:latest", images::layout("bookworm").display()));
+    let (disk, slot) = (Scratch::named(name), format!("--slot=a=oci:{}:latest", images::layout("bookworm").display()));
     let path = disk.to_string_lossy();
     let words = ["--size=1100MiB", "--slots=1", "--hardware=qemu", "--sidecars", "--yes", "--progress=none", &slot];
     disks::run(env!("CARGO_BIN_EXE_flipslot"), &[&["create", &path][..], &words].concat());

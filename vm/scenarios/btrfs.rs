@@ -1,11 +1,10 @@
 //! Slots with btrfs: started by UEFI, jumped into by kexec, found by GRUB after a reset that left a log
-//! behind, which GRUB does not read; written by a server that runs from one; and an older kernel.
+//! behind, which GRUB does not read; and an older kernel.
 
 use crate::bus::Bus;
-use crate::disks::{self, Scratch, Single};
+use crate::disks::{self, Single};
 use crate::images;
 use crate::machine::{Firmware, Machine, Setup, log};
-use crate::registry::Registry;
 
 #[test]
 fn slots_with_btrfs_come_up_by_uefi_by_kexec_and_after_a_reset_in_the_middle() {
@@ -29,37 +28,6 @@ fn slots_with_btrfs_come_up_by_uefi_by_kexec_and_after_a_reset_in_the_middle() {
     assert!(machine.run("grep ' / ' /proc/mounts").starts_with("/dev/vda4 / btrfs rw"));
     machine.wait_until("b is proven", "flipslot status", "the next reset boots slot b, which is proven");
     assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "no unit has failed");
-}
-
-#[test]
-#[ignore = "an image of its own: make test-all"]
-fn a_server_on_btrfs_flashes_its_other_slot_and_goes_there() {
-    let registry = Registry::start();
-    let layout = images::with_packages("bookworm", &["btrfs-progs"]);
-    let reference = format!("--slot=a=oci:{}:latest", layout.display());
-    let disk = Scratch::named("btrfs-flash.raw");
-    let path = disk.to_string_lossy();
-    let create = ["create", &path, "--size=4GiB", "--slots=2", "--yes", "--progress=none", &reference];
-    let (code, said) = disks::flipslot(&[&create[..], &["--hardware=qemu", "--filesystem=btrfs"]].concat());
-    assert_eq!(code, 0, "{said}");
-    let _ = std::fs::remove_file(log("btrfs-flash"));
-    let more = ["-nic", "user,model=virtio-net-pci"];
-    let mut machine = Machine::start(&Setup { more: &more, ..Setup::lasting("btrfs-flash", Firmware::Uefi, &disk) });
-    machine.comes_up('a');
-    machine.run("i=$(ls /sys/class/net | grep -v lo); ip link set $i up; ip addr add 10.0.2.15/24 dev $i");
-    let reference = format!("docker://10.0.2.2:{}/os/debian:13 --plain-http 10.0.2.2:{0}", registry.port);
-    machine.press(&format!("flipslot flash {reference} --slot b --progress plain; echo co''de $?\n"));
-    machine.wait_for("it is written", "code 0");
-    let status = machine.run("flipslot status --json | tr -d ' \\n' | grep -o 'filesystem\":\"[a-z0-9]*'");
-    assert_eq!(status.lines().collect::<Vec<_>>(), ["filesystem\":\"btrfs"; 2]);
-    machine.leave_by("flipslot switch --slot b");
-    machine.wait_for("slot b's kernel starts", "flipslot.slot=b");
-    machine.comes_up('b');
-    assert!(machine.run("grep ' / ' /proc/mounts").starts_with("/dev/vda4 / btrfs rw"));
-    machine.wait_until("b is confirmed", "flipslot status", "this boot was a trial and is confirmed");
-    machine.leave_by("flipslot rollback");
-    machine.wait_for("slot a's kernel starts", "flipslot.slot=a");
-    machine.comes_up('a');
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod kexec;
 mod matrix;
 mod real_disks;
 mod refused;
+mod second_disk;
 mod state;
 mod tables;
 mod ten;

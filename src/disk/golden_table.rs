@@ -1,0 +1,145 @@
+//! The table of a disk that is copied, of whichever kind, and what of it stands on the copy: the same
+//! partitions under names of their own, and `data` as large as the new disk lets it be.
+
+use crate::disk::gpt_clone::GoldenGpt;
+use crate::disk::layout::{LAST, Region, TableKind};
+use crate::disk::mbr;
+use crate::disk::mbr_clone::GoldenMbr;
+use crate::disk::table::{Ids, Table};
+use crate::error::Result;
+use crate::partuuid::PartUuid;
+use crate::units::MIB;
+use std::collections::BTreeMap;
+use std::fs::File;
+use uuid::Uuid;
+
+/// What `data` is called, in the table or here.
+const DATA: &str = "data";
+
+/// A partition of the disk that is copied.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Where it is.
+    pub region: Region,
+    /// Its name in the table; what it is for, where the table has no names.
+    pub name: String,
+    /// What Linux calls it.
+    pub partuuid: PartUuid,
+}
+
+/// The table of the disk that is copied.
+pub struct GoldenTable {
+    kind: Kind,
+    /// Bytes of a logical sector.
+    pub sector: u64,
+    /// Its partitions, in the order of their numbers.
+    pub parts: Vec<Part>,
+}
+
+enum Kind {
+    Gpt(GoldenGpt),
+    Mbr(GoldenMbr),
+}
+
+impl GoldenTable {
+    /// Reads what of it `table` does not say, of a disk of `size` bytes.
+    pub fn read(disk: &File, size: u64, table: &Table) -> Result<GoldenTable> {
+        let sector = table.sector;
+        Ok(match table.kind {
+            TableKind::Gpt => {
+                let gpt = GoldenGpt::read(disk, sector)?;
+                GoldenTable { parts: gpt.parts()?, kind: Kind::Gpt(gpt), sector }
+            }
+            TableKind::Mbr => {
+                GoldenTable { parts: named(table), kind: Kind::Mbr(GoldenMbr::read(disk, size)?), sector }
+            }
+        })
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> TableKind {
+        match self.kind {
+            Kind::Gpt(_) => TableKind::Gpt,
+            Kind::Mbr(_) => TableKind::Mbr,
+        }
+    }
+
+    /// Names that no other disk has.
+    pub fn fresh_ids(&self) -> Ids {
+        match self.kind {
+            Kind::Gpt(_) => {
+                let of_part = |part: &Part| (part.region.number, Uuid::new_v4());
+                Ids::Gpt(Uuid::new_v4(), self.parts.iter().map(of_part).collect::<BTreeMap<_, _>>())
+            }
+            Kind::Mbr(_) => Ids::fresh_mbr(),
+        }
+    }
+
+    /// The disk's GUID; an MBR's signature is in the names of its partitions.
+    pub fn disk_guid(&self) -> Option<Uuid> {
+        match &self.kind {
+            Kind::Gpt(gpt) => Some(gpt.disk_guid()),
+            Kind::Mbr(_) => None,
+        }
+    }
+
+    /// Where the last partition ends, in bytes: what lies behind it is the backup table alone.
+    pub fn end(&self) -> u64 {
+        self.parts.iter().map(|part| part.region.start + part.region.size).max().unwrap_or(0)
+    }
+
+    /// The smallest disk that can be a copy, in bytes.
+    pub fn smallest(&self) -> u64 {
+        self.end() + self.backup()
+    }
+
+    /// Bytes of the table at the end of the disk.
+    fn backup(&self) -> u64 {
+        match self.kind {
+            Kind::Gpt(_) => GoldenGpt::backup(self.sector),
+            Kind::Mbr(_) => 0,
+        }
+    }
+
+    /// Where `data` is on a copy of `size` bytes, if it is the last partition: up to the last whole MiB
+    /// that the table reaches and does not need itself, as `create` does it, and never less than it has.
+    pub fn grown_data(&self, size: u64) -> Option<Region> {
+        let data = self.parts.iter().find(|part| part.name == DATA)?.region;
+        let end = match self.kind() {
+            TableKind::Gpt => size.saturating_sub(self.backup()),
+            TableKind::Mbr => size.saturating_sub(LAST).min(mbr::END),
+        };
+        let end = end / MIB * MIB;
+        let is_last = data.start + data.size == self.end();
+        (is_last && end > self.end()).then(|| Region { size: end - data.start, ..data })
+    }
+
+    /// The table of a copy of `size` bytes, each part with its offset; the first is `first_mib`, that of
+    /// this disk with its boot code.
+    pub fn renewed(&self, ids: &Ids, size: u64, first_mib: Vec<u8>) -> Result<Vec<(u64, Vec<u8>)>> {
+        let grown = self.grown_data(size);
+        match &self.kind {
+            Kind::Gpt(gpt) => gpt.renewed(ids, size, grown, first_mib),
+            Kind::Mbr(mbr) => mbr.renewed(ids, grown, first_mib),
+        }
+    }
+}
+
+/// The partitions of an MBR: it has no names, and `data` is the first one behind the slots.
+fn named(table: &Table) -> Vec<Part> {
+    let slots = table.slots.iter().map(|(slot, (region, id))| (*region, format!("slot-{slot}"), *id));
+    let last_slot = table.slots.values().map(|(region, _)| region.number).max().unwrap_or(0);
+    let behind = table.shared.iter().map(|(region, ..)| region.number).filter(|number| *number > last_slot).min();
+    let shared = table.shared.iter().map(|(region, name, id)| {
+        let name = match region.number {
+            number if number == table.boot.number => "boot",
+            number if Some(number) == behind => DATA,
+            _ => name,
+        };
+        (*region, name.to_owned(), *id)
+    });
+    let mut parts: Vec<Part> =
+        slots.chain(shared).map(|(region, name, partuuid)| Part { region, name, partuuid }).collect();
+    parts.sort_by_key(|part| part.region.number);
+    parts
+}

@@ -1,0 +1,67 @@
+//! An MBR as it is to stand on a copy: a signature of its own, which is in the name of every partition.
+
+use crate::disk::layout::Region;
+use crate::disk::mbr::{self, ENTRIES, SECTOR, SIGNATURE};
+use crate::disk::table::Ids;
+use crate::error::Result;
+use anyhow::{Context, bail};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// Where an entry says how many sectors its partition has.
+const SECTORS: usize = 12;
+
+/// What of the MBR of the disk that is copied may change on a copy.
+pub struct GoldenMbr {
+    /// The extended partition; its number is that of its entry.
+    extended: Option<Region>,
+    /// The sectors that describe logical partitions, each with its offset.
+    chain: Vec<(u64, Vec<u8>)>,
+}
+
+impl GoldenMbr {
+    /// Reads it; [`crate::disk::table::read`] has accepted it, and the disk has `size` bytes.
+    pub fn read(disk: &File, size: u64) -> Result<GoldenMbr> {
+        let Some((extended, places)) = mbr::chain_of(disk, size)? else {
+            return Ok(GoldenMbr { extended: None, chain: Vec::new() });
+        };
+        let mut chain = Vec::new();
+        for place in places {
+            let mut sector = vec![0; usize::try_from(SECTOR)?];
+            disk.read_exact_at(&mut sector, place).context("reading the partition table")?;
+            chain.push((place, sector));
+        }
+        Ok(GoldenMbr { extended: Some(extended), chain })
+    }
+
+    /// The table of a copy with that `data`, the last partition, over the first MiB of this disk.
+    pub fn renewed(&self, ids: &Ids, data: Option<Region>, mut first_mib: Vec<u8>) -> Result<Vec<(u64, Vec<u8>)>> {
+        let Ids::Mbr(signature) = ids else { bail!("an MBR has a signature") };
+        first_mib[SIGNATURE..SIGNATURE + 4].copy_from_slice(&signature.to_le_bytes());
+        let Some(data) = data else { return Ok(vec![(0, first_mib)]) };
+        let end = data.start + data.size;
+        let Some(extended) = self.extended.filter(|extended| data.number > extended.number) else {
+            lengthen(&mut first_mib, data.number, data.size)?;
+            return Ok(vec![(0, first_mib)]);
+        };
+        lengthen(&mut first_mib, extended.number, end - extended.start)?;
+        // Its own sector says how long it is, and the one before how long both are together.
+        let mut last = self.chain.iter().rev().cloned();
+        let (place, mut own) = last.next().context("a logical partition has no sector")?;
+        lengthen(&mut own, 1, data.size)?;
+        let mut table = vec![(0, first_mib), (place, own)];
+        if let Some((before, mut link)) = last.next() {
+            lengthen(&mut link, 2, end - place)?;
+            table.push((before, link));
+        }
+        Ok(table)
+    }
+}
+
+/// Makes the partition of an entry so many bytes long.
+fn lengthen(sector: &mut [u8], entry: u32, bytes: u64) -> Result<()> {
+    let at = ENTRIES + 16 * (entry as usize - 1) + SECTORS;
+    let sectors = u32::try_from(bytes / SECTOR).context("an MBR has 32 bits for sectors")?;
+    sector[at..at + 4].copy_from_slice(&sectors.to_le_bytes());
+    Ok(())
+}
