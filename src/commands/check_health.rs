@@ -45,6 +45,7 @@ pub fn run() -> Result<()> {
         }
         Ok(()) => {
             let disk = Disk::open(None, Access::ChangeLater)?;
+            disk.mend()?;
             if is_trial {
                 let state = confirm(&disk)?;
                 return say_line(&format!(

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 /// Removes it. Mounts and loop devices of a killed run are gone already: the kernel removes them.
 pub fn run(args: &CleanupArgs) -> Result<()> {
     let access = if args.dry_run { Access::Look } else { Access::Change };
-    let disk = Disk::open(args.disk.as_deref(), access)?; // mends the state block
+    let disk = Disk::open(args.disk.as_deref(), access)?;
     let mut text = String::new();
     if args.dry_run {
         if let Some(what) = disk.state_damage()? {
@@ -22,6 +22,7 @@ pub fn run(args: &CleanupArgs) -> Result<()> {
             let _ = writeln!(text, "would remove {what}");
         }
     } else {
+        disk.mend()?;
         for what in leftovers::remove(&disk)? {
             let _ = writeln!(text, "removed {what}");
         }

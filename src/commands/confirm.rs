@@ -47,6 +47,7 @@ fn confirmed(disk: &Disk) -> Result<(State, State)> {
 /// Writes down that the running slot is healthy; returns what the disk says now.
 pub fn confirm(disk: &Disk) -> Result<State> {
     let (before, state) = confirmed(disk)?;
+    disk.mend()?;
     if state != before {
         disk.files.write_state(state)?;
     }

@@ -60,6 +60,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     }
     let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB, origin: Origin::Fresh };
     let vacant = slot.vacant()?;
+    disk.mend()?;
     if let Some(flashing) = state.flashing(wish.slot) {
         disk.files.write_state(flashing)?;
     }

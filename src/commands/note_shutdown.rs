@@ -14,6 +14,7 @@ pub fn run(args: &NoteArgs) -> Result<()> {
         _ => return Ok(()), // the machine stays off, for nobody knows how long
     };
     let disk = Disk::open(None, Access::Change)?;
+    disk.mend()?;
     let next = disk.state()?.next_boot();
     let mut ledger = disk.files.ledger()?;
     let now = Moment::now();

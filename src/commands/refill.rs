@@ -59,6 +59,7 @@ pub fn run(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
         plan.refuse_other(&now)?;
         refuse_unplanned(args.disk(), &Some(fingerprint(&disk)?), &plan.how()?.fingerprint)?;
     }
+    disk.mend()?;
     let keeper = keeper(&disk, &wanted)?;
     let (meanwhile, after) = states(&disk, &wanted, keeper)?;
     disk.files.write_state(meanwhile)?; // what boots until the end
@@ -101,8 +102,10 @@ fn refuse_sidecars(args: &CreateArgs) -> Result<()> {
 
 /// What must be the same for a plan.
 fn fingerprint(disk: &Disk) -> Result<Fingerprint> {
-    let of_file = || Fingerprint::of_file(&disk.path)?.context("the disk file is gone");
-    disk.device().map_or_else(of_file, |path| Ok(whole::identity_at(path)?.fingerprint()))
+    match disk.device() {
+        Some(path) => Ok(whole::identity_of(&disk.file, &path.display().to_string())?.fingerprint()),
+        None => Fingerprint::of_open(&disk.file),
+    }
 }
 
 fn refuse_running(disk: &Disk) -> Result<()> {
@@ -129,7 +132,7 @@ fn claim(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<Vec<Expenda
 /// Fails unless the user gives away what the named slots hold.
 fn approve(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<()> {
     if let Some(path) = disk.device() {
-        return consent.approve(path, &whole::identity_at(path)?);
+        return consent.approve(path, &whole::identity_of(&disk.file, &path.display().to_string())?);
     }
     for slot in wanted.images.keys() {
         let what = match disk.files.holding(*slot)? {

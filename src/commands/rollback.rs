@@ -29,6 +29,7 @@ pub fn run(args: &DryRunArgs) -> Result<()> {
     if args.dry_run {
         return say_line(&format!("would go {back}"));
     }
+    disk.mend()?;
     crate::tell!("flipslot: going {back}");
     let plan = Plan { way: Way::Auto, confirm: Confirm::Auto, deadline: DEADLINE, by_kexec: state, by_firmware: state };
     let by = leap::go(&scratch, &disk, ready, &plan, |_| {})?;

@@ -60,6 +60,7 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
             back(if args.by == Way::Firmware { By::Firmware } else { By::Kexec })
         ));
     }
+    disk.mend()?;
     let announce = |by| crate::tell!("flipslot: jumping from {into}; {}", back(by));
     say_line(&match leap::go(&scratch, &disk, ready, &plan, announce)? {
         By::Kexec => format!("services stop now, then slot {slot} starts by kexec"),

@@ -6,7 +6,7 @@ use crate::disk::installed::Disk;
 use crate::disk::layout::Region;
 use crate::disk::loops::{self, Loop};
 use crate::disk::running::Node;
-use crate::disk::safety::Device;
+use crate::disk::safety::{Device, writers};
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, refused};
 use crate::filesystem::kind::Ground;
@@ -16,6 +16,7 @@ use rustix::fs::{OFlags, fstat, major, minor};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 /// A slot that nothing runs from and nobody else has open.
 pub struct Idle {
@@ -100,11 +101,21 @@ impl Expendable {
     }
 
     /// Claims any slot to be written, also the fallback. A disk that this system does not run from may not be
-    /// in use as a whole: a virtual machine that has it open keeps nobody from a partition.
+    /// in use as a whole: a virtual machine that has it open keeps nobody from a partition, or from a file.
     pub fn claim_any(disk: &Disk, slot: Slot) -> Result<Expendable> {
         let idle = Idle::claim(disk, slot)?;
+        let name = disk.path.display();
         if disk.running.is_none() && disk.numbers.is_some() {
-            Device::of(&disk.file)?.refuse_if_partition_used(&disk.path.display().to_string())?;
+            Device::of(&disk.file)?.refuse_if_partition_used(&name.to_string())?;
+        }
+        if disk.numbers.is_none()
+            && let Some((process, program)) = writers::of_file(Path::new("/proc"), &disk.path)
+        {
+            let found = format!("{name} is open in {program} (process {process}), which may write it at the same time");
+            return Err(refused(
+                found,
+                format!("shut that down, or flash from within it; see who has it: lsof {name}"),
+            ));
         }
         Ok(Expendable(idle))
     }
@@ -120,7 +131,7 @@ impl Expendable {
     }
 }
 
-fn open_alone(path: &std::path::Path, name: &str) -> Result<File> {
+fn open_alone(path: &Path, name: &str) -> Result<File> {
     // O_EXCL on a block device: nobody else has it mounted, held or open so (open(2)).
     let exclusive = i32::try_from(OFlags::EXCL.bits())?;
     File::options().read(true).write(true).custom_flags(exclusive).open(path).map_err(|error| {

@@ -28,13 +28,17 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// That of the disk file at `path`; `None` if there is none yet.
     pub fn of_file(path: &Path) -> Result<Option<Fingerprint>> {
-        let file = match File::open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file.with_context(|| format!("opening {}", path.display()))?,
-        };
+        match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            file => Fingerprint::of_open(&file.with_context(|| format!("opening {}", path.display()))?).map(Some),
+        }
+    }
+
+    /// The same of one that is open.
+    pub fn of_open(file: &File) -> Result<Fingerprint> {
         let size = file.metadata()?.len();
-        let contents = Contents::of(&file, size, sector_of_file(&file))?;
-        Ok(Some(Fingerprint::new((Vec::new(), Vec::new()), size, &contents)))
+        let contents = Contents::of(file, size, sector_of_file(file))?;
+        Ok(Fingerprint::new((Vec::new(), Vec::new()), size, &contents))
     }
 
     fn new((serials, holders): (Vec<String>, Vec<String>), size: u64, contents: &Contents) -> Fingerprint {

@@ -40,7 +40,7 @@ pub struct Disk {
 
 impl Disk {
     /// Opens the disk that was named, or the one that this system runs from. To change it takes its
-    /// lock and mends what an earlier run, or a power cut, left half done.
+    /// lock.
     pub fn open(named: Option<&Path>, access: Access) -> Result<Disk> {
         let running = Running::find();
         let path = match (named, &running) {
@@ -80,11 +80,7 @@ impl Disk {
         let running = running.filter(|running| Some(&running.numbers) == numbers.as_ref()).and_then(|running| {
             table.slots.iter().find(|(_, (region, _))| region.number == running.partition).map(|(slot, _)| *slot)
         });
-        let disk = Disk { path, size, files, table, running, file, numbers };
-        if access != Access::Look {
-            disk.mend()?;
-        }
-        Ok(disk)
+        Ok(Disk { path, size, files, table, running, file, numbers })
     }
 
     /// Where it is, if it is a device.
@@ -109,7 +105,9 @@ impl Disk {
         })
     }
 
-    fn mend(&self) -> Result<()> {
+    /// Writes both copies of the state block again, if a power cut tore one. A command does it once nothing
+    /// can be refused any more: what is refused has written nothing.
+    pub fn mend(&self) -> Result<()> {
         if let Some(what) = self.state_damage()? {
             let state = self.state()?;
             self.files.write_state(state)?;

@@ -117,15 +117,13 @@ pub struct Writable {
     pub alone: File,
 }
 
-/// Which disk is at `path`, and what is on it and uses it now: looked at, neither claimed nor refused for
-/// its use.
-pub fn identity_at(path: &Path) -> Result<Identity> {
+/// Which disk is open as `file`, and called `name`, and what is on it and uses it now: looked at, neither
+/// claimed nor refused for its use.
+pub fn identity_of(file: &File, name: &str) -> Result<Identity> {
     Probe::refuse_missing()?;
-    let name = path.display().to_string();
-    let file = Node::at(path)?.open(OFlags::RDONLY)?;
     let system = System::this()?;
-    let block = Device::of(&file)?.block(&system, &name)?;
-    Identity::of(&file, &system, &block)
+    let block = Device::of(file)?.block(&system, name)?;
+    Identity::of(file, &system, &block)
 }
 
 /// The size of the disk at `path` and of its sectors, in bytes; a partition, and a drive without a medium,

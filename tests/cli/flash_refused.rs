@@ -54,6 +54,31 @@ fn what_the_disk_cannot_take_is_refused_and_no_byte_changes() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+fn a_disk_file_that_a_machine_may_write_is_refused_until_that_is_gone() {
+    let disk = disk_and_image();
+    let before = disk.content();
+    let slot = format!("--slot=b={IMAGE}");
+    let flash = || disk.flash(IMAGE, "b", &[]);
+    let create = || flipslot(disk.folder(), &["create", NAME, "--keep-data", "--yes", "--progress=none", &slot]);
+    for (how, is_refused) in [("<>", true), ("<", false)] {
+        let script = format!("exec 3{how}\"$0\"; echo open; exec cat 3>&3");
+        let mut machine = Command::new("sh");
+        machine.args(["-c", &script, &disk.path().to_string_lossy()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut machine = Guard(machine.spawn().unwrap());
+        BufReader::new(machine.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        if is_refused {
+            let says = ["d.raw is open in cat (process", "shut that down"];
+            flash().must_end(3, &says);
+            create().must_end(3, &says);
+            assert_eq!(disk.changed_since(&before), Vec::<u64>::new());
+        } else {
+            must_not_be_refused(&flash());
+        }
+    }
+}
+
+#[test]
 fn what_is_no_disk_of_flipslot_is_refused_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

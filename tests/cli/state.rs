@@ -97,6 +97,9 @@ fn a_flash_mends_the_state_block_before_it_changes_it() {
     images::no_kernel().write(&disk.folder().join("image"), "1");
     let places = disk.state_copies();
     damage_copies(&disk, places, [torn(), newer().render()]);
+    let before = disk.content();
+    disk.flash("oci:image:2", "b", &[]).must_end(3, &["exactly one image"]);
+    assert_eq!(disk.changed_since(&before), Vec::<u64>::new(), "what is refused has written nothing");
     // It fails later, for another reason.
     disk.flash("oci:image:1", "b", &[]).must_end(1, &[ONE, "both are written again", "no kernel"]);
     assert_eq!(blocks(&disk, places), [first().render(); 2], "nothing wants slot b any more");

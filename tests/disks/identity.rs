@@ -3,15 +3,15 @@
 use crate::disks::lab::{Lab, SIZE, alone};
 use crate::support::program::tool;
 use flipslot::disk::identity::Identity;
-use flipslot::disk::whole::identity_at;
-use std::path::Path;
+use flipslot::disk::whole::identity_of;
+use std::fs::File;
 
 #[test]
 fn what_is_known_of_a_disk_stays_the_same_until_its_table_its_contents_or_its_holders_change() {
     let _alone = alone();
     let mut lab = Lab::new();
     let disk = lab.disk();
-    let look = || identity_at(Path::new(&disk)).unwrap();
+    let look = || identity_of(&File::open(&disk).unwrap(), &disk).unwrap();
     let empty = look();
     assert_eq!((empty.size, empty.sector_size, empty.serial()), (SIZE, 512, lab.backing().as_str()));
     assert!(empty.contents.empty && empty.holders.is_empty() && empty.contents.partitions.is_empty());

@@ -4,7 +4,7 @@ mod holders;
 pub mod members;
 mod mounts;
 mod root;
-mod writers;
+pub mod writers;
 
 use crate::error::{Result, refused};
 use crate::hardware::Sysfs;

@@ -1,7 +1,7 @@
-//! Who has a device open to write to it, without asking the kernel to keep others away: a virtual
+//! Who has a device, or a disk file, open to write to it, without asking the kernel to keep others away: a virtual
 //! machine whose disk it is, a copy that is under way.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::path::Path;
 
 /// A process, its name, and the numbers of a block device that it has open for writing.
@@ -17,9 +17,35 @@ pub struct Writer {
 
 /// All but this program's own, below `proc`, which is `/proc`.
 pub fn find(proc: &Path) -> Vec<Writer> {
+    others(proc).flat_map(|process| of(proc, process)).collect()
+}
+
+/// The process that has the file at `path` open for writing, and its name.
+pub fn of_file(proc: &Path, path: &Path) -> Option<(u32, String)> {
+    let path = fs::canonicalize(path).ok()?;
+    let has_it = |process: &u32| {
+        let folder = proc.join(process.to_string());
+        let mut open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+        open.any(|entry| {
+            fs::read_link(entry.path()).is_ok_and(|target| target == path) && is_for_writing(&info(&folder, &entry))
+        })
+    };
+    others(proc).find(has_it).map(|process| (process, name(&proc.join(process.to_string()))))
+}
+
+/// The processes that are not this program.
+fn others(proc: &Path) -> impl Iterator<Item = u32> {
     let processes = fs::read_dir(proc).into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    numbers.filter(|process| *process != std::process::id()).flat_map(|process| of(proc, process)).collect()
+    numbers.filter(|process| *process != std::process::id())
+}
+
+fn info(folder: &Path, open: &DirEntry) -> String {
+    fs::read_to_string(folder.join("fdinfo").join(open.file_name())).unwrap_or_default()
+}
+
+fn name(folder: &Path) -> String {
+    fs::read_to_string(folder.join("comm")).unwrap_or_default().trim().to_owned()
 }
 
 fn of(proc: &Path, process: u32) -> Vec<Writer> {
@@ -31,10 +57,8 @@ fn of(proc: &Path, process: u32) -> Vec<Writer> {
         let Some(numbers) = in_dev.then(|| super::mounts::numbers_at(&entry.path().to_string_lossy())).flatten() else {
             continue;
         };
-        let info = fs::read_to_string(folder.join("fdinfo").join(entry.file_name())).unwrap_or_default();
-        if is_for_writing(&info) && !writers.iter().any(|writer| writer.numbers == numbers) {
-            let name = fs::read_to_string(folder.join("comm")).unwrap_or_default().trim().to_owned();
-            writers.push(Writer { process, name, numbers });
+        if is_for_writing(&info(&folder, &entry)) && !writers.iter().any(|writer| writer.numbers == numbers) {
+            writers.push(Writer { process, name: name(&folder), numbers });
         }
     }
     writers
