@@ -2,9 +2,11 @@
 """One golden disk to four disks at once: against one disk, and against bmaptool four times in a row.
 
 The golden disk has 8 GiB with 1.5 GiB allocated. The disks are loop devices over files in memory (/dev/shm;
-BENCH_DIR names another place), so that they are not the bottleneck; the source is in memory, too. flipslot
-reads every copy back and gives it an identity of its own, bmaptool does neither. Needs root, what
-`make deps` installs, and 8 GiB of free memory. RUNS=3 by default.
+BENCH_DIR names another place); the source is in memory, too. flipslot reads every copy back and gives it an
+identity of its own, bmaptool does neither. There, two cores are what four disks wait for, whoever copies: dd
+beside it, which writes as much to each disk at once and reads it back, tells how much of that is ours. Then
+the same with each disk held to what a SATA SSD does (blkio.throttle, where the kernel has it).
+Needs root, what `make deps` installs, and 8 GiB of free memory. RUNS=3 by default.
 """
 import json, os, shutil, statistics, subprocess, tempfile, time
 from pathlib import Path
@@ -16,6 +18,7 @@ SUITE, DISKS = "bookworm", 4
 SLOT_OFFSET, SLOT_SIZE = 66 << 20, 3 << 30
 MIB = 1 << 20
 ALLOCATED = 1536 * MIB
+GROUP, SSD = Path("/sys/fs/cgroup/blkio/flipslot-bench"), 500_000_000
 
 
 def run(*command, **more):
@@ -87,6 +90,37 @@ def ours(work, disk, count):
     return elapsed, steps
 
 
+def plain(work, disk, count):
+    """dd: as much as is allocated, to every disk at once, and back."""
+    size = ["bs=1M", f"count={ALLOCATED // MIB}", "status=none"]
+    with Disks(work, count) as devices:
+        begin = time.monotonic()
+        for way in (lambda device: [f"if={disk}", f"of={device}", "skip=66", "oflag=direct"],
+                    lambda device: [f"if={device}", "of=/dev/null", "iflag=direct"]):
+            for one in [subprocess.Popen(["dd", *way(device), *size]) for device in devices]:
+                assert one.wait() == 0
+        return time.monotonic() - begin
+
+
+def held(work, disk, count):
+    """flipslot, each disk as fast as a SATA SSD."""
+    with Disks(work, count) as devices:
+        GROUP.mkdir()
+        try:
+            for device in devices:
+                number = os.stat(device).st_rdev
+                for way in ("read", "write"):
+                    limit = f"{os.major(number)}:{os.minor(number)} {SSD}"
+                    (GROUP / f"blkio.throttle.{way}_bps_device").write_text(limit)
+            # The shell is in the group, and what it becomes.
+            begin = time.monotonic()
+            run("sh", "-c", 'echo $$ > "$0" && exec "$@"', GROUP / "tasks",
+                FLIPSLOT, "clone", disk, *devices, "--progress", "none")
+            return time.monotonic() - begin
+        finally:
+            GROUP.rmdir()
+
+
 def theirs(work, disk, bmap):
     with Disks(work, DISKS) as devices:
         return sum(timed("bmaptool", "copy", "--bmap", bmap, disk, device)[0] for device in devices)
@@ -105,18 +139,25 @@ def measure(work):
     run("bmaptool", "create", "-o", bmap, disk)
     print(f"a golden disk of 8 GiB with {allocated(disk) / MIB:.0f} MiB allocated; {RUNS} runs in turn, "
           f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
-    one, four, row = [], [], []
+    one, four, row, dd, ssd = [], [], [], [], []
     for _ in range(RUNS):
         one.append(ours(work, disk, 1))
         four.append(ours(work, disk, DISKS))
         row.append(theirs(work, disk, bmap))
-        print(f"  one {one[-1][0]:.1f} s, four {four[-1][0]:.1f} s, bmaptool {row[-1]:.1f} s "
-              f"(load {os.getloadavg()[0]:.1f})", flush=True)
+        dd.append((plain(work, disk, 1), plain(work, disk, DISKS)))
+        print(f"  one {one[-1][0]:.1f} s, four {four[-1][0]:.1f} s, bmaptool {row[-1]:.1f} s, dd {dd[-1][0]:.1f} and "
+              f"{dd[-1][1]:.1f} s (load {os.getloadavg()[0]:.1f})", flush=True)
+        if GROUP.parent.is_dir():
+            ssd.append((held(work, disk, 1), held(work, disk, DISKS)))
+            print(f"  held to {SSD // 1000000} MB/s: one {ssd[-1][0]:.1f} s, four {ssd[-1][1]:.1f} s", flush=True)
     show("flipslot clone, one disk", one)
     show(f"flipslot clone, {DISKS} disks at once", four)
     print(f"  {statistics.median(row):7.2f} s  bmaptool copy, {DISKS} times in a row (nothing zeroed, nothing read back)")
     print(f"  {statistics.median(b[0] / a[0] for a, b in zip(one, four)):7.2f} times as long as one")
+    print(f"  {statistics.median(b / a for a, b in dd):7.2f} times as long as one takes dd")
     print(f"  {statistics.median(b / a[0] for a, b in zip(four, row)):7.2f} times less than bmaptool")
+    if ssd:
+        print(f"  {statistics.median(b / a for a, b in ssd):7.2f} times as long as one, each disk held to {SSD // 1000000} MB/s")
 
 
 def show(title, runs):

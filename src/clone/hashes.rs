@@ -1,4 +1,6 @@
-//! What was read of the golden disk, as one digest a MiB, and whether a copy gives the same back.
+//! What was read of the golden disk, as one digest a MiB, and whether a copy gives the same back. That is
+//! compared by BLAKE3, which takes a third of the time of SHA-256 and is taken once for every disk; what
+//! others are told is SHA-256.
 
 use crate::clone::pieces::{Piece, memory};
 use crate::clone::sink::Sink;
@@ -15,48 +17,39 @@ const PROBES: u64 = 16 * CHUNK;
 /// What is looked at there, in bytes.
 const PROBE: u64 = 4096;
 
-type Sum = [u8; 32];
+type Sum = blake3::Hash;
 
 /// The digests of the MiB of a disk from `range.start` on; `None` for zeros.
 #[derive(Debug)]
 pub struct Hashes {
     range: Range<u64>,
     sums: Vec<Option<Sum>>,
+    /// One digest for all: SHA-256 of the SHA-256 digests of each MiB, zeros too, one after the other.
+    pub digest: Digest,
 }
 
 impl Hashes {
     /// Hashes what comes in, which is all of `range`; `None` if the reader failed.
     pub fn of(incoming: &Incoming, range: Range<u64>) -> Option<Hashes> {
-        let mut sums = Vec::new();
+        let (mut sums, mut all, zeros) = (Vec::new(), Hasher::sha256(), vec![0; CHUNK_LENGTH]);
+        let of_zeros = Sha256::digest(&zeros);
         for piece in incoming.pieces() {
             match piece {
-                Piece::Data(chunk) => sums.push(Some(Sha256::digest(chunk.bytes()).into())),
-                Piece::Zeros(zeros) => {
-                    let chunks = (zeros.end - zeros.start).div_ceil(CHUNK);
-                    sums.extend((0..chunks).map(|_| None));
+                Piece::Data(chunk) => {
+                    all.update(&Sha256::digest(chunk.bytes()));
+                    sums.push(Some(blake3::hash(chunk.bytes())));
+                }
+                Piece::Zeros(range) => {
+                    for start in range.clone().step_by(CHUNK_LENGTH) {
+                        let length = usize::try_from(CHUNK.min(range.end - start)).unwrap_or(CHUNK_LENGTH);
+                        let whole = length == CHUNK_LENGTH;
+                        all.update(&if whole { of_zeros } else { Sha256::digest(&zeros[..length]) });
+                        sums.push(None);
+                    }
                 }
             }
         }
-        incoming.rest().map(|_| Hashes { range, sums })
-    }
-
-    /// One digest for all: SHA-256 of the SHA-256 digests of each MiB, zeros too, one after the other.
-    pub fn digest(&self) -> Digest {
-        let zeros = vec![0; CHUNK_LENGTH];
-        let of_zeros: Sum = Sha256::digest(&zeros).into();
-        let of_fewer = |chunk: &Range<u64>| {
-            let length = usize::try_from(chunk.end - chunk.start).unwrap_or(CHUNK_LENGTH);
-            Sum::from(Sha256::digest(&zeros[..length]))
-        };
-        let mut all = Hasher::sha256();
-        for (chunk, sum) in self.chunks() {
-            match sum {
-                Some(sum) => all.update(sum),
-                None if chunk.end - chunk.start == CHUNK => all.update(&of_zeros),
-                None => all.update(&of_fewer(&chunk)),
-            }
-        }
-        all.finish()
+        incoming.rest().map(|_| Hashes { range, sums, digest: all.finish() })
     }
 
     /// Bytes of the MiB that hold something.
@@ -81,7 +74,7 @@ impl Hashes {
             if zeros_end == Some(chunk.start) {
                 copy.refuse_unless_zero(chunk.start - PROBE..chunk.start)?;
             }
-            if Sum::from(Sha256::digest(copy.read(&chunk)?)) != *sum {
+            if blake3::hash(copy.read(&chunk)?) != *sum {
                 return Err(copy.other(chunk.start));
             }
             count(chunk.end - chunk.start);

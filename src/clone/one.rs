@@ -65,7 +65,7 @@ pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut 
         sink.target().take_back().context(format!("{error:#}"))?;
         return Err(error);
     }
-    Ok(Copy { disk_guid: identity.ids.of_disk(), hash: hashes.digest(), left })
+    Ok(Copy { disk_guid: identity.ids.of_disk(), hash: hashes.digest.clone(), left })
 }
 
 /// Takes what comes in; what does not, it reads by itself.
