@@ -37,7 +37,9 @@ if (( ${#missing[@]} )); then
 fi
 
 # Rust 1.89 or newer; distributions that are older have it in the package rustup, or not at all.
-if ! command -v cargo >/dev/null; then
+at_least() { printf '%s\n' "$1" "$2" | sort --version-sort --check=quiet; }
+version=$(rustc --version 2>/dev/null | cut -d' ' -f2 || true)
+if ! command -v cargo >/dev/null || ! at_least 1.89 "${version:-0}"; then
   $sudo apt-get install -y -q rustup 2>/dev/null && rustup default stable || {
     echo "install Rust 1.89 or newer: https://rustup.rs" >&2; exit 1; }
 fi

@@ -91,7 +91,7 @@ impl Config {
         parse(&text).map_err(|error| {
             usage(
                 format!("{}: {error}", path.display()),
-                "see `flipslot create --help` for the keys: they are its flags",
+                "the keys are those flags of `flipslot create` that say how a disk is made, and `keep`",
             )
         })
     }

@@ -24,7 +24,7 @@ Exit codes: 0 done, 2 usage, 3 refused and nothing written, 1 failed.
 
 Example:
   flipslot create golden.raw --size 8GiB --console ttyS0 \\
-      --slot a=docker://127.0.0.1:5000/os/debian:12 --slot b=oci:./layout:13";
+      --slot a=docker://127.0.0.1:5000/os/debian:12 --slot b=docker-archive:debian.tar";
 
 /// The flags of `create`.
 #[derive(Debug, Args)]
