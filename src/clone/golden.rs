@@ -3,11 +3,12 @@
 
 use crate::clone::CHUNK;
 use crate::clone::source::Source;
-use crate::disk::boot_files::{BootFiles, Holding};
+use crate::disk::boot_files::{BootFiles, Holding, PLACES};
 use crate::disk::boot_partition::{Access, BootPartition};
 use crate::disk::golden_table::{GoldenTable, Part};
 use crate::disk::layout::Region;
-use crate::disk::table;
+use crate::disk::loops::Loop;
+use crate::disk::table::{self, Table};
 use crate::error::{Result, refused};
 use crate::filesystem::features::Features;
 use crate::filesystem::{Filesystem, identity};
@@ -15,6 +16,7 @@ use crate::slot::Slot;
 use crate::tool;
 use anyhow::Context;
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
@@ -49,6 +51,7 @@ impl Golden {
         let partition = BootPartition::open(&source.file, None, found.boot, Access::Look)?;
         let files = BootFiles::new(partition)?.ok_or_else(none)?;
         let found = found.with_slots(files.places()?)?;
+        refuse_odd_boot_files(&files, &found)?;
         let table = GoldenTable::read(&source.file, source.size, &found).with_context(reading)?;
         if table.end() > source.size {
             let found = format!("{name} ends before its last partition does: it was cut short");
@@ -99,6 +102,33 @@ impl Golden {
     }
 }
 
+/// Refuses what would boot something else on the copies, or nothing: the entry of a slot that the table does
+/// not have still names the golden disk, and one that has not its size cannot be written.
+fn refuse_odd_boot_files(files: &BootFiles, table: &Table) -> Result<()> {
+    if table.slots.is_empty() {
+        let found = format!("the boot partition of the golden disk does not say which partitions are slots ({PLACES})");
+        return Err(refused(found, "make the disk anew: flipslot create"));
+    }
+    for slot in (0..).map_while(Slot::at) {
+        let is_there = table.slots.contains_key(&slot);
+        if !is_there && files.boots(slot)? {
+            return Err(refused(
+                format!(
+                    "the boot partition of the golden disk boots a slot {slot}, and its table has none: the copies would boot the golden disk"
+                ),
+                "give the partition its name and type back: sgdisk --change-name, --typecode",
+            ));
+        }
+        if is_there && !files.has_room(slot)? {
+            return Err(refused(
+                format!("slot {slot} of the golden disk has no files on the boot partition, or damaged ones"),
+                "make the disk anew: flipslot create; or, if another program made that partition, give it another name: sgdisk --change-name",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The filesystem in a partition, if there is one that is known here.
 fn filesystem(source: &Source, part: &Part) -> Result<Option<(Filesystem, Uuid)>> {
     let Some(features) = Features::of_file(&source.file, part.region.start)? else { return Ok(None) };
@@ -109,6 +139,11 @@ fn filesystem(source: &Source, part: &Part) -> Result<Option<(Filesystem, Uuid)>
             .with_context(doing);
     }
     tool::refuse_missing(identity::programs(features.of)).with_context(doing)?;
+    let device = Loop::attach(source.file.as_fd(), part.region, source.sector)?;
+    if identity::waits_for_replay(features.of, device.path()).with_context(doing)? {
+        let found = format!("its {} has a log to be replayed: its machine was not shut down", features.of);
+        return Err(refused(found, "mount it once, and unmount it; or shut its machine down")).with_context(doing);
+    }
     Ok(Some((features.of, features.uuid)))
 }
 

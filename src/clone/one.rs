@@ -45,7 +45,7 @@ pub struct Copy {
 }
 
 /// Makes `sink` a copy; `written` is how many bytes of data it took, also if it fails.
-pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> Result<Copy> {
+pub fn make(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> Result<Copy> {
     let golden = shared.golden;
     sink.target().make_unbootable()?; // from here on it does not boot
     copy(sink, incoming, shared, written)?;
@@ -55,13 +55,14 @@ pub fn make(sink: &mut Sink, incoming: Incoming, shared: &Shared, written: &mut 
         sink.settle()?;
         hashes.compare(sink, step.counter())?;
     }
+    sink.target().wipe_end_of(golden.table.grown_data(sink.target().size()))?;
     let identity = Identity::fresh(golden);
     let _step = begin(sink, shared, "giving it an identity of its own", None);
     let left = identity.give(golden, sink.target())?;
     shared.source.refuse_if_changed()?;
     let ends = golden.table.renewed(&identity.ids, sink.target().size(), golden.first_mib.clone())?;
     let finished = sink.target().write_ends(ends.clone()); // now it boots
-    if let Err(error) = finished.and_then(|()| refuse_other_ends(sink, &ends)) {
+    if let Err(error) = finished.and_then(|()| refuse_other_ends(sink, golden, &ends)) {
         sink.target().take_back().context(format!("{error:#}"))?;
         return Err(error);
     }
@@ -89,7 +90,7 @@ fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> 
 }
 
 /// Reads both tables back, after all else.
-fn refuse_other_ends(sink: &Sink, ends: &[(u64, Vec<u8>)]) -> Result<()> {
+fn refuse_other_ends(sink: &Sink, golden: &Golden, ends: &[(u64, Vec<u8>)]) -> Result<()> {
     sink.settle()?;
     for (at, bytes) in ends {
         let mut found = vec![0; bytes.len()];
@@ -101,7 +102,8 @@ fn refuse_other_ends(sink: &Sink, ends: &[(u64, Vec<u8>)]) -> Result<()> {
             ));
         }
     }
-    Ok(())
+    let size = sink.target().size();
+    golden.table.refuse_other(sink.target().file(), size)
 }
 
 fn begin(sink: &Sink, shared: &Shared, step: &'static str, bytes: Option<u64>) -> Step {

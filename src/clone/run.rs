@@ -64,9 +64,9 @@ fn broken((path, serial, size): (PathBuf, Option<String>, u64)) -> Outcome {
 
 fn copy((claimed, incoming): (Claimed, Incoming), shared: &Shared) -> Outcome {
     let begin = Instant::now();
-    let Claimed { path, serial, size, mut sink } = claimed;
+    let Claimed { path, serial, size, sink } = claimed;
     let mut written = 0;
-    let made = one::make(&mut sink, incoming, shared, &mut written);
+    let made = one::make(&sink, incoming, shared, &mut written);
     // A disk file gets its name now.
     let result = made.and_then(|copy| sink.into_target().finish().publish().map(|()| copy));
     Outcome { path, serial, size, written, elapsed: begin.elapsed(), result }

@@ -38,8 +38,8 @@ impl Sink {
     }
 
     /// The disk itself.
-    pub fn target(&mut self) -> &mut Target {
-        &mut self.target
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Writes a piece; returns how many bytes of it were written. Zeros of a new file are there.

@@ -4,9 +4,9 @@ use crate::disk::layout::Region;
 use crate::disk::lock::lock_shared;
 use crate::disk::loops;
 use crate::disk::running::Running;
-use crate::disk::safety::Device;
+use crate::disk::safety::{Device, System};
 use crate::disk::table;
-use crate::error::{Result, failed, hint, refused};
+use crate::error::{Result, failed, refused};
 use crate::sys::{block, lease};
 use anyhow::Context;
 use rustix::fs::{Advice, FileType, OFlags, Stat, fadvise, fstat, major, minor, stat};
@@ -97,19 +97,25 @@ fn open_device(path: &Path, numbers: &str) -> Result<File> {
         return Err(refused(format!("this system runs from {name}, and writes it at every moment"), RELEASE));
     }
     let device = stat(path).map(|found| Device::new(major(found.st_rdev), minor(found.st_rdev)))?;
-    device.refuse_if_used(&name.to_string()).map_err(|error| {
-        let next = hint(&error).unwrap_or(RELEASE).to_owned();
-        refused(format!("{error:#}; and a copy of what is written meanwhile is torn"), next)
-    })?;
+    if device.block(&System::this()?, &name.to_string())?.is_partition() {
+        return Err(refused(
+            format!("{name} is a partition, and a golden disk is a whole one"),
+            "name its disk: lsblk",
+        ));
+    }
+    device.refuse_if_used(&name.to_string(), "a copy of what is written meanwhile is torn")?;
     // O_EXCL on a block device: nobody has it or a partition of it mounted, held or open so, now and
     // as long as it is open here (open(2)).
     let exclusive = i32::try_from(OFlags::EXCL.bits())?;
-    File::options().read(true).custom_flags(exclusive).open(path).map_err(|error| {
+    let file = File::options().read(true).custom_flags(exclusive).open(path).map_err(|error| {
         refused(
             format!("{name} cannot be had for this program alone: {error}; a disk that is written meanwhile gives a torn copy"),
             format!("see what uses it: lsblk {name}; lsof {name}; {RELEASE}"),
         )
-    })
+    })?;
+    // Who has it open to read it keeps what was read, while its partitions were written.
+    block::drop_cache(&file).with_context(|| format!("reading {name} anew"))?;
+    Ok(file)
 }
 
 fn open_file(path: &Path) -> Result<File> {

@@ -7,7 +7,7 @@ use crate::clone::source::{Source, is_same};
 use crate::disk::target::size_of;
 use crate::disk::{Target, identity};
 use crate::error::{Result, refused, usage};
-use crate::units::Bytes;
+use crate::units::{Bytes, MIB};
 use rustix::fs::{FileType, stat};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,15 +49,21 @@ pub fn measure(paths: &[PathBuf], (source, golden): (&Source, &Golden), size: Op
 }
 
 /// Claims every one, or none, by `take`, the one place that asks for a target: a disk file, or a disk, of this
-/// size and with sectors of that, which may be overwritten.
-pub fn claim(targets: Vec<Measured>, take: impl Fn(&Path, (Bytes, u64)) -> Result<Target>) -> Result<Vec<Claimed>> {
-    let claim_one = |Measured { path, size, sector, is_device }| {
-        let target = take(&path, (size, sector))?;
+/// size and with sectors of that, which may be overwritten. Each is opened by `open` once all are granted.
+pub fn claim<G>(
+    targets: Vec<Measured>,
+    take: impl Fn(&Path, (Bytes, u64)) -> Result<G>,
+    open: impl Fn(G) -> Result<Target>,
+) -> Result<Vec<Claimed>> {
+    let granted: Vec<_> =
+        targets.iter().map(|target| take(&target.path, (target.size, target.sector))).collect::<Result<_>>()?;
+    let claim_one = |(Measured { path, size, is_device, .. }, granted): (Measured, G)| {
+        let target = open(granted)?;
         let serial = if is_device { identity::serial_of(target.file(), &path.display().to_string())? } else { None };
         let sink = Sink::new(target, &path)?;
         Ok(Claimed { path, serial, size: size.0, sink })
     };
-    targets.into_iter().map(claim_one).collect()
+    targets.into_iter().zip(granted).map(claim_one).collect()
 }
 
 fn measure_one(path: &Path, (source, golden): (&Source, &Golden), wished: Option<Bytes>) -> Result<Measured> {
@@ -66,7 +72,7 @@ fn measure_one(path: &Path, (source, golden): (&Source, &Golden), wished: Option
         let found = format!("{} names another format than raw, which is what a copy is", path.display());
         return Err(usage(found, "name it .raw, and convert it: qemu-img convert"));
     }
-    let asked = if is_device { None } else { Some(wished.unwrap_or(Bytes(source.size))) };
+    let asked = if is_device { None } else { Some(wished.unwrap_or(Bytes(source.size.next_multiple_of(MIB)))) };
     let (size, sector) = size_of(path, asked, asked.map(|_| golden.table.sector))?;
     let smallest = golden.table.smallest();
     if size.0 < smallest {
@@ -83,6 +89,11 @@ fn measure_one(path: &Path, (source, golden): (&Source, &Golden), wished: Option
         let found = format!("{name} has sectors of {sector} bytes, and the golden disk is made for {meant}");
         return Err(refused(found, format!("name disks with sectors of {meant} bytes")));
     }
+    let table = golden.table.renewed(&golden.table.fresh_ids(), size.0, golden.first_mib.clone());
+    table.map_err(|error| {
+        let found = format!("the table of {} cannot be written anew: {error:#}", source.path.display());
+        refused(found, "mend it first: sgdisk --verify, sfdisk --verify")
+    })?;
     Ok(Measured { path: path.to_owned(), size, sector, is_device })
 }
 

@@ -22,6 +22,7 @@ pub fn run(args: &CleanupArgs) -> Result<()> {
             let _ = writeln!(text, "would remove {what}");
         }
     } else {
+        disk.refuse_if_file_is_written()?;
         disk.mend()?;
         for what in leftovers::remove(&disk)? {
             let _ = writeln!(text, "removed {what}");

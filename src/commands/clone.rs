@@ -8,7 +8,7 @@ use crate::clone::source::Source;
 use crate::clone::targets;
 use crate::commands::clone_plan::ClonePlan;
 use crate::commands::cloned::Cloned;
-use crate::commands::consent::Consent;
+use crate::commands::consent::{Consent, Granted};
 use crate::commands::written::Format;
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
@@ -34,7 +34,7 @@ pub fn run(args: &CloneArgs) -> Result<()> {
         let remarks = remarks::of(&source, &golden, &scratch);
         return ClonePlan::of((&source, &golden), &targets, &consent, remarks)?.print(args.json);
     }
-    let disks = targets::claim(targets, |path, size| consent.claim(path, size))?;
+    let disks = targets::claim(targets, |path, size| consent.claim(path, size), Granted::open)?;
     for (slot, remark) in remarks::of(&source, &golden, &scratch) {
         progress.warn(slot, &remark);
     }

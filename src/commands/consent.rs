@@ -25,6 +25,25 @@ pub struct Consent {
     planned: Option<Option<Fingerprint>>,
 }
 
+/// What the user gave away, not yet opened to be written: a disk that was is looked at by udev when it is
+/// closed, which starts the arrays that are found.
+pub enum Granted {
+    /// A disk, and the size and sector that were planned for.
+    Disk(Box<WholeDisk>, (Bytes, u64)),
+    /// A file that is made, and has no name yet.
+    File(Target),
+}
+
+impl Granted {
+    /// Opens it to be written: nothing else may be refused any more.
+    pub fn open(self) -> Result<Target> {
+        match self {
+            Granted::Disk(disk, planned) => Target::of_disk(*disk, planned),
+            Granted::File(target) => Ok(target),
+        }
+    }
+}
+
 impl Consent {
     /// What the flags say.
     pub fn of(args: &ConsentArgs) -> Result<Consent> {
@@ -69,14 +88,14 @@ impl Consent {
 
     /// Claims what is to be written: a disk file, or a disk that is free, is the one that is meant, and
     /// may be overwritten.
-    pub fn claim(&self, path: &Path, size: (Bytes, u64)) -> Result<Target> {
+    pub fn claim(&self, path: &Path, size: (Bytes, u64)) -> Result<Granted> {
         if target::is_device(path)? {
-            return Target::of_disk(self.claim_disk(path)?, size);
+            return Ok(Granted::Disk(Box::new(self.claim_disk(path)?), size));
         }
         if let Some(planned) = &self.planned {
             refuse_unplanned(path, &Fingerprint::of_file(path)?, planned)?;
         }
-        Target::of_file(path, size, self.existing)
+        Ok(Granted::File(Target::of_file(path, size, self.existing)?))
     }
 
     /// Claims a disk that may be overwritten, with all that is on it.

@@ -37,7 +37,10 @@ use std::time::Instant;
 /// Makes a disk of images, or does what a plan says.
 pub fn run(args: &CreateArgs) -> Result<()> {
     match &args.plan {
-        Some(file) => planned::run(file, args),
+        Some(file) => {
+            let (planned, plan) = planned::read(file, args)?;
+            make(&planned, Some(&plan))
+        }
         None => make(args, None),
     }
 }
@@ -47,7 +50,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
 /// Until the last effect nothing boots from it: a device has no partition table before
 /// [`Target::write_ends`], a file no name before [`Artifact::publish`](crate::artifact::Artifact::publish).
 /// Whatever stood there is refused before anything is written.
-pub fn make(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
+fn make(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     if args.keep_data {
         return refill::run(args, plan);
     }
@@ -64,7 +67,7 @@ pub fn make(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     if args.dry_run {
         return tell(args, &wanted, &layout, &progress);
     }
-    let mut disk = wanted.consent.claim(args.disk(), (wanted.wish.size, wanted.wish.sector))?;
+    let mut disk = wanted.consent.claim(args.disk(), (wanted.wish.size, wanted.wish.sector))?.open()?;
     let Images { origin, ids, images } = Images::of(&wanted, &layout, &progress)?;
     if let Some(plan) = plan {
         plan.refuse_other(&Plan::of_disk(args.disk(), &layout, &images, |of| slot.filesystem(of)))?;

@@ -1,7 +1,6 @@
 //! `flipslot create --plan`: what was planned and looked at, and nothing else.
 
 use crate::cli::{Cli, CreateArgs, Verb};
-use crate::commands::create;
 use crate::commands::plan::{How, Plan};
 use crate::digest::Digest;
 use crate::disk::fingerprint::Fingerprint;
@@ -13,9 +12,10 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-/// Does what the plan in `file` says, if the disk and the images are still what they were. How it is shown
-/// is as `args` say.
-pub fn run(file: &Path, args: &CreateArgs) -> Result<()> {
+/// The plan in `file`, and the command line that it was made of; refused if what that leads to is another by
+/// now. How it is shown is as `args` say. Paths are relative to the folder that the plan names: that is the
+/// current one from now on.
+pub fn read(file: &Path, args: &CreateArgs) -> Result<(CreateArgs, Plan)> {
     refuse_more_words()?;
     let plan = Plan::read(file)?;
     let how = plan.how()?;
@@ -34,7 +34,7 @@ pub fn run(file: &Path, args: &CreateArgs) -> Result<()> {
         return Err(refused(found, "make the plan anew, and look at it: flipslot create --dry-run --json"));
     }
     (planned.image.json, planned.image.progress) = (args.image.json, args.image.progress);
-    create::make(&planned, Some(&plan))
+    Ok((*planned, plan))
 }
 
 /// How the command line of this run is done again.

@@ -107,6 +107,19 @@ impl BootFiles {
         Ok(whole.map_or(Holding::Damaged, |record| Holding::Image(Box::new(record))))
     }
 
+    /// Whether GRUB finds something to boot in the entry of a slot, whatever its record says.
+    pub fn boots(&self, slot: Slot) -> Result<bool> {
+        let Some(entry) = self.partition.read(&entry_path(slot))? else { return Ok(false) };
+        let is = |content| entry.starts_with(entry::first_line(slot, content).as_bytes());
+        Ok(!is(Content::Empty) && !is(Content::Half))
+    }
+
+    /// Whether the files of a slot are there, in the size that they were made with.
+    pub fn has_room(&self, slot: Slot) -> Result<bool> {
+        let size = |path: String| Ok::<_, anyhow::Error>(self.partition.read(&path)?.map(|bytes| bytes.len()));
+        Ok((size(entry_path(slot))?, size(record_path(slot))?) == (Some(entry::SIZE), Some(record::SIZE)))
+    }
+
     /// Before a slot is written: neither GRUB nor `switch` finds anything in it.
     pub fn withdraw(&self, slot: Slot) -> Result<()> {
         self.partition.write_head_first(&entry_path(slot), &entry::render(slot, Content::Half)?)?;

@@ -6,7 +6,7 @@ use crate::disk::installed::Disk;
 use crate::disk::layout::Region;
 use crate::disk::loops::{self, Loop};
 use crate::disk::running::Node;
-use crate::disk::safety::{Device, writers};
+use crate::disk::safety::{DESTROYED, Device};
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, refused};
 use crate::filesystem::kind::Ground;
@@ -59,7 +59,7 @@ impl Idle {
             (None, Some(_)) => {
                 let name = disk.path.display().to_string();
                 let known = fstat(&disk.file)?;
-                Device::new(major(known.st_rdev), minor(known.st_rdev)).refuse_if_used(&name)?;
+                Device::new(major(known.st_rdev), minor(known.st_rdev)).refuse_if_used(&name, DESTROYED)?;
                 (open_alone(&disk.path, &name)?, region)
             }
             (None, None) => {
@@ -108,15 +108,7 @@ impl Expendable {
         if disk.running.is_none() && disk.numbers.is_some() {
             Device::of(&disk.file)?.refuse_if_partition_used(&name.to_string())?;
         }
-        if disk.numbers.is_none()
-            && let Some((process, program)) = writers::of_file(Path::new("/proc"), &disk.path)
-        {
-            let found = format!("{name} is open in {program} (process {process}), which may write it at the same time");
-            return Err(refused(
-                found,
-                format!("shut that down, or flash from within it; see who has it: lsof {name}"),
-            ));
-        }
+        disk.refuse_if_file_is_written()?;
         Ok(Expendable(idle))
     }
 

@@ -43,6 +43,13 @@ impl Target {
         Ok(())
     }
 
+    /// The last MiB of a partition that has more room than on the golden disk become zeros: what an older use of
+    /// a device has left there (md keeps its superblock at the end) would tell that it is something else.
+    pub fn wipe_end_of(&self, grown: Option<Region>) -> Result<()> {
+        let Some(region) = grown.filter(|_| self.numbers().is_some()) else { return Ok(()) };
+        self.write_at(region.start + region.size - MIB, &vec![0; usize::try_from(MIB)?])
+    }
+
     /// Takes the last effect back: neither boot code nor table nor its backup is left, on a file either.
     pub fn take_back(&self) -> Result<()> {
         let zeros = vec![0; usize::try_from(MIB)?];

@@ -5,8 +5,8 @@ use crate::disk::gpt_clone::GoldenGpt;
 use crate::disk::layout::{LAST, Region, TableKind};
 use crate::disk::mbr;
 use crate::disk::mbr_clone::GoldenMbr;
-use crate::disk::table::{Ids, Table};
-use crate::error::Result;
+use crate::disk::table::{self, Ids, Table};
+use crate::error::{Result, failed};
 use crate::partuuid::PartUuid;
 use crate::units::MIB;
 use std::collections::BTreeMap;
@@ -45,15 +45,16 @@ impl GoldenTable {
     /// Reads what of it `table` does not say, of a disk of `size` bytes.
     pub fn read(disk: &File, size: u64, table: &Table) -> Result<GoldenTable> {
         let sector = table.sector;
-        Ok(match table.kind {
+        let (kind, parts) = match table.kind {
             TableKind::Gpt => {
                 let gpt = GoldenGpt::read(disk, sector)?;
-                GoldenTable { parts: gpt.parts()?, kind: Kind::Gpt(gpt), sector }
+                let parts = gpt.parts()?;
+                (Kind::Gpt(gpt), parts)
             }
-            TableKind::Mbr => {
-                GoldenTable { parts: named(table), kind: Kind::Mbr(GoldenMbr::read(disk, size)?), sector }
-            }
-        })
+            TableKind::Mbr => (Kind::Mbr(GoldenMbr::read(disk, size)?), named(table)),
+        };
+        let part = |(region, name, partuuid)| Part { region, name, partuuid };
+        Ok(GoldenTable { kind, sector, parts: parts.into_iter().map(part).collect() })
     }
 
     /// Its kind.
@@ -90,7 +91,29 @@ impl GoldenTable {
 
     /// The smallest disk that can be a copy, in bytes.
     pub fn smallest(&self) -> u64 {
-        self.end() + self.backup()
+        match &self.kind {
+            Kind::Gpt(_) => self.end() + self.backup(),
+            Kind::Mbr(mbr) => self.end().max(mbr.extended_end()),
+        }
+    }
+
+    /// Fails unless the table that stands on a copy of `size` bytes can be read, and has the partitions that
+    /// it shall have where they shall be.
+    pub fn refuse_other(&self, disk: &File, size: u64) -> Result<()> {
+        let grown = self.grown_data(size);
+        let due = |region: Region| grown.filter(|data| data.number == region.number).unwrap_or(region);
+        let found = table::describe(disk, size, self.sector)?;
+        let other = found.partitions.iter().find(|found| {
+            let part = self.parts.iter().find(|part| part.region.number == found.number);
+            part.is_none_or(|part| (found.start, found.size) != (due(part.region).start, due(part.region).size))
+        });
+        match other {
+            None => Ok(()),
+            Some(other) => Err(failed(
+                format!("partition {} of the copy is not where it shall be", other.number),
+                "report it, with the table of the golden disk: sfdisk --dump",
+            )),
+        }
     }
 
     /// Bytes of the table at the end of the disk.
@@ -126,7 +149,7 @@ impl GoldenTable {
 }
 
 /// The partitions of an MBR: it has no names, and `data` is the first one behind the slots.
-fn named(table: &Table) -> Vec<Part> {
+fn named(table: &Table) -> Vec<(Region, String, PartUuid)> {
     let slots = table.slots.iter().map(|(slot, (region, id))| (*region, format!("slot-{slot}"), *id));
     let last_slot = table.slots.values().map(|(region, _)| region.number).max().unwrap_or(0);
     let behind = table.shared.iter().map(|(region, ..)| region.number).filter(|number| *number > last_slot).min();
@@ -138,8 +161,7 @@ fn named(table: &Table) -> Vec<Part> {
         };
         (*region, name.to_owned(), *id)
     });
-    let mut parts: Vec<Part> =
-        slots.chain(shared).map(|(region, name, partuuid)| Part { region, name, partuuid }).collect();
-    parts.sort_by_key(|part| part.region.number);
+    let mut parts: Vec<_> = slots.chain(shared).collect();
+    parts.sort_by_key(|(region, ..)| region.number);
     parts
 }

@@ -58,12 +58,12 @@ pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> R
 /// Reads the table of `disk`, which has `size` bytes; `None` if it is not one of ours. What lies
 /// outside the disk, or does not say so consistently, is refused.
 pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
-    refuse_absurd(disk, sector)?;
+    refuse_absurd(disk, sector, sector)?;
     if !has_header(disk, sector) && !mbr::is_protective(disk)? {
         return Ok(None); // what an older use of the disk has left at its end tells nothing
     }
     if size > sector {
-        refuse_absurd(disk, size - sector)?;
+        refuse_absurd(disk, (size / sector - 1) * sector, sector)?;
     }
     let Ok(gpt) = GPT::read_from(&mut &*disk, sector) else { return Ok(None) };
     refuse_damaged(&gpt)?;
@@ -135,9 +135,10 @@ fn has_header(disk: &File, sector: u64) -> bool {
     disk.read_exact_at(&mut magic, sector).is_ok() && magic == *b"EFI PART"
 }
 
-/// Refuses a header that promises more entries than any table has, before memory is asked for them
-/// (UEFI specification 2.10, 5.3.2: number of entries at byte 80, size of one at 84).
-fn refuse_absurd(disk: &File, at: u64) -> Result<()> {
+/// Refuses a header that promises more entries than any table has, before memory is asked for them, and a
+/// partition that begins with the disk (UEFI specification 2.10, 5.3.2: sector of the entries at byte 72, their
+/// number at 80, size of one at 84; 5.3.3: type at byte 0, first sector at 32).
+fn refuse_absurd(disk: &File, at: u64, sector: u64) -> Result<()> {
     const ENTRIES_MAX: u32 = 4096;
     let mut header = [0; 92];
     if disk.read_exact_at(&mut header, at).is_err() || !header.starts_with(b"EFI PART") {
@@ -146,6 +147,14 @@ fn refuse_absurd(disk: &File, at: u64) -> Result<()> {
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     if number(80) > ENTRIES_MAX || number(84) != 128 {
         let found = format!("the partition table says that it has {} entries of {} bytes", number(80), number(84));
+        return Err(refused(found, "mend the partition table first: sgdisk --verify DISK"));
+    }
+    let mut entries = vec![0; number(80) as usize * 128];
+    let place = u64::from(number(72)) | u64::from(number(76)) << 32;
+    let is_read = place.checked_mul(sector).is_some_and(|place| disk.read_exact_at(&mut entries, place).is_ok());
+    let begins_with_disk = |entry: &[u8]| entry[..16] != [0; 16] && entry[32..40] == [0; 8];
+    if is_read && entries.chunks_exact(128).any(begins_with_disk) {
+        let found = "a partition of the table begins at the first byte of the disk, where the table is";
         return Err(refused(found, "mend the partition table first: sgdisk --verify DISK"));
     }
     Ok(())
@@ -205,5 +214,37 @@ impl Seek for Recorder {
         };
         self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header at `at` of a disk of `size` bytes, with one entry that says nothing of where it begins.
+    fn disk(size: u64, at: u64, entries: u32) -> File {
+        let disk = tempfile::tempfile().unwrap();
+        disk.set_len(size).unwrap();
+        let mut header = [0; 92];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[72..80].copy_from_slice(&2_u64.to_le_bytes());
+        header[80..84].copy_from_slice(&entries.to_le_bytes());
+        header[84..88].copy_from_slice(&128_u32.to_le_bytes());
+        disk.write_all_at(&header, at).unwrap();
+        disk.write_all_at(&[1; 16], 1024).unwrap();
+        disk.write_all_at(b"\xee", 0x1c2).unwrap();
+        disk.write_all_at(&[1], 0x1ca).unwrap();
+        disk.write_all_at(&[0x55, 0xaa], 0x1fe).unwrap();
+        disk
+    }
+
+    #[test]
+    fn tables_that_no_library_reads_are_refused_before_one_does() {
+        let error = read(&disk(1 << 20, 512, 1), 1 << 20, 512).unwrap_err();
+        assert!(error.to_string().contains("begins at the first byte of the disk"), "{error:#}");
+        // A size that is no multiple of the sector: the backup stands in the last whole one.
+        let size = (1 << 20) + 100;
+        let error = read(&disk(size, (1 << 20) - 512, u32::MAX), size, 512);
+        assert!(error.is_err_and(|error| error.to_string().contains("4294967295 entries")));
     }
 }

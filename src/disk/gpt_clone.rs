@@ -1,6 +1,5 @@
 //! A GPT as it is to stand on a copy: GUIDs of its own, the backup at the end of the new disk.
 
-use crate::disk::golden_table::Part;
 use crate::disk::layout::Region;
 use crate::disk::table::Ids;
 use crate::error::{Result, refused};
@@ -40,8 +39,8 @@ impl GoldenGpt {
         Uuid::from_bytes_le(self.0.header.disk_guid)
     }
 
-    /// Its partitions, in the order of their numbers, wherever they are.
-    pub fn parts(&self) -> Result<Vec<Part>> {
+    /// Its partitions, in the order of their numbers, wherever they are: each with its name.
+    pub fn parts(&self) -> Result<Vec<(Region, String, PartUuid)>> {
         let sector = self.0.sector_size;
         let used = self.0.iter().filter(|(_, entry)| entry.is_used());
         let part = |(number, entry): (u32, &GPTPartitionEntry)| {
@@ -50,9 +49,9 @@ impl GoldenGpt {
             start.checked_add(size)?;
             let name = entry.partition_name.as_str().to_owned();
             let partuuid = PartUuid::Gpt(Uuid::from_bytes_le(entry.unique_partition_guid));
-            Some(Part { region: Region { number, start, size }, name, partuuid })
+            Some((Region { number, start, size }, name, partuuid))
         };
-        let parts = used.map(part).collect::<Option<Vec<Part>>>();
+        let parts = used.map(part).collect::<Option<Vec<_>>>();
         parts.ok_or_else(|| refused("a partition does not lie on any disk", "sgdisk --verify DISK"))
     }
 

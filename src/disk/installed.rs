@@ -4,10 +4,10 @@ use crate::boot::state::{Copies, State};
 use crate::boot::trial::BootedBy;
 use crate::disk::boot_files::{BootFiles, Holding};
 use crate::disk::boot_partition::{Access, BootPartition};
-
 use crate::disk::layout::TableKind;
 use crate::disk::lock::{Patience, lock};
 use crate::disk::running::{Node, Running};
+use crate::disk::safety::writers;
 use crate::disk::table::{self, Table};
 use crate::error::{Result, refused};
 use crate::slot::Slot;
@@ -134,6 +134,22 @@ impl Disk {
         ))
     }
 
+    /// Refuses a disk file that another process may write: a virtual machine whose disk it is.
+    pub fn refuse_if_file_is_written(&self) -> Result<()> {
+        let Some((process, program)) = self.other_writer()? else { return Ok(()) };
+        let name = self.path.display();
+        let found = format!("{name} is open in {program} (process {process}), which may write it at the same time");
+        Err(refused(found, format!("shut that down, or flash from within it; see who has it: lsof {name}")))
+    }
+
+    fn other_writer(&self) -> Result<Option<(u32, String)>> {
+        if self.numbers.is_some() {
+            return Ok(None);
+        }
+        let path = fs::canonicalize(&self.path).with_context(|| format!("looking at {}", self.path.display()))?;
+        Ok(writers::of_file(Path::new("/proc"), &path, &fstat(&self.file)?))
+    }
+
     /// Fails unless the disk has `slot`.
     pub fn refuse_unknown(&self, slot: Slot) -> Result<()> {
         if self.table.slots.contains_key(&slot) {
@@ -186,6 +202,13 @@ fn open_whole(path: &Path, access: Access) -> Result<(File, Option<String>)> {
     let file = options.open(path).map_err(|error| refused(format!("{name}: {error}"), NEXT))?;
     if fstat(&file)?.st_rdev != found.st_rdev {
         return Err(refused(format!("{name} became another disk while it was opened"), "run the command again"));
+    }
+    if numbers.is_some() {
+        // Who has it open to read it keeps what was read, while its partitions were written.
+        let anew = block::drop_cache(&file).with_context(|| format!("reading {name} anew"));
+        if access != Access::Look {
+            anew?; // who may only look need not be allowed to
+        }
     }
     Ok((file, numbers))
 }

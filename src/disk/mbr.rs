@@ -25,7 +25,7 @@ const LINUX: u8 = 0x83;
 const EXTENDED: [u8; 3] = [0x0f, 0x05, 0x85];
 const PROTECTIVE: u8 = 0xee;
 /// Primary entries; a fourth partition is logical, and its number 5.
-const PRIMARY: u32 = 4;
+pub(super) const PRIMARY: u32 = 4;
 /// More logical partitions than slots: what is read may be a circle.
 const LOGICAL_MAX: u32 = 128;
 /// Before a logical partition stands the sector that describes it; a whole MiB keeps the next one aligned.
@@ -162,13 +162,13 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Partitions>> {
     }
     refuse_overlaps(primary)?;
     found.sort_by_key(|(_, region)| region.number);
-    let named = |wanted: fn(u8) -> bool| {
-        let of = found.iter().filter(move |(kind, _)| wanted(*kind));
-        of.map(|(_, region)| (*region, PartUuid::Mbr { disk: first.signature, number: region.number }))
-    };
-    let linux: Vec<_> = named(|kind| kind == LINUX).collect();
-    let boot = named(|kind| kind == ESP).next().filter(|_| !linux.is_empty());
-    Ok(boot.map(|boot| Partitions { boot, linux, others: named(|kind| ![LINUX, ESP].contains(&kind)).collect() }))
+    let named = |region: Region| (region, PartUuid::Mbr { disk: first.signature, number: region.number });
+    let (linux, mut others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(kind, _)| *kind == LINUX);
+    // Of several, the first one is ours.
+    let boot = others.iter().position(|(kind, _)| *kind == ESP).filter(|_| !linux.is_empty());
+    let Some((_, boot)) = boot.map(|boot| others.remove(boot)) else { return Ok(None) };
+    let all = |of: Vec<(u8, Region)>| of.into_iter().map(|(_, region)| named(region)).collect();
+    Ok(Some(Partitions { boot: named(boot), linux: all(linux), others: all(others) }))
 }
 
 /// Describes the table of `disk` as it stands there; `None` if it is none that flipslot writes.

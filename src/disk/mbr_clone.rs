@@ -1,7 +1,7 @@
 //! An MBR as it is to stand on a copy: a signature of its own, which is in the name of every partition.
 
 use crate::disk::layout::Region;
-use crate::disk::mbr::{self, ENTRIES, SECTOR, SIGNATURE};
+use crate::disk::mbr::{self, ENTRIES, PRIMARY, SECTOR, SIGNATURE};
 use crate::disk::table::Ids;
 use crate::error::Result;
 use anyhow::{Context, bail};
@@ -34,23 +34,28 @@ impl GoldenMbr {
         Ok(GoldenMbr { extended: Some(extended), chain })
     }
 
+    /// Where the extended partition ends; 0 without one. It may be longer than those in it.
+    pub fn extended_end(&self) -> u64 {
+        self.extended.map_or(0, |extended| extended.start + extended.size)
+    }
+
     /// The table of a copy with that `data`, the last partition, over the first MiB of this disk.
     pub fn renewed(&self, ids: &Ids, data: Option<Region>, mut first_mib: Vec<u8>) -> Result<Vec<(u64, Vec<u8>)>> {
         let Ids::Mbr(signature) = ids else { bail!("an MBR has a signature") };
         first_mib[SIGNATURE..SIGNATURE + 4].copy_from_slice(&signature.to_le_bytes());
         let Some(data) = data else { return Ok(vec![(0, first_mib)]) };
         let end = data.start + data.size;
-        let Some(extended) = self.extended.filter(|extended| data.number > extended.number) else {
+        let Some(extended) = self.extended.filter(|_| data.number > PRIMARY) else {
             lengthen(&mut first_mib, data.number, data.size)?;
             return Ok(vec![(0, first_mib)]);
         };
-        lengthen(&mut first_mib, extended.number, end - extended.start)?;
-        // Its own sector says how long it is, and the one before how long both are together.
-        let mut last = self.chain.iter().rev().cloned();
-        let (place, mut own) = last.next().context("a logical partition has no sector")?;
+        lengthen(&mut first_mib, extended.number, end.max(extended.start + extended.size) - extended.start)?;
+        // Its own sector says how long it is, and the one before in the chain how long both are together.
+        let index = (data.number - PRIMARY - 1) as usize;
+        let (place, mut own) = self.chain.get(index).cloned().context("a logical partition has no sector")?;
         lengthen(&mut own, 1, data.size)?;
         let mut table = vec![(0, first_mib), (place, own)];
-        if let Some((before, mut link)) = last.next() {
+        if let Some((before, mut link)) = index.checked_sub(1).and_then(|index| self.chain.get(index).cloned()) {
             lengthen(&mut link, 2, end - place)?;
             table.push((before, link));
         }

@@ -53,6 +53,8 @@ impl WholeDisk {
             return Err(refused(format!("{name} became another disk while it was opened"), "run the command again"));
         }
         lock(&file, path, Patience::Refuse)?;
+        // Who has it open to read it keeps what was read, while its partitions were written.
+        block::drop_cache(&file).with_context(|| format!("reading {name} anew"))?;
         if block::is_read_only(&file)? {
             return Err(read_only(&name));
         }

@@ -2,7 +2,7 @@
 //! needs to know vfat.
 
 use crate::error::Result;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use fatfs::{
     Date, DateTime, FatType, FileSystem, FormatVolumeOptions, FsOptions, StdIoWrapper, Time, TimeProvider,
     format_volume,
@@ -36,6 +36,9 @@ pub fn image((size, sector): (u64, u64), label: &str, volume_id: u32, files: &[(
     Ok(disk.into_inner())
 }
 
+/// More runs than a file of ours has.
+const RUNS_MOST: usize = 65536;
+
 /// Where the bytes of the file `path` lie: runs of (offset in the filesystem, length), in their
 /// order. The filesystem begins at byte `start` of `disk`. `None` if there is no such file, or no
 /// such filesystem.
@@ -51,6 +54,9 @@ pub fn extents(disk: &File, start: u64, path: &str) -> Result<Option<Vec<(u64, u
     for extent in file.extents() {
         let extent = extent.with_context(|| format!("finding the bytes of {path} on the boot partition"))?;
         runs.push((extent.offset, u64::from(extent.size)));
+        if runs.len() > RUNS_MOST {
+            bail!("{path} on the boot partition has no end: its clusters lead in a circle");
+        }
     }
     Ok(Some(runs.into_iter().filter(|(_, length)| *length > 0).collect()))
 }

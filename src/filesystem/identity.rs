@@ -12,9 +12,20 @@ use uuid::Uuid;
 pub fn programs(of: Filesystem) -> &'static [(&'static str, &'static str)] {
     match of {
         Filesystem::Ext4 => &[("e2fsck", "e2fsprogs"), ("tune2fs", "e2fsprogs"), ("resize2fs", "e2fsprogs")],
-        Filesystem::Xfs => &[("xfs_admin", "xfsprogs"), ("xfs_repair", "xfsprogs")],
+        Filesystem::Xfs => &[("xfs_admin", "xfsprogs"), ("xfs_repair", "xfsprogs"), ("xfs_logprint", "xfsprogs")],
         Filesystem::Btrfs => &[("btrfs", "btrfs-progs"), ("btrfstune", "btrfs-progs")],
     }
+}
+
+/// Whether the filesystem on `device` has a log that must be replayed before it takes a UUID, which only the
+/// kernel does: the machine was not shut down. e2fsck replays that of ext4, and btrfs needs no replay for it.
+pub fn waits_for_replay(of: Filesystem, device: &Path) -> Result<bool> {
+    if of != Filesystem::Xfs {
+        return Ok(false);
+    }
+    let log =
+        Tool::new("xfs_logprint").arg("-t").arg(device).run().context("looking at the log of the XFS filesystem")?;
+    Ok(log.stdout.contains("<DIRTY>"))
 }
 
 /// Gives the filesystem on `device`, which is not mounted, the UUID `uuid`.
@@ -27,10 +38,8 @@ pub fn renew(of: Filesystem, device: &Path, uuid: Uuid) -> Result<()> {
             let set = Tool::new("tune2fs").args(["-U", &uuid.to_string()]).arg(device);
             set.run().map(drop).context("giving the ext4 filesystem a UUID of its own")
         }
-        // Refused by itself if a log is to be replayed: the copy is of a machine that was not shut down.
         Filesystem::Xfs => {
             let set = Tool::new("xfs_admin").args(["-U", &uuid.to_string()]).arg(device);
-            let set = set.hint("mount the golden disk's slot once, and unmount it: its log is replayed then");
             set.run().map(drop).context("giving the XFS filesystem a UUID of its own")
         }
         // It is in every block of metadata; written there (-U), it needs nothing of who reads it.

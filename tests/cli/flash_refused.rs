@@ -61,10 +61,17 @@ fn a_disk_file_that_a_machine_may_write_is_refused_until_that_is_gone() {
     let slot = format!("--slot=b={IMAGE}");
     let flash = || disk.flash(IMAGE, "b", &[]);
     let create = || flipslot(disk.folder(), &["create", NAME, "--keep-data", "--yes", "--progress=none", &slot]);
-    for (how, is_refused) in [("<>", true), ("<", false)] {
-        let script = format!("exec 3{how}\"$0\"; echo open; exec cat 3>&3");
-        let mut machine = Command::new("sh");
-        machine.args(["-c", &script, &disk.path().to_string_lossy()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let path = |folder: &Path| folder.join(NAME).to_string_lossy().into_owned();
+    let bind = format!("mount --bind {} {}; ", disk.folder().display(), elsewhere.path().display());
+    for (before_it, how, place, is_refused) in [
+        ("", "<>", path(disk.folder()), true),
+        (&bind, "<>", path(elsewhere.path()), true), // as a container has it
+        ("", "<", path(disk.folder()), false),
+    ] {
+        let script = format!("{before_it}exec 3{how}\"$0\"; echo open; exec cat 3>&3");
+        let mut machine = Command::new("unshare");
+        machine.args(["--mount", "sh", "-c", &script, &place]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut machine = Guard(machine.spawn().unwrap());
         BufReader::new(machine.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
         if is_refused {

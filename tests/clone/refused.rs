@@ -1,7 +1,8 @@
 //! What `clone` refuses, before it writes a byte to any disk.
 
+use crate::cli::images;
 use crate::clone::disks::{LoopDisk, clone, golden};
-use crate::support::disk::MIB;
+use crate::support::disk::{Disk, MIB, SLOT_A};
 use crate::support::program::{assert_nothing_left, tool};
 use flipslot::digest::Digest;
 use std::fs::{self, File};
@@ -94,7 +95,30 @@ fn a_source_that_is_no_golden_disk_or_that_somebody_may_write_is_refused() {
     drop(attached);
     run.must_end(3, &["a loop device over"]);
 
+    // What the table does not show boots all the same, and names the golden disk.
+    tool("sgdisk", &["--change-name=3:rescue", &disk.to_string_lossy()]);
+    refused(&disk, "boots a slot a, and its table has none");
+    tool("sgdisk", &["--change-name=3:slot-a", "--change-name=5:slot-c", "--typecode=5:8304", &disk.to_string_lossy()]);
+    refused(&disk, "slot c of the golden disk has no files on the boot partition");
+    tool("sgdisk", &["--change-name=5:data", "--typecode=5:8300", &disk.to_string_lossy()]);
+
     // Made for another partition than its own: every copy would boot the golden disk's.
     tool("sgdisk", &["--partition-guid=3:R", &disk.to_string_lossy()]);
     refused(&disk, "does not boot its own partition");
+}
+
+#[test]
+fn an_xfs_whose_machine_was_not_shut_down_is_refused_and_no_disk_is_written() {
+    let disk = Disk::made(&images::debian(), &["--filesystem=xfs"]);
+    let attached = disk.attach(&SLOT_A);
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().to_string_lossy();
+    tool("mount", &["-t", "xfs", &attached.device, &folder]);
+    fs::write(place.path().join("new"), "not in its place yet").unwrap();
+    tool("xfs_io", &["-x", "-c", "shutdown -f", &folder]);
+    tool("umount", &[&folder]);
+    drop(attached);
+    let run = clone(disk.folder(), &disk.path(), &["copy.raw"], &[]);
+    run.must_end(3, &["has a log to be replayed", "mount it once"]);
+    assert_nothing_left(disk.folder(), &["d.raw"]);
 }

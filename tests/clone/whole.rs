@@ -43,7 +43,7 @@ fn copies_are_sound_have_no_name_in_common_and_hold_the_same_files() {
     let large = LoopDisk::over(&folder.path().join("large"), 3 * 1024);
     let garbage = vec![0x5a; usize::try_from(MIB).unwrap()];
     let device = File::options().write(true).open(&large.device).unwrap();
-    for mebibyte in [0, 1, 70, 900, 1090, 1500, 2113, 2280, 2299, 3071] {
+    for mebibyte in [0, 1, 70, 900, 1090, 1500, 2113, 2280, 2299, 3070, 3071] {
         device.write_all_at(&garbage, mebibyte * MIB).unwrap();
     }
     drop(device);
@@ -63,6 +63,7 @@ fn copies_are_sound_have_no_name_in_common_and_hold_the_same_files() {
             assert!(is_zero(&bytes(disk, mebibyte)), "MiB {mebibyte} is zero on the golden disk");
         }
     }
+    assert_ne!(bytes(&large, 3070), garbage, "nor what an older use has left at the end of data");
     let (one, other, first) = (names(&large), names(&same), names(&golden()));
     assert_eq!((one.len(), other.len()), (9, 9), "a disk, five partitions, three filesystems: {one:?}");
     assert!(one.is_disjoint(&other) && one.is_disjoint(&first) && other.is_disjoint(&first));

@@ -328,6 +328,22 @@ fn d32_members_of_what_is_not_active_are_refused_though_the_user_is_willing() {
     }
 }
 
+#[test]
+fn d32_a_member_is_seen_though_another_program_keeps_an_older_look_at_the_disk_in_memory() {
+    let _alone = alone();
+    let mut lab = Lab::new();
+    let disk = lab.disk();
+    let older = File::open(&disk).unwrap();
+    std::io::copy(&mut &older, &mut std::io::sink()).unwrap();
+    // Through a partition, or here the file: the kernel keeps both apart from the whole disk.
+    let (kind, make) = BY_HAND[1];
+    make(Path::new(&lab.backing()), 0, SIZE);
+    let words = willing(&lab);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    lab.create(&disk, &words).must_end(3, &[kind, "it is not active now"]);
+    drop(older);
+}
+
 /// The table of a disk, and where its partition 2 or 5 is: 64 MiB, below which
 /// there is no ZFS, from the 66th MiB on.
 const MEMBER: (u64, u64) = (66 * MIB, 64 * MIB);

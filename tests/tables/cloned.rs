@@ -5,6 +5,7 @@ use crate::support::program::{assert_nothing_left, flipslot, tool};
 use crate::tables::{entry_of, made, partitions, remove};
 use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
 /// Clones the disk to `target`.
 fn cloned(disk: &Disk, target: &str, more: &[&str]) {
@@ -104,4 +105,48 @@ fn a_copy_of_a_disk_with_4096_byte_sectors_is_one_and_goes_to_no_other_disk() {
     assert_ne!(golden.status()["slots"][0]["partuuid"], root);
     assert_nothing_left(golden.folder(), &[NAME]);
     [golden, copy].iter().for_each(remove);
+}
+
+/// Adds partitions by sfdisk: lines of its script.
+fn append(disk: &Disk, lines: &str) {
+    let script = format!("printf '{lines}' | sfdisk --quiet --append --no-reread --no-tell-kernel \"$0\"");
+    tool("sh", &["-c", &script, &disk.path().to_string_lossy()]);
+}
+
+#[test]
+fn copies_of_an_mbr_that_others_have_added_to_have_every_partition_where_it_was_and_data_grown() {
+    let sizes = ["--size=2300MiB", "--slots=2", "--slot-size=64MiB", "--slot-size=a=1GiB"];
+    let golden = made(&[&["--table=mbr"], &sizes[..]].concat());
+    // Logical partitions that are not in the order of the disk, in one that reaches to its end; a second ESP.
+    append(&golden, "1153M,,05\\n1300M,900M,83\\n1160M,40M,ef\\n1210M,40M,82\\n");
+    golden.file().write_all_at(&[0x5a; 4096], 1170 * MIB).unwrap();
+    assert_eq!(partitions(&golden).len(), 7);
+    let smaller = flipslot(golden.folder(), &["clone", NAME, "smaller.raw", "--size=2250MiB", "--progress=none"]);
+    smaller.must_end(3, &["need 2.2GiB"]);
+    cloned(&golden, "large.raw", &["--size=3GiB"]);
+    let large = moved(&golden, "large.raw");
+    let mut grown = partitions(&golden);
+    for partition in grown.iter_mut().filter(|(number, ..)| [4, 5].contains(number)) {
+        partition.1.end = 3071;
+    }
+    assert_eq!(partitions(&large), grown);
+    assert_eq!(large.bytes(1170..1171), golden.bytes(1170..1171), "what is no slot is copied, too");
+    tool("mdel", &["-i", &format!("{}@@1M", golden.path().display()), "::flipslot/slots.json"]);
+    let run = flipslot(golden.folder(), &["clone", NAME, "copy.raw", "--progress=none"]);
+    run.must_end(3, &["does not say which partitions are slots"]);
+    assert_nothing_left(golden.folder(), &[NAME]);
+    [golden, large].iter().for_each(remove);
+}
+
+#[test]
+fn data_that_is_primary_and_behind_an_extended_partition_grows_by_itself() {
+    let sizes = ["--size=2300MiB", "--slots=1", "--slot-size=1GiB"];
+    let golden = made(&[&["--table=mbr"], &sizes[..]].concat());
+    append(&golden, "1100M,100M,05\\n1200M,900M,83\\n1110M,50M,82\\n");
+    cloned(&golden, "large.raw", &["--size=3GiB"]);
+    let large = moved(&golden, "large.raw");
+    let mut grown = partitions(&golden);
+    grown.iter_mut().filter(|(number, ..)| *number == 4).for_each(|partition| partition.1.end = 3071);
+    assert_eq!(partitions(&large), grown);
+    [golden, large].iter().for_each(remove);
 }

@@ -80,9 +80,13 @@ mod every_one {
     #[test]
     #[ignore = "two boots each: make test-all"]
     fn mbr() {
-        for (firmware, filesystem) in
-            [(Firmware::Bios, "xfs"), (Firmware::Bios, "btrfs"), (Firmware::Uefi, "ext4"), (Firmware::Uefi, "btrfs")]
-        {
+        for (firmware, filesystem) in [
+            (Firmware::Bios, "xfs"),
+            (Firmware::Bios, "btrfs"),
+            (Firmware::Uefi, "ext4"),
+            (Firmware::Uefi, "xfs"),
+            (Firmware::Uefi, "btrfs"),
+        ] {
             of("mbr", firmware, filesystem);
         }
     }

@@ -18,6 +18,8 @@ pub use mounts::mounted_device;
 
 /// More uses than these are counted, not told.
 const TOLD: usize = 6;
+/// What a write would do to what is in use.
+pub const DESTROYED: &str = "writing would destroy it";
 
 /// Where the kernel tells of its devices and of its processes: this machine's, or a copy of them.
 pub struct System {
@@ -48,9 +50,9 @@ impl System {
         self.uses(&parts.iter().chain([disk]).cloned().collect::<Vec<_>>())
     }
 
-    /// Fails if one of these devices, or what is built on one, is in use. `name` is what the user
-    /// calls it.
-    fn refuse_uses(name: &str, uses: &[Use]) -> Result<()> {
+    /// Fails if one of these devices, or what is built on one, is in use, and says what harm it would do.
+    /// `name` is what the user calls it.
+    fn refuse_uses(name: &str, uses: &[Use], harm: &str) -> Result<()> {
         if uses.is_empty() {
             return Ok(());
         }
@@ -66,7 +68,7 @@ impl System {
             }
         }
         Err(refused(
-            format!("{name} is in use: {}; writing would destroy it", found.join("; ")),
+            format!("{name} is in use: {}; {harm}", found.join("; ")),
             format!("release it: {}", release.join("; ")),
         ))
     }
@@ -114,22 +116,22 @@ impl Device {
         let block = self.block(&system, name)?;
         refuse_partition(name, &block)?;
         system.refuse_root(name, &block)?;
-        System::refuse_uses(name, &system.uses_of_disk(&block)?)
+        System::refuse_uses(name, &system.uses_of_disk(&block)?, DESTROYED)
     }
 
-    /// The same, without a look for the running system.
-    pub fn refuse_if_used(&self, name: &str) -> Result<()> {
+    /// The same, without a look for the running system; with the harm that it would do.
+    pub fn refuse_if_used(&self, name: &str, harm: &str) -> Result<()> {
         let system = System::this()?;
         let block = self.block(&system, name)?;
         refuse_partition(name, &block)?;
-        System::refuse_uses(name, &system.uses_of_disk(&block)?)
+        System::refuse_uses(name, &system.uses_of_disk(&block)?, harm)
     }
 
     /// The same for a partition, whatever its disk is used for.
     pub fn refuse_if_partition_used(&self, name: &str) -> Result<()> {
         let system = System::this()?;
         let block = self.block(&system, name)?;
-        System::refuse_uses(name, &system.uses(&[block])?)
+        System::refuse_uses(name, &system.uses(&[block])?, DESTROYED)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who has a device, or a disk file, open to write to it, without asking the kernel to keep others away: a virtual
 //! machine whose disk it is, a copy that is under way.
 
+use rustix::fs::{Stat, stat};
 use std::fs::{self, DirEntry};
 use std::path::Path;
 
@@ -20,17 +21,29 @@ pub fn find(proc: &Path) -> Vec<Writer> {
     others(proc).flat_map(|process| of(proc, process)).collect()
 }
 
-/// The process that has the file at `path` open for writing, and its name.
-pub fn of_file(proc: &Path, path: &Path) -> Option<(u32, String)> {
-    let path = fs::canonicalize(path).ok()?;
+/// The process that has a file open for writing, and its name: the file that `path` leads to here, and that
+/// may have other names elsewhere.
+pub fn of_file(proc: &Path, path: &Path, file: &Stat) -> Option<(u32, String)> {
     let has_it = |process: &u32| {
         let folder = proc.join(process.to_string());
         let mut open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
         open.any(|entry| {
-            fs::read_link(entry.path()).is_ok_and(|target| target == path) && is_for_writing(&info(&folder, &entry))
+            let info = info(&folder, &entry);
+            is_for_writing(&info) && is_same(&entry.path(), &info, (path, file))
         })
     };
     others(proc).find(has_it).map(|process| (process, name(&proc.join(process.to_string()))))
+}
+
+/// Whether an open file is that one: by its inode, which Linux tells since 5.14, so that no other file is
+/// looked at, which may be on a network and never answer; before that by its path.
+fn is_same(open: &Path, info: &str, (path, file): (&Path, &Stat)) -> bool {
+    let inode = info.lines().find_map(|line| line.strip_prefix("ino:")?.trim().parse::<u64>().ok());
+    match inode {
+        Some(inode) if inode != file.st_ino => false,
+        Some(_) => stat(open).is_ok_and(|open| (open.st_dev, open.st_ino) == (file.st_dev, file.st_ino)),
+        None => fs::read_link(open).is_ok_and(|target| target == path),
+    }
 }
 
 /// The processes that are not this program.
