@@ -62,7 +62,7 @@ pub const RULES: &[Rule] = &[
         severity: Error,
         needs: Files,
         why: "the kernel refuses to mount its root",
-        fix: Some(Fix { does: "makes the filesystem again, without --mkfs-options", how: How::Format }),
+        fix: Some(Fix { does: "makes the filesystem again for its kernel, without --mkfs-options", how: How::Format }),
         find: filesystem::kernel,
     },
     Rule {
@@ -70,7 +70,7 @@ pub const RULES: &[Rule] = &[
         severity: Error,
         needs: Files,
         why: "GRUB finds neither kernel nor initramfs",
-        fix: Some(Fix { does: "makes the filesystem again, without --mkfs-options", how: How::Format }),
+        fix: Some(Fix { does: "makes the filesystem again for its kernel, without --mkfs-options", how: How::Format }),
         find: filesystem::grub,
     },
     Rule {
@@ -78,7 +78,7 @@ pub const RULES: &[Rule] = &[
         severity: Warning,
         needs: Files,
         why: "GRUB may find neither kernel nor initramfs: see that it boots through GRUB before you rely on it",
-        fix: Some(Fix { does: "makes the filesystem again, without --mkfs-options", how: How::Format }),
+        fix: Some(Fix { does: "makes the filesystem again for its kernel, without --mkfs-options", how: How::Format }),
         find: filesystem::old_grub,
     },
     Rule {

@@ -195,9 +195,9 @@ pub struct SwitchArgs {
     #[arg(long, value_name = "RULE,...")]
     pub allow: Vec<String>,
 
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Whether to do anything
+    #[command(flatten)]
+    pub plan: DryRunArgs,
 }
 
 /// The flags of `status`.
@@ -230,14 +230,18 @@ pub struct DryRunArgs {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+
+    /// Say that as one JSON document (docs/plan.md)
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
 }
 
 /// The flags of `cleanup`.
 #[derive(Debug, Args)]
 pub struct CleanupArgs {
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Whether to do anything
+    #[command(flatten)]
+    pub plan: DryRunArgs,
 
     /// Disk or disk file [default: the one that this system runs from]
     #[arg(long, value_name = "DISK")]

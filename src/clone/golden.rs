@@ -111,7 +111,7 @@ fn refuse_odd_boot_files(files: &BootFiles, table: &Table) -> Result<()> {
     }
     for slot in (0..).map_while(Slot::at) {
         let is_there = table.slots.contains_key(&slot);
-        if !is_there && files.boots(slot)? {
+        if !is_there && files.boots(slot)? && !is_gone(files, slot, table)? {
             return Err(refused(
                 format!(
                     "the boot partition of the golden disk boots a slot {slot}, and its table has none: the copies would boot the golden disk"
@@ -127,6 +127,14 @@ fn refuse_odd_boot_files(files: &BootFiles, table: &Table) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the partition that the entry of a slot names is in the table no more: then GRUB finds no kernel
+/// there, on the copies either.
+fn is_gone(files: &BootFiles, slot: Slot, table: &Table) -> Result<bool> {
+    let Holding::Image(record) = files.holding(slot)? else { return Ok(false) };
+    let mut numbers = table.shared.iter().map(|(region, ..)| region.number);
+    Ok(!numbers.any(|number| number == record.entry.partition))
 }
 
 /// The filesystem in a partition, if there is one that is known here.

@@ -47,7 +47,8 @@ pub struct Copy {
 /// Makes `sink` a copy; `written` is how many bytes of data it took, also if it fails.
 pub fn make(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> Result<Copy> {
     let golden = shared.golden;
-    sink.target().make_unbootable()?; // from here on it does not boot
+    let grown = golden.table.grown_data(sink.target().size());
+    sink.target().make_unbootable(grown)?; // from here on it does not boot
     copy(sink, incoming, shared, written)?;
     let hashes = shared.hashes()?;
     {
@@ -55,7 +56,6 @@ pub fn make(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64)
         sink.settle()?;
         hashes.compare(sink, step.counter())?;
     }
-    sink.target().wipe_end_of(golden.table.grown_data(sink.target().size()))?;
     let identity = Identity::fresh(golden);
     let _step = begin(sink, shared, "giving it an identity of its own", None);
     let left = identity.give(golden, sink.target())?;

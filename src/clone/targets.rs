@@ -66,13 +66,20 @@ pub fn claim<G>(
     targets.into_iter().zip(granted).map(claim_one).collect()
 }
 
+/// A disk file of the size of the golden disk: in whole MiB no larger than that, so that it fits such a disk
+/// again, unless that is too small for its partitions.
+fn whole_mib(size: u64, smallest: u64) -> Bytes {
+    let floor = size / MIB * MIB;
+    Bytes(if floor >= smallest { floor } else { floor + MIB })
+}
+
 fn measure_one(path: &Path, (source, golden): (&Source, &Golden), wished: Option<Bytes>) -> Result<Measured> {
     let is_device = stat(path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice);
     if !is_device && Format::of(path)? != Format::Raw {
         let found = format!("{} names another format than raw, which is what a copy is", path.display());
         return Err(usage(found, "name it .raw, and convert it: qemu-img convert"));
     }
-    let asked = if is_device { None } else { Some(wished.unwrap_or(Bytes(source.size.next_multiple_of(MIB)))) };
+    let asked = if is_device { None } else { Some(wished.unwrap_or(whole_mib(source.size, golden.table.smallest()))) };
     let (size, sector) = size_of(path, asked, asked.map(|_| golden.table.sector))?;
     let smallest = golden.table.smallest();
     if size.0 < smallest {

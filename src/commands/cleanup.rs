@@ -1,39 +1,52 @@
 //! `flipslot cleanup`: what an interrupted run left behind, and what a power cut tore.
 
 use crate::cli::CleanupArgs;
-use crate::commands::say::say;
+use crate::commands::say::say_line;
+use crate::commands::would::Would;
 use crate::disk::Disk;
-use crate::disk::boot_files::Holding;
+use crate::disk::boot_files::{Holding, STATE};
 use crate::disk::boot_partition::Access;
 use crate::error::Result;
 use crate::jump::leftovers;
-use std::fmt::Write as _;
+
+/// What there is to say where nothing is.
+const NOTHING: &str = "nothing was left behind";
 
 /// Removes it. Mounts and loop devices of a killed run are gone already: the kernel removes them.
 pub fn run(args: &CleanupArgs) -> Result<()> {
-    let access = if args.dry_run { Access::Look } else { Access::Change };
+    let access = if args.plan.dry_run { Access::Look } else { Access::Change };
     let disk = Disk::open(args.disk.as_deref(), access)?;
-    let mut text = String::new();
-    if args.dry_run {
-        if let Some(what) = disk.state_damage()? {
-            let _ = writeln!(text, "would mend the state block: {what}");
-        }
-        for what in leftovers::find(&disk) {
-            let _ = writeln!(text, "would remove {what}");
-        }
-    } else {
-        disk.refuse_if_file_is_written()?;
-        disk.mend()?;
-        for what in leftovers::remove(&disk)? {
-            let _ = writeln!(text, "removed {what}");
-        }
+    if args.plan.dry_run {
+        return would(&disk)?.print(args.plan.json);
     }
+    disk.refuse_if_file_is_written()?;
+    disk.mend()?;
+    let mut done: Vec<String> = leftovers::remove(&disk)?.into_iter().map(|what| format!("removed {what}")).collect();
+    done.extend(left(&disk)?);
+    say_line(&if done.is_empty() { NOTHING.to_owned() } else { done.join("\n") })
+}
+
+fn would(disk: &Disk) -> Result<Would> {
+    let damage = disk.state_damage()?;
+    let files: &[&str] = if damage.is_some() { &STATE } else { &[] };
+    let mut would: Vec<String> = damage.into_iter().map(|what| format!("would mend the state block: {what}")).collect();
+    would.extend(leftovers::find(disk).into_iter().map(|what| format!("would remove {what}")));
+    would.extend(left(disk)?);
+    if would.is_empty() {
+        would.push(NOTHING.to_owned());
+    }
+    Ok(Would::new("cleanup", disk, files, would))
+}
+
+/// What only a flash mends.
+fn left(disk: &Disk) -> Result<Vec<String>> {
+    let mut left = Vec::new();
     for slot in disk.table.slots.keys() {
-        let _ = match disk.files.holding(*slot)? {
-            Holding::Half => writeln!(text, "slot {slot} is half written and cannot boot: flash it again"),
-            Holding::Damaged => writeln!(text, "slot {slot} is damaged and cannot boot: flash it again"),
-            Holding::Nothing | Holding::Image(_) => Ok(()),
-        };
+        match disk.files.holding(*slot)? {
+            Holding::Half => left.push(format!("slot {slot} is half written and cannot boot: flash it again")),
+            Holding::Damaged => left.push(format!("slot {slot} is damaged and cannot boot: flash it again")),
+            Holding::Nothing | Holding::Image(_) => {}
+        }
     }
-    say(if text.is_empty() { "nothing was left behind\n" } else { &text })
+    Ok(left)
 }

@@ -5,6 +5,7 @@ use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
 use crate::cli::DryRunArgs;
 use crate::commands::say::say_line;
+use crate::commands::would::{STATE_AND_LEDGER, Would};
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::installed::booted_by;
@@ -17,15 +18,20 @@ use std::fs;
 pub fn run(args: &DryRunArgs) -> Result<()> {
     let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
     let slot = disk.running()?;
-    let (state, would) = if args.dry_run { (confirmed(&disk)?.1, "would say: ") } else { (confirm(&disk)?, "") };
-    say_line(&if state.proven == slot {
-        format!("{would}slot {slot} is proven: it boots from now on")
+    let state = if args.dry_run { confirmed(&disk)?.1 } else { confirm(&disk)? };
+    let said = if state.proven == slot {
+        format!("slot {slot} is proven: it boots from now on")
     } else {
         format!(
-            "{would}slot {slot} is confirmed. It came up by kexec, not yet from the firmware: the next {} resets try it, and fall back to slot {}",
+            "slot {slot} is confirmed. It came up by kexec, not yet from the firmware: the next {} resets try it, and fall back to slot {}",
             state.tries, state.proven
         )
-    })
+    };
+    if args.dry_run {
+        let would = vec![format!("would say: {said}")];
+        return Would::new("confirm", &disk, &STATE_AND_LEDGER, would).print(args.json);
+    }
+    say_line(&said)
 }
 
 /// What the disk says, and what it would say of a running slot that is healthy.

@@ -102,19 +102,19 @@ impl Consent {
     pub fn claim_disk(&self, path: &Path) -> Result<WholeDisk> {
         let disk = WholeDisk::claim(path)?;
         disk.refuse_members(&self.destroy)?;
-        self.approve(path, disk.identity())?;
+        self.approve(path, disk.identity(), "All that is on it")?;
         Ok(disk)
     }
 
-    /// Fails unless the user gives this disk away, or what is named of it.
-    pub fn approve(&self, path: &Path, identity: &Identity) -> Result<()> {
+    /// Fails unless the user gives this disk away, or what is named of it: `lost` is what goes.
+    pub fn approve(&self, path: &Path, identity: &Identity, lost: &str) -> Result<()> {
         self.refuse_other(path, identity)?;
         if let Some(planned) = &self.planned {
             return refuse_unplanned(path, &Some(identity.fingerprint()), planned);
         }
         match self.existing {
             Existing::Replace => self.refuse_unnamed(path, identity),
-            Existing::Keep if stdin().is_terminal() => ask(path, identity),
+            Existing::Keep if stdin().is_terminal() => ask(path, identity, lost),
             Existing::Keep => refuse_unasked(path, identity),
         }
     }
@@ -193,10 +193,10 @@ fn refuse_unasked(path: &Path, identity: &Identity) -> Result<()> {
     ))
 }
 
-/// Shows the disk, and wants its name typed.
-fn ask(path: &Path, identity: &Identity) -> Result<()> {
+/// Shows the disk, says what of it will be lost, and wants its name typed.
+fn ask(path: &Path, identity: &Identity, lost: &str) -> Result<()> {
     let name = path.display().to_string();
-    let of_it = if identity.contents.empty { "" } else { "All that is on it will be lost. " };
+    let of_it = if identity.contents.empty { String::new() } else { format!("{lost} will be lost. ") };
     crate::tell!("{name} is {}", identity.to_string().trim_end());
     crate::tell!("{of_it}To write to this disk, type its name: {name}");
     let mut typed = String::new();

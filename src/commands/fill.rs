@@ -15,7 +15,7 @@ use crate::disk::mount::{self, Mount, Scratch};
 use crate::disk::vacant::Vacant;
 use crate::error::{Result, failed};
 use crate::filesystem::feature_table::Version;
-use crate::filesystem::features::Features;
+use crate::filesystem::features::{self, Features};
 use crate::filesystem::keep::{Keep, Which};
 use crate::filesystem::kind::{Ground, MkfsOptions, New};
 use crate::filesystem::{Filesystem, MountedRoot, Root, settle};
@@ -120,19 +120,19 @@ impl Formatted {
     fn new(scratch: &Scratch, vacant: Vacant, site: Site, wanted: &SlotWish, progress: &Progress) -> Result<Formatted> {
         let _step = progress.step(Some(site.place.slot), "making the filesystem", None);
         let filesystem = wanted.filesystem(site.place.slot);
-        Formatted::over(scratch, vacant.take(), site, (filesystem, &wanted.mkfs_options))
+        Formatted::over(scratch, vacant.take(), site, (filesystem, &wanted.mkfs_options, None))
     }
 
     fn over(
         scratch: &Scratch,
         (device, ground): (Loop, Ground),
         site: Site,
-        (filesystem, options): (Filesystem, &MkfsOptions),
+        (filesystem, options, kernel): (Filesystem, &MkfsOptions, Option<Version>),
     ) -> Result<Formatted> {
         let begin = Origin::Fresh.now();
         let label = format!("slot-{}", site.place.slot);
         let uuid = site.origin.uuid(&label);
-        let new = New { label: &label, uuid, ground, options, epoch: site.origin.epoch() };
+        let new = New { label: &label, uuid, ground, options, epoch: site.origin.epoch(), kernel };
         filesystem.format(device.path(), &new)?;
         let made = Made { filesystem, features: made(device.path(), &new)?, uuid, begin };
         let mount = Mount::filesystem(device.path(), filesystem, &scratch.directory(&label)?)?;
@@ -204,14 +204,16 @@ impl Filled {
         keep.carry(Path::new("/"), &self.root, Which::Running)
     }
 
-    /// Empties the slot: its filesystem is made again, without the user's own words for that.
+    /// Empties the slot: its filesystem is made again, without the user's own words for that, for the kernel
+    /// that the image has.
     pub fn format_again(self, scratch: &Scratch, progress: &Progress) -> Result<Formatted> {
+        let kernel = self.kernel_version().and_then(features::version);
         let Filled { site, made, device, mount, root, flushing, .. } = self;
         let _step = progress.step(Some(site.place.slot), "making the filesystem again", None);
         flushed(flushing)?;
         drop(root);
         mount.close()?;
-        Formatted::over(scratch, (device, Ground::Used), site, (made.filesystem, &MkfsOptions::default()))
+        Formatted::over(scratch, (device, Ground::Used), site, (made.filesystem, &MkfsOptions::default(), kernel))
     }
 
     /// Flushes, unmounts and checks the slot; from here on it is not touched.

@@ -30,4 +30,5 @@ mod status_facts;
 mod status_text;
 pub mod switch;
 pub mod watch_trial;
+mod would;
 pub mod written;

@@ -11,7 +11,7 @@ use crate::disk::golden_table::Part;
 use crate::disk::layout::{Layout, Region, TableKind};
 use crate::error::{Result, refused};
 use crate::filesystem::Filesystem;
-use crate::oci::Image;
+use crate::oci::{Image, Reference};
 use crate::slot::Slot;
 use crate::units::Bytes;
 use anyhow::Context;
@@ -37,7 +37,7 @@ pub struct Plan {
     /// Files of the boot partition that are written.
     boot_files: Vec<String>,
     images: Vec<PlannedImage>,
-    /// Bytes of all layers as they are stored; what of them is here already is not fetched.
+    /// Bytes of all layers that a registry has, as they are stored.
     bytes_to_fetch: u64,
     /// What else there is to say, for people.
     notes: Vec<String>,
@@ -113,7 +113,12 @@ impl Plan {
             .iter()
             .map(|(region, name, _)| {
                 let is_boot = *region == disk.table.boot;
-                planned(*region, if is_boot { "boot" } else { name }, if is_boot { Fate::Changed } else { Fate::Kept })
+                let name = match region.number {
+                    _ if is_boot => "boot",
+                    number if Some(number) == disk.table.data => "data",
+                    _ => name,
+                };
+                planned(*region, name, if is_boot { Fate::Changed } else { Fate::Kept })
             })
             .collect();
         for (slot, (region, _)) in &disk.table.slots {
@@ -200,7 +205,8 @@ impl Plan {
             replaces: None,
         };
         self.images = images.iter().map(image).collect();
-        self.bytes_to_fetch = self.images.iter().map(|image| image.stored_bytes).sum();
+        let fetched = images.iter().filter(|(_, image)| matches!(image.reference, Reference::Registry { .. }));
+        self.bytes_to_fetch = fetched.map(|(_, image)| image.stored_bytes()).sum();
         self
     }
 
@@ -264,7 +270,10 @@ impl Plan {
                 None => "; it holds nothing that boots".to_owned(),
             };
             let _ = writeln!(text, "would write {reference} into slot {slot} of {}{now}", self.disk);
-            let _ = writeln!(text, "  {digest}, {} to fetch", Bytes(*stored_bytes));
+            let _ = writeln!(text, "  {digest}, {} as it is stored", Bytes(*stored_bytes));
+        }
+        if !self.images.is_empty() {
+            let _ = writeln!(text, "  {} to fetch", Bytes(self.bytes_to_fetch));
         }
         self.notes.iter().for_each(|note| {
             let _ = writeln!(text, "  {note}");

@@ -46,7 +46,9 @@ impl Filled {
         let first = Report::of(&filled.subject(wanted)?, Ask::Fresh, &wanted.policy)?;
         let by_format = mend::by_format(&first, "the filesystem was made again, without new features");
         drop(step);
-        if !by_format.is_empty() {
+        let older = filled.older_kernel(wanted);
+        older.iter().for_each(|why| progress.warn(slot, why));
+        if !by_format.is_empty() || older.is_some() {
             filled = filled.format_again(scratch, progress)?.fill(image, progress)?;
             filled.look(wanted)?;
             filled.mended = by_format;
@@ -64,6 +66,22 @@ impl Filled {
         drop(subject);
         filled.report = report;
         Ok(filled)
+    }
+
+    /// Why the filesystem is made again, if flipslot itself has chosen what the image's kernel does not know:
+    /// which kernel that is, the image tells.
+    fn older_kernel(&self, wanted: &SlotWish) -> Option<String> {
+        let version = self.kernel_version()?;
+        let unknown = self.made.features.too_new_for_kernel(version);
+        let is_ours = wanted.mkfs_options.is_empty() && !unknown.is_empty();
+        is_ours.then(|| {
+            format!("the filesystem is made again, without what kernel {version} does not know: {}", unknown.join(", "))
+        })
+    }
+
+    /// The version of the image's kernel, once it was read.
+    pub(super) fn kernel_version(&self) -> Option<&str> {
+        Some(&self.insight.as_ref()?.kernel.as_ref()?.version)
     }
 
     /// Mends files, as far as that is wanted; returns what was found in them before.

@@ -132,7 +132,9 @@ fn claim(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<Vec<Expenda
 /// Fails unless the user gives away what the named slots hold.
 fn approve(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<()> {
     if let Some(path) = disk.device() {
-        return consent.approve(path, &whole::identity_of(&disk.file, &path.display().to_string())?);
+        let slots: Vec<String> = wanted.images.keys().map(|slot| format!("slot {slot}")).collect();
+        let lost = format!("What is in {} of it", slots.join(" and "));
+        return consent.approve(path, &whole::identity_of(&disk.file, &path.display().to_string())?, &lost);
     }
     for slot in wanted.images.keys() {
         let what = match disk.files.holding(*slot)? {

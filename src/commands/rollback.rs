@@ -3,6 +3,7 @@
 use crate::boot::ledger::{Confirm, DEADLINE};
 use crate::cli::DryRunArgs;
 use crate::commands::say::say_line;
+use crate::commands::would::{STATE_AND_LEDGER, Would};
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::mount::Scratch;
@@ -27,7 +28,8 @@ pub fn run(args: &DryRunArgs) -> Result<()> {
     let ready = Ready::check(&scratch, &disk, state.proven, None)?;
     let back = format!("back from slot {running} to slot {} ({})", state.proven, ready.record.entry.title);
     if args.dry_run {
-        return say_line(&format!("would go {back}"));
+        let would = vec![format!("would go {back}")];
+        return Would::new("rollback", &disk, &STATE_AND_LEDGER, would).print(args.json);
     }
     disk.mend()?;
     crate::tell!("flipslot: going {back}");

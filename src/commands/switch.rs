@@ -4,6 +4,7 @@ use crate::boot::ledger::By;
 use crate::check::Policy;
 use crate::cli::SwitchArgs;
 use crate::commands::say::say_line;
+use crate::commands::would::{STATE_AND_LEDGER, Would};
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::disk::mount::Scratch;
@@ -22,9 +23,9 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
     let slot: Slot = args.slot.parse()?;
     let deadline = deadline(&args.deadline)?;
     let policy = Policy::new(&[], &args.allow)?;
-    let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
+    let disk = Disk::open(None, if args.plan.dry_run { Access::Look } else { Access::Change })?;
     let running = disk.running()?;
-    if !args.dry_run {
+    if !args.plan.dry_run {
         leftovers::remove(&disk)?;
     }
     let scratch = Scratch::enter()?;
@@ -49,16 +50,15 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
             if by == By::Kexec { after_kexec } else { after_firmware }
         ),
     };
-    if args.dry_run {
+    if args.plan.dry_run {
         let way = match args.by {
             Way::Kexec => "by kexec",
             Way::Firmware => "through the firmware",
             Way::Auto => "by kexec, or through the firmware if the kernel refuses that",
         };
-        return say_line(&format!(
-            "would jump from {into} {way}; {}",
-            back(if args.by == Way::Firmware { By::Firmware } else { By::Kexec })
-        ));
+        let back = back(if args.by == Way::Firmware { By::Firmware } else { By::Kexec });
+        let would = vec![format!("would jump from {into} {way}; {back}")];
+        return Would::new("switch", &disk, &STATE_AND_LEDGER, would).print(args.plan.json);
     }
     disk.mend()?;
     let announce = |by| crate::tell!("flipslot: jumping from {into}; {}", back(by));

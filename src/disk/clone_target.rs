@@ -32,22 +32,15 @@ impl Target {
         is_device.then(|| format!("{}:{}", major(found.st_rdev), minor(found.st_rdev)))
     }
 
-    /// Makes a device unbootable: its first and last MiB, with either table, become zeros.
-    pub fn make_unbootable(&self) -> Result<()> {
-        if self.numbers().is_some() {
-            let zeros = vec![0; usize::try_from(MIB)?];
-            self.write_at(0, &zeros)?;
-            self.write_at(self.size - MIB, &zeros)?;
-            self.flush()?;
+    /// Makes a device unbootable: its first and last MiB, with either table, become zeros. So does the end of
+    /// the partition that will have more room than on the golden disk, and whatever else there would tell that
+    /// disk or partition are something else (md keeps its superblock at the end): no copied byte comes there.
+    pub fn make_unbootable(&self, grown: Option<Region>) -> Result<()> {
+        if self.numbers().is_none() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// The last MiB of a partition that has more room than on the golden disk become zeros: what an older use of
-    /// a device has left there (md keeps its superblock at the end) would tell that it is something else.
-    pub fn wipe_end_of(&self, grown: Option<Region>) -> Result<()> {
-        let Some(region) = grown.filter(|_| self.numbers().is_some()) else { return Ok(()) };
-        self.write_at(region.start + region.size - MIB, &vec![0; usize::try_from(MIB)?])
+        let whole = Region { number: 0, start: 0, size: self.size };
+        self.withdraw_from(&[Some(whole), grown].into_iter().flatten().collect::<Vec<_>>())
     }
 
     /// Takes the last effect back: neither boot code nor table nor its backup is left, on a file either.

@@ -134,7 +134,7 @@ impl GoldenTable {
         };
         let end = end / MIB * MIB;
         let is_last = data.start + data.size == self.end();
-        (is_last && end > self.end()).then(|| Region { size: end - data.start, ..data })
+        (is_last && end >= self.end() + MIB).then(|| Region { size: end - data.start, ..data })
     }
 
     /// The table of a copy of `size` bytes, each part with its offset; the first is `first_mib`, that of
@@ -143,20 +143,18 @@ impl GoldenTable {
         let grown = self.grown_data(size);
         match &self.kind {
             Kind::Gpt(gpt) => gpt.renewed(ids, size, grown, first_mib),
-            Kind::Mbr(mbr) => mbr.renewed(ids, grown, first_mib),
+            Kind::Mbr(mbr) => table::proven(mbr.renewed(ids, grown, first_mib)?, size),
         }
     }
 }
 
-/// The partitions of an MBR: it has no names, and `data` is the first one behind the slots.
+/// The partitions of an MBR: it has no names.
 fn named(table: &Table) -> Vec<(Region, String, PartUuid)> {
     let slots = table.slots.iter().map(|(slot, (region, id))| (*region, format!("slot-{slot}"), *id));
-    let last_slot = table.slots.values().map(|(region, _)| region.number).max().unwrap_or(0);
-    let behind = table.shared.iter().map(|(region, ..)| region.number).filter(|number| *number > last_slot).min();
     let shared = table.shared.iter().map(|(region, name, id)| {
         let name = match region.number {
             number if number == table.boot.number => "boot",
-            number if Some(number) == behind => DATA,
+            number if Some(number) == table.data => DATA,
             _ => name,
         };
         (*region, name.to_owned(), *id)

@@ -59,14 +59,19 @@ pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> R
 /// outside the disk, or does not say so consistently, is refused.
 pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
     refuse_absurd(disk, sector, sector)?;
-    if !has_header(disk, sector) && !mbr::is_protective(disk)? {
+    let is_gpt = has_header(disk, sector) || mbr::is_protective(disk)?;
+    if !is_gpt && !is_gone(disk) {
         return Ok(None); // what an older use of the disk has left at its end tells nothing
     }
     if size > sector {
         refuse_absurd(disk, (size / sector - 1) * sector, sector)?;
     }
     let Ok(gpt) = GPT::read_from(&mut &*disk, sector) else { return Ok(None) };
-    refuse_damaged(&gpt)?;
+    if is_gpt {
+        refuse_damaged(&gpt)?;
+    } else {
+        return refuse_gone(&gpt);
+    }
     let mut boot = None;
     let mut slots = BTreeMap::new();
     let mut shared = Vec::new();
@@ -104,11 +109,15 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
         }
     }
     let kind = TableKind::Gpt;
-    Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { kind, sector, boot, slots, shared }))
+    let data = shared.iter().find(|(_, name, _)| name == "data").map(|(region, ..)| region.number);
+    Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { kind, sector, boot, slots, data, shared }))
 }
 
 /// Describes the table of `disk` as it stands there; `None` if it is no GPT.
 pub fn describe(disk: &File, sector: u64) -> Option<Described> {
+    if !has_header(disk, sector) && !mbr::is_protective(disk).ok()? {
+        return None; // the backup of another table may stand at the end
+    }
     let gpt = GPT::read_from(&mut &*disk, sector).ok()?;
     let used = gpt.iter().filter(|(_, entry)| entry.is_used());
     let partitions = used.map(|(number, entry)| DescribedPartition {
@@ -165,7 +174,7 @@ fn refuse_damaged(gpt: &GPT) -> Result<()> {
     if !gpt.is_primary() {
         return Err(refused(
             "the partition table at the beginning of the disk is damaged; only its backup is whole",
-            "write it anew from the backup: sgdisk --load-backup, or gdisk, commands r, b, w",
+            "write it anew from the backup: sgdisk --move-second-header DISK",
         ));
     }
     let mut used: Vec<_> = gpt.iter().filter(|(_, entry)| entry.is_used()).collect();
@@ -178,6 +187,27 @@ fn refuse_damaged(gpt: &GPT) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether nothing at all stands in the first sector.
+fn is_gone(disk: &File) -> bool {
+    let mut first = [0; 512];
+    disk.read_exact_at(&mut first, 0).is_ok() && first == [0; 512]
+}
+
+/// Refuses a disk of ours whose beginning is gone. Any other one has no table.
+fn refuse_gone(gpt: &GPT) -> Result<Option<Table>> {
+    let is_slot = |(_, entry): (u32, &GPTPartitionEntry)| {
+        let name = entry.partition_name.as_str();
+        entry.partition_type_guid == TYPE_ROOT.to_bytes_le() && name.starts_with("slot-")
+    };
+    if !gpt.iter().any(is_slot) {
+        return Ok(None);
+    }
+    Err(refused(
+        "the beginning of the disk is gone: its partition table, and what a BIOS starts; the backup of the table is whole, and has slots",
+        "write it anew from the backup, before anything else is: gdisk DISK, commands r, b, c, w",
+    ))
 }
 
 /// Keeps what is written, so that the caller decides when which part reaches the disk.

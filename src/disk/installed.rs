@@ -139,7 +139,7 @@ impl Disk {
         let Some((process, program)) = self.other_writer()? else { return Ok(()) };
         let name = self.path.display();
         let found = format!("{name} is open in {program} (process {process}), which may write it at the same time");
-        Err(refused(found, format!("shut that down, or flash from within it; see who has it: lsof {name}")))
+        Err(refused(found, format!("shut that down first; see who has it: lsof {name}")))
     }
 
     fn other_writer(&self) -> Result<Option<(u32, String)>> {

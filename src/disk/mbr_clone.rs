@@ -43,23 +43,29 @@ impl GoldenMbr {
     pub fn renewed(&self, ids: &Ids, data: Option<Region>, mut first_mib: Vec<u8>) -> Result<Vec<(u64, Vec<u8>)>> {
         let Ids::Mbr(signature) = ids else { bail!("an MBR has a signature") };
         first_mib[SIGNATURE..SIGNATURE + 4].copy_from_slice(&signature.to_le_bytes());
-        let Some(data) = data else { return Ok(vec![(0, first_mib)]) };
+        let mut chain = self.chain.clone();
+        if let Some(data) = data {
+            self.lengthen_data(data, &mut first_mib, &mut chain)?;
+        }
+        Ok([vec![(0, first_mib)], chain].concat())
+    }
+
+    /// Makes the last partition so long as `data`, and the extended one with it.
+    fn lengthen_data(&self, data: Region, first: &mut [u8], chain: &mut [(u64, Vec<u8>)]) -> Result<()> {
         let end = data.start + data.size;
         let Some(extended) = self.extended.filter(|_| data.number > PRIMARY) else {
-            lengthen(&mut first_mib, data.number, data.size)?;
-            return Ok(vec![(0, first_mib)]);
+            return lengthen(first, data.number, data.size);
         };
-        lengthen(&mut first_mib, extended.number, end.max(extended.start + extended.size) - extended.start)?;
+        lengthen(first, extended.number, end.max(extended.start + extended.size) - extended.start)?;
         // Its own sector says how long it is, and the one before in the chain how long both are together.
         let index = (data.number - PRIMARY - 1) as usize;
-        let (place, mut own) = self.chain.get(index).cloned().context("a logical partition has no sector")?;
-        lengthen(&mut own, 1, data.size)?;
-        let mut table = vec![(0, first_mib), (place, own)];
-        if let Some((before, mut link)) = index.checked_sub(1).and_then(|index| self.chain.get(index).cloned()) {
-            lengthen(&mut link, 2, end - place)?;
-            table.push((before, link));
+        let (place, own) = chain.get_mut(index).context("a logical partition has no sector")?;
+        let place = *place;
+        lengthen(own, 1, data.size)?;
+        match index.checked_sub(1).and_then(|index| chain.get_mut(index)) {
+            Some((_, link)) => lengthen(link, 2, end - place),
+            None => Ok(()),
         }
-        Ok(table)
     }
 }
 

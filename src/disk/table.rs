@@ -6,6 +6,8 @@ use crate::error::{Result, failed, refused};
 use crate::origin::Origin;
 use crate::partuuid::PartUuid;
 use crate::slot::Slot;
+use anyhow::Context;
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -59,9 +61,21 @@ impl Ids {
     pub fn table(&self, layout: &Layout) -> Result<Vec<(u64, Vec<u8>)>> {
         match self {
             Ids::Gpt(disk, partitions) => gpt::table(layout, *disk, partitions),
-            Ids::Mbr(disk) => mbr::table(layout, *disk),
+            Ids::Mbr(disk) => proven(mbr::table(layout, *disk)?, layout.size),
         }
     }
+}
+
+/// An MBR that is about to be written to a disk of `size` bytes, if it can be read again: nothing in it
+/// overlaps or leaves the disk, and its chain has an end.
+pub fn proven(table: Vec<(u64, Vec<u8>)>, size: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+    let disk = File::from(memfd_create("table", MemfdFlags::CLOEXEC).context("making room for a table in memory")?);
+    disk.set_len(size)?;
+    for (at, bytes) in &table {
+        disk.write_all_at(bytes, *at)?;
+    }
+    let found = mbr::read(&disk, size).context("reading the table that would be written")?;
+    found.map(|_| table).context("the table that would be written cannot be read")
 }
 
 /// The partitions of a disk that flipslot made.
@@ -75,6 +89,9 @@ pub struct Table {
     pub boot: Region,
     /// The slots, each with what Linux calls its partition.
     pub slots: BTreeMap<Slot, (Region, PartUuid)>,
+    /// The number of the partition for data, if there is one. An MBR does not name it: it is the first one for
+    /// Linux behind the slots.
+    pub data: Option<u32>,
     /// What is no slot: the boot partition, data, and what others made; with its name, which an MBR has
     /// not, and what Linux calls it.
     pub shared: Vec<(Region, String, PartUuid)>,
@@ -92,7 +109,7 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
         let slots = (0..).map_while(Slot::at).zip(linux).collect();
         let unnamed = |(region, partuuid)| (region, String::new(), partuuid);
         let shared = std::iter::once(boot).chain(others).map(unnamed).collect();
-        Table { kind: TableKind::Mbr, sector, boot: boot.0, slots, shared }
+        Table { kind: TableKind::Mbr, sector, boot: boot.0, slots, data: None, shared }
     }))
 }
 
@@ -112,6 +129,8 @@ impl Table {
             })?;
             self.slots.insert(slot, found.remove(at));
         }
+        let last = self.slots.values().map(|(region, _)| region.number).max().unwrap_or(0);
+        self.data = found.iter().map(|(region, _)| region.number).filter(|number| *number > last).min();
         self.shared.extend(found.into_iter().map(|(region, partuuid)| (region, String::new(), partuuid)));
         Ok(self)
     }
@@ -163,4 +182,27 @@ pub fn sector_of_file(disk: &File) -> u64 {
         disk.read_exact_at(&mut magic, at).is_ok() && magic == *b"EFI PART"
     };
     if !has_header(512) && has_header(4096) { 4096 } else { 512 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::layout::{Data, Wish};
+    use crate::units::Bytes;
+
+    #[test]
+    fn an_mbr_that_no_one_could_read_is_not_written() {
+        let (table, slot_sizes) = (TableKind::Mbr, BTreeMap::new());
+        let wish = Wish { size: Bytes(1 << 30), sector: 512, table, slots: 4, slot_sizes, data: Data::None };
+        let layout = Layout::plan(&wish).unwrap();
+        assert!(Ids::Mbr(7).table(&layout).is_ok());
+        let mut overlapping = layout.clone();
+        overlapping.slots[1].start = overlapping.slots[0].start + (1 << 20);
+        let error = format!("{:#}", Ids::Mbr(7).table(&overlapping).unwrap_err());
+        assert!(error.contains("partitions 2 and 3 overlap"), "{error}");
+        let mut outside = layout.clone();
+        outside.slots[3].size += 1 << 30;
+        let error = format!("{:#}", Ids::Mbr(7).table(&outside).unwrap_err());
+        assert!(error.contains("does not lie where it may"), "{error}");
+    }
 }

@@ -132,15 +132,19 @@ impl Target {
         if !matches!(self.kind, Kind::Device) {
             return Ok(());
         }
-        let zeros = vec![0; usize::try_from(MIB)?];
         let whole = Region { number: 0, start: 0, size: self.size };
-        let regions: Vec<Region> = std::iter::once(whole).chain(layout.partitions()).collect();
-        for region in &regions {
+        self.withdraw_from(&std::iter::once(whole).chain(layout.partitions()).collect::<Vec<_>>())
+    }
+
+    /// The first and last MiB of each region become zeros, and what blkid would find there is wiped.
+    pub(super) fn withdraw_from(&self, regions: &[Region]) -> Result<()> {
+        let zeros = vec![0; usize::try_from(MIB)?];
+        for region in regions {
             self.write_at(region.start, &zeros)?;
             self.write_at(region.start + region.size - MIB, &zeros)?;
         }
         self.flush()?;
-        regions.into_iter().try_for_each(|region| self.wipe(region))?;
+        regions.iter().try_for_each(|region| self.wipe(*region))?;
         self.flush()
     }
 

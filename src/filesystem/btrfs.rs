@@ -1,6 +1,7 @@
 //! btrfs in a slot: made with features that the slot's kernel and GRUB read, and checked after.
 
 use crate::error::{Result, usage};
+use crate::filesystem::feature_table::BTRFS;
 use crate::filesystem::kind::{Kind, MkfsOptions, New};
 use crate::tool::Tool;
 use crate::units::{Bytes, MIB};
@@ -41,7 +42,8 @@ const HINT: &str = "install btrfs-progs (apt-get install btrfs-progs)";
 /// FEATURES"; GRUB's `grub-core/fs/btrfs.c`. The versions of each are in `feature_table.rs`. Off are
 /// so, of what is on by default somewhere: `no-holes`, since 5.15, because GRUB before 2.12 reads no
 /// file with a hole then; `block-group-tree`, which Linux before 6.1 mounts only to read.
-const FEATURES: [&str; 3] = ["extref", "skinny-metadata", "free-space-tree"];
+const FEATURES: [&str; 3] = ["extref", "skinny-metadata", FREE_SPACE_TREE];
+const FREE_SPACE_TREE: &str = "free-space-tree";
 
 /// Options of mkfs.btrfs(8) that a user may give, with their value behind them.
 const VALUED: [&str; 15] = [
@@ -89,6 +91,11 @@ fn refuse_words(options: &MkfsOptions) -> Result<()> {
 /// one counts: the user's are behind ours; label and UUID stay.
 fn format(device: &Path, new: &New) -> Result<()> {
     let (known, runtime) = (names("-O")?, names("-R").unwrap_or_default());
+    // A free-space-tree is made valid, which has a bit of its own.
+    let knows = |name: &str| {
+        new.may_have(&BTRFS, name) && (name != FREE_SPACE_TREE || new.may_have(&BTRFS, "free-space-tree-valid"))
+    };
+    let ours: Vec<&str> = FEATURES.into_iter().filter(|name| knows(name)).collect();
     Tool::new("mkfs.btrfs")
         .arg("-q")
         // What stands there now is the caller's business: it has refused what must be kept.
@@ -103,7 +110,7 @@ fn format(device: &Path, new: &New) -> Result<()> {
         // One block that cannot be read would take the whole slot; and a slot is the way back.
         .args(["-m", "dup"])
         .args(["-d", "single"])
-        .args(lists(&known, &runtime))
+        .args(lists(&known, &runtime, &ours))
         .args(new.options.words())
         .args(["-L", new.label])
         .args(["-U", &new.uuid.to_string()])
@@ -125,10 +132,10 @@ fn names(option: &str) -> Result<Vec<String>> {
 }
 
 /// The options that turn on what is ours, and off what is not. Off comes first: some have two names.
-fn lists(known: &[String], runtime: &[String]) -> Vec<String> {
+fn lists(known: &[String], runtime: &[String], features: &[&str]) -> Vec<String> {
     let list = |names: &[&String]| {
         let (ours, others): (Vec<&str>, Vec<&str>) =
-            names.iter().map(|name| name.as_str()).partition(|name| FEATURES.contains(name));
+            names.iter().map(|name| name.as_str()).partition(|name| features.contains(name));
         others.iter().map(|name| format!("^{name}")).chain(ours.iter().map(ToString::to_string)).collect::<Vec<_>>()
     };
     let alone: Vec<&String> = runtime.iter().filter(|name| !known.contains(name)).collect();
@@ -154,7 +161,7 @@ mod tests {
 
     fn line(known: &[&str], runtime: &[&str]) -> String {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        lists(&owned(known), &owned(runtime)).join(" ")
+        lists(&owned(known), &owned(runtime), &FEATURES).join(" ")
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! ext4 in a slot: made with features that the slot's kernel and GRUB read, and checked after.
 
 use crate::error::Result;
+use crate::filesystem::feature_table;
 use crate::filesystem::kind::{Ground, Kind, New};
 use crate::tool::Tool;
 use crate::units::{Bytes, MIB};
@@ -43,7 +44,8 @@ fn format(device: &Path, new: &New) -> Result<()> {
         // What names are hashed with in directories: else chance (mke2fs(8)).
         extended += &format!(",hash_seed={}", new.uuid);
     }
-    let mut features = FEATURES.to_owned();
+    let known = FEATURES.split(',').filter(|name| new.may_have(&feature_table::EXT4, name));
+    let mut features = known.collect::<Vec<_>>().join(",");
     let (words, added) = new.options.without(&["-O", "-E"]);
     for (option, value) in added {
         let list = if option == "-O" { &mut features } else { &mut extended };

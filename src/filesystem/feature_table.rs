@@ -138,6 +138,10 @@ pub const V5: Feature = Feature { name: "crc", set: Set::Incompat, bit: 0, linux
 /// XFS, version 4 (`crc=0`): GRUB 2.06 reads beyond its directories (mended by a4b495520e4d).
 pub const V4: Feature = Feature { name: "crc=0", set: Set::Incompat, bit: 0, linux: EVER, grub: (2, 12) };
 
+/// What a kernel since that version is built with to mount XFS of version 4 (fs/xfs/Kconfig); before it, all
+/// mount it.
+pub const V4_OPTION: (&str, Version) = ("CONFIG_XFS_SUPPORT_V4", (5, 9));
+
 /// XFS, version 4, whose names differ in more than the case of letters (`version=ci`,
 /// XFS_SB_VERSION_BORGBIT); GRUB refuses the bit in a superblock of version 4 alone.
 pub const V4_CI: Feature = Feature { name: "version=ci", set: Set::Incompat, bit: 0x4000, linux: EVER, grub: NEVER };

@@ -2,6 +2,7 @@
 //! mounts them. What there is to know of each stands in a file of its own.
 
 use crate::error::{Result, usage};
+use crate::filesystem::feature_table::{Feature, Version};
 use crate::filesystem::{btrfs, ext4, xfs};
 use crate::units::Bytes;
 use clap::ValueEnum;
@@ -63,6 +64,16 @@ pub struct New<'n> {
     pub options: &'n MkfsOptions,
     /// The time that it takes for the present, in seconds since 1970; the clock's if there is none.
     pub epoch: Option<u64>,
+    /// The kernel that shall mount it; if there is none, one of 4.9 or newer.
+    pub kernel: Option<Version>,
+}
+
+impl New<'_> {
+    /// Whether the kernel that shall mount it knows a feature that is in one of these tables, by name.
+    pub(super) fn may_have(&self, table: &[Feature], name: &str) -> bool {
+        let since = table.iter().filter(|feature| feature.name == name).map(|feature| feature.linux).max();
+        self.kernel.is_none_or(|kernel| since.is_none_or(|since| since <= kernel))
+    }
 }
 
 /// What a partition's bytes are before they are written.

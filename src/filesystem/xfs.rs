@@ -1,6 +1,7 @@
 //! XFS in a slot: made with features that the slot's kernel and GRUB read, and checked after.
 
 use crate::error::{Result, failed};
+use crate::filesystem::feature_table;
 use crate::filesystem::kind::{Kind, New};
 use crate::tool::Tool;
 use crate::units::{Bytes, MIB};
@@ -51,7 +52,8 @@ const fn pinned(group: &'static str, key: &'static str, value: &'static str, sin
 /// In every xfsprogs that can be met: the oldest that makes a filesystem of version 5 by default.
 const EVER: (u32, u32) = (3, 2);
 
-/// The format, whole: that of Linux 4.9 or newer, which GRUB 2.04 or newer reads. Sources:
+/// The format, whole: that of Linux 4.9 or newer, which GRUB 2.04 or newer reads; for an older kernel that
+/// is known, without what it does not know. Sources:
 /// mkfs.xfs(8); the `lts_*.conf` in /usr/share/xfsprogs/mkfs, which say what each long-term kernel
 /// was released with; `fs/xfs/libxfs/xfs_format.h`; GRUB's `grub-core/fs/xfs.c`
 /// (XFS_SB_FEAT_INCOMPAT_SUPPORTED). The versions of each feature are in `feature_table.rs`.
@@ -99,7 +101,8 @@ fn format(device: &Path, new: &New) -> Result<()> {
     }
     let printed = Tool::new("mkfs.xfs").arg("-V").hint(HINT).run().context("asking mkfs.xfs for its version")?;
     let (words, given) = new.options.without(&GROUPS);
-    let lists = lists(version(&printed.stdout), &given, &format!("uuid={}", new.uuid));
+    let known = |key: &str| new.may_have(&feature_table::XFS, key);
+    let lists = lists(version(&printed.stdout), &known, &given, &format!("uuid={}", new.uuid));
     Tool::new("mkfs.xfs")
         .arg("-q")
         // What stands there now is the caller's business: it has refused what must be kept.
@@ -126,8 +129,13 @@ fn version(printed: &str) -> (u32, u32) {
 }
 
 /// One list for each group: what is pinned, as far as this version knows it and the user gives
-/// nothing else; the UUID; and what the user gives.
-fn lists(version: (u32, u32), given: &[(&str, &str)], uuid: &str) -> Vec<(&'static str, String)> {
+/// nothing else, off where the slot's kernel does not know it; the UUID; and what the user gives.
+fn lists(
+    version: (u32, u32),
+    known_to_kernel: &dyn Fn(&str) -> bool,
+    given: &[(&str, &str)],
+    uuid: &str,
+) -> Vec<(&'static str, String)> {
     let is_given = |pinned: &Pinned| {
         let keys = |list: &str| list.split(',').any(|item| item.split('=').next() == Some(pinned.key));
         given.iter().any(|(group, list)| *group == pinned.group && keys(list))
@@ -137,6 +145,7 @@ fn lists(version: (u32, u32), given: &[(&str, &str)], uuid: &str) -> Vec<(&'stat
         let ours = FORMAT.iter().filter(known).filter(move |pinned| pinned.group == group);
         let ours = ours.map(|Pinned { key, value, .. }| match *value {
             "" => (*key).to_owned(),
+            "1" if !known_to_kernel(key) => format!("{key}=0"),
             value => format!("{key}={value}"),
         });
         let theirs = given.iter().filter(move |(of, _)| *of == group).map(|(_, list)| (*list).to_owned());
@@ -156,7 +165,11 @@ mod tests {
     use super::*;
 
     fn line(version: (u32, u32), given: &[(&str, &str)]) -> String {
-        let lists = lists(version, given, "uuid=U");
+        line_for(version, &|_| true, given)
+    }
+
+    fn line_for(version: (u32, u32), known: &dyn Fn(&str) -> bool, given: &[(&str, &str)]) -> String {
+        let lists = lists(version, known, given, "uuid=U");
         lists.iter().map(|(group, list)| format!("{group} {list}")).collect::<Vec<_>>().join(" ")
     }
 
@@ -177,6 +190,12 @@ mod tests {
              -m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=0,inobtcount=0,metadir=0,uuid=U \
              -i size=512,sparse=1,nrext64=0,exchange=0 -n parent=0 -d noalign"
         );
+    }
+
+    #[test]
+    fn what_the_slots_kernel_does_not_know_is_off() {
+        let line = line_for((5, 0), &|key| key != "reflink" && key != "sparse", &[]);
+        assert!(line.contains("crc=1,finobt=1,rmapbt=0,reflink=0,uuid=U -i size=512,sparse=0 "), "{line}");
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use crate::cli::images;
 use crate::support::disk::{Disk, NAME, SLOT_A, SLOT_B};
+use crate::support::layout::ImageLayout;
 use crate::support::program::{assert_nothing_left, command, ended, flipslot, tool};
+use crate::support::tar::{Tar, hardlink, symlink};
 use flipslot::filesystem::features::Features;
+use serde_json::Value;
 use std::fs;
 use std::ops::Range;
 
@@ -95,4 +98,40 @@ fn f6_a_root_that_the_slots_own_kernel_or_no_grub_reads_fails_and_says_which_fea
     assert_eq!(disk.status()["slots"][1]["holds"], "half");
     assert_nothing_left(disk.folder(), &[NAME]);
     flash(&debian(), "orphan_file").must_end(0, &[]);
+}
+
+#[test]
+fn an_older_kernel_gets_the_filesystems_that_it_knows_without_a_word_of_the_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = flipslot(folder.path(), &["check", &debian(), "--hardware=qemu", "--json"]);
+    let said: Value = serde_json::from_str(&said.stdout).unwrap();
+    let version = said["kernel"].as_str().unwrap();
+    // What the files say is what counts; no image of such a kernel can be built here, and dracut finds the
+    // modules under their own version.
+    let older = Tar::of([
+        symlink("usr/lib/modules/4.4.0-old", version),
+        hardlink("boot/vmlinuz-4.4.0-old", format!("boot/vmlinuz-{version}")),
+    ]);
+    ImageLayout::over(&images::debian(), &[older]).write(&folder.path().join("image"), "1");
+    let boots = ["--hardware=qemu", "--allow=driver-missing,driver-root"];
+    let slots = ["--slot=a=oci:image:1", "--slot=b=oci:image:1", "--filesystem=a=xfs", "--filesystem=b=btrfs"];
+    let create = ["create", NAME, "--size=2300MiB", "--slot-size=1GiB", "--kernel=4.4.0-old", "--progress=none"];
+    let run = flipslot(folder.path(), &[&create[..], &slots, &boots].concat());
+    run.must_end(0, &["slot a: the filesystem is made again, without what kernel 4.4.0-old does not know: reflink"]);
+    let disk = Disk::at(folder.path());
+    assert_eq!(features_of(&disk, &SLOT_A), ["crc", "finobt", "ftype", "sparse"]);
+    must_be_whole(&disk, "a", &SLOT_A);
+    let names = features_of(&disk, &SLOT_B);
+    assert!(
+        !names.contains(&"free-space-tree".to_owned()) && names.contains(&"skinny-metadata".to_owned()),
+        "{names:?}"
+    );
+    tool("btrfs", &["check", "--readonly", &disk.extracted(&SLOT_B).path().to_string_lossy()]);
+
+    let words = ["--slot=a=oci:image:1", "--filesystem=xfs", "--mkfs-options=-m reflink=1", "--yes"];
+    let run = flipslot(folder.path(), &[&create[..], &words, &boots].concat());
+    run.must_end(1, &["kernel 4.4.0-old does not know: reflink", "--fix filesystem-kernel"]);
+    let run = flipslot(folder.path(), &[&create[..], &words, &boots, &["--fix=filesystem-kernel"]].concat());
+    run.must_end(0, &[]);
+    assert_eq!(features_of(&disk, &SLOT_A), ["crc", "finobt", "ftype", "sparse"]);
 }

@@ -114,7 +114,9 @@ fn an_xfs_whose_machine_was_not_shut_down_is_refused_and_no_disk_is_written() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().to_string_lossy();
     tool("mount", &["-t", "xfs", &attached.device, &folder]);
-    fs::write(place.path().join("new"), "not in its place yet").unwrap();
+    for number in 0..400 {
+        fs::write(place.path().join(format!("new-{number}")), "not in its place yet").unwrap();
+    }
     tool("xfs_io", &["-x", "-c", "shutdown -f", &folder]);
     tool("umount", &[&folder]);
     drop(attached);

@@ -169,7 +169,7 @@ const IN_USE: &[Case] = &[
             });
             (disk, willing(lab))
         },
-        says: &["DISK is in use: process ", "(sleep) has loop", "open for writing", "release it: end process "],
+        says: &["DISK is in use: process ", "(sleep) has loop", "open for writing", "release it: kill "],
     },
     Case {
         name: "held by somebody who leaves no trace",

@@ -72,7 +72,8 @@ impl Bench {
     /// What flipslot makes in a new image, with a user's words.
     fn own(&self, filesystem: Filesystem, words: &str, ground: Ground) -> PathBuf {
         let (image, options) = (self.image(), words.parse::<MkfsOptions>().unwrap());
-        let new = New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground, options: &options, epoch: None };
+        let new =
+            New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground, options: &options, epoch: None, kernel: None };
         filesystem.format(&image, &new).unwrap();
         image
     }
@@ -265,7 +266,14 @@ fn f6_a_file_with_a_hole_is_read_by_grub_from_a_slot_with_btrfs() {
 fn the_smallest_slot_with_btrfs_is_the_smallest_that_its_program_makes() {
     let bench = Bench::new();
     let image = bench.image();
-    let new = |options| New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Used, options, epoch: None };
+    let new = |options| New {
+        label: "slot-a",
+        uuid: uuid::Uuid::new_v4(),
+        ground: Ground::Used,
+        options,
+        epoch: None,
+        kernel: None,
+    };
     let none = MkfsOptions::default();
     let smallest = Filesystem::Btrfs.kind().smallest.0;
     File::options().write(true).open(&image).unwrap().set_len(smallest).unwrap();
@@ -289,8 +297,14 @@ fn one_filesystem_over_another_leaves_nothing_of_it_that_blkid_or_flipslot_takes
     let (none, kinds) = (MkfsOptions::default(), [Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs]);
     for (before, after) in kinds.iter().flat_map(|before| kinds.map(|after| (*before, after))) {
         for filesystem in [before, after] {
-            let new =
-                New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground: Ground::Used, options: &none, epoch: None };
+            let new = New {
+                label: "slot-a",
+                uuid: uuid::Uuid::new_v4(),
+                ground: Ground::Used,
+                options: &none,
+                epoch: None,
+                kernel: None,
+            };
             filesystem.format(&image, &new).unwrap();
         }
         let found = Features::read(&image).unwrap().unwrap().of;

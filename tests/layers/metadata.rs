@@ -134,7 +134,14 @@ fn a37_the_slots_filesystem_tells_upper_from_lower_case() {
     let image = folder.path().join("slot.img");
     fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
     let uuid = uuid::Uuid::new_v4();
-    let new = New { label: "slot-a", uuid, ground: Ground::Zeros, options: &MkfsOptions::default(), epoch: None };
+    let new = New {
+        label: "slot-a",
+        uuid,
+        ground: Ground::Zeros,
+        options: &MkfsOptions::default(),
+        epoch: None,
+        kernel: None,
+    };
     Filesystem::Ext4.format(&image, &new).unwrap();
     let printed = Tool::new("dumpe2fs").arg("-h").arg(&image).run().unwrap().stdout;
     let features =

@@ -44,10 +44,23 @@ fn a_damaged_table_with_a_good_backup_is_refused_with_the_command_that_repairs_i
     let disk = made(&["--size=1GiB", "--slots=1"]);
     disk.file().write_all_at(&[0; 512], 512).unwrap();
     let before = disk.content();
-    let says = ["at the beginning of the disk is damaged; only its backup is whole", "sgdisk --load-backup"];
+    let says = ["at the beginning of the disk is damaged; only its backup is whole", "sgdisk --move-second-header"];
     disk.flash(&debian(), "a", &[]).must_end(3, &says);
     let again = ["create", NAME, "--keep-data", "--yes", "--progress=none", "--slot", &format!("a={}", debian())];
     flipslot(disk.folder(), &again).must_end(3, &says);
     assert!(disk.changed_since(&before).is_empty());
+    let path = disk.path().to_string_lossy().into_owned();
+    tool("sgdisk", &["--move-second-header", &path]);
+    assert_eq!(disk.status()["slots"][0]["holds"], "image", "as it was told");
+
+    // No MBR, no boot code.
+    disk.file().write_all_at(&vec![0; 1 << 20], 0).unwrap();
+    let before = disk.content();
+    disk.flash(&debian(), "a", &[])
+        .must_end(3, &["the beginning of the disk is gone", "gdisk DISK, commands r, b, c, w"]);
+    assert!(disk.changed_since(&before).is_empty());
+    // A blank table is what gdisk begins with, then come those commands and their questions.
+    tool("sh", &["-c", "printf '2\\nr\\nb\\nc\\ny\\nw\\ny\\n' | gdisk \"$0\"", &path]);
+    assert_eq!(disk.status()["slots"][0]["holds"], "image", "as it was told");
     remove(&disk);
 }

@@ -2,9 +2,11 @@
 //! of them read; a user's options, or a program that turns on something new by itself, can make
 //! something else.
 
+use crate::boot::kernel::has_option;
 use crate::check::Subject;
 use crate::error::Result;
-use crate::filesystem::feature_table::Version;
+use crate::filesystem::feature_table::{V4, V4_OPTION, Version};
+use crate::filesystem::features::version;
 
 /// Newer than every GRUB: what this one does not read, none does.
 const ANY_GRUB: Version = (u32::MAX - 1, 0);
@@ -13,7 +15,13 @@ const ANY_GRUB: Version = (u32::MAX - 1, 0);
 pub fn kernel(subject: &Subject) -> Result<Vec<String>> {
     let (Some(features), Some(kernel)) = (&subject.features, &subject.kernel) else { return Ok(Vec::new()) };
     let who = format!("kernel {} does not know", kernel.version);
-    Ok(unread(subject, &who, &features.too_new_for_kernel(&kernel.version)))
+    let mut unknown = features.too_new_for_kernel(&kernel.version);
+    let (option, since) = V4_OPTION;
+    let may_lack_it = features.names().contains(&V4.name) && version(&kernel.version) >= Some(since);
+    if may_lack_it && has_option(subject.tree, kernel, option)? == Some(false) {
+        unknown.push(V4.name);
+    }
+    Ok(unread(subject, &who, &unknown))
 }
 
 /// No GRUB reads them.

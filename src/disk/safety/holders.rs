@@ -102,7 +102,7 @@ impl Look<'_> {
         for writer in self.writers.iter().filter(|writer| writer.numbers == numbers) {
             let Writer { process, name, .. } = writer;
             let found = format!("process {process} ({name}) has {} open for writing", block.name());
-            add(uses, Use::new(found, format!("end process {process}")));
+            add(uses, Use::new(found, format!("kill {process}")));
         }
         let around = self.system.sysfs.btrfs_around(block.clone());
         let is_btrfs = around.len() > 1 || self.system.sysfs.is_in_btrfs(block);

@@ -50,7 +50,10 @@ fn is_same(open: &Path, info: &str, (path, file): (&Path, &Stat)) -> bool {
 fn others(proc: &Path) -> impl Iterator<Item = u32> {
     let processes = fs::read_dir(proc).into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    numbers.filter(|process| *process != std::process::id())
+    // The number that this program has there: `proc` may be that of another PID namespace (proc(5)).
+    let own = fs::read_link(proc.join("self")).ok().and_then(|link| link.to_str()?.parse().ok());
+    let own = own.unwrap_or(std::process::id());
+    numbers.filter(move |process| *process != own)
 }
 
 fn info(folder: &Path, open: &DirEntry) -> String {

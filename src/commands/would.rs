@@ -1,0 +1,42 @@
+//! What `switch`, `rollback`, `confirm` and `cleanup` would do, told before they do anything (docs/plan.md).
+
+use crate::commands::say::say;
+use crate::disk::Disk;
+use crate::disk::boot_files::{LEDGER, STATE};
+use crate::error::Result;
+use serde::Serialize;
+
+/// What would be done; its JSON form has this version.
+#[derive(Debug, Serialize)]
+pub struct Would {
+    version: u32,
+    verb: &'static str,
+    disk: String,
+    /// Files of the boot partition that would be written.
+    boot_files: Vec<&'static str>,
+    /// Sentences for people.
+    would: Vec<String>,
+}
+
+/// What a command writes that changes what boots: both copies of the state, and a line of the ledger.
+pub const STATE_AND_LEDGER: [&str; 3] = [STATE[0], STATE[1], LEDGER];
+
+impl Would {
+    /// What `verb` would do to the boot partition of `disk`, and beside.
+    pub fn new(verb: &'static str, disk: &Disk, boot_files: &[&'static str], would: Vec<String>) -> Would {
+        Would { version: 1, verb, disk: disk.path.display().to_string(), boot_files: boot_files.to_vec(), would }
+    }
+
+    /// Prints it: as one JSON document, or as text.
+    pub fn print(&self, json: bool) -> Result<()> {
+        say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
+    }
+
+    fn text(&self) -> String {
+        let mut lines = self.would.clone();
+        if !self.boot_files.is_empty() {
+            lines.push(format!("  on the boot partition of {}: {}", self.disk, self.boot_files.join(" ")));
+        }
+        lines.join("\n") + "\n"
+    }
+}
