@@ -4,6 +4,7 @@ use crate::cli::images;
 use crate::support::layout::Packing;
 use crate::support::program::{Guard, Run, assert_nothing_left, command, ended, tool};
 use crate::support::registry::{Fault, Registry};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -32,6 +33,21 @@ fn c7_c8_a_transfer_that_breaks_off_goes_on_where_it_was() {
         create(folder.path(), &registry.address, &[], &[]).must_end(1, &FETCHED);
         assert_nothing_left(folder.path(), &["image"]);
     }
+}
+
+#[test]
+fn a_plan_says_how_much_a_registry_will_be_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    images::bulky(3 << 20).write(&folder.path().join("image"), "1");
+    let registry = Registry::start(&folder.path().join("image"), Fault::None);
+    let run = create(folder.path(), &registry.address, &["--dry-run", "--json"], &[]);
+    run.must_end(0, &[]);
+    let plan: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(plan["bytes_to_fetch"], plan["images"][0]["stored_bytes"]);
+    assert!(plan["bytes_to_fetch"].as_u64().unwrap() > 3 << 20, "{plan}");
+    let asked = registry.requests.lock().unwrap().join("\n");
+    assert_eq!(asked.matches("/blobs/").count(), 1, "the config alone: {asked}");
+    assert_nothing_left(folder.path(), &["image"]);
 }
 
 #[test]
