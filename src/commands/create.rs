@@ -18,7 +18,7 @@ use crate::commands::planned;
 use crate::commands::refill;
 use crate::commands::slot_wish::SlotWish;
 use crate::commands::written::{Format, Written};
-use crate::disk::boot_files::{LEDGER, PLACES, STATE, entry_path, record_path};
+use crate::disk::boot_files::{CONFIG, EFI, LEDGER, PLACES, STATE, entry_path, record_path};
 use crate::disk::layout::{Region, TableKind};
 use crate::disk::loops::Loop;
 use crate::disk::mount::Scratch;
@@ -185,8 +185,8 @@ fn boot_partition(layout: &Layout, grub: &Grub, sealed: &[Sealed]) -> Result<Vec
     let first = sealed.first().context("no slot was filled")?;
     let state = State::first(first.slot).render().to_vec();
     let mut files = vec![
-        ("EFI/BOOT/BOOTX64.EFI".to_owned(), grub.efi.clone()),
-        ("grub/grub.cfg".to_owned(), config::CONFIG.into()),
+        (EFI.to_owned(), grub.efi.clone()),
+        (CONFIG.to_owned(), config::CONFIG.into()),
         (STATE[0].to_owned(), state.clone()),
         // Between the two copies, so that they share no page and no physical sector.
         (LEDGER.to_owned(), Ledger::default().render()?),

@@ -5,7 +5,7 @@ use crate::commands::place::Place;
 use crate::commands::say::say;
 use crate::digest::Digest;
 use crate::disk::Disk;
-use crate::disk::boot_files::{STATE, entry_path, record_path};
+use crate::disk::boot_files::{self, STATE, entry_path, record_path};
 use crate::disk::fingerprint::Fingerprint;
 use crate::disk::golden_table::Part;
 use crate::disk::layout::{Layout, Region, TableKind};
@@ -155,7 +155,7 @@ impl Plan {
         }
         partitions.extend(layout.data.map(|region| planned(region, "data", Fate::Empty)));
         let (table, sector_size, table_written) = (layout.table, layout.sector, true);
-        let boot_files = vec!["all".to_owned()];
+        let boot_files = boot_files::all(table, (0..).map_while(Slot::at).take(layout.slots.len()));
         let blank = Plan::blank("create", path, layout.size);
         Plan { table, sector_size, table_written, partitions, boot_files, ..blank }.fetching(images)
     }
@@ -173,7 +173,7 @@ impl Plan {
             Planned { filesystem, ..planned(region, &part.name, Fate::Written) }
         };
         let partitions = golden.table.parts.iter().map(of_part).collect();
-        let boot_files = vec!["all".to_owned()];
+        let boot_files = boot_files::all(table, golden.slots.keys().copied());
         let blank = Plan::blank("clone", path, size);
         Plan { table, sector_size, table_written, partitions, boot_files, ..blank }
     }
@@ -284,6 +284,9 @@ impl Plan {
             let fate = match (fate, filesystem) {
                 (Fate::Kept, _) => "kept".to_owned(),
                 (Fate::Changed, _) => format!("changed: {}", self.boot_files.join(" ")),
+                (Fate::Written, Some(filesystem)) if *name == "boot" => {
+                    format!("written: {filesystem}: {}", self.boot_files.join(" "))
+                }
                 (Fate::Written, Some(filesystem)) => format!("written: {filesystem}"),
                 (Fate::Written, None) => "written".to_owned(),
                 (Fate::Empty, _) => "empty".to_owned(),

@@ -5,7 +5,7 @@ use crate::boot::ledger::Ledger;
 use crate::boot::record::{self, Record};
 use crate::boot::state::{Copies, State};
 use crate::disk::boot_partition::BootPartition;
-use crate::disk::layout::Region;
+use crate::disk::layout::{Region, TableKind};
 use crate::error::{Result, failed};
 use crate::slot::Slot;
 use std::collections::BTreeMap;
@@ -26,6 +26,19 @@ pub fn entry_path(slot: Slot) -> String {
 /// The record of a slot.
 pub fn record_path(slot: Slot) -> String {
     format!("flipslot/slot-{slot}.json")
+}
+
+/// GRUB for UEFI.
+pub const EFI: &str = "EFI/BOOT/BOOTX64.EFI";
+/// What GRUB reads first.
+pub const CONFIG: &str = "grub/grub.cfg";
+
+/// All files of the boot partition of a disk with that table and these slots.
+pub fn all(table: TableKind, slots: impl Iterator<Item = Slot>) -> Vec<String> {
+    let mut files = [EFI, CONFIG, STATE[0], LEDGER, STATE[1]].map(ToOwned::to_owned).to_vec();
+    files.extend((table == TableKind::Mbr).then(|| PLACES.to_owned()));
+    files.extend(slots.flat_map(|slot| [entry_path(slot), record_path(slot)]));
+    files
 }
 
 /// What a slot holds.

@@ -51,6 +51,14 @@ fn a_plan_tells_each_partition_and_is_done_as_it_was_told() {
     apply(folder.path()).must_end(0, &[]);
     let disk = Disk::at(folder.path());
     assert_eq!(disk.status()["slots"][0]["digest"], plan["images"][0]["digest"]);
+    let listed = tool("mdir", &["-/", "-b", "-a", "-i", &disk.boot_for_mtools(), "::"]);
+    let mut made: Vec<&str> =
+        listed.lines().filter_map(|line| line.strip_prefix("::/")).filter(|path| !path.ends_with('/')).collect();
+    let mut planned: Vec<&str> =
+        plan["boot_files"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
+    made.sort_unstable();
+    planned.sort_unstable();
+    assert_eq!(made, planned, "every file of the boot partition");
     apply(folder.path()).must_end(3, &["d.raw is not as it was when the plan was made: it was not there"]);
     let text = flipslot(folder.path(), &["create", "--dry-run", "--progress=none", "x.raw", "--size=1GiB", &debian()]);
     assert!(text.stdout.contains("into slot a of x.raw") && text.stdout.contains("a new table"), "{}", text.stdout);
