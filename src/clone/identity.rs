@@ -7,6 +7,7 @@ use crate::disk::Target;
 use crate::disk::boot_files::{BootFiles, Holding};
 use crate::disk::boot_partition::{Access, BootPartition};
 use crate::disk::layout::Region;
+use crate::disk::mount::{Mount, Scratch};
 use crate::disk::table::Ids;
 use crate::error::{Result, failed};
 use crate::filesystem::features::Features;
@@ -51,7 +52,7 @@ impl Identity {
 
     /// Gives them to `target`, whose table is not there yet; and to `data` the room of a larger disk.
     /// Returns what is left to do by hand.
-    pub fn give(&self, golden: &Golden, target: &Target) -> Result<Vec<String>> {
+    pub fn give(&self, golden: &Golden, target: &Target, scratch: &Scratch) -> Result<Vec<String>> {
         let mut left = Vec::new();
         let grown = golden.table.grown_data(target.size());
         for (number, (found, _)) in &golden.filesystems {
@@ -62,17 +63,27 @@ impl Identity {
             self.renew(*found, region, target).with_context(doing)?;
             if larger.is_some() && identity::grows_unmounted(*found) {
                 identity::grow(target.attach(region)?.path()).with_context(doing)?;
-            } else if larger.is_some() {
-                left.push(format!(
-                    "data has more room; take it where it is mounted: {}",
-                    identity::how_to_grow(*found)
-                ));
+            } else if larger.is_some()
+                && let Err(error) = self.grow_mounted(*found, region, (target, scratch))
+            {
+                // This machine's kernel need not know it; the copy is whole without.
+                let how = identity::how_to_grow(*found);
+                left.push(format!("data has more room; take it where it is mounted: {how} ({error:#})"));
             }
             found.check(target.attach(region)?.path()).with_context(doing)?;
         }
         self.give_boot_partition(golden, target).context("the boot partition")?;
         target.flush()?;
         Ok(left)
+    }
+
+    /// Mounts a filesystem that grows in no other way, where nobody else sees it.
+    fn grow_mounted(&self, found: Filesystem, region: Region, (target, scratch): (&Target, &Scratch)) -> Result<()> {
+        let device = target.attach(region)?;
+        let place = scratch.directory(&self.filesystems[&region.number].to_string())?;
+        let mount = Mount::filesystem(device.path(), found, &place)?;
+        identity::grow_at(found, mount.place())?;
+        mount.close()
     }
 
     fn renew(&self, found: Filesystem, region: Region, target: &Target) -> Result<()> {

@@ -10,6 +10,7 @@ use crate::clone::sink::Sink;
 use crate::clone::source::Source;
 use crate::clone::spread::Incoming;
 use crate::digest::Digest;
+use crate::disk::mount::Scratch;
 use crate::error::{Result, failed};
 use crate::progress::{Progress, Step};
 use anyhow::Context;
@@ -23,6 +24,8 @@ pub struct Shared<'s> {
     pub golden: &'s Golden,
     /// What was read of it, once all was; the text of what went wrong, if it could not be.
     pub hashes: OnceLock<std::result::Result<Hashes, String>>,
+    /// Where a filesystem can be mounted for a moment.
+    pub scratch: &'s Scratch,
     /// What is going on.
     pub progress: &'s Progress,
 }
@@ -58,7 +61,7 @@ pub fn make(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64)
     }
     let identity = Identity::fresh(golden);
     let _step = begin(sink, shared, "giving it an identity of its own", None);
-    let left = identity.give(golden, sink.target())?;
+    let left = identity.give(golden, sink.target(), shared.scratch)?;
     shared.source.refuse_if_changed()?;
     let ends = golden.table.renewed(&identity.ids, sink.target().size(), golden.first_mib.clone())?;
     let finished = sink.target().write_ends(ends.clone()); // now it boots

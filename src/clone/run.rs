@@ -8,6 +8,7 @@ use crate::clone::pieces::Pieces;
 use crate::clone::source::Source;
 use crate::clone::spread::{Incoming, Spread, Taker};
 use crate::clone::targets::Claimed;
+use crate::disk::mount::Scratch;
 use crate::error::{Result, failed};
 use crate::progress::Progress;
 use std::path::PathBuf;
@@ -32,8 +33,13 @@ pub struct Outcome {
 }
 
 /// Makes every disk a copy. One that fails costs itself alone.
-pub fn run(source: &Source, golden: &Golden, targets: Vec<Claimed>, progress: &Progress) -> Vec<Outcome> {
-    let shared = Shared { source, golden, hashes: OnceLock::new(), progress };
+pub fn run(
+    (source, golden): (&Source, &Golden),
+    targets: Vec<Claimed>,
+    scratch: &Scratch,
+    progress: &Progress,
+) -> Vec<Outcome> {
+    let shared = Shared { source, golden, hashes: OnceLock::new(), scratch, progress };
     let mut spread = Spread::default();
     let witness = spread.add(Taker::Witness);
     let targets: Vec<_> = targets.into_iter().map(|target| (target, spread.add(Taker::Disk))).collect();

@@ -38,7 +38,7 @@ pub fn run(args: &CloneArgs) -> Result<()> {
     for (slot, remark) in remarks::of(&source, &golden, &scratch) {
         progress.warn(slot, &remark);
     }
-    let outcomes = run::run(&source, &golden, disks, &progress); // from here on the targets change
+    let outcomes = run::run((&source, &golden), disks, &scratch, &progress); // from here on the targets change
     let cloned = Cloned::new(&source, outcomes, begin.elapsed());
     cloned.print(if args.json { Format::Json } else { Format::Text })?;
     cloned.refuse_if_any_failed()

@@ -57,13 +57,26 @@ pub fn grows_unmounted(of: Filesystem) -> bool {
     of == Filesystem::Ext4
 }
 
-/// What to run in a system that has it mounted at its place, where it cannot.
-pub fn how_to_grow(of: Filesystem) -> &'static str {
+/// What to run where the filesystem is mounted, for one that grows nowhere else.
+const fn growing(of: Filesystem) -> (&'static str, &'static [&'static str]) {
     match of {
-        Filesystem::Ext4 => "resize2fs DEVICE",
-        Filesystem::Xfs => "xfs_growfs MOUNTPOINT",
-        Filesystem::Btrfs => "btrfs filesystem resize max MOUNTPOINT",
+        Filesystem::Ext4 => ("resize2fs", &[]),
+        Filesystem::Xfs => ("xfs_growfs", &[]),
+        Filesystem::Btrfs => ("btrfs", &["filesystem", "resize", "max"]),
     }
+}
+
+/// The same for people.
+pub fn how_to_grow(of: Filesystem) -> String {
+    let (program, words) = growing(of);
+    [&[program], words, &["MOUNTPOINT"]].concat().join(" ")
+}
+
+/// Makes a filesystem that is mounted at `place` as large as its partition.
+pub fn grow_at(of: Filesystem, place: &Path) -> Result<()> {
+    let (program, words) = growing(of);
+    let grow = Tool::new(program).args(words).arg(place);
+    grow.run().map(drop).with_context(|| format!("growing the {of} filesystem"))
 }
 
 /// Makes an ext4 filesystem as large as `device`; [`renew`] has just checked it.

@@ -3,7 +3,7 @@
 use crate::cli::images;
 use crate::clone::disks::{LoopDisk, boot_file, bytes, clone, golden, hash_of, is_zero, must_be_sound, names, result};
 use crate::support::disk::{Disk, MIB, SLOT_A, SLOT_B};
-use crate::support::program::{assert_nothing_left, tool};
+use crate::support::program::{assert_nothing_left, flipslot, tool};
 use serde_json::Value;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -132,4 +132,35 @@ fn a_copy_of_btrfs_has_a_uuid_of_its_own_in_every_block() {
     };
     assert_eq!(uuid(slot.path(), 0), uuid(&copy, SLOT_A.start));
     assert_ne!(uuid(&copy, SLOT_A.start), uuid(&disk.path(), SLOT_A.start));
+}
+
+#[test]
+fn data_with_xfs_or_btrfs_is_as_large_as_its_larger_disk_lets_it_be() {
+    for (make, check, size) in [
+        ("mkfs.xfs -q -f", "xfs_repair -n", "xfs_db -r -c 'sb 0' -c 'p dblocks' $0 | sed 's/.*= //'"),
+        (
+            "mkfs.btrfs -q -f",
+            "btrfs check --readonly",
+            "echo $(( $(btrfs inspect-internal dump-super $0 | sed -n 's/^total_bytes//p') / 4096 ))",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let slot = format!("--slot=a=oci:{}:latest", images::debian().display());
+        let create =
+            ["create", "d.raw", "--size=1700MiB", "--slots=1", "--slot-size=1GiB", "--data", "--hardware=qemu"];
+        flipslot(folder.path(), &[&create[..], &["--progress=none", &slot]].concat()).must_end(0, &[]);
+        let disk = Disk::at(folder.path());
+        let (data, grown) = (1090..1699, 1090..2999);
+        let attached = disk.attach(&data);
+        tool("sh", &["-c", &format!("{make} $0"), &attached.device]);
+        drop(attached);
+        let run = clone(folder.path(), &disk.path(), &["copy.raw"], &["--size=3000MiB", "--json"]);
+        run.must_end(0, &[]);
+        assert_eq!(result(&run)["disks"][0]["left"], serde_json::json!([]), "{make}");
+        std::fs::rename(folder.path().join("copy.raw"), disk.path()).unwrap();
+        let attached = disk.attach(&grown);
+        tool("sh", &["-c", &format!("{check} $0"), &attached.device]);
+        let blocks: u64 = tool("sh", &["-c", size, &attached.device]).trim().parse().unwrap();
+        assert_eq!(blocks * 4096, (grown.end - grown.start) * MIB, "{make}");
+    }
 }
