@@ -1,7 +1,7 @@
 //! `clone` from the outside: disk files and loop devices as disks, and other programs as judges.
 
 mod cut;
-mod disks;
+pub mod disks;
 mod fails;
 mod planned;
 mod refused;

@@ -1,10 +1,12 @@
 //! `create --keep-data`: the slots that are named are made anew, and nothing else of the disk is.
 
 use crate::cli::images;
+use crate::clone::disks::LoopDisk;
 use crate::support::disk::{BOOT, Disk, NAME, SLOT_A, SLOT_B};
-use crate::support::program::{Run, assert_nothing_left, flipslot};
+use crate::support::program::{Run, assert_nothing_left, ended, flipslot};
 use crate::tables::debian;
-use std::fs::File;
+use std::fs::{self, File};
+use std::process::Command;
 
 fn keep_data(disk: &Disk, slot: &str, more: &[&str]) -> Run {
     let create = ["create", NAME, "--keep-data", "--progress=none", "--hardware=qemu", slot];
@@ -54,4 +56,34 @@ fn a_disk_that_flipslot_has_not_made_has_nothing_to_keep() {
     File::create(folder.path().join(NAME)).unwrap().set_len(3 << 30).unwrap();
     let disk = Disk::at(folder.path());
     keep_data(&disk, &format!("--slot=a={}", debian()), &["--yes"]).must_end(3, &["has no flipslot table"]);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+fn of_a_block_device_the_prompt_says_what_goes_and_the_rest_is_kept() {
+    let disk = Disk::with(&images::debian());
+    let device = LoopDisk::over(&disk.path(), 2300);
+    let slot = format!("--slot=b={}", debian());
+    let create =
+        ["create", &device.device, "--keep-data", "--progress=none", "--hardware=qemu", "--filesystem=btrfs", &slot];
+    let before = disk.content();
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_flipslot"), create.join(" "));
+    fs::write(disk.folder().join("typed"), "yes\n").unwrap();
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(disk.folder());
+    let run = ended(script.stdin(File::open(disk.folder().join("typed")).unwrap()));
+    for text in ["What is in slot b of it will be lost. To write to this disk, type its name", "nothing was written"] {
+        assert!(run.stdout.contains(text), "'{text}' is missing in: {}", run.stdout);
+    }
+    assert_eq!((run.code, disk.changed_since(&before)), (3, Vec::new()));
+    flipslot(disk.folder(), &[&create[..], &["--yes"]].concat()).must_end(3, &["--expect-serial"]);
+    assert_eq!(disk.changed_since(&before), Vec::<u64>::new());
+
+    flipslot(disk.folder(), &[&create[..], &["--yes", &device.meant()]].concat()).must_end(0, &[]);
+    drop(device);
+    let outside = disk.changed_since(&before).into_iter().filter(|mib| !BOOT.contains(mib) && !SLOT_B.contains(mib));
+    assert_eq!(outside.count(), 0);
+    let status = disk.status();
+    assert_eq!([&status["proven"], &status["slots"][1]["filesystem"]], ["a", "btrfs"]);
+    assert_nothing_left(disk.folder(), &[NAME, "typed"]);
 }
