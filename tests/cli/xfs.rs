@@ -7,8 +7,9 @@ use crate::support::program::{assert_nothing_left, command, ended, flipslot, too
 use crate::support::tar::{Tar, hardlink, symlink};
 use flipslot::filesystem::features::Features;
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 
 fn debian() -> String {
     format!("oci:{}:latest", images::debian().display())
@@ -134,4 +135,23 @@ fn an_older_kernel_gets_the_filesystems_that_it_knows_without_a_word_of_the_user
     let run = flipslot(folder.path(), &[&create[..], &words, &boots, &["--fix=filesystem-kernel"]].concat());
     run.must_end(0, &[]);
     assert_eq!(features_of(&disk, &SLOT_A), ["crc", "finobt", "ftype", "sparse"]);
+}
+
+#[test]
+fn a_slot_in_which_the_checker_finds_anything_is_not_published() {
+    let disk = Disk::with(&images::debian());
+    let bin = disk.folder().join("bin");
+    fs::create_dir(&bin).unwrap();
+    for (program, filesystem) in [("xfs_repair", "xfs"), ("btrfs", "btrfs"), ("e2fsck", "ext4")] {
+        fs::write(bin.join(program), "#!/bin/sh\necho the superblock is bad; exit 4\n").unwrap();
+        fs::set_permissions(bin.join(program), Permissions::from_mode(0o755)).unwrap();
+        let (reference, filesystem) = (debian(), format!("--filesystem={filesystem}"));
+        let flash =
+            ["flash", &reference, "--disk", NAME, "--slot=b", "--progress=none", "--console=ttyS0", &filesystem];
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let run = ended(command(disk.folder(), &flash).env("PATH", path));
+        run.must_end(1, &["checking the", "the superblock is bad"]);
+        assert_eq!(disk.status()["slots"][1]["holds"], "half", "{program}");
+        fs::remove_file(bin.join(program)).unwrap();
+    }
 }
