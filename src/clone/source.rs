@@ -4,7 +4,7 @@ use crate::disk::layout::Region;
 use crate::disk::lock::lock_shared;
 use crate::disk::loops;
 use crate::disk::running::Running;
-use crate::disk::safety::{Device, System};
+use crate::disk::safety::{Device, System, writers};
 use crate::disk::table;
 use crate::error::{Result, failed, refused};
 use crate::sys::{block, lease};
@@ -126,7 +126,9 @@ fn open_file(path: &Path) -> Result<File> {
         let found = format!("{name} is in use: {device} is a loop device over it, and may be written meanwhile");
         return Err(refused(found, format!("release it: umount {device}; losetup --detach {device}")));
     }
-    if lease::is_open_for_writing(&file).with_context(|| format!("asking who writes {name}"))? == Some(true) {
+    let asking = || format!("asking who writes {name}");
+    let writer = || Ok(lease::is_open_for_writing(&file).with_context(asking)?.filter(|is_written| *is_written));
+    if writers::lasting(writer)?.is_some() {
         let found =
             format!("{name} is open in a program that may write it (a virtual machine, say); the copy would be torn");
         return Err(refused(found, format!("see which: lsof {name}; {RELEASE}")));

@@ -136,7 +136,7 @@ impl Disk {
 
     /// Refuses a disk file that another process may write: a virtual machine whose disk it is.
     pub fn refuse_if_file_is_written(&self) -> Result<()> {
-        let Some((process, program)) = self.other_writer()? else { return Ok(()) };
+        let Some((process, program)) = writers::lasting(|| self.other_writer())? else { return Ok(()) };
         let name = self.path.display();
         let found = format!("{name} is open in {program} (process {process}), which may write it at the same time");
         Err(refused(found, format!("shut that down first; see who has it: lsof {name}")))

@@ -1,9 +1,16 @@
 //! Who has a device, or a disk file, open to write to it, without asking the kernel to keep others away: a virtual
 //! machine whose disk it is, a copy that is under way.
 
+use crate::error::Result;
 use rustix::fs::{Stat, stat};
 use std::fs::{self, DirEntry};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+/// How often it is looked again, and how long after.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// A process, its name, and the numbers of a block device that it has open for writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +40,18 @@ pub fn of_file(proc: &Path, path: &Path, file: &Stat) -> Option<(u32, String)> {
         })
     };
     others(proc).find(has_it).map(|process| (process, name(&proc.join(process.to_string()))))
+}
+
+/// What `look` finds, if it stays for a second: a process that is about to run another program has for a
+/// moment all that its parent has open.
+pub fn lasting<T>(look: impl Fn() -> Result<Option<T>>) -> Result<Option<T>> {
+    for _ in 0..LOOKS {
+        if look()?.is_none() {
+            return Ok(None);
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    look()
 }
 
 /// Whether an open file is that one: by its inode, which Linux tells since 5.14, so that no other file is
