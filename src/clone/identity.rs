@@ -54,18 +54,15 @@ impl Identity {
     /// Returns what is left to do by hand.
     pub fn give(&self, golden: &Golden, target: &Target, scratch: &Scratch) -> Result<Vec<String>> {
         let mut left = Vec::new();
-        let grown = golden.table.grown_data(target.size());
         for (number, (found, _)) in &golden.filesystems {
             let part = golden.part(*number).context("a filesystem is in no partition")?;
             let doing = || format!("partition {number} ({})", part.name);
-            let larger = grown.filter(|data| data.number == *number);
-            let region = larger.unwrap_or(part.region);
+            let region = golden.table.on_copy(part, target.size());
+            let is_larger = region != part.region;
             self.renew(*found, region, target).with_context(doing)?;
-            if larger.is_some() && identity::grows_unmounted(*found) {
+            if is_larger && identity::grows_unmounted(*found) {
                 identity::grow(target.attach(region)?.path()).with_context(doing)?;
-            } else if larger.is_some()
-                && let Err(error) = self.grow_mounted(*found, region, (target, scratch))
-            {
+            } else if is_larger && let Err(error) = self.grow_mounted(*found, region, (target, scratch)) {
                 // This machine's kernel need not know it; the copy is whole without.
                 let how = identity::how_to_grow(*found);
                 left.push(format!("data has more room; take it where it is mounted: {how} ({error:#})"));

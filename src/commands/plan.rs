@@ -163,14 +163,12 @@ impl Plan {
     /// To make a disk of `size` bytes a copy of a golden one.
     pub fn of_copy(path: &Path, size: u64, golden: &Golden) -> Plan {
         let (table, sector_size, table_written) = (golden.table.kind(), golden.table.sector, true);
-        let grown = golden.table.grown_data(size);
         let of_part = |part: &Part| {
             let number = part.region.number;
             let is_boot = number == golden.boot.number;
             let filesystem = golden.filesystems.get(&number).map(|(filesystem, _)| filesystem.to_string());
-            let region = grown.filter(|data| data.number == number).unwrap_or(part.region);
             let filesystem = if is_boot { Some("vfat".to_owned()) } else { filesystem };
-            Planned { filesystem, ..planned(region, &part.name, Fate::Written) }
+            Planned { filesystem, ..planned(golden.table.on_copy(part, size), &part.name, Fate::Written) }
         };
         let partitions = golden.table.parts.iter().map(of_part).collect();
         let boot_files = boot_files::all(table, golden.slots.keys().copied());

@@ -100,12 +100,11 @@ impl GoldenTable {
     /// Fails unless the table that stands on a copy of `size` bytes can be read, and has the partitions that
     /// it shall have where they shall be.
     pub fn refuse_other(&self, disk: &File, size: u64) -> Result<()> {
-        let grown = self.grown_data(size);
-        let due = |region: Region| grown.filter(|data| data.number == region.number).unwrap_or(region);
         let found = table::describe(disk, size, self.sector)?;
         let other = found.partitions.iter().find(|found| {
             let part = self.parts.iter().find(|part| part.region.number == found.number);
-            part.is_none_or(|part| (found.start, found.size) != (due(part.region).start, due(part.region).size))
+            let due = part.map(|part| self.on_copy(part, size));
+            due.is_none_or(|due| (found.start, found.size) != (due.start, due.size))
         });
         match other {
             None => Ok(()),
@@ -135,6 +134,11 @@ impl GoldenTable {
         let end = end / MIB * MIB;
         let is_last = data.start + data.size == self.end();
         (is_last && end >= self.end() + MIB).then(|| Region { size: end - data.start, ..data })
+    }
+
+    /// Where a partition is on a copy of `size` bytes.
+    pub fn on_copy(&self, part: &Part, size: u64) -> Region {
+        self.grown_data(size).filter(|data| data.number == part.region.number).unwrap_or(part.region)
     }
 
     /// The table of a copy of `size` bytes, each part with its offset; the first is `first_mib`, that of

@@ -67,11 +67,10 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
         refuse_absurd(disk, (size / sector - 1) * sector, sector)?;
     }
     let Ok(gpt) = GPT::read_from(&mut &*disk, sector) else { return Ok(None) };
-    if is_gpt {
-        refuse_damaged(&gpt)?;
-    } else {
+    if !is_gpt {
         return refuse_gone(&gpt);
     }
+    refuse_damaged(&gpt)?;
     let mut boot = None;
     let mut slots = BTreeMap::new();
     let mut shared = Vec::new();
