@@ -9,11 +9,11 @@ use anyhow::Context;
 use std::io::Read;
 use std::path::Path;
 
-/// An archive that was opened.
+/// An opened OCI archive: a tar file that holds an image layout.
 pub struct Archive(TarIndex);
 
 impl Archive {
-    /// Opens the archive and the index in it.
+    /// Opens the archive at `path` and reads its `index.json`.
     pub fn open(path: &Path) -> Result<(Archive, Vec<Descriptor>)> {
         let tar = TarIndex::open(path)?;
         let bytes = tar.read("index.json", DOCUMENT_MAX)?;

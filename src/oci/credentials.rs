@@ -1,4 +1,4 @@
-//! User names and tokens for registries, from the files that Docker and Podman keep.
+//! Registry credentials, from the files that Docker and Podman keep.
 
 use crate::error::{Result, failed};
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
@@ -7,20 +7,20 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// How to log in at a registry.
+/// The login to use at one registry.
 pub enum Credential {
-    /// Not at all.
+    /// No login: the registry is read anonymously.
     None,
-    /// User name and password.
+    /// A user name and a password.
     Password(String, String),
-    /// An OAuth2 refresh token, to be exchanged for another first.
+    /// An OAuth2 refresh token, which must first be exchanged for an access token.
     Token,
 }
 
-/// The credential for `host`: from the first file that has one, with the helpers that it names.
-/// A file that cannot be read is an error: to go on as nobody would only hide it.
+/// Finds the credential for `host` in the first file that has one, through the helpers that the file names.
+/// An unreadable file is an error: continuing anonymously would only hide it.
 pub fn find(host: &str) -> Result<Credential> {
-    // Docker Hub is known there by an address of its own.
+    // These files list Docker Hub under an address of its own.
     let known_as = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
     for path in files() {
         let file = match File::open(&path) {
@@ -32,7 +32,7 @@ pub fn find(host: &str) -> Result<Credential> {
             Ok(DockerCredential::IdentityToken(_)) => return Ok(Credential::Token),
             Err(CredentialRetrievalError::NoCredentialConfigured) => {}
             Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
-                return Err(unreadable(host, &path, &format!("the helper {helper} failed"))); // what it said may be secret
+                return Err(unreadable(host, &path, &format!("the helper {helper} failed"))); // its output may be secret
             }
             Err(error) => return Err(unreadable(host, &path, &error.to_string())),
         }
@@ -40,8 +40,7 @@ pub fn find(host: &str) -> Result<Credential> {
     Ok(Credential::None)
 }
 
-/// Where credentials are looked for: where containers-auth.json(5) says, and then where
-/// docker-login(1) does.
+/// Lists the files to search for credentials: those of containers-auth.json(5), then that of docker-login(1).
 fn files() -> Vec<PathBuf> {
     let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = |folder: &str| variable("HOME").map(|home| home.join(folder));
@@ -59,6 +58,6 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn unreadable(host: &str, path: &Path, why: &str) -> anyhow::Error {
-    let found = format!("the credentials for {host} in {} cannot be read: {why}", path.display());
-    failed(found, format!("log in anew: podman login {host}, or docker login {host}"))
+    let found = format!("cannot read the credentials for {host} in {}: {why}", path.display());
+    failed(found, format!("log in again: podman login {host}, or docker login {host}"))
 }

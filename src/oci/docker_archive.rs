@@ -1,5 +1,5 @@
-//! What `docker save` and skopeo's docker-archive write: `manifest.json`, configs and layers in a
-//! tar file. It names no digest of a layer's blob, only the config's `diff_id`s.
+//! Archives of `docker save` and of skopeo's docker-archive: `manifest.json`, configs and layers in a tar
+//! file. They name no digest of a layer's blob, only the config's `diff_id`s.
 
 use crate::digest::Digest;
 use crate::error::{Result, failed, refused};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::io::Read;
 use std::path::Path;
 
-/// One image of the archive.
+/// One image of the archive, as `manifest.json` lists it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Saved {
@@ -20,14 +20,14 @@ struct Saved {
     layers: Vec<String>,
 }
 
-/// An image in an archive that was opened.
+/// One image in an opened archive.
 pub struct DockerArchive {
     tar: TarIndex,
     saved: Saved,
 }
 
 impl DockerArchive {
-    /// Opens the archive and finds the image `name` in it, or its only one.
+    /// Opens the archive at `path` and finds the image `name` in it, or its only image.
     pub fn open(path: &Path, name: Option<&str>) -> Result<DockerArchive> {
         let tar = TarIndex::open(path)?;
         let bytes = tar.read("manifest.json", DOCUMENT_MAX)?;
@@ -37,7 +37,7 @@ impl DockerArchive {
         Ok(DockerArchive { tar, saved })
     }
 
-    /// The config's bytes and their digest, which `docker save` uses as the image's name.
+    /// Reads the config and returns its bytes and their digest, which `docker save` uses as the image's name.
     pub fn config(&self) -> Result<(Vec<u8>, Digest)> {
         let bytes = self.tar.read(&self.saved.config, DOCUMENT_MAX)?;
         let digest = Digest::of(&bytes);
@@ -45,12 +45,12 @@ impl DockerArchive {
         if let Ok(named) = Digest::parse(&format!("sha256:{stem}"))
             && named != digest
         {
-            return Err(failed(format!("the config is called {stem}, but hashes to {digest}"), "save the image anew"));
+            return Err(failed(format!("the config is called {stem}, but hashes to {digest}"), "save the image again"));
         }
         Ok((bytes, digest))
     }
 
-    /// The layers' names in the archive, lowest first, with their sizes in bytes and compression.
+    /// Lists the layers' names in the archive, lowest first, with their sizes in bytes and compression.
     pub fn layers(&self) -> Result<Vec<(String, u64, Compression)>> {
         self.saved
             .layers
@@ -65,14 +65,15 @@ impl DockerArchive {
             .collect()
     }
 
-    /// Opens a layer.
+    /// Opens the layer that the archive stores as `name`, still compressed.
     pub fn layer(&self, name: &str) -> Result<Box<dyn Read>> {
         Ok(Box::new(self.tar.file(name)?))
     }
 }
 
-/// No media type says how these layers are compressed; containerd's `docker save` keeps them as
-/// the registry had them. The `diff_id` decides in the end whether the guess was right.
+/// Guesses a layer's compression from its first bytes: there is no media type, and containerd's
+/// `docker save` keeps layers as the registry had them. In the end the `diff_id` shows whether the guess
+/// was right.
 fn compression(magic: &[u8]) -> Compression {
     match magic {
         [0x1f, 0x8b, ..] => Compression::Gzip,
@@ -84,7 +85,7 @@ fn compression(magic: &[u8]) -> Compression {
 fn pick(images: Vec<Saved>, name: Option<&str>) -> Result<Saved> {
     let tags = |image: &Saved| image.repo_tags.clone().unwrap_or_default();
     let all: Vec<String> = images.iter().flat_map(tags).collect();
-    // A tag may stand there with or without the registry that docker adds.
+    // A tag may be listed with or without the registry that docker adds.
     let fits = |image: &Saved| {
         name.is_none_or(|name| tags(image).iter().any(|tag| tag == name || tag.ends_with(&format!("/{name}"))))
     };
@@ -92,7 +93,7 @@ fn pick(images: Vec<Saved>, name: Option<&str>) -> Result<Saved> {
     match (fitting.pop(), fitting.is_empty()) {
         (Some(one), true) => Ok(one),
         _ => {
-            let asked = name.map_or("one image".to_owned(), |name| format!("exactly one image '{name}'"));
+            let asked = name.map_or("exactly one image".to_owned(), |name| format!("exactly one image '{name}'"));
             Err(refused(
                 format!("the archive does not hold {asked}; it holds: {}", all.join(", ")),
                 "name one of them: docker-archive:file:name:tag",

@@ -1,4 +1,4 @@
-//! Index, manifest and config: JSON that strangers wrote, read with limits and made into types.
+//! Index, manifest and config: untrusted JSON, read with limits and turned into types.
 
 use crate::digest::Digest;
 use crate::error::{Result, failed, refused};
@@ -10,20 +10,20 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The most bytes of one document: what registries take at least (OCI distribution
+/// The largest document in bytes: the size that registries accept at least (OCI distribution
 /// specification, "Pushing Manifests": 4 MiB).
 pub const DOCUMENT_MAX: u64 = 4 << 20;
-/// The most layers of one image: Linux's overlay, which makes images, takes 500 (containerd).
+/// The most layers of one image: Linux's overlay, on which images are built, takes 500 (containerd).
 const LAYERS_MAX: usize = 1000;
 
 /// Media types of an index (OCI image specification; Docker schema 2).
 pub const INDEX_TYPES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
-/// Media types of a manifest.
+/// Media types of a manifest (OCI image specification; Docker schema 2).
 pub const MANIFEST_TYPES: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 
-/// What a document names: digest, size, and what it is.
+/// A document's reference to other content: digest, size and media type.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -31,14 +31,14 @@ pub struct Descriptor {
     pub digest: Digest,
     /// Size of the content in bytes.
     pub size: u64,
-    /// What the content is.
+    /// Media type of the content; empty if the document gives none.
     #[serde(default)]
     pub media_type: String,
-    /// For an index: which platform the manifest is for.
+    /// In an index: the platform that the manifest is for.
     platform: Option<PlatformOf>,
-    /// The content itself, in base64; read only to see that it is what the digest says.
+    /// The content itself in base64; read only to check that it matches the digest.
     data: Option<String>,
-    /// For an index: names, among others `org.opencontainers.image.ref.name`.
+    /// In an index: annotations such as `org.opencontainers.image.ref.name`, the image's name.
     #[serde(default)]
     pub annotations: std::collections::BTreeMap<String, String>,
 }
@@ -50,30 +50,30 @@ struct PlatformOf {
     variant: Option<String>,
 }
 
-/// An index or a manifest, told apart by what they hold.
+/// An index or a manifest, distinguished by its content.
 #[derive(Debug)]
 pub enum Document {
-    /// A list of manifests.
+    /// The descriptors that an index lists.
     Index(Vec<Descriptor>),
-    /// One image.
+    /// The manifest of one image.
     Manifest(Manifest),
 }
 
 /// One image: its config and its layers, lowest first.
 #[derive(Debug)]
 pub struct Manifest {
-    /// The config blob.
+    /// Descriptor of the config blob.
     pub config: Descriptor,
-    /// The layer blobs.
+    /// Descriptors of the layer blobs, lowest first.
     pub layers: Vec<Descriptor>,
 }
 
-/// What the config blob says that matters here.
+/// The fields of a config blob that matter here.
 #[derive(Debug, Deserialize)]
 pub struct Config {
-    /// `linux`.
+    /// Operating system by its GOOS name; only `linux` is accepted.
     pub os: String,
-    /// GOARCH name.
+    /// Processor architecture by its GOARCH name.
     pub architecture: String,
     variant: Option<String>,
     rootfs: RootFs,
@@ -84,7 +84,7 @@ struct RootFs {
     diff_ids: Vec<Digest>,
 }
 
-/// Reads an index or a manifest. What could be read as both, or as neither, is refused: two
+/// Parses an index or a manifest. Refuses a document that could be read as both, or as neither: two
 /// programs must not see two images in one digest (CVE-2021-41190).
 pub fn parse(bytes: &[u8]) -> Result<Document> {
     check_size(bytes)?;
@@ -93,8 +93,8 @@ pub fn parse(bytes: &[u8]) -> Result<Document> {
     let has = |key: &str| value.get(key).is_some();
     if value.get("schemaVersion").and_then(Value::as_u64) == Some(1) {
         return Err(refused(
-            "the manifest is of Docker schema 1, which has no digests of its content",
-            "push the image anew with a current tool",
+            "the manifest uses Docker schema 1, which has no digests of its content",
+            "push the image again with a current tool",
         ));
     }
     match (has("manifests"), has("config") || has("layers")) {
@@ -103,8 +103,8 @@ pub fn parse(bytes: &[u8]) -> Result<Document> {
             manifest(&value).map(Document::Manifest)
         }
         (true, true) => Err(failed(
-            "the document is index and manifest at once; one digest must mean one image",
-            "push the image anew",
+            "the document is an index and a manifest at once; one digest must mean one image",
+            "push the image again",
         )),
         _ => Err(failed(
             format!("the document is neither an image manifest nor an index (mediaType '{}')", declared.escape_debug()),
@@ -118,17 +118,16 @@ fn index(value: &Value) -> Result<Vec<Descriptor>> {
     manifests.iter().map(descriptor).collect::<Result<_>>().context("reading the manifests of an index")
 }
 
-/// Reads a descriptor. Content that it carries itself must be what its digest and size say (OCI
-/// image specification, descriptor.md, `data`): else another program would see another image.
+/// Parses a descriptor. Embedded content must match its digest and size (OCI image specification,
+/// descriptor.md, `data`): otherwise another program would see another image.
 fn descriptor(value: &Value) -> Result<Descriptor> {
     let descriptor = Descriptor::deserialize(value)?;
     if let Some(data) = &descriptor.data {
         let content = BASE64_STANDARD.decode(data).ok();
         let fits = content.filter(|data| data.len() as u64 == descriptor.size && descriptor.digest.matches(data));
         fits.ok_or_else(|| {
-            let found =
-                format!("the descriptor of {} carries data that is not what its digest says", descriptor.digest);
-            failed(found, "push the image anew")
+            let found = format!("the descriptor of {} carries data that does not match its digest", descriptor.digest);
+            failed(found, "push the image again")
         })?;
     }
     Ok(descriptor)
@@ -147,10 +146,8 @@ fn manifest(value: &Value) -> Result<Manifest> {
     for layer in layers {
         let descriptor = descriptor(layer).context("reading a layer descriptor")?;
         if layer.get("urls").is_some_and(|urls| urls.as_array().is_none_or(|urls| !urls.is_empty())) {
-            let found = format!(
-                "layer {} is to be fetched from elsewhere (urls), which flipslot never does",
-                descriptor.digest
-            );
+            let found =
+                format!("layer {} must be fetched from elsewhere (urls), which flipslot never does", descriptor.digest);
             return Err(refused(found, "push the image with all its layers"));
         }
         compression(&descriptor)?;
@@ -165,7 +162,8 @@ fn manifest(value: &Value) -> Result<Manifest> {
     Ok(Manifest { config, layers: descriptors })
 }
 
-/// Reads a config blob and checks it against the platform and the manifest's number of layers.
+/// Parses a config blob, checks it against the platform and the manifest's number of layers, and returns
+/// its `diff_id`s.
 pub fn config(bytes: &[u8], platform: &Platform, layers: usize) -> Result<Vec<Digest>> {
     check_size(bytes)?;
     let config: Config = serde_json::from_slice(bytes).context("reading the image's config as JSON")?;
@@ -175,13 +173,14 @@ pub fn config(bytes: &[u8], platform: &Platform, layers: usize) -> Result<Vec<Di
     }
     let diff_ids = config.rootfs.diff_ids;
     if diff_ids.len() != layers {
-        let found = format!("the manifest has {layers} layers, the config {} diff_ids", diff_ids.len());
-        return Err(failed(found, "push the image anew"));
+        let found = format!("the manifest has {layers} layers, but the config has {} diff_ids", diff_ids.len());
+        return Err(failed(found, "push the image again"));
     }
     Ok(diff_ids)
 }
 
-/// The one manifest of an index that is for `platform`; several are told apart by nothing.
+/// Returns the only manifest of an index that is for `platform`. Refuses several: nothing distinguishes
+/// them.
 pub fn choose<'d>(descriptors: &'d [Descriptor], platform: &Platform) -> Result<&'d Descriptor> {
     let fits = |descriptor: &&Descriptor| {
         descriptor.platform.as_ref().is_some_and(|p| platform.matches(&p.os, &p.architecture, p.variant.as_deref()))
@@ -198,7 +197,7 @@ pub fn choose<'d>(descriptors: &'d [Descriptor], platform: &Platform) -> Result<
     match (fitting.next(), fitting.next()) {
         (Some(one), None) => Ok(one),
         (None, _) => Err(refused(
-            format!("the image is not there for {platform}; it is for: {}", offered()),
+            format!("the image is not available for {platform}; it is available for: {}", offered()),
             "choose one of them with --arch",
         )),
         (Some(_), Some(_)) => Err(refused(
@@ -208,7 +207,7 @@ pub fn choose<'d>(descriptors: &'d [Descriptor], platform: &Platform) -> Result<
     }
 }
 
-/// How a layer is compressed, by its media type.
+/// Returns a layer's compression, by its media type; refuses types that flipslot does not read.
 pub fn compression(layer: &Descriptor) -> Result<Compression> {
     let media_type = layer.media_type.as_str();
     match media_type {
@@ -235,8 +234,8 @@ pub fn compression(layer: &Descriptor) -> Result<Compression> {
 fn check_size(bytes: &[u8]) -> Result<()> {
     if bytes.len() as u64 > DOCUMENT_MAX {
         return Err(failed(
-            format!("a manifest or config of {} bytes; at most 4 MiB are read", bytes.len()),
-            "push the image anew",
+            format!("a manifest or config has {} bytes; the limit is 4 MiB", bytes.len()),
+            "push the image again",
         ));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! An image whose manifest and config are verified and whose layers can be fetched.
+//! An image with a verified manifest and config, and with layers that can be fetched.
 
 use crate::digest::Digest;
 use crate::error::{Result, refused};
@@ -16,39 +16,39 @@ use anyhow::Context;
 use std::io::Read;
 use std::sync::Arc;
 
-/// How deep indexes may be nested: an index of indexes is as much as tools write.
+/// The most documents from the reference down to the manifest: tools write at most an index of indexes.
 const NESTING_MAX: usize = 3;
 
-/// An image, pinned: whatever the tag it came from points to later, this is what is written.
+/// A pinned image: the tag it came from may move later without changing what is written.
 pub struct Image {
-    /// What the user named.
+    /// Reference as the user gave it.
     pub reference: Reference,
-    /// Digest of the manifest; of the config where the archive has no manifest (docker-archive).
+    /// Digest of the manifest, or of the config where the archive has no manifest (docker-archive).
     pub digest: Digest,
     layers: Vec<Layer>,
 }
 
-/// A layer that can be fetched.
+/// A layer of an [`Image`], ready to be fetched.
 struct Layer {
     expected: Expected,
-    /// Bytes as stored.
+    /// Size of the stored blob in bytes.
     size: u64,
     open: Arc<dyn Fn() -> Result<Box<dyn Read>> + Send + Sync>,
 }
 
 impl Image {
-    /// How many layers it has.
+    /// Returns the number of layers.
     pub fn layer_count(&self) -> usize {
         self.layers.len()
     }
 
-    /// Bytes of all layers, as they are stored.
+    /// Returns the size of all layers in bytes, as they are stored.
     pub fn stored_bytes(&self) -> u64 {
         self.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add)
     }
 
-    /// Writes all layers to `sink` in one pass, lowest first; the next one is on its way while one
-    /// is written. `count` is called with the bytes that arrive. An error names the layer.
+    /// Writes all layers to `sink` in one pass, lowest first, fetching the next layer while one is written.
+    /// `count` is called with the number of bytes of each chunk that arrives. An error names the layer.
     pub fn apply_to(
         &self,
         sink: &mut dyn RootSink,
@@ -68,7 +68,7 @@ impl Image {
 }
 
 impl Layer {
-    /// What the layer is called in messages: its digest.
+    /// Returns the layer's name in messages: the digest of its blob, or else its `diff_id`.
     fn name(&self) -> &Digest {
         self.expected.blob.as_ref().map_or(&self.expected.diff_id, |(digest, _)| digest)
     }
@@ -79,7 +79,7 @@ impl Layer {
     }
 }
 
-/// Looks up a reference, once: reads and verifies index, manifest and config.
+/// Looks up a reference once: reads and verifies index, manifest and config.
 pub fn resolve(reference: &Reference, platform: &Platform, access: &Access) -> Result<Image> {
     let looked_up = match reference {
         Reference::DockerArchive { file, name } => {
@@ -90,7 +90,7 @@ pub fn resolve(reference: &Reference, platform: &Platform, access: &Access) -> R
     looked_up.with_context(|| format!("looking up {reference}"))
 }
 
-/// Opens the place that `reference` names, and finds the descriptor that it pins.
+/// Opens the source that `reference` names and reads the document that it pins.
 fn open(reference: &Reference, access: &Access) -> Result<(Arc<dyn Source>, Top)> {
     Ok(match reference {
         Reference::Registry { host, repository, pin } => {
@@ -136,7 +136,7 @@ fn image(reference: &Reference, source: Arc<dyn Source>, top: &Top, platform: &P
                 let known = INDEX_TYPES.iter().chain(&MANIFEST_TYPES).any(|known| *known == chosen.media_type);
                 if !known {
                     return Err(refused(
-                        format!("the index names a '{}', which is no image", chosen.media_type.escape_debug()),
+                        format!("the index lists a '{}', which is not an image", chosen.media_type.escape_debug()),
                         "",
                     ));
                 }
@@ -156,7 +156,7 @@ fn image(reference: &Reference, source: Arc<dyn Source>, top: &Top, platform: &P
             .collect::<Result<_>>()?;
         return Ok(Image { reference: reference.clone(), digest, layers });
     }
-    Err(refused("the index leads to an index, and on, and on", "pin the manifest by its digest: name@sha256:…"))
+    Err(refused("the image's indexes are nested too deeply", "pin the manifest by its digest: name@sha256:…"))
 }
 
 fn layer(source: &Arc<dyn Source>, descriptor: Descriptor, diff_id: Digest) -> Result<Layer> {

@@ -15,19 +15,19 @@ use std::path::{Path, PathBuf};
 /// The annotation that holds an image's tag in a layout (OCI image specification, annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// A layout that was opened.
+/// An opened OCI image layout.
 pub struct Layout {
     directory: OwnedFd,
     path: PathBuf,
 }
 
 impl Layout {
-    /// Opens the directory and the index in it.
+    /// Opens the directory at `path` and reads its `index.json`.
     pub fn open(path: &Path) -> Result<(Layout, Vec<Descriptor>)> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
             refused(
-                format!("{} is no OCI image layout: {errno}", path.display()),
+                format!("{} is not an OCI image layout: {errno}", path.display()),
                 "name a directory that holds index.json",
             )
         })?;
@@ -36,8 +36,8 @@ impl Layout {
         Ok((layout, index(&bytes).with_context(|| format!("reading {}/index.json", path.display()))?))
     }
 
-    /// Opens a file of the layout. Links are not followed, wherever in the path they stand: a
-    /// layout from elsewhere could name any file of this machine.
+    /// Opens a regular file of the layout. Symbolic links are not followed anywhere in the path (without
+    /// openat2(2), in its last component): a foreign layout could name any file of this machine.
     fn file(&self, name: &str) -> Result<File> {
         let context = || format!("opening {}/{name}", self.path.display());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -54,7 +54,7 @@ impl Layout {
         });
         let file = file.with_context(context)?;
         if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-            return Err(failed("it is no regular file", "copy the layout anew")).with_context(context);
+            return Err(failed("it is not a regular file", "copy the layout again")).with_context(context);
         }
         Ok(file.into())
     }
@@ -74,15 +74,15 @@ impl Source for Layout {
     }
 }
 
-/// The manifests that a layout's `index.json` names.
+/// Parses a layout's `index.json` and returns the descriptors that it lists.
 pub fn index(bytes: &[u8]) -> Result<Vec<Descriptor>> {
     match document::parse(bytes)? {
         Document::Index(descriptors) => Ok(descriptors),
-        Document::Manifest(_) => Err(failed("it is a manifest, not an index", "copy the layout anew")),
+        Document::Manifest(_) => Err(failed("it is a manifest, not an index", "copy the layout again")),
     }
 }
 
-/// The image of a layout that `pin` names, or its only one.
+/// Returns the image of a layout that `pin` names, or its only image.
 pub fn pick<'d>(descriptors: &'d [Descriptor], pin: Option<&Pin>) -> Result<&'d Descriptor> {
     let name = |descriptor: &Descriptor| descriptor.annotations.get(REF_NAME).cloned();
     let fits = |descriptor: &&Descriptor| match pin {
@@ -95,16 +95,16 @@ pub fn pick<'d>(descriptors: &'d [Descriptor], pin: Option<&Pin>) -> Result<&'d 
         return Ok(one);
     }
     let names: Vec<String> = descriptors.iter().map(|d| name(d).unwrap_or_else(|| format!("@{}", d.digest))).collect();
-    let asked = pin.map_or("one image".to_owned(), |pin| format!("exactly one image '{pin}'"));
+    let asked = pin.map_or("exactly one image".to_owned(), |pin| format!("exactly one image '{pin}'"));
     Err(refused(format!("the layout does not hold {asked}; it holds: {}", names.join(", ")), "name one of them"))
 }
 
-/// All of `source`, if it is no longer than `limit` bytes.
+/// Reads all of `source`; fails if it is longer than `limit` bytes.
 pub fn read_limited(source: impl Read, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(failed(format!("a document of more than {limit} bytes"), "copy or push the image anew"));
+        return Err(failed(format!("the document is longer than {limit} bytes"), "copy or push the image again"));
     }
     Ok(bytes)
 }

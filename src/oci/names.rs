@@ -1,5 +1,5 @@
-//! Who resolves a registry's name. The resolver that is built in asks servers of its own choice where a
-//! system names none; nobody's registry is their business.
+//! Checks that this system can resolve a registry's name. Where a system names no server, the built-in
+//! resolver would ask servers of its own choice, which have no business knowing the registry.
 
 use crate::error::{Result, refused};
 use std::fs;
@@ -12,8 +12,7 @@ pub fn refuse_if_unresolvable(host: &str) -> Result<()> {
     if can_resolve(name_of(host), &read("/etc/resolv.conf"), &read("/etc/hosts")) {
         return Ok(());
     }
-    let found =
-        format!("{host} cannot be looked up: /etc/resolv.conf names no server, and /etc/hosts does not have it");
+    let found = format!("cannot resolve {host}: /etc/resolv.conf names no server, and /etc/hosts does not list it");
     Err(refused(found, "set up this system's name server, or name the registry by its address"))
 }
 
@@ -23,7 +22,7 @@ fn can_resolve(name: &str, resolv_conf: &str, hosts: &str) -> bool {
     name == "localhost" || name.parse::<IpAddr>().is_ok() || has_server || known.any(|host| host == name)
 }
 
-/// The name in host:port, without the brackets of an IPv6 address.
+/// Returns the name in `host:port`, without the brackets of an IPv6 address.
 pub fn name_of(host: &str) -> &str {
     let name = host
         .rsplit_once(':')

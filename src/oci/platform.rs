@@ -1,20 +1,20 @@
-//! Which of several platforms an index offers is wanted.
+//! The platform to choose from those that an index offers.
 
 use crate::error::{Result, usage};
 use std::fmt;
 use std::str::FromStr;
 
-/// A processor architecture by its GOARCH name, as OCI images say it, with an optional variant.
+/// A processor architecture by its GOARCH name, as in OCI images, with an optional variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
-    /// `amd64`, `arm64`, …
+    /// GOARCH name: `amd64`, `arm64`, …
     pub architecture: String,
-    /// `v8`, `v7`, …; `None` takes any.
+    /// Variant of the architecture: `v8`, `v7`, …; `None` accepts any.
     pub variant: Option<String>,
 }
 
 impl Platform {
-    /// The machine's own platform.
+    /// Returns this machine's platform, of any variant.
     pub fn of_this_machine() -> Platform {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
@@ -25,7 +25,7 @@ impl Platform {
         Platform { architecture: architecture.to_owned(), variant: None }
     }
 
-    /// Whether an image that says this about itself is for this platform.
+    /// Returns true if an image for `os`, `architecture` and `variant` is for this platform.
     pub fn matches(&self, os: &str, architecture: &str, variant: Option<&str>) -> bool {
         os == "linux"
             && architecture == self.architecture
@@ -44,7 +44,7 @@ impl FromStr for Platform {
             other => other,
         };
         if architecture.is_empty() || !architecture.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(usage(format!("'{text}' is no architecture"), "write --arch amd64, arm64, or arm/v7"));
+            return Err(usage(format!("'{text}' is not an architecture"), "write --arch amd64, arm64, or arm/v7"));
         }
         Ok(Platform { architecture: architecture.to_owned(), variant: variant.map(ToOwned::to_owned) })
     }

@@ -1,4 +1,4 @@
-//! What the user names: an image in one of the places that containers-transports(5) spells.
+//! Image references as the user writes them, in the syntax of containers-transports(5).
 
 use crate::digest::Digest;
 use crate::error::{Result, usage};
@@ -6,47 +6,47 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where an image is, and which one there.
+/// The location of an image, with the tag, digest or name that picks it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
-    /// `docker://host[:port]/repository[:tag][@digest]`, or the same with no scheme.
+    /// `docker://host[:port]/repository[:tag][@digest]`, with or without the scheme.
     Registry {
-        /// Host and port.
+        /// Registry host, with its port if one is given.
         host: String,
-        /// The repository, with `library/` where Docker Hub has it.
+        /// Repository, with `library/` where Docker Hub has it.
         repository: String,
-        /// Tag or digest.
+        /// Tag or digest; the tag `latest` if neither is given.
         pin: Pin,
     },
     /// `oci:directory[:tag]`: an OCI image layout.
     Layout {
-        /// The directory that holds `index.json`.
+        /// Directory that holds `index.json`.
         directory: PathBuf,
-        /// Which image of the layout; `None` if it has one.
+        /// Tag or digest of one of its images; `None` if it has only one.
         pin: Option<Pin>,
     },
     /// `oci-archive:file[:tag]`: an OCI image layout in a tar file.
     Archive {
-        /// The tar file.
+        /// Path of the tar file.
         file: PathBuf,
-        /// Which image of the layout; `None` if it has one.
+        /// Tag or digest of one of its images; `None` if it has only one.
         pin: Option<Pin>,
     },
-    /// `docker-archive:file[:name:tag]`: what `docker save` writes.
+    /// `docker-archive:file[:name:tag]`: an archive of `docker save`.
     DockerArchive {
-        /// The tar file.
+        /// Path of the tar file.
         file: PathBuf,
-        /// `name:tag` of one of its images; `None` if it has one.
+        /// `name:tag` of one of its images; `None` if it has only one.
         name: Option<String>,
     },
 }
 
-/// Which image of a repository or layout.
+/// The tag or digest that picks one image of a repository or layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pin {
-    /// A name that may move.
+    /// A tag, which may point to another image later.
     Tag(String),
-    /// The content itself.
+    /// A digest, which identifies the content itself.
     Digest(Digest),
 }
 
@@ -54,7 +54,7 @@ impl FromStr for Reference {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Reference> {
-        let odd = |why: &str| usage(format!("'{}' is no image reference: {why}", text.escape_debug()), FORMS);
+        let odd = |why: &str| usage(format!("'{}' is not an image reference: {why}", text.escape_debug()), FORMS);
         if text.is_empty() || text.chars().any(|c| c.is_control() || c == ' ') {
             return Err(odd("it is empty or holds spaces or control characters"));
         }
@@ -88,7 +88,7 @@ impl FromStr for Reference {
     }
 }
 
-/// The forms that are read, for an error's hint.
+/// The hint with all accepted forms of a reference.
 const FORMS: &str = "write docker://host/name:tag, docker://host/name@sha256:…, oci:directory[:tag], \
                      oci-archive:file[:tag] or docker-archive:file[:name:tag]";
 
@@ -106,7 +106,7 @@ fn registry(text: &str) -> Result<Reference> {
     })
 }
 
-/// Splits `path[:tag]` or `path[@digest]`; the tag is what stands after the first colon, as
+/// Splits `path[:tag]` or `path[@digest]`; the tag is everything after the first colon, as
 /// containers-transports(5) says.
 fn path_and_pin(text: &str) -> Result<(PathBuf, Option<Pin>)> {
     let (path, pin) = match (text.split_once('@'), text.split_once(':')) {

@@ -1,5 +1,5 @@
-//! Images in a registry, over the OCI distribution protocol. The only file that names oci-client
-//! and tokio: the rest of the program reads blobs as it reads files.
+//! Images in a registry, read over the OCI distribution protocol. The only file that names oci-client and
+//! tokio: the rest of the program reads blobs like files.
 
 use crate::digest::Digest;
 use crate::error::{Result, failed, into_io, refused};
@@ -25,23 +25,25 @@ use std::thread;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// How registries may be reached.
+/// The options for reaching registries.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// Hosts (with port) that are spoken to without TLS.
+    /// Hosts (with port) to reach without TLS.
     pub plain_http: Vec<String>,
-    /// PEM files of certificate authorities to trust beside the system's.
+    /// PEM files of certificate authorities to trust in addition to the system's.
     pub certificates: Vec<PathBuf>,
 }
 
-/// How long a connection may take, and how long a transfer may stand still.
+/// The longest time to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(20);
+/// The longest time that a transfer may stall.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How often a broken transfer is taken up again, each time after twice the pause.
+/// The most attempts to resume a broken transfer, each after twice the previous pause.
 const RETRIES: u32 = 5;
+/// The pause before the first attempt to resume a transfer.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A repository of a registry.
+/// One repository of a registry, after login.
 pub struct Registry {
     client: Client,
     image: Reference,
@@ -49,7 +51,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Logs in for `host`/`repository`; no credentials are sent without TLS but to this machine.
+    /// Logs in for `host`/`repository`. Credentials are never sent without TLS, except to this machine.
     pub fn open(host: &str, repository: &str, access: &Access) -> Result<Registry> {
         let plain = access.plain_http.iter().any(|plain| plain == host);
         refuse_if_unresolvable(host)?;
@@ -57,8 +59,7 @@ impl Registry {
         let credential = match credentials::find(host)? {
             Credential::None => RegistryAuth::Anonymous,
             _ if plain && !is_loopback(host) => {
-                let found =
-                    format!("there are credentials for {host}, and without TLS anyone on the way could read them");
+                let found = format!("without TLS, anyone on the way could read the credentials for {host}");
                 return Err(refused(
                     found,
                     format!("log out (podman logout {host}), or give {host} a certificate and --registry-ca"),
@@ -90,12 +91,12 @@ impl Registry {
         runtime
             .block_on(auth)
             .map_err(|error| explain(error, host))
-            .with_context(|| format!("logging in at {host}"))?;
+            .with_context(|| format!("logging in to {host}"))?;
         Ok(Registry { client, image, runtime: Arc::new(runtime) })
     }
 
-    /// The manifest or index that `pin` names, with the digest that its bytes have. A tag is
-    /// looked up here and nowhere else.
+    /// Fetches the manifest or index that `pin` names and returns its bytes with their SHA-256 digest. The
+    /// only place where a tag is looked up.
     pub fn pinned(&self, pin: &Pin) -> Result<(Vec<u8>, Digest)> {
         let (host, repository) = (self.image.registry().to_owned(), self.image.repository().to_owned());
         let image = match pin {
@@ -146,11 +147,11 @@ impl Source for Registry {
 }
 
 type Body = Pinned<Box<dyn Stream<Item = io::Result<Chunk>> + Send>>;
-/// Bytes as the HTTP client hands them out.
+/// A piece of a body, as the HTTP client returns it.
 type Chunk = Box<dyn AsRef<[u8]> + Send>;
 
-/// A blob as it is downloaded; a broken transfer goes on where it broke off. Its digest is
-/// checked by whoever reads it, so a server that resumes wrongly is found out.
+/// A blob being downloaded; a broken transfer resumes where it broke off. The reader checks the digest, so
+/// a server that resumes wrongly is detected.
 struct BlobStream {
     client: Client,
     image: Reference,
@@ -160,12 +161,12 @@ struct BlobStream {
     chunk: Option<(Chunk, usize)>,
     at: u64,
     retries: u32,
-    /// The registry has said no, and will say it again.
+    /// Set when the registry has given an answer that a retry would not change.
     hopeless: bool,
 }
 
 impl BlobStream {
-    /// Opens the transfer at the byte that comes next.
+    /// Opens the transfer at the next byte to read.
     fn open(&mut self) -> Result<Body> {
         let request = self.client.pull_blob_stream_partial(&self.image, &self.descriptor, self.at, None);
         let host = self.image.registry();
@@ -187,7 +188,7 @@ impl BlobStream {
         })))
     }
 
-    /// The next bytes, or `None` at the end of the blob.
+    /// Returns the next bytes, or `None` at the end of the blob.
     fn next(&mut self) -> Result<Option<Chunk>> {
         loop {
             let chunk = match &mut self.body {
@@ -212,7 +213,7 @@ impl BlobStream {
         }
     }
 
-    /// Waits before the next try, or gives up with the error that broke the transfer.
+    /// Waits before the next attempt, or gives up with the error that broke the transfer.
     fn pause(&mut self, error: anyhow::Error) -> Result<()> {
         self.body = None;
         if self.hopeless || self.retries == RETRIES {
@@ -253,7 +254,7 @@ impl Read for BlobStream {
     }
 }
 
-/// Whether `host[:port]` is this machine, so that nobody else can listen.
+/// Returns true if `host[:port]` is this machine, so that no one on a network can listen in.
 fn is_loopback(host: &str) -> bool {
     let name = name_of(host);
     name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -270,7 +271,7 @@ fn certificates(access: &Access) -> Result<Vec<Certificate>> {
         .collect()
 }
 
-/// Whether the registry's answer will be the same if it is asked again.
+/// Returns true if the registry would give the same answer again.
 fn is_final(error: &OciDistributionError) -> bool {
     match error {
         OciDistributionError::ImageManifestNotFoundError(_)
@@ -287,7 +288,7 @@ fn is_unknown(envelope: &OciEnvelope) -> bool {
     envelope.errors.iter().any(|error| unknown.contains(&error.code))
 }
 
-/// Says what the user can do about an error of the protocol.
+/// Turns a protocol error into one with a hint for the user, where there is something to do about it.
 fn explain(error: OciDistributionError, host: &str) -> anyhow::Error {
     match &error {
         OciDistributionError::ImageManifestNotFoundError(_) => failed(
@@ -299,7 +300,7 @@ fn explain(error: OciDistributionError, host: &str) -> anyhow::Error {
             format!("see what is there: skopeo list-tags docker://{host}/…"),
         ),
         OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => failed(
-            format!("{host} refuses the credentials, or wants some: {error}"),
+            format!("{host} refuses the credentials, or requires some: {error}"),
             format!("log in: podman login {host}, or docker login {host}"),
         ),
         OciDistributionError::RequestError(request) if request.is_connect() => {
@@ -310,9 +311,9 @@ fn explain(error: OciDistributionError, host: &str) -> anyhow::Error {
                 cause = inner.source();
             }
             let hint = format!(
-                "see that {host} is up; its own CA is given with --registry-ca, and --plain-http {host} speaks without TLS"
+                "check that {host} is up; pass its own CA with --registry-ca, or use --plain-http {host} if it has no TLS"
             );
-            failed(format!("{host} cannot be reached: {text}"), hint)
+            failed(format!("cannot reach {host}: {text}"), hint)
         }
         _ => error.into(),
     }

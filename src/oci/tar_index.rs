@@ -1,4 +1,4 @@
-//! Where the files of a tar archive lie, so that they can be read without unpacking it.
+//! An index of the files in a tar archive, so that they can be read without unpacking it.
 
 use crate::error::{Result, failed, refused};
 use crate::oci::layout::read_limited;
@@ -10,10 +10,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The most files of an archive: an image has a few for each layer.
+/// The most files in an archive: an image has a few for each layer.
 const FILES_MAX: usize = 100_000;
 
-/// An image archive with the places of its files.
+/// An image archive with the positions of its files.
 pub struct TarIndex {
     file: Arc<File>,
     path: PathBuf,
@@ -26,14 +26,14 @@ enum Place {
         offset: u64,
         size: u64,
     },
-    /// Old `docker save` archives share layers by links between their directories.
+    /// A link to another file: old `docker save` archives share layers by links between directories.
     Link {
         target: String,
     },
 }
 
 impl TarIndex {
-    /// Reads the headers of the archive; bodies are passed over.
+    /// Reads the headers of the archive at `path` and skips the bodies.
     pub fn open(path: &Path) -> Result<TarIndex> {
         let reading = || format!("reading the archive {}", path.display());
         let file = File::open(path)
@@ -42,14 +42,13 @@ impl TarIndex {
         let length = file.read_at(&mut start, 0).with_context(reading)?;
         let packed = [(&[0x1f, 0x8b][..], "gunzip"), (&[0x28, 0xb5, 0x2f, 0xfd], "unzstd"), (b"\xfd7zXZ\0", "unxz")];
         if let Some((_, unpack)) = packed.iter().find(|(magic, _)| start[..length].starts_with(magic)) {
-            let found =
-                format!("{} is compressed as a whole, so its files cannot be read where they lie", path.display());
-            return Err(refused(found, format!("unpack it first: {unpack} {}", path.display())));
+            let found = format!("{} is compressed, so its files cannot be read in place", path.display());
+            return Err(refused(found, format!("decompress it first: {unpack} {}", path.display())));
         }
         let mut archive = tar::Archive::new(BufReader::new(&file));
         let mut places = BTreeMap::new();
-        // Raw: extended headers are entries like others and passed over. Read, they could be of any
-        // size; and no name of an image archive is long enough to need one.
+        // Raw: extended headers are treated like other entries and skipped. If they were read, they could
+        // be of any size; and no name in an image archive is long enough to need one.
         for entry in archive.entries_with_seek().with_context(reading)?.raw(true) {
             let entry = entry.with_context(reading)?;
             let name = clean(&entry.path_bytes());
@@ -64,17 +63,17 @@ impl TarIndex {
             };
             places.insert(name, place);
             if places.len() > FILES_MAX {
-                return Err(failed("an image archive of more than 100000 files", "save the image anew"))
+                return Err(failed("the archive has more than 100000 files", "save the image again"))
                     .with_context(reading);
             }
         }
         Ok(TarIndex { file: Arc::new(file), path: path.to_owned(), places })
     }
 
-    /// Opens the file `name` of the archive.
+    /// Opens the file `name` of the archive, following at most one link.
     pub fn file(&self, name: &str) -> Result<Slice> {
         let mut name = clean(name.as_bytes());
-        // A link to a link is one too many: no tool writes it.
+        // A second link is not followed: no tool writes a link to a link.
         for _ in 0..2 {
             match self.places.get(&name) {
                 Some(Place::File { offset, size }) => {
@@ -85,16 +84,16 @@ impl TarIndex {
             }
         }
         let found = format!("the archive {} has no file '{}'", self.path.display(), name.escape_debug());
-        Err(failed(found, "the archive is damaged or is none of this kind: save the image anew"))
+        Err(failed(found, "the archive is damaged or of another kind: save the image again"))
     }
 
-    /// The whole of a small file.
+    /// Reads all of a small file; fails if it is longer than `limit` bytes.
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
         read_limited(self.file(name)?, limit).with_context(|| format!("reading '{name}' of {}", self.path.display()))
     }
 }
 
-/// Part of a file, read by position.
+/// A byte range of a file, read by position.
 pub struct Slice {
     file: Arc<File>,
     at: u64,
@@ -102,7 +101,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// Its length in bytes.
+    /// Returns the number of bytes that are left to read.
     pub fn size(&self) -> u64 {
         self.left
     }
@@ -122,7 +121,7 @@ fn clean(name: &[u8]) -> String {
     String::from_utf8_lossy(name).trim_start_matches("./").trim_matches('/').to_owned()
 }
 
-/// The path that a link `target` in the file `name` leads to, inside the archive.
+/// Resolves the `target` of the link `name` to a path inside the archive.
 fn beside(name: &str, target: &str) -> String {
     let mut parts: Vec<&str> = name.split('/').collect();
     parts.pop();

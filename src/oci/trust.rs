@@ -1,5 +1,5 @@
-//! Whom to trust on a system that trusts nobody: one without certificate authorities, as a small
-//! server image is. Without any, the client does not even speak plain HTTP.
+//! Certificate authorities for a system that has none, such as a small server image. Without any, the
+//! client does not even speak plain HTTP.
 
 use crate::error::Result;
 use crate::sys::environment;
@@ -12,11 +12,12 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd, IntoRawFd};
 
-/// The variable that names the authorities, for whoever reads the system's (openssl(1), SSL_CERT_FILE).
+/// The variable that names the file of authorities, for code that loads the system's (openssl(1),
+/// SSL_CERT_FILE).
 const VARIABLE: &str = "SSL_CERT_FILE";
 
-/// Where this system has no certificate authorities, gives this process those of Mozilla, as they
-/// were when it was built. To be called before any other thread is started.
+/// Gives this process Mozilla's certificate authorities, as they were when it was built, if the system has
+/// none. Must be called before any other thread is started.
 pub fn bundle_if_none() -> Result<()> {
     if !rustls_native_certs::load_native_certs().certs.is_empty() {
         return Ok(());
@@ -28,7 +29,7 @@ pub fn bundle_if_none() -> Result<()> {
     let mut file = File::from(memfd_create("authorities", MemfdFlags::CLOEXEC).context("making a file in memory")?);
     file.write_all(text.as_bytes()).context("writing certificate authorities to memory")?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let _ = file.into_raw_fd(); // open as long as this process lives
+    let _ = file.into_raw_fd(); // stays open as long as this process lives
     environment::set(VARIABLE, &path);
     Ok(())
 }

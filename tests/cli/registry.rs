@@ -97,7 +97,7 @@ fn c12_without_tls_only_this_machine_is_spoken_to() {
     fs::write(&auth, r#"{"auths":{"192.0.2.1:5000":{"auth":"dXNlcjpzZWNyZXQ="}}}"#).unwrap();
     let environment = [("REGISTRY_AUTH_FILE", auth.to_str().unwrap())];
     let run = create(folder.path(), "192.0.2.1:5000", &["--plain-http=192.0.2.1:5000"], &environment);
-    run.must_end(3, &["without TLS anyone on the way could read them"]);
+    run.must_end(3, &["without TLS, anyone on the way could read the credentials"]);
     assert!(!run.stderr.contains("secret"));
 }
 
@@ -190,7 +190,7 @@ fn a_registry_with_a_password_and_its_own_certificate() {
         "no secret is printed: {}",
         wrong.stderr
     );
-    create(folder.path(), host, &[&trusted], &[]).must_end(1, &["refuses the credentials, or wants some"]);
+    create(folder.path(), host, &[&trusted], &[]).must_end(1, &["refuses the credentials, or requires some"]);
 
     let broken = server.path().join("broken.json");
     fs::write(&broken, "{ no json").unwrap();
@@ -215,6 +215,6 @@ fn a_registry_with_a_password_and_its_own_certificate() {
         ],
     );
     let stranger = create(folder.path(), host, &["--registry-ca=other.pem"], &[]);
-    stranger.must_end(1, &["cannot be reached", "certificate", "--registry-ca"]);
+    stranger.must_end(1, &["cannot reach", "certificate", "--registry-ca"]);
     assert_nothing_left(folder.path(), &["image", "other.pem"]);
 }
