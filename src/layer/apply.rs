@@ -1,4 +1,4 @@
-//! One layer's entries, applied to a root: whiteouts told from files, and everything counted.
+//! Applies one layer's entries to a root, separating whiteouts from files and counting everything.
 
 use crate::error::{Result, failed};
 use crate::layer::entry::{Entry, Kind};
@@ -14,18 +14,19 @@ const WHITEOUT: &[u8] = b".wh.";
 /// The name of an opaque whiteout.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// How much an image may still write, over all its layers.
+/// The amount that an image may still write, over all its layers.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// Bytes of file content.
+    /// Bytes of file content that are left.
     pub bytes: u64,
-    /// Entries; each needs an inode or a name.
+    /// Entries that are left; each needs an inode or a name.
     pub entries: u64,
 }
 
 impl Budget {
-    /// The longest uncompressed archive that can fit this budget: its content, and for each entry
-    /// a header, padding and an extended header of some size (4 KiB together).
+    /// Returns the length in bytes of the longest uncompressed archive that can fit this budget: its
+    /// content, for each entry a header, padding and an extended header of some size (4 KiB together), and
+    /// 1 MiB to spare.
     pub fn stream_max(&self) -> u64 {
         self.bytes.saturating_add(self.entries.saturating_mul(4096)).saturating_add(1 << 20)
     }
@@ -36,7 +37,7 @@ impl Budget {
         })?;
         if let Kind::File { size } = entry.kind {
             self.bytes = self.bytes.checked_sub(size).ok_or_else(|| {
-                let found = format!("its {} do not fit; {} of the slot are left", Bytes(size), Bytes(self.bytes));
+                let found = format!("its {} do not fit: the slot has {} left", Bytes(size), Bytes(self.bytes));
                 failed(found, "give the slot a larger size: --slot-size")
             })?;
         }
@@ -44,14 +45,14 @@ impl Budget {
     }
 }
 
-/// What an entry's name asks for.
+/// The operation that an entry's name asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    /// Something at this path.
+    /// Write the entry at its path.
     Put,
-    /// The path without its whiteout prefix is to go.
+    /// Remove this path: the entry's, without the whiteout prefix.
     Whiteout(LayerPath),
-    /// What lower layers put into this directory is to go.
+    /// Remove what lower layers put into this directory.
     Opaque(LayerPath),
 }
 
@@ -98,10 +99,10 @@ fn asked(path: &LayerPath) -> Result<Asked> {
     match name.strip_prefix(WHITEOUT) {
         None => Ok(Asked::Put),
         Some(b"" | b"." | b"..") => {
-            Err(failed("it is a whiteout of nothing, or of a directory's own entry", "rebuild the layer"))
+            Err(failed("it is a whiteout of an empty name, of '.' or of '..'", "rebuild the layer"))
         }
         Some(hidden) if hidden.starts_with(WHITEOUT) => {
-            Err(failed("it is a kind of whiteout that OCI does not have", "rebuild the layer"))
+            Err(failed("it is a kind of whiteout that OCI does not define", "rebuild the layer"))
         }
         Some(hidden) => Ok(Asked::Whiteout(parent.join(hidden))),
     }

@@ -2,14 +2,14 @@
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
-/// Reads no further than the end of one entry's body.
+/// A reader that ends at the end of one entry's body.
 pub struct Body<'a, R> {
     input: &'a mut R,
     left: &'a mut u64,
 }
 
 impl<'a, R> Body<'a, R> {
-    /// The next `left` bytes of `input`; `left` goes down as they are read.
+    /// Returns a reader of the next `left` bytes of `input`; `left` decreases as they are read.
     pub fn new(input: &'a mut R, left: &'a mut u64) -> Body<'a, R> {
         Body { input, left }
     }

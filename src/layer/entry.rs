@@ -1,43 +1,43 @@
-//! One entry of a layer, as types: what is left of a tar header once it has been checked.
+//! One entry of a layer, as types: the content of a tar header after it has been checked.
 
 use crate::layer::path::LayerPath;
 
-/// What stands at one path after this entry.
+/// An entry of a layer: a path and what to put there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Where.
+    /// Path inside the slot.
     pub path: LayerPath,
-    /// Owner, mode, time, extended attributes. A hard link's are those of its target: unused.
+    /// Owner, mode, time and extended attributes; unused for a hard link, which has those of its target.
     pub meta: Meta,
-    /// What.
+    /// Type of the entry, with the data of that type.
     pub kind: Kind,
 }
 
 /// The type of an entry, with what only that type has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// A directory.
+    /// A directory, which has no body.
     Directory,
-    /// A regular file of `size` bytes, which follow.
+    /// A regular file of `size` bytes, which follow in the archive.
     File {
         /// Length in bytes.
         size: u64,
     },
-    /// A symbolic link; the target is kept as it stands, wherever it points.
+    /// A symbolic link; its target is kept as written, wherever it points.
     Symlink {
-        /// What the link says, 1 to 4095 bytes with no NUL.
+        /// Target as written: 1 to 4095 bytes, without NUL.
         target: Vec<u8>,
     },
     /// A second name of a file that an earlier entry or layer made.
     Hardlink {
-        /// The first name; its last component is not followed.
+        /// Existing name of the file; its last component is not followed.
         target: LayerPath,
     },
     /// A device node or FIFO.
     Node(Node),
 }
 
-/// What mknod(2) can make.
+/// A special file that mknod(2) makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Node {
     /// A character device with its numbers.
@@ -54,7 +54,7 @@ pub enum Node {
         /// Minor number, 20 bits in Linux.
         minor: u32,
     },
-    /// A named pipe.
+    /// A named pipe, which has no numbers.
     Fifo,
 }
 

@@ -13,5 +13,5 @@ pub use apply::{Budget, apply};
 pub use path::LayerPath;
 pub use sink::RootSink;
 
-/// The way on when a layer says what no tool that makes images says.
+/// The hint for a layer with content that no tool for making images writes.
 const REBUILD: &str = "rebuild the image; to see what the layer holds, list it: tar -tvf";

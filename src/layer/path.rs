@@ -1,30 +1,30 @@
-//! A path as a layer names it, cleaned so that it can only mean something inside the slot.
+//! Paths in a layer, cleaned so that they cannot lead out of the slot.
 
 use crate::error::{Result, failed};
 use crate::layer::REBUILD;
 use std::fmt;
 
-/// The longest path that Linux takes, in bytes without the final NUL (`PATH_MAX` - 1,
+/// The longest path that Linux accepts, in bytes without the final NUL (`PATH_MAX` - 1,
 /// linux/limits.h).
 pub(crate) const PATH_MAX: usize = 4095;
 /// The longest name of one component, in bytes (`NAME_MAX`, linux/limits.h).
 pub(crate) const NAME_MAX: usize = 255;
 
 /// A path relative to the slot's root: components joined by `/`, none of them empty, `.` or `..`,
-/// none of them with a NUL. The root itself is empty. Bytes, not text: names need be no UTF-8.
+/// none of them with a NUL. The root itself is empty. Bytes, not text: names need not be UTF-8.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LayerPath(Vec<u8>);
 
 impl LayerPath {
-    /// The slot's root.
+    /// Returns the slot's root, the empty path.
     pub fn root() -> LayerPath {
         LayerPath(Vec::new())
     }
 
-    /// Cleans a name as it stands in an archive: `/`, `./` and `..` in the middle are resolved as
+    /// Cleans a name as written in an archive: `/`, `./` and `..` in the middle are resolved as
     /// if the slot's root were `/`, so `../../etc/x` is the slot's own `etc/x`.
     ///
-    /// An empty name, one that ends in `..`, a NUL and what is too long for Linux are errors.
+    /// Fails for a name that is empty, ends in `..`, contains a NUL, or is too long for Linux.
     pub fn clean(raw: &[u8]) -> Result<LayerPath> {
         let odd = |why: &str| failed(format!("name '{}' {why}", raw.escape_ascii()), REBUILD);
         if raw.is_empty() {
@@ -34,7 +34,7 @@ impl LayerPath {
             return Err(odd("holds a NUL byte"));
         }
         if raw.len() > 4 * PATH_MAX {
-            return Err(failed(format!("a name of {} bytes is longer than Linux takes", raw.len()), REBUILD));
+            return Err(failed(format!("a name of {} bytes is longer than Linux accepts", raw.len()), REBUILD));
         }
         let components = || raw.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
         if components().next_back() == Some(b"..") {
@@ -57,17 +57,17 @@ impl LayerPath {
         Ok(LayerPath(path))
     }
 
-    /// The bytes, with no leading `/`; empty for the root.
+    /// Returns the bytes, with no leading `/`; empty for the root.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether this is the slot's root.
+    /// Returns true for the slot's root.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The directory that holds this path and the name in it; `None` for the root.
+    /// Splits the path into its directory and the name in it; returns `None` for the root.
     pub fn split(&self) -> Option<(LayerPath, &[u8])> {
         if self.is_root() {
             return None;
@@ -78,7 +78,7 @@ impl LayerPath {
         })
     }
 
-    /// This path with one more component, which must hold no `/` and be no `.` or `..`.
+    /// Returns this path with one more component, which must not contain `/` nor be `.` or `..`.
     pub fn join(&self, name: &[u8]) -> LayerPath {
         let mut path = self.0.clone();
         if !path.is_empty() {
@@ -89,7 +89,7 @@ impl LayerPath {
     }
 }
 
-/// The path as `/etc/passwd`, with control bytes and what is no ASCII escaped.
+/// Prints the path as `/etc/passwd`, with control bytes and non-ASCII bytes escaped.
 impl fmt::Display for LayerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/{}", self.0.escape_ascii())

@@ -1,7 +1,7 @@
 //! PAX extended headers (pax(1), "pax Interchange Format"): records of `LENGTH KEY=VALUE\n`.
 //!
-//! The `tar` crate splits them at newlines, which a binary value (a file capability, say) may
-//! hold; here a record is as long as it says.
+//! The `tar` crate splits them at newlines, which a binary value (such as a file capability) may
+//! contain; here a record is as long as its length field says.
 
 use crate::error::{Result, failed};
 use crate::layer::REBUILD;
@@ -9,36 +9,36 @@ use crate::layer::entry::Meta;
 
 /// The key prefix under which archives carry extended attributes (star(1), also GNU tar and Go).
 const XATTR: &[u8] = b"SCHILY.xattr.";
-/// The longest value that Linux takes for an extended attribute (`XATTR_SIZE_MAX`, linux/limits.h).
+/// The longest value of an extended attribute in bytes (`XATTR_SIZE_MAX`, linux/limits.h).
 const XATTR_SIZE_MAX: usize = 65536;
-/// The longest name of an extended attribute (`XATTR_NAME_MAX`, linux/limits.h).
+/// The longest name of an extended attribute in bytes (`XATTR_NAME_MAX`, linux/limits.h).
 const XATTR_NAME_MAX: usize = 255;
 
-/// The records that override fields of the header that follows.
+/// The records of extended headers that override fields of the next header.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `path`.
+    /// `path`: the entry's name.
     pub path: Option<Vec<u8>>,
-    /// `linkpath`.
+    /// `linkpath`: the target of a link.
     pub link: Option<Vec<u8>>,
-    /// `size` in bytes.
+    /// `size`: the length of the body in bytes.
     pub size: Option<u64>,
-    /// `uid`.
+    /// `uid`: the numeric owner.
     pub uid: Option<u64>,
-    /// `gid`.
+    /// `gid`: the numeric group.
     pub gid: Option<u64>,
-    /// `mtime`: seconds and nanoseconds.
+    /// `mtime`: seconds since 1970, and nanoseconds below 10^9.
     pub mtime: Option<(i64, u32)>,
-    /// `SCHILY.xattr.*`, without the prefix.
+    /// `SCHILY.xattr.*`: extended attributes, named without that prefix.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Overrides {
-    /// Takes the records of one extended header; a later record of a key replaces an earlier one.
+    /// Adds the records of one extended header; a later record replaces an earlier one of the same key.
     pub fn take(&mut self, mut records: &[u8]) -> Result<()> {
         while !records.is_empty() {
             let (key, value, rest) = record(records)
-                .ok_or_else(|| failed("a PAX header is malformed: a record's length does not fit", REBUILD))?;
+                .ok_or_else(|| failed("a PAX header is malformed: a record's length is wrong", REBUILD))?;
             self.set(key, value)?;
             records = rest;
         }
@@ -46,8 +46,7 @@ impl Overrides {
     }
 
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let odd =
-            || failed(format!("PAX record {}={} makes no sense", key.escape_ascii(), value.escape_ascii()), REBUILD);
+        let odd = || failed(format!("PAX record {}={} is invalid", key.escape_ascii(), value.escape_ascii()), REBUILD);
         let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(odd);
         match key {
             b"path" => self.path = Some(value.to_vec()),
@@ -58,7 +57,7 @@ impl Overrides {
             b"mtime" => self.mtime = Some(time(value).ok_or_else(odd)?),
             key if key.starts_with(b"GNU.sparse.") => {
                 return Err(failed(
-                    "a sparse file (GNU.sparse): no container tool writes one, and flipslot does not read them",
+                    "it is a sparse file (GNU.sparse), which no container tool writes and flipslot does not read",
                     "make the layer without sparse files (tar without -S; bsdtar with --no-read-sparse)",
                 ));
             }
@@ -73,7 +72,7 @@ impl Overrides {
         Ok(())
     }
 
-    /// Moves the attributes and the time into `meta`.
+    /// Moves the extended attributes and, if there is one, the time into `meta`.
     pub fn complete(self, meta: &mut Meta) {
         meta.xattrs = self.xattrs;
         if let Some(mtime) = self.mtime {
@@ -82,7 +81,7 @@ impl Overrides {
     }
 }
 
-/// One record: key, value, and what follows it.
+/// Splits off one record: returns its key, its value and the bytes after it.
 fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let length: usize = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
@@ -92,7 +91,7 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (*newline == b'\n').then_some((&line[..equals], &line[equals + 1..], &bytes[length..]))
 }
 
-/// `[-]seconds[.fraction]`, as (floor, nanoseconds).
+/// Parses `[-]seconds[.fraction]` into seconds, rounded down, and nanoseconds.
 fn time(value: &[u8]) -> Option<(i64, u32)> {
     let text = std::str::from_utf8(value).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -107,8 +106,8 @@ fn time(value: &[u8]) -> Option<(i64, u32)> {
     Some((seconds, nanoseconds))
 }
 
-/// Attributes that an operating system's files carry; `trusted.overlay.*` would make the files
-/// mean something else to the overlay filesystem, and what is unknown is no part of an image.
+/// Refuses extended attributes that an operating system's files do not carry: unknown namespaces are not
+/// part of an image, and `trusted.overlay.*` would change what the files mean to the overlay filesystem.
 fn check_xattr(name: &[u8], value: &[u8]) -> Result<()> {
     let known = [&b"user."[..], b"security.", b"trusted.", b"system.posix_acl_"];
     let allowed = known.iter().any(|space| name.starts_with(space) && name.len() > space.len())

@@ -1,5 +1,5 @@
-//! The bytes of a layer on their way: fetched and hashed on one thread, decompressed and hashed
-//! on a second, read by a third. Between them stand a few chunks, so memory stays bounded.
+//! Streams the bytes of a layer: fetched and hashed on one thread, decompressed and hashed on a second,
+//! read by a third. Only a few chunks wait between them, so memory stays bounded.
 
 use crate::digest::Digest;
 use crate::error::{Result, failed, from_io, into_io};
@@ -10,30 +10,31 @@ use flate2::bufread::MultiGzDecoder;
 use std::io::{self, BufRead, Read};
 use std::thread;
 
-/// Bytes in one chunk.
+/// The size of a chunk in bytes.
 const CHUNK: usize = 256 * 1024;
-/// Chunks that wait between two threads.
+/// The most chunks that wait between two threads.
 const WAITING: usize = 12;
-/// The largest window a zstd layer may ask for, as a power of two: 128 MiB, what `zstd --long`
-/// makes and `zstd -d` takes (zstd(1)). It bounds the memory that a layer can make us use.
+/// The largest window that a zstd layer may ask for, as a power of two: 128 MiB, which `zstd --long`
+/// makes and `zstd -d` accepts (zstd(1)). Bounds the memory that a layer can make us use.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-/// A piece of the stream; an empty one is its end, sent when all before it was verified. A thread
-/// that stops without sending one has failed.
+/// A piece of the stream. An empty one marks the end, sent when everything before it has been verified; a
+/// thread that stops without sending one has failed.
 type Chunk = Result<Vec<u8>>;
 
-/// How a layer is compressed; its media type says it, never its bytes.
+/// The compression of a layer: named by its media type; guessed from its bytes only for an archive that
+/// has no media types (docker-archive).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// A bare tar archive.
+    /// An uncompressed tar archive.
     Plain,
-    /// gzip, one member or several.
+    /// gzip, in one member or several.
     Gzip,
-    /// zstd, one frame or several.
+    /// zstd, in one frame or several.
     Zstd,
 }
 
-/// What a layer must be.
+/// The digests, size and compression that a layer must have.
 #[derive(Debug, Clone)]
 pub struct Expected {
     /// Digest and size in bytes of the blob as it is stored. `None` for an archive that names
@@ -41,18 +42,18 @@ pub struct Expected {
     pub blob: Option<(Digest, u64)>,
     /// Digest of the uncompressed tar archive.
     pub diff_id: Digest,
-    /// How the blob is compressed.
+    /// Compression of the blob.
     pub compression: Compression,
 }
 
-/// A layer whose download has begun.
+/// A layer that is being downloaded.
 pub struct Fetching {
     chunks: Receiver<Chunk>,
     expected: Expected,
 }
 
-/// Starts to read a layer's blob on a thread of its own and checks size and digest as it comes.
-/// `open` runs on that thread; `count` is called with the bytes of each chunk.
+/// Starts reading a layer's blob on a thread of its own, and checks size and digest as it arrives.
+/// `open` runs on that thread; `count` is called with the number of bytes of each chunk.
 pub fn fetch(
     expected: Expected,
     open: impl FnOnce() -> Result<Box<dyn Read>> + Send + 'static,
@@ -68,8 +69,8 @@ pub fn fetch(
 }
 
 impl Fetching {
-    /// The uncompressed layer, no longer than `longest` bytes. Reading it to its end is what
-    /// verifies it: the last read fails if digest, size or `diff_id` do not fit.
+    /// Returns the uncompressed layer, of at most `longest` bytes. Reading it to its end verifies it: the
+    /// last read fails if digest, size or `diff_id` do not match.
     pub fn decompress(self, longest: u64) -> impl BufRead {
         let (sender, chunks) = bounded(WAITING);
         thread::spawn(move || {
@@ -81,7 +82,7 @@ impl Fetching {
     }
 }
 
-/// Sends all of a blob, then fails if it was not what the manifest names.
+/// Sends all of a blob, and fails if its size or digest is not that of the manifest.
 fn pump_blob(
     mut source: Box<dyn Read>,
     expected: Option<(Digest, u64)>,
@@ -98,18 +99,18 @@ fn pump_blob(
         total += chunk.len() as u64;
         count(chunk.len() as u64);
         if let Some((_, size)) = expected.as_ref().filter(|(_, size)| total > *size) {
-            return Err(failed(format!("the blob is longer than the {size} bytes that its manifest names"), RETRY));
+            return Err(failed(format!("the blob is longer than the {size} bytes that its manifest gives"), RETRY));
         }
         if let Some(hasher) = &mut hasher {
             hasher.update(&chunk);
         }
         if out.send(Ok(chunk)).is_err() {
-            return Ok(()); // the reader gave up; it says why
+            return Ok(()); // the reader gave up, and reports why
         }
     }
     let Some(((digest, size), hasher)) = expected.zip(hasher) else { return end(out) };
     if total != size {
-        return Err(failed(format!("the blob ends after {total} bytes; its manifest names {size}"), RETRY));
+        return Err(failed(format!("the blob ends after {total} bytes; its manifest gives {size}"), RETRY));
     }
     let found = hasher.finish();
     if found != digest {
@@ -118,16 +119,18 @@ fn pump_blob(
     end(out)
 }
 
-/// Says that the stream is whole. Whoever is gone by now does not need to know.
+/// Marks the stream as complete. A reader that has given up by then does not need to know.
 fn end(out: &Sender<Chunk>) -> Result<()> {
     let _ = out.send(Ok(Vec::new()));
     Ok(())
 }
 
-/// The way on when bytes are not what they should be.
-const RETRY: &str = "run the command again; if it stays, the image is damaged where it is stored: push or copy it anew";
+/// The hint for bytes that do not match their digest or size.
+const RETRY: &str =
+    "run the command again; if it still fails, the image is damaged where it is stored: push or copy it again";
 
-/// Sends all of the uncompressed layer, then fails if its `diff_id` is another.
+/// Sends all of the uncompressed layer, and fails if its `diff_id` does not match or it is longer than
+/// `longest` bytes.
 fn pump_layer(input: ChunkReader, expected: &Expected, longest: u64, out: &Sender<Chunk>) -> Result<()> {
     let mut layer = decoder(input, expected.compression)?;
     let mut hasher = expected.diff_id.hasher();
@@ -167,7 +170,7 @@ fn decoder(input: ChunkReader, compression: Compression) -> Result<Box<dyn Read>
     })
 }
 
-/// The next chunk, full unless it is the last; empty at the end.
+/// Reads the next chunk, which is full unless it is the last, and empty at the end.
 fn next_chunk(source: &mut dyn Read) -> Result<Vec<u8>> {
     let mut chunk = vec![0; CHUNK];
     let mut filled = 0;
@@ -183,7 +186,7 @@ fn next_chunk(source: &mut dyn Read) -> Result<Vec<u8>> {
     Ok(chunk)
 }
 
-/// Reads the chunks of another thread; that thread's error comes out of the read that meets it.
+/// Reads the chunks of another thread; the read that meets that thread's error returns it.
 struct ChunkReader {
     chunks: Receiver<Chunk>,
     current: Vec<u8>,
@@ -215,7 +218,7 @@ impl BufRead for ChunkReader {
             match self.chunks.recv() {
                 Ok(Ok(chunk)) => self.current = chunk,
                 Ok(Err(error)) => return Err(into_io(error)),
-                Err(_) => return Err(into_io(failed("the thread that reads the layer stopped short", RETRY))),
+                Err(_) => return Err(into_io(failed("the thread that reads the layer stopped early", RETRY))),
             }
             self.ended = self.current.is_empty();
         }

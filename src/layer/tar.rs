@@ -1,7 +1,7 @@
 //! The entries of a tar stream, read with every size bounded before anything is allocated.
 //!
-//! The `tar` crate decodes a header's fields; the walk from header to header is ours, because
-//! that crate reads an extended header of any size into memory and lets PAX and ustar disagree.
+//! The `tar` crate decodes a header's fields. The walk from header to header is our own, because that
+//! crate reads an extended header of any size into memory and lets PAX and ustar disagree.
 
 use crate::error::{Result, failed, from_io};
 use crate::layer::REBUILD;
@@ -13,23 +13,23 @@ use anyhow::Context;
 use std::io::{BufRead, ErrorKind};
 use tar::{EntryType, Header};
 
-/// A tar archive is a row of blocks of 512 bytes (tar(5)).
+/// The size in bytes of the blocks that make up a tar archive (tar(5)).
 const BLOCK: usize = 512;
 /// The most bytes of extended headers (PAX and GNU long names) before one entry.
 const EXTENDED_MAX: u64 = 1 << 20;
-/// The largest size that eleven octal digits of a ustar header hold.
+/// The largest size that the eleven octal digits of a ustar header can hold.
 const USTAR_SIZE_MAX: u64 = 0o777_7777_7777;
 
 /// Reads the entries of one layer.
 pub struct TarReader<R> {
     input: R,
-    /// Bytes of the current entry's body that were not read.
+    /// Bytes of the current entry's body that were not read yet.
     body: u64,
     /// Zero bytes between the body and the next header.
     padding: u64,
 }
 
-/// The extended headers that stand before one entry.
+/// The extended headers that precede one entry.
 #[derive(Default)]
 struct Extended {
     pax: Overrides,
@@ -39,13 +39,13 @@ struct Extended {
 }
 
 impl<R: BufRead> TarReader<R> {
-    /// A reader at the start of an uncompressed layer.
+    /// Returns a reader at the start of an uncompressed layer.
     pub fn new(input: R) -> TarReader<R> {
         TarReader { input, body: 0, padding: 0 }
     }
 
-    /// The next entry, or `None` at the end of the archive. What is left of the previous entry's
-    /// body is passed over.
+    /// Reads the next entry; returns `None` at the end of the archive. Skips what is left of the previous
+    /// entry's body.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         let mut extended = Extended::default();
         loop {
@@ -57,7 +57,7 @@ impl<R: BufRead> TarReader<R> {
                 return Ok(None);
             };
             let size = number(&header.as_old().size).ok().and_then(|size| u64::try_from(size).ok());
-            let size = size.ok_or_else(|| failed("a tar header's size is no number or negative", REBUILD))?;
+            let size = size.ok_or_else(|| failed("a tar header's size is negative or not a number", REBUILD))?;
             match header.entry_type() {
                 EntryType::XHeader => extended.pax.take(&self.extended(size, &mut extended.bytes)?)?,
                 EntryType::XGlobalHeader => drop(self.extended(size, &mut extended.bytes)?),
@@ -72,13 +72,13 @@ impl<R: BufRead> TarReader<R> {
         }
     }
 
-    /// The bytes of the entry that [`TarReader::next_entry`] returned last.
+    /// Returns a reader of the body of the entry that [`TarReader::next_entry`] returned last.
     pub fn body(&mut self) -> Body<'_, R> {
         Body::new(&mut self.input, &mut self.body)
     }
 
-    /// Reads on to the end of the stream, so that all of it has been hashed. What stands after
-    /// the end of the archive means nothing, but counts in the digest.
+    /// Reads on to the end of the stream, so that all of it has been hashed. Bytes after the end of the
+    /// archive mean nothing, but count in the digest.
     pub fn drain(mut self) -> Result<()> {
         loop {
             let length = self.input.fill_buf().map_err(from_io)?.len();
@@ -89,7 +89,8 @@ impl<R: BufRead> TarReader<R> {
         }
     }
 
-    /// The next header, checked against its sum; `None` at the end: a block of zeros, or no block.
+    /// Reads the next header and verifies its checksum; returns `None` at the end: a block of zeros, or no
+    /// block.
     fn header(&mut self) -> Result<Option<Header>> {
         let mut block = [0; BLOCK];
         if self.input.fill_buf().map_err(from_io)?.is_empty() {
@@ -104,19 +105,20 @@ impl<R: BufRead> TarReader<R> {
         let sum: u32 = block[..148].iter().chain(&block[156..]).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
         if header.cksum().ok() != Some(sum) {
             return Err(failed(
-                "a tar header's checksum does not fit: this is no tar archive, or a broken one",
-                "see whether the layer's media type names its compression rightly",
+                "a tar header's checksum is wrong: this is not a tar archive, or a damaged one",
+                "check that the layer's media type names its compression correctly",
             ));
         }
         Ok(Some(header))
     }
 
-    /// The whole content of an extended header.
+    /// Reads the content of an extended header; `before` counts the bytes of those before one entry, up to
+    /// [`EXTENDED_MAX`].
     fn extended(&mut self, size: u64, before: &mut u64) -> Result<Vec<u8>> {
         *before = before.saturating_add(size).saturating_add(BLOCK as u64);
         if *before > EXTENDED_MAX {
             return Err(failed(
-                format!("extended headers of {before} bytes before one entry; at most 1 MiB is read"),
+                format!("the extended headers before one entry have {before} bytes; the limit is 1 MiB"),
                 "",
             ));
         }
@@ -134,7 +136,7 @@ impl<R: BufRead> TarReader<R> {
         let link = long_link.or_else(|| pax.link.clone()).or_else(|| header.link_name_bytes().map(Into::into));
         let size = one_size(ustar_size, pax.size).with_context(|| format!("reading the header of {path}"))?;
         let kind = match header.entry_type() {
-            // Before POSIX, a directory was a file whose name ends in a slash.
+            // Before POSIX, a directory was a file with a name that ends in a slash.
             EntryType::Regular | EntryType::Continuous if name.ends_with(b"/") => Kind::Directory,
             EntryType::Regular | EntryType::Continuous => Kind::File { size },
             EntryType::Directory => Kind::Directory,
@@ -158,7 +160,7 @@ impl<R: BufRead> TarReader<R> {
         self.padding = size.wrapping_neg() % BLOCK as u64;
     }
 
-    /// Goes to the end of the current body and its padding.
+    /// Skips to the end of the current body and its padding.
     fn pass_over(&mut self) -> Result<()> {
         let mut left = self.body.saturating_add(self.padding);
         (self.body, self.padding) = (0, 0);
@@ -182,7 +184,8 @@ impl<R: BufRead> TarReader<R> {
     }
 }
 
-/// PAX wins over ustar; but two sizes that are both meant are two archives in one, and refused.
+/// Returns an entry's size: PAX overrides ustar. Refuses two different sizes that are both meant, which
+/// make two archives in one.
 fn one_size(ustar: u64, pax: Option<u64>) -> Result<u64> {
     let Some(pax) = pax else { return Ok(ustar) };
     if ustar == pax || ustar == 0 || pax > USTAR_SIZE_MAX {
@@ -195,7 +198,7 @@ fn symlink_target(link: Option<Vec<u8>>) -> Result<Vec<u8>> {
     let target = link.unwrap_or_default();
     if target.is_empty() || target.len() > 4095 || target.contains(&0) {
         return Err(failed(
-            format!("a symbolic link's target of {} bytes is none that Linux takes", target.len()),
+            format!("Linux does not accept a symbolic link's target of {} bytes", target.len()),
             REBUILD,
         ));
     }
@@ -208,13 +211,13 @@ fn device(kind: EntryType, header: &Header) -> Result<Kind> {
         let minor = header.device_minor().ok().flatten().unwrap_or(u32::MAX);
         // Linux has 12 bits of major and 20 bits of minor number (linux/kdev_t.h).
         if major >= 1 << 12 || minor >= 1 << 20 {
-            return Err(failed("its device numbers are none that Linux has", REBUILD));
+            return Err(failed("its device numbers are out of Linux's range", REBUILD));
         }
         Ok((major, minor))
     };
     match kind {
         EntryType::Char => match numbers()? {
-            (0, 0) => Err(failed("it is an overlay whiteout (device 0:0), which is no part of an OCI layer", REBUILD)),
+            (0, 0) => Err(failed("it is an overlay whiteout (device 0:0), which is not part of an OCI layer", REBUILD)),
             (major, minor) => Ok(Kind::Node(Node::Character { major, minor })),
         },
         EntryType::Block => numbers().map(|(major, minor)| Kind::Node(Node::Block { major, minor })),
@@ -225,14 +228,14 @@ fn device(kind: EntryType, header: &Header) -> Result<Kind> {
 
 fn meta(header: &Header, pax: &Overrides) -> Result<Meta> {
     let old = header.as_old();
-    let field = |name: &str, bytes: &[u8]| number(bytes).with_context(|| format!("its {name} makes no sense"));
+    let field = |name: &str, bytes: &[u8]| number(bytes).with_context(|| format!("its {name} is invalid"));
     let id = |name: &str, over: Option<u64>, bytes: &[u8]| -> Result<u32> {
         let value = over.map_or_else(|| field(name, bytes), |over| Ok(i128::from(over)))?;
-        // 2^32 - 1 means "unchanged" to chown(2), so it can be no owner.
+        // 2^32 - 1 means "unchanged" to chown(2), so it cannot be an owner.
         u32::try_from(value)
             .ok()
             .filter(|id| *id != u32::MAX)
-            .ok_or_else(|| failed(format!("its {name} is {value}"), REBUILD))
+            .ok_or_else(|| failed(format!("its {name} is {value}, which is out of range"), REBUILD))
     };
     let mtime = match pax.mtime {
         Some(mtime) => mtime,
@@ -247,12 +250,12 @@ fn meta(header: &Header, pax: &Overrides) -> Result<Meta> {
     })
 }
 
-/// A number field: octal digits, or base 256 in two's complement when the first bit is set
+/// Parses a number field: octal digits, or base 256 in two's complement if the first bit is set
 /// (GNU tar manual, "Extensions to the archive format").
 fn number(field: &[u8]) -> Result<i128> {
-    let odd = || failed(format!("number field '{}'", field.escape_ascii()), REBUILD);
+    let odd = || failed(format!("invalid number field '{}'", field.escape_ascii()), REBUILD);
     if field[0] & 0x80 != 0 {
-        // The first byte gives one bit of marker, one of sign and six of value.
+        // The first byte holds a marker bit, a sign bit and six bits of the value.
         let first = i128::from(((field[0] << 1).cast_signed()) >> 1);
         return field[1..].iter().try_fold(first, |value, byte| {
             value.checked_mul(256).and_then(|value| value.checked_add(i128::from(*byte))).ok_or_else(odd)
@@ -262,7 +265,7 @@ fn number(field: &[u8]) -> Result<i128> {
     if text.is_empty() {
         return Ok(0);
     }
-    // What stands after the first NUL or space is not part of the number.
+    // Anything after the first NUL or space is not part of the number.
     let digits = text.split(['\0', ' ']).next().unwrap_or_default();
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(odd());
