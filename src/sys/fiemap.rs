@@ -1,4 +1,4 @@
-//! What of a file has room on its filesystem (linux/fiemap.h), also what was never written there.
+//! Allocated extents of a file (FIEMAP, linux/fiemap.h), preallocated ones included.
 #![allow(unsafe_code)]
 
 use linux_raw_sys::ioctl::{FIEMAP_EXTENT_LAST, FIEMAP_FLAG_SYNC, FS_IOC_FIEMAP};
@@ -7,7 +7,7 @@ use rustix::ioctl::{Updater, ioctl};
 use std::ops::Range;
 use std::os::fd::AsFd;
 
-/// How many extents are asked for at once.
+/// The number of extents to ask for at once.
 const COUNT: usize = 256;
 
 /// `struct fiemap` with room for its extents.
@@ -22,7 +22,7 @@ struct Map {
     extents: [Extent; COUNT],
 }
 
-/// `struct fiemap_extent`.
+/// `struct fiemap_extent` of linux/fiemap.h.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 struct Extent {
@@ -34,8 +34,8 @@ struct Extent {
     reserved: [u32; 3],
 }
 
-/// The byte ranges of `file`, in their order, that its filesystem has given room, whether data or zeros
-/// were written there. `EOPNOTSUPP` or `ENOTTY` where the filesystem does not say.
+/// Returns the byte ranges of `file`, in order, that its filesystem has allocated, whatever was written
+/// there, zeros included. Fails with `EOPNOTSUPP` or `ENOTTY` where the filesystem does not say.
 pub fn allocated(file: impl AsFd, size: u64) -> io::Result<Vec<Range<u64>>> {
     let mut ranges = Vec::new();
     let mut start = 0;

@@ -1,4 +1,4 @@
-//! Loading a kernel to jump into (kexec_file_load(2), linux/kexec.h).
+//! Loads a kernel to jump into (kexec_file_load(2), linux/kexec.h).
 #![allow(unsafe_code)]
 
 use libc::{KEXEC_FILE_UNLOAD, SYS_kexec_file_load, c_long, c_ulong, syscall};
@@ -16,10 +16,10 @@ pub fn load(kernel: &File, initramfs: &File, cmdline: &CStr) -> io::Result<()> {
     result(unsafe { syscall(SYS_kexec_file_load, kernel, initramfs, length, cmdline.as_ptr(), 0 as c_ulong) })
 }
 
-/// Gives up the kernel that was loaded.
+/// Unloads the kernel that was loaded.
 pub fn unload() -> io::Result<()> {
     let (none, nothing) = (-1_i32, std::ptr::null::<libc::c_char>());
-    // SAFETY: with KEXEC_FILE_UNLOAD the other arguments are not looked at.
+    // SAFETY: with KEXEC_FILE_UNLOAD the other arguments are ignored.
     result(unsafe { syscall(SYS_kexec_file_load, none, none, 0 as c_ulong, nothing, KEXEC_FILE_UNLOAD as c_ulong) })
 }
 

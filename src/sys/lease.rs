@@ -1,4 +1,4 @@
-//! Who else has a file open (fcntl(2), "Leases").
+//! Detects whether a file is open for writing (fcntl(2), "Leases").
 #![allow(unsafe_code)]
 
 use libc::{F_RDLCK, F_SETLEASE, F_UNLCK, c_int};
@@ -6,12 +6,12 @@ use rustix::io::{self, Errno};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
-/// Whether anybody has the file open to write to it, a loop device or a machine included. `file` must
-/// be open to be read alone. `None` where that cannot be told: on a filesystem without leases, and
-/// for another user's file without CAP_LEASE.
+/// Returns whether anything has the file open for writing, a loop device or a virtual machine included.
+/// `file` must be open read-only. Returns `None` where this cannot be determined: on a filesystem without
+/// leases, and for another user's file without CAP_LEASE.
 pub fn is_open_for_writing(file: &File) -> io::Result<Option<bool>> {
-    // A read lease is given only where nobody can write (EAGAIN), and given back at once: who opens the
-    // file later must not wait for this program.
+    // A read lease is granted only if the file is not open for writing anywhere (else EAGAIN). It is released
+    // at once: a later open of the file must not wait for this program.
     match set(file, F_RDLCK) {
         Ok(()) => set(file, F_UNLCK).map(|()| Some(false)),
         Err(Errno::AGAIN) => Ok(Some(true)),

@@ -10,7 +10,7 @@ use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Setter, ioctl};
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// `LOOP_CTL_GET_FREE` gives the number of a free device as its return value.
+/// The ioctl `LOOP_CTL_GET_FREE`: its return value is the number of a free device.
 struct GetFree;
 
 // SAFETY: LOOP_CTL_GET_FREE reads and writes no memory of ours; its answer is the return value.
@@ -31,15 +31,15 @@ unsafe impl Ioctl for GetFree {
     }
 }
 
-/// The number of a loop device that is free now; another process may take it first.
+/// Returns the number of a loop device that is free now; another process may take it first.
 pub fn free_number(control: impl AsFd) -> io::Result<IoctlOutput> {
     // SAFETY: see the implementation of Ioctl above.
     unsafe { ioctl(control, GetFree) }
 }
 
-/// Binds `device` to `backing` at `offset`, for `length` bytes, with `sector` bytes a sector
+/// Binds `device` to `backing` at `offset`, for `length` bytes, with sectors of `sector` bytes
 /// (`LOOP_CONFIGURE`, Linux 5.8). The kernel detaches it when its last user is gone
-/// (`LO_FLAGS_AUTOCLEAR`), also after a kill. `EBUSY` if someone was faster.
+/// (`LO_FLAGS_AUTOCLEAR`), even after a kill. Fails with `EBUSY` if another process was faster.
 pub fn configure(device: impl AsFd, backing: BorrowedFd, (offset, length): (u64, u64), sector: u32) -> io::Result<()> {
     // SAFETY: both are plain C structures of integers, for which all-zero is a valid value.
     let mut config: loop_config = unsafe { std::mem::zeroed() };
@@ -53,7 +53,7 @@ pub fn configure(device: impl AsFd, backing: BorrowedFd, (offset, length): (u64,
     config.info = info;
     // SAFETY: LOOP_CONFIGURE reads one loop_config, which Setter keeps alive for the call.
     unsafe { ioctl(&device, Setter::<{ LOOP_CONFIGURE }, loop_config>::new(config)) }?;
-    // SAFETY: BLKROSET reads one int, which Setter keeps alive for the call. That somebody made the device
-    // read-only (blockdev --setro) outlives what was attached to it then.
+    // SAFETY: BLKROSET reads one int, which Setter keeps alive for the call. A device that was made
+    // read-only (blockdev --setro) stays so when another file is attached to it.
     unsafe { ioctl(&device, Setter::<{ BLKROSET }, c_int>::new(0)) }
 }

@@ -1,5 +1,5 @@
 //! The only unsafe code: system calls that have no safe wrapper. Each number comes from the
-//! kernel's own headers, through `linux-raw-sys`.
+//! kernel's own headers, through `linux-raw-sys` or `libc`.
 
 pub mod block;
 pub mod environment;

@@ -1,4 +1,4 @@
-//! Children that do not outlive us.
+//! Child processes that do not outlive this one.
 #![allow(unsafe_code)]
 
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Makes the kernel kill the child when the thread that starts it ends, however it ends
 /// (prctl(2), PR_SET_PDEATHSIG), and puts the child into a process group of its own, so that a
-/// deadline can kill it with all that it has started.
+/// deadline can kill it together with everything it has started.
 pub fn die_with_us(command: &mut Command) {
     command.process_group(0);
     // SAFETY: between fork and exec the closure makes one system call; it allocates nothing and

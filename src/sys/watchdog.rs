@@ -7,8 +7,8 @@ use rustix::ioctl::{Getter, Updater, ioctl};
 use std::ffi::c_int;
 use std::os::fd::AsFd;
 
-/// Sets the time after which the machine is reset, in seconds, and starts it anew. The driver may
-/// round it; [`timeout`] says to what.
+/// Sets the time after which the machine is reset, in seconds, and restarts the countdown. The driver
+/// may round it; [`timeout`] returns the result.
 pub fn set_timeout(device: impl AsFd, seconds: u32) -> io::Result<()> {
     let mut seconds = c_int::try_from(seconds).map_err(|_| io::Errno::INVAL)?;
     // SAFETY: WDIOC_SETTIMEOUT reads one int through its argument and writes what it was rounded to
@@ -16,7 +16,7 @@ pub fn set_timeout(device: impl AsFd, seconds: u32) -> io::Result<()> {
     unsafe { ioctl(device, Updater::<{ WDIOC_SETTIMEOUT }, c_int>::new(&mut seconds)) }
 }
 
-/// The time after which the machine is reset, in seconds.
+/// Returns the time after which the machine is reset, in seconds.
 pub fn timeout(device: impl AsFd) -> io::Result<u32> {
     // SAFETY: WDIOC_GETTIMEOUT writes one int through its argument; Getter gives it one.
     let seconds = unsafe { ioctl(device, Getter::<{ WDIOC_GETTIMEOUT }, c_int>::new()) }?;
