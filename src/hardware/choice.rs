@@ -1,4 +1,4 @@
-//! What `--hardware` names: this machine, a kind of machines, or an inventory in a file.
+//! Values of `--hardware`: this machine, a kind of machine, or an inventory in a file.
 
 use crate::error::{Result, refused, usage};
 use crate::hardware::{Inventory, Profile, this_machine};
@@ -9,25 +9,25 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// More bytes than any inventory has: one device takes some 200.
+/// The largest inventory file in bytes, more than any machine needs: one device takes some 200.
 const FILE_MAX: u64 = 1 << 20;
 
-/// Which machine an image is made for.
+/// The machine that an image is made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Choice {
-    /// The one that this program runs on.
+    /// The machine that this program runs on.
     This,
-    /// QEMU's machines.
+    /// Any of QEMU's machines.
     Qemu,
-    /// Any machine.
+    /// Any machine, with every storage driver.
     Generic,
-    /// The one whose inventory this file holds.
+    /// The machine described by the inventory in this file.
     File(PathBuf),
 }
 
 impl Choice {
-    /// What it is called, on the command line and in records.
+    /// Returns the name used on the command line and in records.
     pub fn name(&self) -> String {
         match self {
             Choice::This => "this".to_owned(),
@@ -37,7 +37,7 @@ impl Choice {
         }
     }
 
-    /// What that machine needs to boot; of this one, to boot from `disk` (see [`this_machine`]).
+    /// Reads what the machine needs to boot; for this machine, to boot from `disk` (see [`this_machine`]).
     pub fn inventory(&self, disk: Option<&Path>) -> Result<Inventory> {
         match self {
             Choice::This => this_machine(disk).context("looking at this machine's hardware"),
@@ -48,17 +48,17 @@ impl Choice {
     }
 }
 
-/// The inventory in a file.
+/// Reads the inventory in a file.
 fn read(path: &Path) -> Result<Inventory> {
     let name = path.display();
     let mut text = Vec::new();
     let file = File::open(path).with_context(|| format!("opening {name}"))?;
     file.take(FILE_MAX + 1).read_to_end(&mut text).with_context(|| format!("reading {name}"))?;
     if text.len() as u64 > FILE_MAX {
-        let found = format!("{name} is no inventory of a machine: it is larger than 1MiB");
-        return Err(refused(found, "name what this has written: flipslot hardware -o FILE"));
+        let found = format!("{name} is not an inventory of a machine: it is larger than 1MiB");
+        return Err(refused(found, "name a file written by: flipslot hardware -o FILE"));
     }
-    // What is no text is no JSON either, and is refused as such.
+    // Bytes that are not text are not JSON either, and are refused as such.
     Inventory::parse(&String::from_utf8_lossy(&text), &name.to_string())
 }
 
@@ -72,8 +72,8 @@ impl FromStr for Choice {
             "generic" => Ok(Choice::Generic),
             file if Path::new(file).is_file() => Ok(Choice::File(PathBuf::from(file))),
             _ => Err(usage(
-                format!("'{text}' is no hardware: neither this, qemu nor generic, nor a file that exists"),
-                "name one of them, or the file that this writes on the machine: flipslot hardware -o FILE",
+                format!("'{text}' is not a machine: expected this, qemu, generic or an existing file"),
+                "name one of them, or a file written on that machine by: flipslot hardware -o FILE",
             )),
         }
     }
@@ -134,8 +134,8 @@ mod tests {
         let generic = Profile::Generic.inventory().unwrap();
         assert_eq!(taken(generic.to_json().unwrap().as_bytes()).unwrap(), generic);
         for (text, found) in [
-            (&b"{}"[..], "no inventory"),
-            (b"\xff\xfe", "no inventory"),
+            (&b"{}"[..], "not an inventory"),
+            (b"\xff\xfe", "not an inventory"),
             (br#"{"version": 2, "anything": 1}"#, "version 2"),
             (br#"{"version": 1, "machine": "x", "disk": []}"#, "unknown field `disk`"),
             (&vec![b' '; (1 << 20) + 1], "larger than 1MiB"),

@@ -1,11 +1,11 @@
-//! What sysfs says of the machine as a whole.
+//! Facts about the machine itself, from sysfs.
 
 use crate::hardware::Sysfs;
 use crate::hardware::inventory::Firmware;
 use crate::hardware::sysfs::{names, text};
 
 impl Sysfs {
-    /// What the machine calls itself: by DMI, else by its device tree.
+    /// Returns the name that the machine reports by DMI, else by its device tree.
     pub(super) fn machine(&self) -> String {
         let dmi = ["sys_vendor", "product_name"].map(|name| text(&self.path("class/dmi/id").join(name)));
         let dmi = dmi.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -16,7 +16,8 @@ impl Sysfs {
         }
     }
 
-    /// How it starts. A BIOS always brings DMI; a microVM that starts a kernel by itself has neither.
+    /// Returns the firmware that started the machine. A BIOS always brings DMI; a microVM that starts a kernel
+    /// itself has neither.
     pub(super) fn firmware(&self) -> Option<Firmware> {
         match (self.path("firmware/efi").exists(), self.path("class/dmi/id").exists()) {
             (true, _) => Some(Firmware::Uefi),
@@ -25,7 +26,8 @@ impl Sysfs {
         }
     }
 
-    /// Where its kernel logs to, but for screens; the last one is init's (kernel: ABI/testing/sysfs-tty).
+    /// Lists the consoles that the kernel logs to, except screens; the last one is init's (kernel:
+    /// ABI/testing/sysfs-tty).
     pub(super) fn consoles(&self) -> Vec<String> {
         let active = text(&self.path("class/tty/console/active")).unwrap_or_default();
         let screen = |name: &str| {
@@ -40,7 +42,7 @@ impl Sysfs {
         consoles
     }
 
-    /// Its hardware watchdogs, by what they call themselves, each once.
+    /// Lists the hardware watchdogs by the identity that they report, each once.
     pub(super) fn watchdogs(&self) -> Vec<String> {
         let class = self.path("class/watchdog");
         let mut watchdogs: Vec<String> = Vec::new();
@@ -52,7 +54,8 @@ impl Sysfs {
         watchdogs
     }
 
-    /// Whether its kernel was built with kexec: only then it has the attribute (kernel/ksysfs.c).
+    /// Returns true if the kernel was built with kexec: only then does it have this attribute
+    /// (kernel/ksysfs.c).
     pub(super) fn has_kexec(&self) -> bool {
         self.path("kernel/kexec_loaded").exists()
     }

@@ -1,4 +1,4 @@
-//! Machines: what one needs to boot, read from sysfs, from a file, or from a profile in the tree.
+//! Machines: what one needs to boot, read from sysfs, from a file, or from a built-in profile.
 
 pub mod block;
 pub mod choice;

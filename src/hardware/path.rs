@@ -6,8 +6,8 @@ use crate::hardware::sysfs::{linked_name, names, text};
 use std::path::{Path, PathBuf};
 
 impl Sysfs {
-    /// The devices from `folder` up that say what they are, with where they are. A bus that only
-    /// connects (a USB device above its interfaces, a SCSI host) says nothing and needs no driver of
+    /// Lists the devices from `folder` up that have a modalias, each with its path. A device that only
+    /// connects others (a USB device above its interfaces, a SCSI host) has none, and needs no driver of
     /// its own.
     pub(super) fn devices_above(&self, folder: &Path, role: Role) -> Vec<(PathBuf, Device)> {
         let above = folder.ancestors().map_while(|folder| Some((folder, self.below_devices(folder)?)));
@@ -24,7 +24,7 @@ impl Sysfs {
         above.filter_map(device).collect()
     }
 
-    /// The folders of the devices that are network cards; bridges, tunnels and the like have none.
+    /// Lists the folders of the devices that are network cards; bridges, tunnels and the like have none.
     pub(super) fn cards(&self) -> Vec<PathBuf> {
         let interfaces = self.path("class/net");
         names(&interfaces).iter().filter_map(|name| self.device(&interfaces.join(name).join("device"))).collect()

@@ -1,9 +1,9 @@
-//! Profiles: inventories of kinds of machines, which are part of the program (`hardware/`).
+//! Profiles: inventories of kinds of machines, compiled into the program (from `hardware/`).
 
 use crate::error::Result;
 use crate::hardware::Inventory;
 
-/// A kind of machines.
+/// A kind of machine that the program knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// QEMU and what runs on it: virtio, AHCI, IDE, NVMe; a serial console.
@@ -13,7 +13,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// What `--hardware` calls it.
+    /// Returns the profile's name as `--hardware` accepts it.
     pub fn name(self) -> &'static str {
         match self {
             Profile::Qemu => "qemu",
@@ -21,7 +21,7 @@ impl Profile {
         }
     }
 
-    /// What such a machine needs, or may need, to boot.
+    /// Reads what such a machine needs, or may need, to boot.
     pub fn inventory(self) -> Result<Inventory> {
         let text = match self {
             Profile::Qemu => include_str!("../../hardware/qemu.json"),

@@ -1,4 +1,4 @@
-//! A survey of a machine: from its boot disks and its network cards to the root of the device tree.
+//! The survey of a machine: from its boot disks and its network cards to the root of the device tree.
 
 use crate::error::{Result, refused};
 use crate::hardware::Sysfs;
@@ -8,25 +8,25 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 impl Sysfs {
-    /// What the machine needs to boot from `disks`. `memory` is not told by sysfs, and whether kexec
-    /// is switched off is not: see [`crate::hardware::this`]. Refuses a disk that hangs on no device:
-    /// an initramfs for it would hold no driver, and not come up.
+    /// Collects what the machine needs to boot from `disks`. Sysfs gives neither `memory` nor `guest`, nor
+    /// does it say if kexec is switched off: see [`crate::hardware::this`]. Refuses a disk that is attached to
+    /// no device: an initramfs for it would hold no driver, and would not come up.
     pub fn inventory(&self, disks: &[Block]) -> Result<Inventory> {
         let disks = self.disks_below(disks)?;
         if disks.is_empty() {
-            let found = "what this machine is said to boot from lies on no disk";
-            return Err(refused(found, "name a disk of this machine with --disk, or take --hardware generic"));
+            let found = "this machine's boot filesystem is not on a disk";
+            return Err(refused(found, "name a disk of this machine with --disk, or use --hardware generic"));
         }
         let mut devices = BTreeMap::new();
         for disk in &disks {
             let above = self.devices_of(disk);
             if !above.values().any(is_hardware) {
                 let found = format!(
-                    "{} hangs on no device that a driver could be chosen for: \
+                    "{} is not attached to a device that a driver could be chosen for: \
                      it is in memory, in a file, or across a network",
                     disk.name()
                 );
-                return Err(refused(found, "name a disk of this machine with --disk, or take --hardware generic"));
+                return Err(refused(found, "name a disk of this machine with --disk, or use --hardware generic"));
             }
             devices.extend(above);
         }
@@ -50,19 +50,20 @@ impl Sysfs {
         })
     }
 
-    /// Whether all that `disk` lies on is hardware of this machine.
+    /// Returns true if everything that `disk` is on is hardware of this machine.
     pub fn is_hardware(&self, disk: &Block) -> bool {
         self.disks_below(std::slice::from_ref(disk))
             .is_ok_and(|disks| disks.iter().all(|disk| self.devices_of(disk).values().any(is_hardware)))
     }
 
-    /// Parents sort before their children.
+    /// Collects the devices above a disk by path: parents sort before their children.
     fn devices_of(&self, disk: &Block) -> BTreeMap<PathBuf, Device> {
         self.ways(disk).iter().flat_map(|folder| self.devices_above(folder, Role::Boot)).collect()
     }
 }
 
-/// A SCSI disk says that it is a disk, also where a network is all that it hangs on (iSCSI).
+/// Returns false for a SCSI disk itself, which has a modalias even if it is attached only to a network
+/// (iSCSI).
 fn is_hardware(device: &Device) -> bool {
     !device.modalias.starts_with("scsi:")
 }

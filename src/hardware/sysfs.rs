@@ -1,5 +1,5 @@
-//! Sysfs, a tree of one-line files and of links: read so that a loop, a link that leads out, or a
-//! file that is missing is nothing that is there, and nothing worse.
+//! Sysfs, a tree of one-line files and of links: a loop, a link that leads out and a missing file all read
+//! as absent, and do no harm.
 
 use crate::error::Result;
 use anyhow::Context;
@@ -7,48 +7,48 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// More than any attribute has: a page of the kernel's (kernel: filesystems/sysfs.rst), in bytes.
+/// The largest attribute in bytes: a page of the kernel (kernel: filesystems/sysfs.rst).
 const ATTRIBUTE_MAX: u64 = 4096;
-/// More entries than a folder of sysfs has on a machine with every disk and card that it can have.
+/// The most entries read of a folder, more than one has on a machine with every possible disk and card.
 const ENTRIES_MAX: usize = 1 << 16;
 
 /// A sysfs: this machine's, or a copy of another one's.
 #[derive(Debug, Clone)]
 pub struct Sysfs {
     root: PathBuf,
-    /// Where the folders of all devices are.
+    /// Folder that holds the folders of all devices: `/sys/devices`.
     devices: PathBuf,
 }
 
 impl Sysfs {
-    /// The sysfs that is mounted at `root`: `/sys`.
+    /// Opens the sysfs that is mounted at `root`: `/sys`.
     pub fn at(root: &Path) -> Result<Sysfs> {
-        let opening = || format!("looking at {}, where the kernel tells of its devices", root.display());
+        let opening = || format!("opening {}, where the kernel lists its devices", root.display());
         let devices = fs::canonicalize(root.join("devices")).with_context(opening)?;
         Ok(Sysfs { root: fs::canonicalize(root).with_context(opening)?, devices })
     }
 
-    /// Where `path`, relative to this sysfs, is.
+    /// Returns the full path of `path`, which is relative to this sysfs.
     pub(super) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root.join(path)
     }
 
-    /// The device's own folder, if `link` leads to one.
+    /// Returns the device's own folder, if `link` leads to one.
     pub(super) fn device(&self, link: &Path) -> Option<PathBuf> {
         let folder = fs::canonicalize(link).ok()?;
         (folder.starts_with(&self.devices) && folder != self.devices && folder.is_dir()).then_some(folder)
     }
 
-    /// Where the folder of a device is below `/sys/devices`.
+    /// Returns the path of a device's folder below `/sys/devices`; `None` for any other folder.
     pub(super) fn below_devices<'f>(&self, folder: &'f Path) -> Option<&'f Path> {
         folder.strip_prefix(&self.devices).ok().filter(|path| !path.as_os_str().is_empty())
     }
 }
 
-/// What an attribute says in its first line, trimmed; nothing if that is empty.
+/// Reads the first line of an attribute, trimmed; returns `None` if it is missing or empty.
 pub(super) fn text(attribute: &Path) -> Option<String> {
     if !attribute.is_file() {
-        return None; // and no pipe, which would wait for somebody
+        return None; // a pipe, for example, which would block
     }
     let mut bytes = Vec::new();
     File::open(attribute).ok()?.take(ATTRIBUTE_MAX).read_to_end(&mut bytes).ok()?;
@@ -58,17 +58,17 @@ pub(super) fn text(attribute: &Path) -> Option<String> {
     Some(line.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
-/// The number that an attribute holds.
+/// Reads the number that an attribute holds; returns `None` if it holds none.
 pub(super) fn number<N: std::str::FromStr>(attribute: &Path) -> Option<N> {
     text(attribute)?.parse().ok()
 }
 
-/// The name of what a link leads to: of a driver, of a module.
+/// Returns the name of a link's target, such as a driver or a module.
 pub(super) fn linked_name(link: &Path) -> Option<String> {
     Some(fs::read_link(link).ok()?.file_name()?.to_str()?.to_owned())
 }
 
-/// The names in a folder, in the order in which the kernel counts: `sdb` before `sdaa`.
+/// Lists the names in a folder, in the order in which the kernel counts: `sdb` before `sdaa`.
 pub(super) fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(ENTRIES_MAX);
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();

@@ -1,4 +1,4 @@
-//! The machine that this program runs on: what stands at `/`, and what `/proc` adds to sysfs.
+//! The machine that this program runs on: what is mounted at `/`, and what `/proc` adds to sysfs.
 
 use crate::error::{Result, refused};
 use crate::hardware::block::Block;
@@ -8,9 +8,9 @@ use rustix::fs::{FileType, Stat, major, minor, stat};
 use std::fs;
 use std::path::Path;
 
-/// What this machine needs to boot: from `disk`, which is any name of a whole block device; else from
-/// what `/` is on; else, where that is no disk (a container, memory), from any disk that it has.
-/// Refuses what is no disk of this machine.
+/// Collects what this machine needs to boot from `disk`, any name of a whole block device. Without one,
+/// takes the disks that `/` is on or, if it is not on a disk (a container, memory), every disk of the
+/// machine. Refuses anything that is not a disk of this machine.
 pub fn this_machine(disk: Option<&Path>) -> Result<Inventory> {
     let sysfs = Sysfs::at(Path::new("/sys"))?;
     let disks = match disk {
@@ -19,7 +19,7 @@ pub fn this_machine(disk: Option<&Path>) -> Result<Inventory> {
     };
     let mut inventory = sysfs.inventory(&disks)?;
     inventory.memory = total(&fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?);
-    // X86_FEATURE_HYPERVISOR (arch/x86/include/asm/cpufeatures.h), which processors leave to hypervisors.
+    // X86_FEATURE_HYPERVISOR (arch/x86/include/asm/cpufeatures.h), which processors reserve for hypervisors.
     inventory.guest = fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains(" hypervisor"));
     // kernel: admin-guide/sysctl/kernel.rst, kexec_load_disabled
     let allowed = fs::read_to_string("/proc/sys/kernel/kexec_load_disabled").is_ok_and(|text| text.trim() == "0");
@@ -27,16 +27,16 @@ pub fn this_machine(disk: Option<&Path>) -> Result<Inventory> {
     Ok(inventory)
 }
 
-/// The whole disk at a path, told by its numbers.
+/// Returns the whole disk at a path, identified by its device numbers.
 fn disk_at(sysfs: &Sysfs, path: &Path) -> Result<Block> {
     let name = path.display();
     let list = "list the disks of this machine: lsblk --nodeps";
     let found = stat(path).with_context(|| format!("looking at {name}"))?;
     if FileType::from_raw_mode(found.st_mode) != FileType::BlockDevice {
-        return Err(refused(format!("{name} is no block device: this machine does not boot from it"), list));
+        return Err(refused(format!("{name} is not a block device: this machine does not boot from it"), list));
     }
     let Some(block) = numbered(sysfs, found.st_rdev) else {
-        return Err(refused(format!("{name} is no device that this kernel knows: its node is stale"), list));
+        return Err(refused(format!("{name} is a stale node: this kernel knows no such device"), list));
     };
     if block.is_partition() {
         return Err(refused(format!("{name} is a partition; a machine boots from a whole disk"), list));
@@ -44,7 +44,7 @@ fn disk_at(sysfs: &Sysfs, path: &Path) -> Result<Block> {
     Ok(block)
 }
 
-/// What `/` is on, else every real disk.
+/// Lists the devices that `/` is on, or else every real disk.
 fn boot_disks(sysfs: &Sysfs) -> Result<Vec<Block>> {
     let root = root_devices(sysfs)?;
     if !root.is_empty() {
@@ -52,18 +52,18 @@ fn boot_disks(sysfs: &Sysfs) -> Result<Vec<Block>> {
     }
     let disks: Vec<Block> = sysfs.real_disks().into_iter().filter(|disk| sysfs.is_hardware(disk)).collect();
     if disks.is_empty() {
-        return Err(refused("this machine has no disk: its root is in memory or on a network", "name one: --disk"));
+        return Err(refused("this machine has no disk: its root is in memory or on a network", "name a disk: --disk"));
     }
     Ok(disks)
 }
 
-/// The devices that `/` is mounted from; none if it is in memory, on a network, or an overlay.
+/// Lists the devices that `/` is mounted from; none if it is in memory, on a network, or an overlay.
 pub fn root_devices(sysfs: &Sysfs) -> Result<Vec<Block>> {
     let root = stat("/").context("looking at /")?;
     if let Some(block) = numbered(sysfs, root.st_dev) {
         return Ok(vec![block]);
     }
-    // btrfs and bcachefs give no device's number, but name it as what was mounted.
+    // btrfs and bcachefs give no device number, but name the device as the source of the mount.
     let members = sources_of_root()?.into_iter().filter_map(|found| numbered(sysfs, found.st_rdev));
     Ok(members.flat_map(|member| sysfs.btrfs_around(member)).collect())
 }
@@ -72,23 +72,23 @@ fn numbered(sysfs: &Sysfs, device: u64) -> Option<Block> {
     sysfs.numbered(major(device), minor(device))
 }
 
-/// The block devices that were mounted at `/`, by their names.
+/// Looks up the block devices that were mounted at `/`, by their names.
 pub(crate) fn sources_of_root() -> Result<Vec<Stat>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
     let is_device = |found: &Stat| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
     Ok(names_of_root(&mounts).into_iter().filter_map(|source| stat(source).ok()).filter(is_device).collect())
 }
 
-/// What is mounted at `/`, if it has a name in `/dev`; bcachefs joins several with colons
-/// (proc(5), mountinfo: field 5 is the mount point, the second after " - " the source).
+/// Returns the names in `/dev` of what is mounted at `/`; bcachefs joins several with colons (proc(5),
+/// mountinfo: field 5 is the mount point, the second after " - " the source).
 fn names_of_root(mountinfo: &str) -> Vec<&str> {
-    // The last one covers the others.
+    // The last mount covers the others.
     let root = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some("/"));
     let source = root.and_then(|line| line.split_once(" - ")?.1.split(' ').nth(1)).unwrap_or_default();
     source.split(':').filter(|name| name.starts_with("/dev/")).collect()
 }
 
-/// MemTotal of proc_meminfo(5), in bytes.
+/// Parses MemTotal of proc_meminfo(5) and returns it in bytes.
 fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

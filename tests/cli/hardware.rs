@@ -33,7 +33,7 @@ fn hardware_prints_an_inventory_or_writes_the_same_to_a_file() {
 fn what_is_no_disk_of_this_machine_is_refused_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("disk.raw"), "").unwrap();
-    for (disk, text) in [("disk.raw", "is no block device"), ("/dev/null", "is no block device")] {
+    for (disk, text) in [("disk.raw", "is not a block device"), ("/dev/null", "is not a block device")] {
         let run = flipslot(folder.path(), &["hardware", "--disk", disk, "-o", "x.json"]);
         run.must_end(3, &[disk, text, "next: "]);
     }
