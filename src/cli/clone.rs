@@ -5,14 +5,13 @@ use crate::progress::Style;
 use clap::Args;
 use std::path::PathBuf;
 
-/// What `clone --help` says at its end.
+/// The text at the end of `clone --help`.
 pub const CLONE_HELP: &str = "\
-The source is read once, and only what is allocated in it; what is zero there
-is zero on every copy. Each copy is read back and compared, then gets GUIDs
-and UUIDs of its own, with the entries that boot by them, the backup table at
-its end, and a `data` partition as large as the disk leaves room. The first
-MiB comes last: a copy that was cut short does not boot. A disk that fails
-does not stop the others.
+The source is read once, and only its allocated parts; what is zero there is
+zero on every copy. Each copy is read back and compared, then gets its own
+GUIDs and UUIDs, boot entries that use them, the backup table at its end, and
+a `data` partition that fills the disk. The first MiB is written last: a copy
+that was cut short does not boot. A disk that fails does not stop the others.
 Exit codes: 0 all done, 1 some failed (the result says which), 2 usage,
 3 refused and nothing written. docs/clone.md describes the JSON.
 
@@ -23,10 +22,10 @@ Examples:
 /// The flags of `clone`.
 #[derive(Debug, Args)]
 pub struct CloneArgs {
-    /// Disk or disk file that flipslot made and nobody writes now
+    /// Disk or disk file made by flipslot, which nothing has open for writing
     pub source: PathBuf,
 
-    /// Block device to overwrite, or raw disk file to make; as many as wanted
+    /// Block devices to overwrite, or raw disk files to make
     #[arg(required = true)]
     pub targets: Vec<PathBuf>,
 
@@ -34,15 +33,15 @@ pub struct CloneArgs {
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
 
-    /// What may be overwritten
+    /// Consent to overwrite disks
     #[command(flatten)]
     pub consent: ConsentArgs,
 
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// How to show what is going on
+    /// Style in which to show progress
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
     pub progress: Style,
 

@@ -5,20 +5,20 @@ use crate::disk::layout::TableKind;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// What `create --help` says at its end.
+/// The text at the end of `create --help`.
 pub const CREATE_HELP: &str = "\
 References:
   docker://host/name:tag     a registry (also @sha256:…); a bare name means it
   oci:directory[:tag]        an OCI image layout
   oci-archive:file[:tag]     an OCI image layout in a tar file
-  docker-archive:file[:name] what `docker save` writes
+  docker-archive:file[:name] an archive of `docker save`
 
-A disk file is raw, unless its name ends with .qcow2, .vmdk, .vhdx (which need
-qemu-img), or .raw.zst. It appears when it is whole; until then nothing stands
-at its path. With SOURCE_DATE_EPOCH set, a file made of the same gets the same
-identifiers and times.
-A disk is refused while anything uses it. At a terminal, flipslot shows which
-disk it is and what is on it, and wants its name typed; see docs/disks.md.
+A disk file is raw, unless its name ends in .qcow2, .vmdk or .vhdx (which need
+qemu-img), or in .raw.zst. It appears at its path only when it is complete.
+With SOURCE_DATE_EPOCH set, the same inputs give the same identifiers and
+times.
+A disk that is in use is refused. At a terminal, flipslot shows the disk and
+what is on it, and asks you to type its name; see docs/disks.md.
 
 Exit codes: 0 done, 2 usage, 3 refused and nothing written, 1 failed.
 
@@ -34,12 +34,12 @@ pub struct CreateArgs {
     #[arg(required_unless_present = "plan")]
     pub disk: Option<PathBuf>,
 
-    /// Do what this plan says, if disk and images are still what they were: the
-    /// JSON of a dry run (docs/plan.md)
+    /// Carry out this plan, the JSON of a dry run, if disk and images have not
+    /// changed since (docs/plan.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["disk", "slot", "size", "slots", "keep_data", "dry_run", "yes", "config"])]
     pub plan: Option<PathBuf>,
 
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 
@@ -59,12 +59,12 @@ pub struct CreateArgs {
     #[arg(long, value_enum, value_name = "TABLE")]
     pub table: Option<TableKind>,
 
-    /// Bytes of a sector of a disk file: 512, or 4096 for a machine whose disk
-    /// has such [default: 512]
+    /// Sector size of a disk file in bytes: 512, or 4096 for a machine with such
+    /// a disk [default: 512]
     #[arg(long, value_name = "BYTES")]
     pub sector_size: Option<u64>,
 
-    /// Size of each slot, or SLOT=SIZE [default: what is left, divided evenly]
+    /// Size of each slot, or SLOT=SIZE [default: an equal share of what is left]
     #[arg(long, value_name = "SIZE")]
     pub slot_size: Vec<String>,
 
@@ -72,16 +72,16 @@ pub struct CreateArgs {
     #[arg(long)]
     pub data: bool,
 
-    /// Write the named slots of a disk that flipslot has made; its table, its data
+    /// Write only the named slots of a disk made by flipslot; its table, its data
     /// and the other slots stay as they are
     #[arg(long, conflicts_with_all = ["size", "slots", "slot_size", "table", "sector_size", "data"])]
     pub keep_data: bool,
 
-    /// What is wanted of the slots
+    /// Images and boot options of the slots
     #[command(flatten)]
     pub image: ImageArgs,
 
-    /// How they are written
+    /// Options for writing the slots
     #[command(flatten)]
     pub write: WriteArgs,
 
@@ -90,13 +90,13 @@ pub struct CreateArgs {
     #[arg(long)]
     pub sidecars: bool,
 
-    /// What may be overwritten
+    /// Consent to overwrite disks
     #[command(flatten)]
     pub consent: ConsentArgs,
 }
 
 impl CreateArgs {
-    /// The disk; with `--plan` the plan names it.
+    /// Returns the disk; the path is empty with `--plan`, which names the disk itself.
     pub fn disk(&self) -> &Path {
         self.disk.as_deref().unwrap_or(Path::new(""))
     }

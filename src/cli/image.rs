@@ -9,18 +9,18 @@ use std::path::PathBuf;
 /// The flags of every command that looks at images.
 #[derive(Debug, Args)]
 pub struct ImageArgs {
-    /// Machine to boot on: this, qemu, generic, or the file that `flipslot
-    /// hardware -o` wrote there [default: generic; of a flash: that of the
+    /// Machine to boot on: this, qemu, generic, or a file that `flipslot
+    /// hardware -o` wrote there [default: generic; for flash, that of the
     /// other slot]
     #[arg(long, value_name = "MACHINE")]
     pub hardware: Option<Choice>,
 
-    /// Where the initramfs comes from: the image's own if it fits the hardware,
-    /// else dracut; or one of them
-    #[arg(long, value_enum, value_name = "WHO")]
+    /// Source of the initramfs: the image's own if it fits the hardware, else
+    /// dracut; or one of them
+    #[arg(long, value_enum, value_name = "SOURCE")]
     pub initramfs: Option<Source>,
 
-    /// Mend what these rules find, as the slot is written (docs/check.md)
+    /// Fix what these rules find, as the slot is written (docs/check.md)
     #[arg(long, value_name = "RULE,...")]
     pub fix: Vec<String>,
 
@@ -29,7 +29,7 @@ pub struct ImageArgs {
     pub allow: Vec<String>,
 
     /// Root filesystem of the slots: ext4, xfs, btrfs, or SLOT=TYPE; may be
-    /// repeated [default: ext4; of a flash: that of the other slot]
+    /// repeated [default: ext4; for flash, that of the other slot]
     #[arg(long, value_name = "TYPE")]
     pub filesystem: Vec<String>,
 
@@ -49,11 +49,11 @@ pub struct ImageArgs {
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
 
-    /// Registry (host:port) to speak to without TLS; this machine needs none
+    /// Registry (host:port) to reach without TLS; not needed for this machine
     #[arg(long, value_name = "HOST")]
     pub plain_http: Vec<String>,
 
-    /// Certificate authority (PEM) of a registry, beside the system's
+    /// Certificate authority (PEM) of a registry, in addition to the system's
     #[arg(long, value_name = "FILE")]
     pub registry_ca: Vec<PathBuf>,
 
@@ -61,7 +61,7 @@ pub struct ImageArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// How to show what is going on
+    /// Style in which to show progress
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
     pub progress: Style,
 
@@ -77,7 +77,7 @@ pub struct WriteArgs {
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub mkfs_options: Option<String>,
 
-    /// Leave the agent (health check, deadline) out of the slot
+    /// Do not install the agent (health check, deadline) in the slot
     #[arg(long)]
     pub no_agent: bool,
 }

@@ -20,57 +20,57 @@ pub use image::{ImageArgs, WriteArgs};
 #[derive(Debug, Parser)]
 #[command(name = "flipslot", version, max_term_width = 80)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand to run.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// The verbs.
+/// The subcommands of flipslot.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Write OCI images into the slots of a new disk that boots on BIOS and UEFI
     #[command(after_help = CREATE_HELP)]
     Create(Box<CreateArgs>),
-    /// Write an OCI image into another slot than the running one
+    /// Write an OCI image into a slot that is not running
     #[command(after_help = FLASH_HELP)]
     Flash(Box<FlashArgs>),
-    /// Write one golden disk onto many at the same time, each with names of its own
+    /// Copy one golden disk onto many at once, each with identifiers of its own
     #[command(after_help = CLONE_HELP)]
     Clone(CloneArgs),
-    /// Say whether an image, or a slot, would come up on a machine, and why not
+    /// Check if an image, or a slot, would come up on a machine, and why not
     #[command(after_help = CHECK_HELP)]
     Check(Box<CheckArgs>),
-    /// Jump into another slot, on trial: whatever fails ends on this one
+    /// Jump into another slot, on trial: any failure leads back to this one
     Switch(SwitchArgs),
-    /// Declare the running slot healthy: what boots from now on
+    /// Declare the running slot healthy: it boots from now on
     Confirm(DryRunArgs),
     /// Go back to the slot that was proven before this one
     Rollback(DryRunArgs),
-    /// Show slots, what runs, what is proven, and what the next reset boots
+    /// Show the slots: which one runs, which is proven, which boots next
     Status(StatusArgs),
-    /// Tell what this machine needs to boot, as JSON
+    /// Print what this machine needs to boot, as JSON
     #[command(after_help = HARDWARE_HELP)]
     Hardware(HardwareArgs),
     /// Remove what an interrupted run left behind
     Cleanup(CleanupArgs),
-    /// Reset a trial that nobody confirms in time (flipslot-trial.service)
+    /// Reset a trial that is not confirmed in time (flipslot-trial.service)
     #[command(hide = true)]
     WatchTrial,
     /// Confirm a healthy trial, or go back (flipslot-health.service)
     #[command(hide = true)]
     CheckHealth,
-    /// Note when the last service had stopped (systemd-shutdown)
+    /// Record when the last service had stopped (systemd-shutdown)
     #[command(hide = true)]
     NoteShutdown(NoteArgs),
-    /// Become a program of a slot; flipslot starts itself so (boot/chamber.rs)
+    /// Become a program of a slot; flipslot starts itself this way (boot/chamber.rs)
     #[command(hide = true)]
     EnterChamber(EnterArgs),
 }
 
 const FLASH_HELP: &str = "\
-The slot must not run, must not be mounted, and must not be the proven one,
-which every failed boot ends on. Console, kernel words and hardware are those
-of the running slot where nothing else is said.
+The slot must not be running or mounted, nor be the proven one, on which every
+failed boot ends. Console, kernel words and hardware are those of the running
+slot unless given.
 
 Example, on a server that runs slot a:
   flipslot flash docker://127.0.0.1:5000/os/debian:13 --slot b
@@ -78,7 +78,7 @@ Example, on a server that runs slot a:
 
 const CHECK_HELP: &str = "\
 An image is read without a disk and without root; nothing is written anywhere.
---fix shows what a create or flash with it would mend, and what is left.
+--fix shows what create or flash would fix with it, and what remains.
 Exit codes: 0 nothing found, 1 something found, 2 usage, 3 refused.
 
 Examples:
@@ -102,36 +102,36 @@ pub struct CheckArgs {
     #[arg(long, value_name = "DISK", requires = "slot")]
     pub disk: Option<PathBuf>,
 
-    /// What is wanted of the slot
+    /// Options for the image and its boot
     #[command(flatten)]
     pub image: ImageArgs,
 }
 
 const HARDWARE_HELP: &str = "\
-Devices from the root of the machine to its boot disk and network cards,
-consoles, memory, watchdogs: read from sysfs, nothing is changed. It needs no
-root. docs/hardware.md describes the JSON.
+Prints devices from the root of the machine to its boot disk and network
+cards, consoles, memory, watchdogs: read from sysfs, without changing anything
+and without root. docs/hardware.md describes the JSON.
 
 Example, with the inventory of a server on the machine that makes its disk:
   ssh server1 flipslot hardware > server1.json";
 
-/// The arguments that systemd-shutdown(8) gives.
+/// The arguments that systemd-shutdown(8) passes.
 #[derive(Debug, Args)]
 pub struct NoteArgs {
     /// The script that it started
     pub script: PathBuf,
-    /// What comes next: reboot, kexec, poweroff, halt
+    /// Next step of the shutdown: reboot, kexec, poweroff, halt
     pub verb: String,
 }
 
 /// The arguments of `enter-chamber`.
 #[derive(Debug, Args)]
 pub struct EnterArgs {
-    /// Where the slot is
+    /// Path at which the slot is mounted
     pub place: PathBuf,
     /// Program of the slot
     pub program: OsString,
-    /// Its arguments
+    /// Arguments of the program
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
 }
@@ -159,15 +159,15 @@ pub struct FlashArgs {
     #[arg(long)]
     pub promote: bool,
 
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// What is wanted of the slots
+    /// Options for the image and its boot
     #[command(flatten)]
     pub image: ImageArgs,
 
-    /// How they are written
+    /// Options for writing the slot
     #[command(flatten)]
     pub write: WriteArgs,
 }
@@ -179,23 +179,23 @@ pub struct SwitchArgs {
     #[arg(long, value_name = "SLOT")]
     pub slot: String,
 
-    /// How: kexec if the kernel can, else the firmware; or one of them
+    /// Way to jump: kexec if the kernel can, else the firmware; or one of them
     #[arg(long, value_enum, value_name = "WAY", default_value = "auto")]
     pub by: Way,
 
-    /// Who confirms the slot: its health check, or `flipslot confirm` by hand
-    #[arg(long, value_enum, value_name = "WHO", default_value = "auto")]
+    /// Confirm the slot by its health check, or with `flipslot confirm` by hand
+    #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
     pub confirm: Confirm,
 
     /// Time after which an unconfirmed slot is given up: 90s, 10m, 1h
     #[arg(long, value_name = "TIME", default_value = "10m")]
     pub deadline: String,
 
-    /// Jump although these rules find something (docs/check.md)
+    /// Jump even if these rules find something (docs/check.md)
     #[arg(long, value_name = "RULE,...")]
     pub allow: Vec<String>,
 
-    /// Whether to do anything
+    /// Options for a dry run
     #[command(flatten)]
     pub plan: DryRunArgs,
 }
@@ -215,23 +215,23 @@ pub struct StatusArgs {
 /// The flags of `hardware`.
 #[derive(Debug, Args)]
 pub struct HardwareArgs {
-    /// File to write, whole or not at all [default: stdout]
+    /// File to write, completely or not at all [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Disk that it is to boot from [default: what / is on, else every disk]
+    /// Disk to boot from [default: the one that / is on, else every disk]
     #[arg(long, value_name = "DISK")]
     pub disk: Option<PathBuf>,
 }
 
-/// The flags of `confirm` and `rollback`.
+/// The flags of a dry run: of `confirm`, `rollback` and others.
 #[derive(Debug, Args)]
 pub struct DryRunArgs {
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Say that as one JSON document (docs/plan.md)
+    /// Print that as one JSON document (docs/plan.md)
     #[arg(long, requires = "dry_run")]
     pub json: bool,
 }
@@ -239,7 +239,7 @@ pub struct DryRunArgs {
 /// The flags of `cleanup`.
 #[derive(Debug, Args)]
 pub struct CleanupArgs {
-    /// Whether to do anything
+    /// Options for a dry run
     #[command(flatten)]
     pub plan: DryRunArgs,
 
