@@ -1,4 +1,4 @@
-//! A disk's definition as a TOML file, the same words as the flags of `create`.
+//! A disk's definition as a TOML file, in the words of the flags of `create`.
 
 use crate::boot::initramfs::Source;
 use crate::disk::layout::TableKind;
@@ -9,49 +9,49 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What the file may say; every key is optional, and a flag overrides it.
+/// The keys of the file; every key is optional, and a flag overrides it.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// `--size`.
+    /// `--size`: of the disk file.
     pub size: Option<String>,
-    /// `--slots`.
+    /// `--slots`: the number of slots.
     pub slots: Option<u32>,
-    /// `--table`.
+    /// `--table`: the kind of partition table.
     pub table: Option<TableKind>,
-    /// `--sector-size`.
+    /// `--sector-size`: bytes of a sector of the disk file.
     pub sector_size: Option<u64>,
-    /// `--slot-size`: of every slot, or by slot.
+    /// `--slot-size`: one size for all slots, or by slot.
     pub slot_size: Option<BySlot<String>>,
-    /// `--data`.
+    /// `--data`: make a data partition of the rest.
     pub data: Option<bool>,
-    /// `--sidecars`.
+    /// `--sidecars`: write them beside the disk file.
     pub sidecars: Option<bool>,
     /// `--filesystem`: one for all slots, or by slot.
     pub filesystem: Option<BySlot<Filesystem>>,
-    /// `--mkfs-options`.
+    /// `--mkfs-options`: words for the program that makes the filesystem.
     pub mkfs_options: Option<String>,
-    /// `--hardware`.
+    /// `--hardware`: the machine to boot on.
     pub hardware: Option<Choice>,
-    /// `--initramfs`.
+    /// `--initramfs`: the source of the initramfs.
     pub initramfs: Option<Source>,
-    /// `--fix`, once or several times.
+    /// `--fix`, once or several times: rules with findings to fix.
     pub fix: Option<Vec<String>>,
-    /// `--allow`, once or several times.
+    /// `--allow`, once or several times: rules with findings to accept.
     pub allow: Option<Vec<String>>,
-    /// `--kargs`.
+    /// `--kargs`: words for the kernel command line.
     pub kargs: Option<String>,
-    /// `--console`, once or several times.
+    /// `--console`, once or several times: consoles to log to.
     pub console: Option<Vec<String>>,
-    /// `--arch`.
+    /// `--arch`: the architecture to choose from an index.
     pub arch: Option<String>,
-    /// `--plain-http`, once or several times.
+    /// `--plain-http`, once or several times: registries to reach without TLS.
     pub plain_http: Option<Vec<String>>,
-    /// `--registry-ca`, once or several times.
+    /// `--registry-ca`, once or several times: certificate authorities of registries.
     pub registry_ca: Option<Vec<PathBuf>>,
-    /// `--keep`, once or several times.
+    /// `--keep`, once or several times: files to carry over.
     pub keep: Option<Vec<String>>,
-    /// `--slot`: reference by slot.
+    /// `--slot`: an image reference by slot.
     #[serde(default)]
     pub slot: BTreeMap<String, String>,
     /// `--kernel`: one version for all slots, or by slot.
@@ -60,16 +60,16 @@ pub struct Config {
 
 /// A value for every slot, or a table of values by slot.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "it is no value that its flag takes, nor a table of such by slot")]
+#[serde(untagged, expecting = "it is neither a value that its flag takes, nor a table of such values by slot")]
 pub enum BySlot<T> {
-    /// For every slot.
+    /// One value for every slot.
     All(T),
-    /// For each that is named.
+    /// A value for each slot that is named.
     Each(BTreeMap<String, T>),
 }
 
 impl<T> BySlot<T> {
-    /// The values, with the slot of each; that for every slot has none.
+    /// Returns the values with the slot of each; a value for every slot comes with `None`.
     pub fn iter(&self) -> impl Iterator<Item = (Option<&str>, &T)> {
         let (all, each) = match self {
             BySlot::All(value) => (Some((None, value)), None),
@@ -84,7 +84,7 @@ impl Config {
     pub fn read(path: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             refused(
-                format!("the config {} cannot be read: {error}", path.display()),
+                format!("cannot read the config {}: {error}", path.display()),
                 "name a file that exists: --config FILE",
             )
         })?;
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(table, Some(BySlot::Each(each.into())));
         for odd in ["filesystem = 'ntfs'", "filesystem = { a = 'ntfs' }", "filesystem = 1"] {
             let text = parse(odd).unwrap_err().to_string();
-            assert!(text.contains("line 1") && text.contains("no value that its flag takes"), "{text}");
+            assert!(text.contains("line 1") && text.contains("neither a value that its flag takes"), "{text}");
         }
     }
 

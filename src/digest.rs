@@ -13,7 +13,7 @@ enum Algorithm {
     Sha512,
 }
 
-/// A digest that was checked to be well-formed, so that it can stand in a path or a URL.
+/// A digest that was checked to be well-formed, so that it is safe in a path or a URL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {
@@ -22,12 +22,12 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Reads `sha256:<64 hex>` or `sha512:<128 hex>`; anything else is refused, before it is used.
+    /// Parses `sha256:<64 hex>` or `sha512:<128 hex>`; refuses anything else, before it is used.
     pub fn parse(text: &str) -> Result<Digest> {
         let odd = |why: &str| {
             failed(
-                format!("'{}' is no digest: {why}", text.escape_debug()),
-                "copy the digest whole, as in sha256:… with 64 digits",
+                format!("'{}' is not a digest: {why}", text.escape_debug()),
+                "copy the complete digest, as in sha256:… with 64 digits",
             )
         };
         let (algorithm, hex) = text.split_once(':').ok_or_else(|| odd("it has no ':'"))?;
@@ -42,14 +42,14 @@ impl Digest {
         Ok(Digest { algorithm, hex: hex.to_owned() })
     }
 
-    /// The SHA-256 digest of `bytes`.
+    /// Computes the SHA-256 digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Digest {
         let mut hasher = Hasher::Sha256(Sha256::new());
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// The SHA-256 digest of all that `input` gives.
+    /// Computes the SHA-256 digest of everything that `input` returns.
     pub fn of_stream(mut input: impl Read) -> io::Result<Digest> {
         let mut hasher = Hasher::Sha256(Sha256::new());
         let mut chunk = vec![0; 1 << 16];
@@ -61,7 +61,7 @@ impl Digest {
         }
     }
 
-    /// A hasher of this digest's own algorithm.
+    /// Returns a hasher of this digest's own algorithm.
     pub fn hasher(&self) -> Hasher {
         match self.algorithm {
             Algorithm::Sha256 => Hasher::Sha256(Sha256::new()),
@@ -69,14 +69,14 @@ impl Digest {
         }
     }
 
-    /// Whether `bytes` hash to this digest.
+    /// Returns true if `bytes` hash to this digest.
     pub fn matches(&self, bytes: &[u8]) -> bool {
         let mut hasher = self.hasher();
         hasher.update(bytes);
         hasher.finish() == *self
     }
 
-    /// `sha256` or `sha512`.
+    /// Returns the name of the algorithm: `sha256` or `sha512`.
     pub fn algorithm(&self) -> &'static str {
         match self.algorithm {
             Algorithm::Sha256 => "sha256",
@@ -84,7 +84,7 @@ impl Digest {
         }
     }
 
-    /// The lower-case hexadecimal digits.
+    /// Returns the lower-case hexadecimal digits.
     pub fn hex(&self) -> &str {
         &self.hex
     }
@@ -110,21 +110,21 @@ impl From<Digest> for String {
     }
 }
 
-/// A digest in the making.
+/// A digest that is being computed.
 pub enum Hasher {
-    /// SHA-256, as nearly every image uses it.
+    /// SHA-256, which nearly every image uses.
     Sha256(Sha256),
-    /// SHA-512.
+    /// SHA-512, which OCI also registers.
     Sha512(Sha512),
 }
 
 impl Hasher {
-    /// A hasher of SHA-256.
+    /// Returns a new SHA-256 hasher.
     pub fn sha256() -> Hasher {
         Hasher::Sha256(Sha256::new())
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes to the hash.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Hasher::Sha256(hasher) => hasher.update(bytes),
@@ -132,7 +132,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all bytes taken.
+    /// Returns the digest of all bytes added.
     pub fn finish(self) -> Digest {
         let (algorithm, bytes) = match self {
             Hasher::Sha256(hasher) => (Algorithm::Sha256, hasher.finalize().to_vec()),

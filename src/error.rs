@@ -1,24 +1,24 @@
-//! What a failure looks like: a chain of contexts, one kind, and the next command to try.
+//! Errors: a chain of contexts, one kind, and the next command to try.
 
 use std::{fmt, io};
 
 /// A result whose error is a chain of contexts; `{:#}` prints it as one line.
 pub type Result<T> = anyhow::Result<T>;
 
-/// Who can mend the failure, and what it has left behind.
+/// The kind of a failure: its cause, and the state that it leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The command line or the config file is wrong.
     Usage,
-    /// Nothing has been written.
+    /// The program stopped before anything was written.
     Refused,
-    /// Something went wrong on the way. A file is what it was, and so is every slot that booted;
-    /// a device that was to be overwritten (`--yes`) does not boot until it is written whole.
+    /// Something went wrong on the way. A file is unchanged, and so is every slot that booted; a device that
+    /// was to be overwritten (`--yes`) does not boot until it has been written completely.
     Failed,
 }
 
 impl Kind {
-    /// The exit code of the program.
+    /// Returns the exit code of the program.
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Usage => 2,
@@ -44,32 +44,34 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// The command line or the config is wrong: `found` says how, `next` what to write instead.
+/// Builds an error for a wrong command line or config: `found` says what is wrong, `next` what to write
+/// instead.
 pub fn usage(found: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     problem(Kind::Usage, found, next)
 }
 
-/// Stop before anything is written: `found` says what and why it matters, `next` the way on.
+/// Builds an error that stops before anything is written: `found` says what was found and why it matters,
+/// `next` what to do.
 pub fn refused(found: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     problem(Kind::Refused, found, next)
 }
 
-/// Stop in the middle, in the state that [`Kind::Failed`] tells.
+/// Builds an error that stops in the middle, in the state that [`Kind::Failed`] describes.
 pub fn failed(found: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     problem(Kind::Failed, found, next)
 }
 
-/// An error of a kind that is known only when it is told.
+/// Builds an error of a kind that is known only at run time.
 pub fn problem(kind: Kind, found: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     Problem { kind, found: found.into(), next: next.into() }.into()
 }
 
-/// The kind of an error: that of the first [`Problem`] in its chain, else [`Kind::Failed`].
+/// Returns the kind of an error: that of the first [`Problem`] in its chain, else [`Kind::Failed`].
 pub fn kind(error: &anyhow::Error) -> Kind {
     error.downcast_ref::<Problem>().map_or(Kind::Failed, |p| p.kind)
 }
 
-/// The next command to try, where the error knows one.
+/// Returns the next command to try, if the error names one.
 pub fn hint(error: &anyhow::Error) -> Option<&str> {
     error.downcast_ref::<Problem>().map(|p| p.next.as_str()).filter(|next| !next.is_empty())
 }
@@ -86,18 +88,18 @@ impl fmt::Display for Carried {
 
 impl std::error::Error for Carried {}
 
-/// Puts an error into an `io::Error`; [`from_io`] takes it out again.
+/// Wraps an error in an `io::Error`; [`from_io`] unwraps it.
 pub fn into_io(error: anyhow::Error) -> io::Error {
     io::Error::other(Carried(error))
 }
 
-/// The error that [`into_io`] put in, or the `io::Error` itself.
+/// Returns the error that [`into_io`] wrapped, or the `io::Error` itself.
 pub fn from_io(error: io::Error) -> anyhow::Error {
     if error.get_ref().is_some_and(|inner| inner.is::<Carried>()) {
         if let Some(Ok(carried)) = error.into_inner().map(|inner| inner.downcast::<Carried>()) {
             return carried.0;
         }
-        unreachable!("the type was looked at just now");
+        unreachable!("the type was checked just now");
     }
     error.into()
 }

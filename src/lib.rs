@@ -1,9 +1,9 @@
-//! flipslot puts OCI images on bare metal: one disk, several slots, one image a slot.
+//! flipslot puts OCI images on bare metal: one disk, several slots, one image per slot.
 //!
-//! The folders are the flow of the main job, and knowledge flows one way through them:
+//! The folders follow the flow of the main job, and knowledge flows one way through them:
 //! [`oci`] (reference to layers) → [`layer`] (bytes to entries) → [`filesystem`] (entries to a
 //! slot) → [`hardware`] (what a machine needs) → [`boot`] (kernel, initramfs, GRUB) → [`disk`] →
-//! [`jump`] (into another slot); [`commands`] tell the story of each verb.
+//! [`jump`] (into another slot); [`commands`] holds the steps of each verb.
 
 pub mod artifact;
 pub mod boot;

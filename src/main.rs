@@ -1,4 +1,4 @@
-//! The program: reads the command line, runs one command, says how it ended.
+//! The program: reads the command line, runs one command, reports how it ended.
 
 use clap::Parser;
 use flipslot::boot::chamber;

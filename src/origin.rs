@@ -1,5 +1,5 @@
-//! Where the identifiers and times come from that flipslot itself writes: chance and the clock, or, for
-//! builds that shall be the same again, what is written and `SOURCE_DATE_EPOCH`
+//! The origin of the identifiers and times that flipslot itself writes: random numbers and the clock, or, for
+//! reproducible builds, the inputs and `SOURCE_DATE_EPOCH`
 //! (reproducible-builds.org/specs/source-date-epoch).
 
 use crate::error::{Result, usage};
@@ -7,37 +7,37 @@ use sha2::{Digest as _, Sha256};
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
-/// The variable that says when a build took place, in seconds since 1970.
+/// The environment variable that gives the time of a build, in seconds since 1970.
 const VARIABLE: &str = "SOURCE_DATE_EPOCH";
 
-/// Where they come from.
+/// The origin of identifiers and times.
 #[derive(Debug, Clone, Default)]
 pub enum Origin {
-    /// Chance, and the clock.
+    /// Random numbers, and the clock.
     #[default]
     Fresh,
-    /// Inputs: the same give the same.
+    /// The inputs: the same inputs give the same identifiers and times.
     Derived {
-        /// Seconds since 1970.
+        /// Time of the build, in seconds since 1970.
         epoch: u64,
-        /// A hash of all that makes this disk another one than the next.
+        /// Hash of everything that distinguishes this disk from another.
         seed: [u8; 32],
     },
 }
 
 impl Origin {
-    /// From `inputs` where the environment says an epoch; else fresh.
+    /// Derives an origin from `inputs` if the environment gives an epoch; otherwise returns [`Origin::Fresh`].
     pub fn of_environment(inputs: &[String]) -> Result<Origin> {
         let Some(text) = std::env::var_os(VARIABLE) else { return Ok(Origin::Fresh) };
         Origin::derived(&text.to_string_lossy(), inputs)
     }
 
     fn derived(text: &str, inputs: &[String]) -> Result<Origin> {
-        // A time that no one can write down is none (RFC 3339 has years of four digits).
+        // The last time that can be written down (RFC 3339 has years of four digits).
         const LAST: u64 = 253_402_300_799;
         let epoch = text.parse().ok().filter(|epoch| *epoch <= LAST).ok_or_else(|| {
-            let found = format!("{VARIABLE} is '{}', which is no time", text.escape_debug());
-            usage(found, format!("set it to seconds since 1970, or take it away: unset {VARIABLE}"))
+            let found = format!("{VARIABLE} is '{}', which is not a time", text.escape_debug());
+            usage(found, format!("set it to seconds since 1970, or remove it: unset {VARIABLE}"))
         })?;
         let mut hasher = Sha256::new();
         for part in [&format!("flipslot {epoch}")].into_iter().chain(inputs) {
@@ -47,7 +47,7 @@ impl Origin {
         Ok(Origin::Derived { epoch, seed: hasher.finalize().into() })
     }
 
-    /// The identifier of `what` on this disk. A derived one has version 8 (RFC 9562, 5.8).
+    /// Returns the identifier of `what` on this disk. A derived one has version 8 (RFC 9562, 5.8).
     pub fn uuid(&self, what: &str) -> Uuid {
         let Origin::Derived { seed, .. } = self else { return Uuid::new_v4() };
         let hash = Sha256::new().chain_update(seed).chain_update(what).finalize();
@@ -56,12 +56,12 @@ impl Origin {
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 
-    /// The time, in seconds since 1970.
+    /// Returns the time, in seconds since 1970.
     pub fn now(&self) -> u64 {
         self.epoch().unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()))
     }
 
-    /// The time that other programs shall take for the present.
+    /// Returns the time that other programs must use as the present; `None` for the clock's.
     pub fn epoch(&self) -> Option<u64> {
         match self {
             Origin::Fresh => None,

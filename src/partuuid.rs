@@ -1,30 +1,30 @@
-//! What Linux calls a partition, whatever it is numbered and wherever its disk hangs: PARTUUID.
+//! PARTUUID: Linux's name for a partition, however the kernel numbers it and wherever its disk is attached.
 
 use std::fmt;
 use uuid::Uuid;
 
-/// The name of one partition; two disks never share one.
+/// The PARTUUID of one partition; two disks never share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PartUuid {
-    /// Of a GPT: the partition's own GUID.
+    /// On a GPT disk: the partition's own GUID.
     Gpt(Uuid),
-    /// Of an MBR: the disk's signature, and the partition's number.
+    /// On an MBR disk: the disk's signature, and the partition's number.
     Mbr {
-        /// The four bytes before the table.
+        /// Signature of the disk: the four bytes before the table.
         disk: u32,
-        /// From 1; logical partitions from 5.
+        /// Number of the partition, from 1; logical partitions from 5.
         number: u32,
     },
 }
 
 impl PartUuid {
-    /// The name of a partition that is not there yet: of none.
+    /// The name of no partition, for one that does not exist yet.
     pub const NONE: PartUuid = PartUuid::Gpt(Uuid::nil());
 }
 
 impl fmt::Display for PartUuid {
-    /// As the kernel and blkid spell it; for MBR with eight and two hexadecimal digits (kernel:
-    /// block/partitions/msdos.c, set_info).
+    /// Prints the name as the kernel and blkid spell it; for MBR with eight and two hexadecimal digits
+    /// (kernel: block/partitions/msdos.c, set_info).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PartUuid::Gpt(guid) => guid.fmt(f),

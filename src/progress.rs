@@ -1,4 +1,4 @@
-//! What is going on, for people and for programs, always on stderr: the result has stdout.
+//! Progress for people and for programs, always on stderr: stdout is for the result.
 
 use crate::slot::Slot;
 use crate::units::Bytes;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One line on stderr, as `eprintln!` writes it; but that nobody reads it is no reason to stop.
+/// Writes one line to stderr, like `eprintln!`, but a closed stderr is not an error.
 #[macro_export]
 macro_rules! tell {
     ($($line:tt)*) => {{
@@ -20,36 +20,36 @@ macro_rules! tell {
     }};
 }
 
-/// How progress is shown.
+/// The style in which progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Style {
-    /// A bar on a terminal, else lines.
+    /// A bar on a terminal, otherwise lines.
     Auto,
-    /// A bar that is drawn over itself.
+    /// A bar that is redrawn in place.
     Bar,
     /// A line when a step begins and ends, and every 5 s.
     Plain,
-    /// A JSON object a line.
+    /// A JSON object on each line.
     Json,
-    /// Nothing.
+    /// No progress at all.
     None,
 }
 
-/// How often a plain or JSON line tells of a step that goes on.
+/// The interval between plain or JSON lines about a running step.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// One step that has ended.
+/// A step that has ended, and its duration.
 #[derive(Debug, Clone, Serialize)]
 pub struct Phase {
-    /// The slot it was for.
+    /// Slot that the step was for, if it was for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<Slot>,
-    /// The disk it was for, where there are several.
+    /// Disk that the step was for, where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<String>,
-    /// What was done.
+    /// Name of the step.
     pub step: &'static str,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
@@ -57,12 +57,12 @@ pub struct Phase {
 pub struct Progress {
     style: Style,
     phases: Arc<Mutex<Vec<Phase>>>,
-    /// Steps that go on at the same time have a line each.
+    /// Bars of the steps that run at the same time, one line each.
     bars: MultiProgress,
 }
 
 impl Progress {
-    /// Shows progress in this style.
+    /// Returns a display of progress in this style.
     pub fn new(style: Style) -> Progress {
         let style = match style {
             Style::Auto if stderr().is_terminal() => Style::Bar,
@@ -73,13 +73,13 @@ impl Progress {
         Progress { style, phases: Arc::default(), bars }
     }
 
-    /// Begins a step; it ends when the returned value is dropped. `bytes` is how many it will
-    /// count, if that is known.
+    /// Begins a step, which ends when the returned value is dropped. `bytes` is the number of bytes that it
+    /// will count, if that is known.
     pub fn step(&self, slot: Option<Slot>, step: &'static str, bytes: Option<u64>) -> Step {
         self.begin((slot, None), step, bytes)
     }
 
-    /// The same for one of several disks, whose steps go on at the same time.
+    /// Like [`Progress::step`], but for one of several disks with steps that run at the same time.
     pub fn disk_step(&self, disk: &str, step: &'static str, bytes: Option<u64>) -> Step {
         self.begin((None, Some(disk.to_owned())), step, bytes)
     }
@@ -106,7 +106,7 @@ impl Progress {
         Step { shown: Arc::new(shown), phases: Arc::clone(&self.phases) }
     }
 
-    /// Says what the user should know and what stops nothing.
+    /// Prints a warning: something that the user should know, but that stops nothing.
     pub fn warn(&self, slot: Option<Slot>, text: &str) {
         match self.style {
             Style::Json => say(&json!({ "event": "warning", "slot": slot, "text": text }).to_string()),
@@ -117,20 +117,20 @@ impl Progress {
         }
     }
 
-    /// The steps that have ended, in that order.
+    /// Returns the steps that have ended, in that order.
     pub fn phases(&self) -> Vec<Phase> {
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// A step that goes on.
+/// A running step, which ends when it is dropped.
 pub struct Step {
     shown: Arc<Shown>,
     phases: Arc<Mutex<Vec<Phase>>>,
 }
 
 impl Step {
-    /// A function that counts bytes of this step, for another thread.
+    /// Returns a function that counts bytes of this step, for another thread.
     pub fn counter(&self) -> impl Fn(u64) + Send + Clone + 'static {
         let shown = Arc::clone(&self.shown);
         move |bytes| shown.advance(bytes)
@@ -179,7 +179,7 @@ impl Shown {
         *said = Instant::now();
         match self.style {
             Style::Plain => {
-                // A rate of bytes that is shown in whole KiB needs no more precision than this.
+                // A rate of bytes needs no more precision than this: it is shown with one decimal.
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
                 let rate = Bytes((done as f64 / self.begin.elapsed().as_secs_f64()) as u64);
                 let total = self.bytes.map(|total| format!(" of {}", Bytes(total))).unwrap_or_default();
@@ -223,13 +223,13 @@ impl Shown {
     }
 }
 
-/// What a line begins with: whose step it is.
+/// Returns the start of a line: the slot or disk of the step.
 fn prefix(slot: Option<Slot>, disk: Option<&str>) -> String {
     let slot = slot.map(|slot| format!("slot {slot}: "));
     slot.or(disk.map(|disk| format!("{disk}: "))).unwrap_or_default()
 }
 
-/// One line on stderr; that nobody reads it is no reason to stop.
+/// Writes one line to stderr; a closed stderr is not an error.
 fn say(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }

@@ -11,15 +11,15 @@ use std::str::FromStr;
 pub struct Slot(char);
 
 impl Slot {
-    /// The most slots a disk can have: one a letter.
+    /// The most slots that a disk can have: one for each letter.
     pub const MOST: u32 = 26;
 
-    /// The slot at `index`, counted from 0; `None` past `z`.
+    /// Returns the slot at `index`, counted from 0; `None` past `z`.
     pub fn at(index: u32) -> Option<Slot> {
         char::from_u32('a' as u32 + index).filter(char::is_ascii_lowercase).map(Slot)
     }
 
-    /// The place of the slot on its disk, counted from 0.
+    /// Returns the position of the slot on its disk, counted from 0.
     pub fn index(self) -> u32 {
         self.0 as u32 - 'a' as u32
     }
@@ -32,7 +32,7 @@ impl FromStr for Slot {
         let mut letters = text.chars();
         match (letters.next(), letters.next()) {
             (Some(letter), None) if letter.is_ascii_lowercase() => Ok(Slot(letter)),
-            _ => Err(usage(format!("'{text}' is no slot"), "name a slot by one letter: a, b, c, …")),
+            _ => Err(usage(format!("'{text}' is not a slot"), "name a slot by one letter: a, b, c, …")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! External programs: the one place that starts them, and what their failure looks like.
+//! External programs: the one place that starts them and reports their failures.
 
 use crate::error::{Result, failed, refused};
 use crate::sys::process::die_with_us;
@@ -11,9 +11,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a program may run that sets no deadline of its own.
+/// The deadline of a program that sets none of its own.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
-/// How much of each output stream is kept, in bytes: the end of it.
+/// The part of each output stream that is kept, in bytes: its end.
 const TAIL: usize = 8 * 1024;
 
 /// A program to run, with its arguments.
@@ -27,17 +27,18 @@ pub struct Tool {
     kept: usize,
 }
 
-/// What a program that ended with 0 has printed: the last 8 KiB of each stream.
+/// The output of a program that succeeded: the end of each stream, 8 KiB unless [`Tool::keeping`] says
+/// otherwise.
 #[derive(Debug)]
 pub struct Printed {
-    /// Standard output.
+    /// End of standard output.
     pub stdout: String,
-    /// Standard error.
+    /// End of standard error.
     pub stderr: String,
 }
 
 impl Tool {
-    /// The program of this name, found in `PATH`.
+    /// Returns a run of the program of this name, found in `PATH`, without arguments yet.
     pub fn new(program: impl AsRef<OsStr>) -> Tool {
         Tool {
             program: program.as_ref().to_owned(),
@@ -50,19 +51,19 @@ impl Tool {
         }
     }
 
-    /// Adds one argument.
+    /// Adds one argument to the command line.
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Tool {
         self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
-    /// Adds arguments.
+    /// Adds several arguments to the command line.
     pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, arguments: I) -> Tool {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
-    /// Gives the program this environment and nothing of ours.
+    /// Gives the program this environment and nothing of this process's own.
     pub fn only_environment(mut self, pairs: &[(&str, &str)]) -> Tool {
         self.environment = Some(pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect());
         self
@@ -74,31 +75,32 @@ impl Tool {
         self
     }
 
-    /// Kills the program, with all that it started, if it has not ended by then.
+    /// Sets the time after which the program is killed, with everything that it started.
     pub fn deadline(mut self, deadline: Duration) -> Tool {
         self.deadline = deadline;
         self
     }
 
-    /// Keeps so many bytes of each output stream, its end, where more than usual is printed.
+    /// Keeps this many bytes from the end of each output stream, where more than usual is printed.
     pub fn keeping(mut self, bytes: usize) -> Tool {
         self.kept = bytes;
         self
     }
 
-    /// What to tell the user to do when the program is missing or fails.
+    /// Sets the hint for the user if the program is missing or fails.
     pub fn hint(mut self, hint: impl Into<String>) -> Tool {
         self.hint = hint.into();
         self
     }
 
-    /// Runs the program to its end. Any other end than exit code 0 is an error that shows the
-    /// whole command line, the exit code or signal, and the end of what it printed.
+    /// Runs the program to its end. Anything but exit code 0 is an error that shows the complete command
+    /// line, the exit code or signal, and the end of the output.
     pub fn run(&self) -> Result<Printed> {
         self.run_for(&[0]).map(|(_, printed)| printed)
     }
 
-    /// The same for a program that tells something by its exit code: each of `codes` is no error.
+    /// Like [`Tool::run`], but for a program with exit codes that have a meaning: returns any of `codes`
+    /// instead of failing.
     pub fn run_for(&self, codes: &[i32]) -> Result<(i32, Printed)> {
         let (status, printed) = self.run_to_end()?;
         match status.and_then(|status| status.code()).filter(|code| codes.contains(code)) {
@@ -107,7 +109,7 @@ impl Tool {
         }
     }
 
-    /// Becomes the program (execve(2)); returns only if that fails.
+    /// Replaces this process by the program (execve(2)); returns only if that fails.
     pub fn become_it(&self) -> anyhow::Error {
         #[allow(clippy::disallowed_methods)] // the one place
         let error = Command::new(&self.program).args(&self.arguments).exec();
@@ -143,7 +145,7 @@ impl Tool {
     }
 }
 
-/// The command line, as it could be typed.
+/// Prints the command line as it could be typed.
 impl std::fmt::Display for Tool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.program.to_string_lossy())?;
@@ -160,7 +162,7 @@ impl std::fmt::Display for Tool {
     }
 }
 
-/// Refuses to begin without these programs, each with the package that has it.
+/// Refuses to begin without these programs; each is given with the package that contains it.
 pub fn refuse_missing(programs: &[(&str, &str)]) -> Result<()> {
     match programs.iter().find(|(program, _)| !is_installed(program)) {
         None => Ok(()),
@@ -170,13 +172,13 @@ pub fn refuse_missing(programs: &[(&str, &str)]) -> Result<()> {
     }
 }
 
-/// Whether a program of this name can be found in `PATH`.
+/// Returns true if a program of this name is found in `PATH`.
 pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// The text after the way a program ended: the end of stderr, or of stdout if that is empty.
+/// Formats what a program printed for an error message: the end of stderr, or of stdout if that is empty.
 fn said(printed: &Printed) -> String {
     let text = [&printed.stderr, &printed.stdout].map(|text| text.trim()).into_iter().find(|text| !text.is_empty());
     match text {
@@ -185,7 +187,7 @@ fn said(printed: &Printed) -> String {
             let lines: Vec<&str> = text.lines().collect();
             let last = &lines[lines.len().saturating_sub(20)..];
             let plain = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
-            format!("; it said:\n    {}", last.join("\n    ")).chars().map(plain).collect()
+            format!("; it printed:\n    {}", last.join("\n    ")).chars().map(plain).collect()
         }
     }
 }
@@ -204,7 +206,7 @@ fn tail_of(stream: Option<impl Read + Send + 'static>, kept: usize) -> JoinHandl
     })
 }
 
-/// Waits for the child; `None` if the deadline came first and its process group was killed.
+/// Waits for the child; returns `None` if the deadline came first and its process group was killed.
 fn wait(child: &mut Child, deadline: Duration) -> std::io::Result<Option<ExitStatus>> {
     let begin = Instant::now();
     loop {

@@ -33,7 +33,7 @@ impl FromStr for Bytes {
         let (number, unit) = text.split_at(split);
         let factor = match unit.trim() {
             "" => Some(1),
-            // One letter, as qemu-img and sgdisk take it: a power of two.
+            // One letter, as qemu-img and sgdisk accept it: a power of two.
             unit if unit.len() == 1 && unit != "B" => {
                 UNITS.iter().find(|(name, _)| name.len() == 3 && name.starts_with(&unit.to_uppercase())).map(|u| u.1)
             }
@@ -45,7 +45,7 @@ impl FromStr for Bytes {
             .zip(factor)
             .and_then(|(number, factor)| number.checked_mul(factor))
             .map(Bytes)
-            .ok_or_else(|| usage(format!("'{text}' is no size"), "write a size like 8GiB, 512MiB or 4000000000"))
+            .ok_or_else(|| usage(format!("'{text}' is not a size"), "write a size like 8GiB, 512MiB or 4000000000"))
     }
 }
 
@@ -61,17 +61,17 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A length of time as people write it: `90s`, `10m`, `1h 30m`; in whole seconds.
+/// Parses a duration as people write it (`90s`, `10m`, `1h 30m`), in seconds rounded down.
 pub fn seconds_of(text: &str) -> Option<u64> {
     humantime::parse_duration(text).ok().map(|time| time.as_secs())
 }
 
-/// Seconds as [`seconds_of`] reads them.
+/// Formats a number of seconds as [`seconds_of`] reads it.
 pub fn in_words(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-/// A time in seconds since 1970, as RFC 3339 writes it, in UTC.
+/// Formats a time in seconds since 1970 as RFC 3339 writes it, in UTC.
 pub fn rfc3339(seconds: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }

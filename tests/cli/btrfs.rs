@@ -125,12 +125,12 @@ fn what_cannot_be_of_a_slots_filesystem_is_refused_and_nothing_is_written() {
         (3, &["--filesystem=b=btrfs"], &["slot b has 106MiB; btrfs cannot be made in less than 109MiB", "b=ext4"]),
         (2, &["--filesystem=ntfs"], &["'ntfs': there is no such filesystem", "ext4, xfs, btrfs"]),
         (2, &["--filesystem=b=ntfs"], &["'ntfs': there is no such filesystem", "ext4, xfs, btrfs"]),
-        (2, &["--filesystem=bb=xfs"], &["'bb' is no slot"]),
+        (2, &["--filesystem=bb=xfs"], &["'bb' is not a slot"]),
         (2, &["--filesystem=c=xfs"], &["names slot c, and nothing is written into that one"]),
         (2, &["--filesystem=b=btrfs", "--mkfs-options=-K"], &["slot a gets ext4, slot b btrfs"]),
         (2, &["--filesystem=btrfs", "--mkfs-options=-K other"], &["holds 'other'", "next: "]),
         (2, &["--filesystem=btrfs", "--mkfs-options=--rootdir=image"], &["holds '--rootdir=image'", "next: "]),
-        (2, &["--config=odd.toml"], &["odd.toml", "no value that its flag takes"]),
+        (2, &["--config=odd.toml"], &["odd.toml", "neither a value that its flag takes"]),
     ] {
         flipslot(folder.path(), &[&create[..], words].concat()).must_end(code, texts);
     }

@@ -39,13 +39,13 @@ fn what_the_disk_cannot_take_is_refused_and_no_byte_changes() {
         (IMAGE, "b", &["--keep=/etc/hostname"], ["nothing runs from d.raw", "--keep none"]),
         (IMAGE, "b", &["--promote"], ["does not run from a slot of d.raw", "on the machine that the disk boots"]),
         ("oci:image:2", "b", &[], ["exactly one image ':2'", "it holds: 1"]),
-        ("oci:nowhere", "b", &[], ["nowhere is no OCI image layout", "next: "]),
+        ("oci:nowhere", "b", &[], ["nowhere is not an OCI image layout", "next: "]),
         ("oci:foreign:1", "b", &[], ["is for linux/arm64, not for linux/amd64", "--arch"]),
     ] {
         disk.flash(reference, slot, more).must_end(3, &texts);
         disk.flash(reference, slot, &[more, &["--dry-run"]].concat()).must_end(3, &texts);
     }
-    disk.flash(IMAGE, "1", &[]).must_end(2, &["'1' is no slot", "next: "]);
+    disk.flash(IMAGE, "1", &[]).must_end(2, &["'1' is not a slot", "next: "]);
     disk.flash(IMAGE, "b", &["--kargs=root=/dev/sda1"]).must_end(2, &["leave root= away"]);
     disk.flash("ftp://h/x", "b", &[]).must_end(2, &["its scheme is unknown"]);
     assert_eq!(disk.changed_since(&before), Vec::<u64>::new());

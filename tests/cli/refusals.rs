@@ -70,7 +70,7 @@ fn a_reference_that_leads_nowhere_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     images::no_kernel().write(&folder.path().join("image"), "1");
     create(folder.path(), "d.raw", &["--slot=a=oci:image:2"]).must_end(3, &["exactly one image ':2'", "it holds: 1"]);
-    create(folder.path(), "d.raw", &["--slot=a=oci:nowhere:2"]).must_end(3, &["nowhere is no OCI image layout"]);
+    create(folder.path(), "d.raw", &["--slot=a=oci:nowhere:2"]).must_end(3, &["nowhere is not an OCI image layout"]);
     create(folder.path(), "d.raw", &["--slot=a=docker-archive:nowhere.tar"]).must_end(3, &["nowhere.tar"]);
     let other = format!("--slot=a=oci:image@sha256:{}", "0".repeat(64));
     create(folder.path(), "d.raw", &[&other]).must_end(3, &["does not hold"]);

@@ -195,7 +195,7 @@ fn a_registry_with_a_password_and_its_own_certificate() {
     let broken = server.path().join("broken.json");
     fs::write(&broken, "{ no json").unwrap();
     create(folder.path(), host, &[&trusted], &[("REGISTRY_AUTH_FILE", broken.to_str().unwrap())])
-        .must_end(1, &["credentials", "broken.json cannot be read"]);
+        .must_end(1, &["cannot read the credentials", "broken.json"]);
 
     fs::write(folder.path().join("other.pem"), fs::read(authority).unwrap()).unwrap();
     tool(

@@ -98,7 +98,7 @@ fn disks_that_raid_lvm_encryption_multipath_or_swap_hold_are_refused_until_they_
         "/dev/vdc",
         "/dev/vdd --expect-serial lab4",
     ] {
-        refused(&mut machine, disk, &["/nowhere is no OCI image layout"]);
+        refused(&mut machine, disk, &["/nowhere is not an OCI image layout"]);
     }
 }
 
