@@ -311,7 +311,7 @@ fn explain(error: OciDistributionError, host: &str) -> anyhow::Error {
                 cause = inner.source();
             }
             let hint = format!(
-                "check that {host} is up; pass its own CA with --registry-ca, or use --plain-http {host} if it has no TLS"
+                "check that {host} is up; pass its own CA with --registry-ca, or --plain-http {host} if it has no TLS"
             );
             failed(format!("cannot reach {host}: {text}"), hint)
         }
