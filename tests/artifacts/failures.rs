@@ -54,7 +54,7 @@ fn a_disk_that_is_not_what_was_converted_is_not_published() {
         qemu-io -f qcow2 -c 'write -P 7 100M 4k' \"$last\" >&2";
     let path = with_qemu_img(&lab, spoil);
     let run = ended(lab.command("d.qcow2", &[]).env("PATH", path));
-    run.must_end(1, &["reading back what was made", "Content mismatch"]);
+    run.must_end(1, &["reading back the converted disk", "Content mismatch"]);
     assert_nothing_left(&lab.out(), &[]);
 }
 
