@@ -204,7 +204,8 @@ fn refuse_gone(gpt: &GPT) -> Result<Option<Table>> {
         return Ok(None);
     }
     Err(refused(
-        "the beginning of the disk is gone: its partition table and the boot code for BIOS; the backup of the table is intact and has slots",
+        "the beginning of the disk is gone: its partition table and the boot code for BIOS; \
+         the backup of the table is intact and has slots",
         "restore it from the backup before anything else is written: gdisk DISK, commands r, b, c, w",
     ))
 }

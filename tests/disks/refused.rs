@@ -497,7 +497,7 @@ const NOT_MEANT: &[Case] = &[
             lab.put(MIB - 1, &[1]);
             (lab.disk(), vec!["--yes".to_owned()])
         },
-        says: &["data of no known kind", "--expect-serial BACKING"],
+        says: &["unrecognized data", "--expect-serial BACKING"],
     },
     Case {
         name: "bytes of no known kind at the end",
@@ -505,7 +505,7 @@ const NOT_MEANT: &[Case] = &[
             lab.put(SIZE - 1, &[1]);
             (lab.disk(), vec![])
         },
-        says: &["DISK is not empty", "data of no known kind"],
+        says: &["DISK is not empty", "unrecognized data"],
     },
 ];
 
