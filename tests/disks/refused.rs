@@ -238,7 +238,7 @@ const NO_DISK: &[Case] = &[
     Case {
         name: "of another size than the user thinks",
         prepare: |lab| (lab.disk(), vec!["--size=2GiB".to_owned()]),
-        says: &["DISK has 132MiB, not the 2GiB of --size", "leave --size away"],
+        says: &["DISK has 132MiB, not the 2GiB of --size", "omit --size"],
     },
     Case {
         name: "a drive without a medium",
