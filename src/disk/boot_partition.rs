@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Purpose for which a disk is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Reading only.
+    /// Reading only, without a lock.
     Look,
     /// Changing the disk, while no other process may.
     Change,
@@ -68,7 +68,7 @@ impl BootPartition {
             )
         })?;
         node.refuse_if_other(&device, region)?;
-        block::drop_cache(&device).with_context(|| format!("reading {} again", path.display()))?;
+        block::drop_cache(&device).with_context(|| format!("dropping the cache of {}", path.display()))?;
         Ok(BootPartition { way: Way::Device(device, 0) })
     }
 
@@ -120,7 +120,7 @@ impl BootPartition {
         let other_size = |found: u64| {
             failed(
                 format!(
-                    "{path} on the boot partition has {found} bytes, not {size}: another version of flipslot made this disk"
+                    "{path} on the boot partition has {found} bytes, not {size}: another flipslot version made the disk"
                 ),
                 "use the version that made it, or make the disk again",
             )

@@ -23,7 +23,8 @@ impl GoldenGpt {
     pub fn read(disk: &File, sector: u64) -> Result<GoldenGpt> {
         let gpt = GPT::read_from(&mut &*disk, sector).context("reading the partition table")?;
         if gpt.header.partition_entry_lba != 2 || gpt.header.number_of_partition_entries > 128 {
-            let found = "the partition table does not have the usual layout, which flipslot needs (128 entries from sector 2 on)";
+            let found =
+                "the partition table does not have the layout that flipslot needs (128 entries from sector 2 on)";
             return Err(refused(found, "copy the disk byte by byte (dd), or make one with flipslot create"));
         }
         Ok(GoldenGpt(gpt))

@@ -206,7 +206,7 @@ fn open_whole(path: &Path, access: Access) -> Result<(File, Option<String>)> {
     if numbers.is_some() {
         // As long as another process has the disk open, the kernel keeps what was read from it, even after
         // its partitions were written.
-        let anew = block::drop_cache(&file).with_context(|| format!("reading {name} again"));
+        let anew = block::drop_cache(&file).with_context(|| format!("dropping the cache of {name}"));
         if access != Access::Look {
             anew?; // a caller that only reads may lack the privilege
         }

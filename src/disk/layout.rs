@@ -64,7 +64,7 @@ pub struct Wish {
     pub sector: u64,
     /// Kind of partition table.
     pub table: TableKind,
-    /// Number of slots.
+    /// Number of slots on the disk.
     pub slots: u32,
     /// Sizes of slots; the one without a slot is for all others. What is left is divided evenly among those
     /// that have none.
@@ -87,7 +87,7 @@ pub enum Data {
 pub struct Region {
     /// Partition number, from 1; 0 for a run of bytes that is not a partition.
     pub number: u32,
-    /// First byte.
+    /// Offset of the first byte on the disk.
     pub start: u64,
     /// Length in bytes.
     pub size: u64,

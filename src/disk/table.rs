@@ -69,7 +69,7 @@ impl Ids {
 /// Checks an MBR that is about to be written to a disk of `size` bytes, and returns it: it can be read again,
 /// nothing in it overlaps or leaves the disk, and its chain has an end.
 pub fn proven(table: Vec<(u64, Vec<u8>)>, size: u64) -> Result<Vec<(u64, Vec<u8>)>> {
-    let disk = File::from(memfd_create("table", MemfdFlags::CLOEXEC).context("making room for a table in memory")?);
+    let disk = File::from(memfd_create("table", MemfdFlags::CLOEXEC).context("making a file in memory for a table")?);
     disk.set_len(size)?;
     for (at, bytes) in &table {
         disk.write_all_at(bytes, *at)?;
@@ -81,11 +81,11 @@ pub fn proven(table: Vec<(u64, Vec<u8>)>, size: u64) -> Result<Vec<(u64, Vec<u8>
 /// The partitions of a disk that flipslot made.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// Kind of table.
+    /// Kind of partition table.
     pub kind: TableKind,
     /// Size of a logical sector in bytes.
     pub sector: u64,
-    /// The boot partition.
+    /// Region of the boot partition.
     pub boot: Region,
     /// The slots, each with its region and PARTUUID.
     pub slots: BTreeMap<Slot, (Region, PartUuid)>,
@@ -138,7 +138,7 @@ impl Table {
 /// A table as other programs describe it: what `sgdisk --print` and `--info` show, or `sfdisk --json`.
 #[derive(Debug, Serialize)]
 pub struct Described {
-    /// Kind of table.
+    /// Kind of partition table.
     pub kind: TableKind,
     /// Size of a logical sector in bytes.
     pub sector: u64,

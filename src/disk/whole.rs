@@ -55,7 +55,7 @@ impl WholeDisk {
         lock(&file, path, Patience::Refuse)?;
         // As long as another process has the disk open, the kernel keeps what was read from it, even after
         // its partitions were written.
-        block::drop_cache(&file).with_context(|| format!("reading {name} again"))?;
+        block::drop_cache(&file).with_context(|| format!("dropping the cache of {name}"))?;
         if block::is_read_only(&file)? {
             return Err(read_only(&name));
         }

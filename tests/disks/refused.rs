@@ -576,7 +576,7 @@ fn in_namespace(lab: &Lab, line: &str) -> Run {
 fn a_kind_that_is_not_kept_is_no_kind_to_destroy() {
     let lab = Lab::new();
     let run = ended(&mut command(lab.folder(), &create_words("d.raw", &["--size=600MiB", "--destroy=ext4"])));
-    run.must_end(2, &["--destroy 'ext4' is none of the kinds", "LVM2_member"]);
+    run.must_end(2, &["--destroy: 'ext4' is not a kind", "LVM2_member"]);
     let run = ended(&mut command(lab.folder(), &create_words("d.raw", &["--size=600MiB", "--expect-serial=x"])));
     run.must_end(2, &["d.raw is a disk file, which has no serial number"]);
 }
