@@ -1,4 +1,5 @@
-//! What of a disk file must be copied, so that the copy is the same disk whatever lay there before.
+//! Finds the parts of a disk file that must be copied, so that the copy is the same disk whatever the target
+//! held before.
 
 use crate::disk::{Layout, Region};
 use crate::error::Result;
@@ -10,28 +11,29 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::ops::Range;
 
-/// The unit of a block map in bytes: a page, as `bmaptool create` takes it.
+/// Unit of a block map in bytes: a page, as in `bmaptool create`.
 pub const BLOCK: u64 = 4096;
 
-/// The ranges of bytes to copy, in whole blocks, in their order, none touching the next: what was
-/// written, and what must read as zeros.
+/// Returns the ranges of bytes to copy, in whole blocks, in order, with a gap between any two: those that
+/// were written, and those that must read as zeros.
 ///
-/// The second is more than holes can tell. A table's checksum counts its empty entries, and an empty slot
-/// must not show what lay there before: these are `zeros`. An ext4 or XFS log must not hold blocks of
-/// an older one, which its first recovery could take for its own; the programs that make filesystems zero
-/// it, which gives it room in the file without data. So what has room counts, not what has data.
+/// Holes alone do not show the latter. A table's checksum covers its empty entries, and an empty slot must
+/// not show the target's old contents: these are `zeros`. An ext4 or XFS log must not hold blocks of an older
+/// log, which its first recovery could mistake for its own; the programs that make filesystems zero the log,
+/// which allocates space without data. So allocated ranges count, not only those with data.
 pub fn to_copy(disk: &File, layout: &Layout) -> Result<Vec<Range<u64>>> {
     let written = match fiemap::allocated(disk, layout.size) {
-        // Filesystems that do not say (tmpfs) have no room without data either: there zeros are written.
+        // Filesystems without FIEMAP (tmpfs) do not allocate space without data either: there zeros are written.
         Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL) => data(disk, layout.size),
         written => written,
     };
-    let written = written.context("asking which parts of the disk file were written")?;
+    let written = written.context("listing the written parts of the disk file")?;
     Ok(joined(written.into_iter().chain(zeros(layout)).collect(), layout.size))
 }
 
-/// What must read as zeros where it was not written: the tables, the partitions that are written whole,
-/// and where a filesystem that lay in a slot before would be known by (disk/target.rs does the same).
+/// Returns the ranges that must read as zeros where nothing was written: the tables, the partitions that are
+/// written in full, and the ends of slots and data, where an older filesystem would be recognized
+/// (disk/target.rs clears the same places).
 fn zeros(layout: &Layout) -> Vec<Range<u64>> {
     let ends = |region: &Region| {
         let end = region.start + region.size;
@@ -42,7 +44,7 @@ fn zeros(layout: &Layout) -> Vec<Range<u64>> {
     tables.into_iter().chain(whole).chain(layout.slots.iter().chain(&layout.data).flat_map(ends)).collect()
 }
 
-/// The ranges with data (lseek(2), `SEEK_DATA`).
+/// Returns the ranges with data (lseek(2), `SEEK_DATA`).
 fn data(disk: &File, size: u64) -> rustix::io::Result<Vec<Range<u64>>> {
     let mut ranges = Vec::new();
     let mut at = 0;

@@ -1,5 +1,5 @@
-//! A block map, format 2.0, as `bmaptool` reads it (bmap-tools, bmaptools/BmapCreate.py): which blocks of a
-//! disk must be copied, with a SHA-256 of each range and of the map itself.
+//! A block map, format 2.0, as `bmaptool` reads it (bmap-tools, bmaptools/BmapCreate.py): the blocks of a
+//! disk that must be copied, with a SHA-256 of each range and of the map itself.
 
 use crate::artifact::allocated::BLOCK;
 use crate::digest::Digest;
@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// The map of `disk`, which has `size` bytes, with these ranges. Reads them all.
+/// Renders the block map of `disk`, which is `size` bytes long, with these ranges. Reads all of them.
 pub fn render(disk: &File, size: u64, ranges: &[Range<u64>]) -> Result<String> {
     let mut map = String::new();
     for range in ranges {
@@ -39,12 +39,12 @@ pub fn render(disk: &File, size: u64, ranges: &[Range<u64>]) -> Result<String> {
             size.div_ceil(BLOCK),
         )
     };
-    // Its own checksum is that of the map with as many zeros instead.
+    // The map's own checksum is computed with zeros in its place.
     let blank = text(&"0".repeat(64));
     Ok(text(Digest::of(blank.as_bytes()).hex()))
 }
 
-/// Some bytes of a file, by offset: nobody else's place in it moves.
+/// A range of bytes of a file, read by offset: the file's own position does not move.
 pub(super) struct Section<'f> {
     pub disk: &'f File,
     pub at: u64,

@@ -1,4 +1,4 @@
-//! A raw disk into another format, by the programs that everybody else uses; and read back.
+//! Converts a raw disk to another format, with qemu-img or zstd, and reads the result back.
 
 use crate::artifact::Format;
 use crate::artifact::bmap::Section;
@@ -17,14 +17,14 @@ use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-/// `qemu-img`, and the package that has it.
+/// `qemu-img`, and the package that contains it.
 pub const QEMU_IMG: [(&str, &str); 1] = [("qemu-img", "qemu-utils")];
-/// A disk of a terabyte takes an hour on a disk of 300 MB/s.
+/// Time limit of qemu-img: a terabyte takes an hour at 300 MB/s.
 const DEADLINE: Duration = Duration::from_secs(6 * 3600);
-/// zstd's own default. What a higher one saves, the next levels' time does not.
+/// Compression level: zstd's own default. Higher levels take more time than their smaller output saves.
 const LEVEL: i32 = 3;
 
-/// Writes `raw`, which has `size` bytes, as `format` into `new`, flushes it, and reads it back.
+/// Writes `raw`, which is `size` bytes long, as `format` into `new`, reads it back, and flushes it.
 pub fn convert(
     (raw, size): (&NewFile, u64),
     format: Format,
@@ -40,41 +40,46 @@ pub fn convert(
     new.flush()
 }
 
-/// What to do if a file does not hold what was written to it.
-const AFTER: &str = "look after this machine's memory and disk, then run the command again";
+/// Hint for a file that does not hold what was written to it.
+const AFTER: &str = "check this machine's memory and disk, then run the command again";
 
-/// qemu-img leaves out what is zeros; the file is sparse besides.
+/// Converts with qemu-img, which omits zeros; the file is sparse as well.
 fn by_qemu(raw: &NewFile, format: &str, new: &NewFile, scratch: &Scratch) -> Result<()> {
     refuse_if_full(raw, new)?;
-    // A VMDK says in itself what it is called: it is written under its own name, through a link that
-    // nobody else sees.
+    // A VMDK contains its own file name, so it is written under that name, through a link in the private
+    // mount namespace.
     let folder = scratch.directory("artifact")?;
-    let to = folder.join(new.path().file_name().context("the disk has no name")?);
+    let to = folder.join(new.path().file_name().context("the disk file has no name")?);
     symlink(new.open_path(), &to).with_context(|| format!("making a link to {}", new.path().display()))?;
     let from = raw.open_path();
     let qemu_img = |words: &[&str], paths: &[&Path], hint: &str| {
         Tool::new("qemu-img").args(words).args(paths).deadline(DEADLINE).hint(hint).run().map(drop)
     };
     let converting = || format!("making {}", new.path().display());
-    let room = format!("see whether there is room: df {}", folder_of(new.path()).display());
+    let room = format!("check the free space: df {}", folder_of(new.path()).display());
     qemu_img(&["convert", "-f", "raw", "-O", format], &[&from, &to], &room).with_context(converting)?;
-    qemu_img(&["check", "-f", format], &[&to], AFTER).context("checking what was made")?;
-    qemu_img(&["compare", "-f", "raw", "-F", format], &[&from, &to], AFTER).context("reading back what was made")?;
+    qemu_img(&["check", "-f", format], &[&to], AFTER).context("checking the converted disk")?;
+    qemu_img(&["compare", "-f", "raw", "-F", format], &[&from, &to], AFTER)
+        .context("reading back the converted disk")?;
     fs::remove_file(&to).context("removing a link")
 }
 
-/// Fails before an hour is spent, if there is no room for as much as the raw disk takes.
+/// Fails before an hour is spent, if the free space is less than the raw disk takes.
 fn refuse_if_full(raw: &NewFile, new: &NewFile) -> Result<()> {
-    // stat(2): in units of 512 bytes, whatever the filesystem's own are.
+    // stat(2): in units of 512 bytes, whatever the filesystem's block size is.
     let needed = raw.file().metadata()?.blocks().saturating_mul(512);
-    let room = fstatvfs(new.file()).context("asking for the room on the filesystem of the disk file")?;
+    let room = fstatvfs(new.file()).context("reading the free space on the filesystem of the disk file")?;
     let free = room.f_bavail.saturating_mul(room.f_frsize);
     if free >= needed {
         return Ok(());
     }
-    let found =
-        format!("{} are free where {} shall be, and the disk has {}", Bytes(free), new.path().display(), Bytes(needed));
-    Err(failed(found, "make room, or name a file elsewhere"))
+    let found = format!(
+        "not enough space for {}: {} free, the disk needs {}",
+        new.path().display(),
+        Bytes(free),
+        Bytes(needed)
+    );
+    Err(failed(found, "free some space, or name a file on another filesystem"))
 }
 
 fn compress(raw: &NewFile, size: u64, new: &NewFile, step: &Step) -> Result<()> {
@@ -82,7 +87,7 @@ fn compress(raw: &NewFile, size: u64, new: &NewFile, step: &Step) -> Result<()> 
     let count = step.counter();
     let mut disk = whole(raw, size);
     let mut encoder = zstd::Encoder::new(new.file(), LEVEL).with_context(compressing)?;
-    // Also with one core: the frames are the same with any number of workers, but not with none.
+    // Set with one core too: the frames are the same for any number of workers, but differ without workers.
     encoder.multithread(u32::try_from(available_parallelism()?.get())?).with_context(compressing)?;
     encoder.include_checksum(true).with_context(compressing)?;
     encoder.set_pledged_src_size(Some(size)).with_context(compressing)?;
@@ -121,7 +126,7 @@ fn read_back(mut raw: impl BufRead, new: &NewFile) -> Result<()> {
     }
 }
 
-/// How much of the disk is read at once, in bytes.
+/// Number of bytes of the disk that are read at a time.
 const CHUNK: usize = 1 << 20;
 
 fn whole(raw: &NewFile, size: u64) -> impl BufRead {

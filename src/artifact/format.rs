@@ -1,46 +1,47 @@
-//! The format of a disk file: its name says it.
+//! The format of a disk file, chosen by the ending of its name.
 
 use crate::error::{Result, usage};
 use std::path::Path;
 
-/// How a disk's bytes are stored in a file.
+/// Storage format of a disk in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// As they are.
+    /// The disk's bytes, unchanged.
     Raw,
-    /// QEMU's own: as large as what is in it.
+    /// QEMU's own format: as large as its contents.
     Qcow2,
-    /// VMware's, in one file that grows (`monolithicSparse`).
+    /// VMware's format, in one file that grows (`monolithicSparse`).
     Vmdk,
-    /// Hyper-V's, in a file that grows.
+    /// Hyper-V's format, in one file that grows.
     Vhdx,
     /// Raw, compressed with zstd.
     Zstd,
 }
 
-/// Endings that say a format which is made.
+/// File name endings of the formats that flipslot writes.
 const MADE: [(&str, Format); 4] =
     [("qcow2", Format::Qcow2), ("vmdk", Format::Vmdk), ("vhdx", Format::Vhdx), ("zst", Format::Zstd)];
-/// Endings that say a format which is not: a raw disk with such a name would be taken for it.
+/// Endings of formats that flipslot does not write: a raw disk with such a name would be mistaken for one of them.
 const NOT_MADE: [&str; 16] =
     ["qcow", "qed", "vdi", "vhd", "vpc", "ova", "ovf", "iso", "gz", "xz", "bz2", "lz4", "lzo", "zip", "zstd", "bmap"];
 
 impl Format {
-    /// The format that the ending of `path` says; raw where it says none.
+    /// Returns the format that the ending of `path` names, or raw if it names none. Fails (usage) for a
+    /// format that flipslot does not write.
     pub fn of(path: &Path) -> Result<Format> {
         let Some(ending) = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()) else {
             return Ok(Format::Raw);
         };
         if NOT_MADE.contains(&ending.as_str()) {
             return Err(usage(
-                format!("{} shall be a .{ending}, which flipslot does not make", path.display()),
+                format!("cannot write {}: .{ending} is not a supported format", path.display()),
                 "end the name with .raw, .qcow2, .vmdk, .vhdx or .raw.zst, and convert it afterwards",
             ));
         }
         Ok(MADE.iter().find(|(made, _)| *made == ending).map_or(Format::Raw, |(_, format)| *format))
     }
 
-    /// Its name, for people and in the manifest.
+    /// Returns the format's name, as used in messages and in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             Format::Raw => "raw",
@@ -51,7 +52,7 @@ impl Format {
         }
     }
 
-    /// Whether `bmaptool` reads it, which also reads compressed raw disks.
+    /// Returns whether `bmaptool` can copy the format; it also reads compressed raw disks.
     pub fn has_bmap(self) -> bool {
         matches!(self, Format::Raw | Format::Zstd)
     }

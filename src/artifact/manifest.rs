@@ -1,5 +1,4 @@
-//! `NAME.json`: what a disk file is and what is in it, for programs that never open it
-//! (docs/artifacts.md).
+//! `NAME.json`: describes a disk file and its contents, for programs that never open it (docs/artifacts.md).
 
 use crate::artifact::{Format, WrittenFile};
 use crate::boot::initramfs::MadeBy;
@@ -11,7 +10,7 @@ use crate::slot::Slot;
 use crate::units::rfc3339;
 use serde::Serialize;
 
-/// Everything; docs/artifacts.md describes the JSON form, whose version this is.
+/// Contents of `NAME.json`. docs/artifacts.md describes this JSON form; `version` is its version.
 #[derive(Debug, Serialize)]
 pub struct Manifest {
     version: u32,
@@ -24,7 +23,7 @@ pub struct Manifest {
     files: Vec<WrittenFile>,
 }
 
-/// What a slot holds.
+/// Contents of a slot.
 #[derive(Debug, Serialize)]
 struct ManifestSlot {
     slot: Slot,
@@ -48,7 +47,8 @@ struct ManifestSlot {
 }
 
 impl Manifest {
-    /// The manifest of a disk with this table and these slots, written at `written`, seconds since 1970.
+    /// Makes the manifest of a disk of `size` bytes with this table and these slots; `written` is in seconds
+    /// since 1970.
     pub fn new(
         (format, size, written): (Format, u64, u64),
         table: Described,

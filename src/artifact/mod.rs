@@ -1,5 +1,5 @@
-//! What becomes of a disk file that is whole: another format, and what people and programs want beside
-//! it. All of it appears in an order in which nothing names what is not there ([`publish`]).
+//! Finishes a complete disk file: converts it to another format, and adds files for people and programs
+//! beside it. All of them appear in an order in which none names a file that is not there yet ([`publish`]).
 
 pub mod allocated;
 pub mod bmap;

@@ -1,5 +1,4 @@
-//! The last steps of a disk file: its format, what stands beside it, and in which order all of that
-//! appears.
+//! The last steps of a disk file: its format, the files beside it, and the order in which they all appear.
 
 use crate::artifact::allocated::to_copy;
 use crate::artifact::bmap::{self, Section};
@@ -25,19 +24,19 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long another run may have the folder's `SHA256SUMS`: while it writes a few small files.
+/// Longest wait for another run that has the folder's `SHA256SUMS` locked while it writes a few small files.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whether a disk file gets files beside it.
+/// Choice of the files beside a disk file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sidecars {
-    /// None.
+    /// No files beside it.
     None,
     /// A block map where the format has one, a manifest, and a line for each file in `SHA256SUMS`.
     Beside,
 }
 
-/// What shall stand at the path of a disk in the end, and beside it.
+/// The output of a run: a disk file at its path, and the files beside it.
 pub struct Artifact {
     path: PathBuf,
     format: Format,
@@ -45,7 +44,7 @@ pub struct Artifact {
     existing: Existing,
 }
 
-/// A file that was written, as the manifest and the result tell of it.
+/// A file that was written, as listed in the manifest and in the result.
 #[derive(Debug, Clone, Serialize)]
 pub struct WrittenFile {
     name: String,
@@ -54,24 +53,25 @@ pub struct WrittenFile {
 }
 
 impl WrittenFile {
-    /// Its name in the folder.
+    /// Returns the file's name within its folder.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// What is on a disk that is whole.
+/// Contents of a complete disk.
 pub struct Contents<'c> {
-    /// Where its partitions are.
+    /// Positions of its partitions.
     pub layout: &'c Layout,
-    /// What its slots hold.
+    /// Records of its slots.
     pub slots: Vec<(Slot, Record)>,
-    /// When it was written: seconds since 1970.
+    /// Time of writing in seconds since 1970.
     pub written: u64,
 }
 
 impl Artifact {
-    /// What the disk's name and the flags ask for.
+    /// Derives the output from the disk's name and the flags. Fails (usage) for an unsupported format, and
+    /// for a name that `SHA256SUMS` cannot hold.
     pub fn of(path: &Path, sidecars: Sidecars, existing: Existing) -> Result<Artifact> {
         let format = Format::of(path)?;
         let artifact = Artifact { path: path.to_owned(), format, sidecars, existing };
@@ -81,8 +81,8 @@ impl Artifact {
         Ok(artifact)
     }
 
-    /// Refuses to begin where it cannot come to its end: without the program that converts, or with
-    /// files beside the disk that may not be replaced.
+    /// Refuses to begin what cannot be completed: without the program that converts, or with files beside the
+    /// disk that may not be replaced.
     pub fn refuse_unable(&self) -> Result<()> {
         if !matches!(self.format, Format::Raw | Format::Zstd) {
             tool::refuse_missing(&QEMU_IMG)?;
@@ -97,8 +97,9 @@ impl Artifact {
         self.old_sums().map(drop)
     }
 
-    /// Refuses a filesystem without room for images that have `stored` bytes, as often as the disk stands
-    /// there before it has its name; and has zeros written where they are to be copied.
+    /// Refuses a filesystem without room for images of `stored` bytes, or for twice as much if a raw disk and
+    /// its converted form are there at the same time. Also has zeros written explicitly if a block map will
+    /// copy them.
     pub fn prepare(&self, disk: &mut Target, stored: u64) -> Result<()> {
         if self.has_bmap() {
             disk.write_zeros();
@@ -110,8 +111,8 @@ impl Artifact {
         self.sidecars == Sidecars::Beside && self.format.has_bmap()
     }
 
-    /// Gives a disk that is whole its format and its name, and writes what shall stand beside it. A device
-    /// stays as it is. Returns what was written, if more than the disk was.
+    /// Converts a complete disk, gives it its name, and writes the files beside it. A device stays as it is.
+    /// Returns the files that were written, or nothing if there was only the disk.
     pub fn publish(
         &self,
         disk: Finished,
@@ -148,8 +149,8 @@ impl Artifact {
         Ok(files)
     }
 
-    /// Gives everything its name. `SHA256SUMS` is right at every moment: it forgets what is about to be
-    /// replaced, and names the new files when they are there.
+    /// Gives every file its name. `SHA256SUMS` is correct at every moment: first it loses the lines of files
+    /// that are about to be replaced, and it gets those of the new files once these are there.
     fn name_all(&self, disk: NewFile, beside: Vec<NewFile>, files: &[WrittenFile]) -> Result<()> {
         let folder = folder_of(&self.path);
         let open = File::open(&folder).with_context(|| format!("opening {}", folder.display()))?;
@@ -168,7 +169,7 @@ impl Artifact {
         last.publish()
     }
 
-    /// A file beside the disk, whole but for its name; and what is to be said of it.
+    /// Writes a file beside the disk, complete but for its name, and adds it to `files`.
     fn put(&self, path: &Path, bytes: &[u8], files: &mut Vec<WrittenFile>) -> Result<NewFile> {
         let new = filled((path, "partial"), self.existing, bytes)?;
         let name = path.file_name().and_then(|name| name.to_str()).context("the file has no name")?;
@@ -182,12 +183,12 @@ impl Artifact {
         name.into()
     }
 
-    /// The disk's name in its folder, as lists can have it.
+    /// Returns the disk's name within its folder. Fails (usage) if `SHA256SUMS` cannot hold it.
     fn name(&self) -> Result<&str> {
         let name = self.path.file_name().and_then(|name| name.to_str());
         name.filter(|name| !name.contains(|c: char| c.is_control() || c == '\\')).ok_or_else(|| {
             let found = format!("{} cannot hold the name {}", sums::NAME, self.path.display());
-            usage(found, "name the disk by letters and digits, or leave --sidecars away")
+            usage(found, "use only letters and digits in the disk's name, or omit --sidecars")
         })
     }
 
@@ -204,7 +205,7 @@ impl Artifact {
     }
 }
 
-/// A file that is whole but for its name; `what` as for [`NewFile::make`].
+/// Writes a file that is complete but for its name; `what` as for [`NewFile::make`].
 fn filled((path, what): (&Path, &str), existing: Existing, bytes: &[u8]) -> Result<NewFile> {
     let new = NewFile::make(path, existing, what)?;
     (&mut new.file()).write_all(bytes).with_context(|| format!("writing {}", path.display()))?;

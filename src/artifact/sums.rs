@@ -1,25 +1,25 @@
-//! `SHA256SUMS`, as `sha256sum -c` reads it: a line a file. A folder has one for all that is in it.
+//! `SHA256SUMS`, as `sha256sum -c` reads it: one line per file. A folder has one list for all its files.
 
 use crate::digest::Digest;
 
-/// The name of the file.
+/// File name of the list.
 pub const NAME: &str = "SHA256SUMS";
 
-/// What `old` says of other files than these.
+/// Returns `old` without the lines of the files in `names`.
 pub fn without(old: &[u8], names: &[&str]) -> Vec<u8> {
     let others = old.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let others = others.filter(|line| !names.iter().any(|name| name_in(line) == Some(name.as_bytes())));
     others.flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
 }
 
-/// What `old` says of other files, and what is to be said of these.
+/// Returns `old` with the lines of `files` replaced or added.
 pub fn with(old: &[u8], files: &[(&str, Digest)]) -> Vec<u8> {
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
     let ours = files.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex()));
     without(old, &names).into_iter().chain(ours.flat_map(String::into_bytes)).collect()
 }
 
-/// The file that a line is about: behind 64 digits, a space, and a space or a star (sha256sum(1)).
+/// Returns the file name of a line: it follows 64 digits, a space, and a space or an asterisk (sha256sum(1)).
 fn name_in(line: &[u8]) -> Option<&[u8]> {
     let (hash, rest) = line.split_at_checked(64)?;
     let is_hash = hash.iter().all(u8::is_ascii_hexdigit);

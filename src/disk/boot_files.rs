@@ -1,4 +1,4 @@
-//! What stands on the boot partition, as types: the state block, what each slot holds, the ledger.
+//! The files on the boot partition, as types: the state block, the contents of each slot, the ledger.
 
 use crate::boot::grub::entry::{self, Content};
 use crate::boot::ledger::Ledger;
@@ -10,30 +10,30 @@ use crate::error::{Result, failed};
 use crate::slot::Slot;
 use std::collections::BTreeMap;
 
-/// The two copies of the state block. Copy 1 is written and read first.
+/// Paths of the two copies of the state block. Copy 1 is written and read first.
 pub const STATE: [&str; 2] = ["flipslot/state-1", "flipslot/state-2"];
-/// The downtime ledger.
+/// Path of the downtime ledger.
 pub const LEDGER: &str = "flipslot/ledger.json";
 
-/// Where the slots are; on a disk whose table has no names.
+/// Path of the list of slot positions; present only where the table has no names (MBR).
 pub const PLACES: &str = "flipslot/slots.json";
 
-/// The menu entry of a slot.
+/// Returns the path of a slot's menu entry.
 pub fn entry_path(slot: Slot) -> String {
     format!("flipslot/slot-{slot}.cfg")
 }
 
-/// The record of a slot.
+/// Returns the path of a slot's record.
 pub fn record_path(slot: Slot) -> String {
     format!("flipslot/slot-{slot}.json")
 }
 
-/// GRUB for UEFI.
+/// Path of GRUB for UEFI.
 pub const EFI: &str = "EFI/BOOT/BOOTX64.EFI";
-/// What GRUB reads first.
+/// Path of the configuration that GRUB reads first.
 pub const CONFIG: &str = "grub/grub.cfg";
 
-/// All files of the boot partition of a disk with that table and these slots.
+/// Lists all files of the boot partition of a disk with that table and these slots.
 pub fn all(table: TableKind, slots: impl Iterator<Item = Slot>) -> Vec<String> {
     let mut files = [EFI, CONFIG, STATE[0], LEDGER, STATE[1]].map(ToOwned::to_owned).to_vec();
     files.extend((table == TableKind::Mbr).then(|| PLACES.to_owned()));
@@ -41,21 +41,21 @@ pub fn all(table: TableKind, slots: impl Iterator<Item = Slot>) -> Vec<String> {
     files
 }
 
-/// What a slot holds.
+/// Contents of a slot.
 #[derive(Debug, Clone)]
 pub enum Holding {
-    /// Nothing.
+    /// No image.
     Nothing,
-    /// What a flash left that did not come to its end.
+    /// The remains of a flash that did not finish.
     Half,
-    /// An image.
+    /// A complete image.
     Image(Box<Record>),
-    /// Entry and record do not belong together, or one cannot be read.
+    /// An entry and a record that do not belong together, or cannot be read.
     Damaged,
 }
 
 impl Holding {
-    /// The record of a slot that holds an image.
+    /// Returns the record of a slot that holds an image.
     pub fn record(&self) -> Option<&Record> {
         match self {
             Holding::Image(record) => Some(record),
@@ -64,13 +64,13 @@ impl Holding {
     }
 }
 
-/// The boot partition's files.
+/// The files of a boot partition that flipslot made.
 pub struct BootFiles {
     partition: BootPartition,
 }
 
 impl BootFiles {
-    /// The files of this boot partition; `None` if it is not flipslot's.
+    /// Opens the files of this boot partition; `None` if it has no state block, and so is not flipslot's.
     pub fn new(partition: BootPartition) -> Result<Option<BootFiles>> {
         for copy in STATE {
             if partition.read(copy)?.is_some() {
@@ -80,7 +80,8 @@ impl BootFiles {
         Ok(None)
     }
 
-    /// Where the slots are, as it was written when the disk was made; `None` where that is not said.
+    /// Reads the positions of the slots, as recorded when the disk was made; `None` if there is no readable
+    /// record of them.
     pub fn places(&self) -> Result<Option<BTreeMap<Slot, Region>>> {
         let text = self.partition.read(PLACES)?;
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
@@ -92,22 +93,22 @@ impl BootFiles {
         Ok(Copies::parse(&copy(STATE[0])?, &copy(STATE[1])?))
     }
 
-    /// Writes the state block: one copy is always whole, and the new one counts once it is. A copy
-    /// that cannot be written (one that somebody cut short, for its size is fixed) does no harm as
-    /// long as the other one counts.
+    /// Writes the state block. One copy is intact at every moment, and the new state counts once one copy of
+    /// it is complete. A copy that cannot be written (one that was cut short, because its size is fixed) does
+    /// no harm as long as the other one counts.
     pub fn write_state(&self, state: State) -> Result<()> {
         let [first, second] = STATE.map(|path| self.partition.write(path, &state.render()));
         let Err(error) = first.and(second) else { return Ok(()) };
         match self.state()? {
             Copies::Whole(now) | Copies::Half(now, _) if now == state => {
-                crate::tell!("flipslot: one copy of the state block alone was written: {error:#}");
+                crate::tell!("flipslot: only one copy of the state block was written: {error:#}");
                 Ok(())
             }
             _ => Err(error),
         }
     }
 
-    /// What `slot` holds.
+    /// Reads the contents of `slot` from its entry and record.
     pub fn holding(&self, slot: Slot) -> Result<Holding> {
         let entry = self.partition.read(&entry_path(slot))?.unwrap_or_default();
         for (content, holding) in [(Content::Empty, Holding::Nothing), (Content::Half, Holding::Half)] {
@@ -120,26 +121,26 @@ impl BootFiles {
         Ok(whole.map_or(Holding::Damaged, |record| Holding::Image(Box::new(record))))
     }
 
-    /// Whether GRUB finds something to boot in the entry of a slot, whatever its record says.
+    /// Returns whether GRUB finds something to boot in the entry of a slot, whatever its record says.
     pub fn boots(&self, slot: Slot) -> Result<bool> {
         let Some(entry) = self.partition.read(&entry_path(slot))? else { return Ok(false) };
         let is = |content| entry.starts_with(entry::first_line(slot, content).as_bytes());
         Ok(!is(Content::Empty) && !is(Content::Half))
     }
 
-    /// Whether the files of a slot are there, in the size that they were made with.
+    /// Returns whether the files of a slot exist in the size that they were made with.
     pub fn has_room(&self, slot: Slot) -> Result<bool> {
         let size = |path: String| Ok::<_, anyhow::Error>(self.partition.read(&path)?.map(|bytes| bytes.len()));
         Ok((size(entry_path(slot))?, size(record_path(slot))?) == (Some(entry::SIZE), Some(record::SIZE)))
     }
 
-    /// Before a slot is written: neither GRUB nor `switch` finds anything in it.
+    /// Withdraws a slot before it is written: neither GRUB nor `switch` finds anything in it any more.
     pub fn withdraw(&self, slot: Slot) -> Result<()> {
         self.partition.write_head_first(&entry_path(slot), &entry::render(slot, Content::Half)?)?;
         self.partition.write(&record_path(slot), &record::render(None)?)
     }
 
-    /// The last effect of a flash: from here on the slot can be chosen.
+    /// Publishes a slot, the last effect of a flash: from here on the slot can be chosen.
     pub fn publish(&self, slot: Slot, record: &Record) -> Result<()> {
         let entry = entry::render(slot, Content::Entry(&record.entry))?;
         self.partition.write(&record_path(slot), &record::render(Some(record))?)?;
@@ -147,13 +148,13 @@ impl BootFiles {
         match self.holding(slot)? {
             Holding::Image(written) if *written == *record => Ok(()),
             other => Err(failed(
-                format!("the boot partition gives back something else than was written to it: {other:?}"),
+                format!("the boot partition reads back something other than what was written: {other:?}"),
                 "check the disk: smartctl -a DISK",
             )),
         }
     }
 
-    /// The downtime ledger; empty if it cannot be read.
+    /// Reads the downtime ledger; a damaged one counts as empty.
     pub fn ledger(&self) -> Result<Ledger> {
         Ok(Ledger::parse(&self.partition.read(LEDGER)?.unwrap_or_default()))
     }

@@ -1,6 +1,6 @@
-//! The files of the boot partition, read and rewritten in place: no write changes the filesystem
-//! around them, so a power cut cannot hurt what boots the machine. If the partition is mounted, the
-//! mount is the way; else its bytes are found without one.
+//! Reads the files of the boot partition, and rewrites them in place: no write changes the filesystem around
+//! them, so a power cut cannot hurt what boots the machine. If the partition is mounted, the files are
+//! reached through the mount; else their bytes are found without one.
 
 use crate::disk::layout::Region;
 use crate::disk::running::Node;
@@ -14,18 +14,18 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// What a disk is opened for.
+/// Purpose for which a disk is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// To be read.
+    /// Reading only, without a lock.
     Look,
-    /// To be changed; nobody else may do that meanwhile.
+    /// Changing the disk, while no other process may.
     Change,
-    /// To be changed by the agent, which waits for who does that now.
+    /// Changing the disk from the agent, which first waits for a process that is changing it.
     ChangeLater,
 }
 
-/// The unit that a disk writes whole or not at all, in bytes.
+/// Unit in bytes that a disk writes completely or not at all.
 const SECTOR: usize = 512;
 
 /// The boot partition of a disk.
@@ -34,15 +34,15 @@ pub struct BootPartition {
 }
 
 enum Way {
-    /// Where it is mounted.
+    /// Mount point of the partition.
     Mounted(PathBuf),
-    /// The partition or the disk, and the partition's first byte there.
+    /// The partition or the disk, and the offset of the partition's first byte in it.
     Device(File, u64),
 }
 
 impl BootPartition {
-    /// Finds the way to the boot partition at `region` of the disk that is open as `disk`;
-    /// `numbers` are those of a device, as sysfs writes them.
+    /// Finds a way to access the boot partition at `region` of the disk that is open as `disk`; `numbers` are
+    /// those of a device, as in sysfs, and `None` for a file.
     pub fn open(disk: &File, numbers: Option<&str>, region: Region, access: Access) -> Result<BootPartition> {
         let Some(node) = numbers.and_then(|numbers| Node::find(numbers, region.number)) else {
             return Ok(BootPartition { way: Way::Device(disk.try_clone()?, region.start) });
@@ -57,9 +57,10 @@ impl BootPartition {
         if access == Access::Change {
             options.custom_flags(i32::try_from(OFlags::EXCL.bits())?);
         }
-        // The agent runs while the system starts, which may want to mount the partition in that moment (efi.automount
-        // of systemd-gpt-auto-generator(8)): a mount that failed would be a unit that failed, and the slot not healthy.
-        // It rewrites bytes of files in place, which a mount beside it bears.
+        // The agent does not open it exclusively: it runs while the system starts, which may want to mount
+        // the partition at that moment (efi.automount of systemd-gpt-auto-generator(8)). A failed mount would
+        // be a failed unit, and the slot would not be healthy. The agent rewrites bytes of files in place,
+        // which is safe beside a mount.
         let device = options.open(path).map_err(|error| {
             refused(
                 format!("the boot partition {} cannot be opened: {error}", path.display()),
@@ -67,11 +68,11 @@ impl BootPartition {
             )
         })?;
         node.refuse_if_other(&device, region)?;
-        block::drop_cache(&device).with_context(|| format!("reading {} anew", path.display()))?;
+        block::drop_cache(&device).with_context(|| format!("dropping the cache of {}", path.display()))?;
         Ok(BootPartition { way: Way::Device(device, 0) })
     }
 
-    /// The bytes of a file; `None` if there is none.
+    /// Reads a file; `None` if there is none.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         let reading = || format!("reading {path} on the boot partition");
         match &self.way {
@@ -92,33 +93,36 @@ impl BootPartition {
         }
     }
 
-    /// Rewrites a file of the same size; on return the disk has it.
+    /// Rewrites a file with as many bytes as it has. On return they are on the disk.
     pub fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
         self.write_part(path, 0, bytes, bytes.len())
     }
 
-    /// Rewrites a file such that its first sector, and what GRUB makes of the file with it, is new
-    /// before the rest is.
+    /// Rewrites a file such that its first sector, which decides what GRUB makes of the file, is new before
+    /// the rest is.
     pub fn write_head_first(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let head = SECTOR.min(bytes.len());
         self.write_part(path, 0, &bytes[..head], bytes.len())?;
         self.write_part(path, head, &bytes[head..], bytes.len())
     }
 
-    /// Rewrites a file such that its first sector comes last.
+    /// Rewrites a file such that its first sector is written last.
     pub fn write_head_last(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let head = SECTOR.min(bytes.len());
         self.write_part(path, head, &bytes[head..], bytes.len())?;
         self.write_part(path, 0, &bytes[..head], bytes.len())
     }
 
-    /// Writes `bytes` at `from` of a file that has `size` bytes, and waits for the disk.
+    /// Writes `bytes` at offset `from` of a file of `size` bytes, and waits for the disk. Fails if the file
+    /// has another size.
     fn write_part(&self, path: &str, from: usize, bytes: &[u8], size: usize) -> Result<()> {
         let writing = || format!("writing {path} on the boot partition");
         let other_size = |found: u64| {
             failed(
-                format!("{path} on the boot partition has {found} bytes, not {size}: another flipslot made this disk"),
-                "use the flipslot that made it, or make the disk anew",
+                format!(
+                    "{path} on the boot partition has {found} bytes, not {size}: another flipslot version made the disk"
+                ),
+                "use the version that made it, or make the disk again",
             )
         };
         match &self.way {

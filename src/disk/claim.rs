@@ -1,5 +1,5 @@
-//! A slot that may be written or read while another one runs: only this room makes one, after it
-//! has refused what is in use.
+//! A slot that may be written or read while another one runs. Only this module makes one, after it has
+//! refused what is in use.
 
 use crate::boot::state::State;
 use crate::disk::installed::Disk;
@@ -18,23 +18,23 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// A slot that nothing runs from and nobody else has open.
+/// A slot that nothing runs from, and that no other process has open.
 pub struct Idle {
-    /// Its name.
+    /// Name of the slot.
     pub slot: Slot,
-    /// Its partition on the disk.
+    /// Position of its partition on the disk.
     pub region: Region,
-    /// What Linux calls it.
+    /// PARTUUID of its partition.
     pub partuuid: PartUuid,
     /// The partition's own device, opened for this program alone; or the disk.
     device: File,
-    /// Where the slot is on `device`.
+    /// Position of the slot within `device`.
     within: Region,
-    /// Bytes of a sector of the disk.
+    /// Size of a sector of the disk in bytes.
     sector: u64,
 }
 
-/// An idle slot that is not the fallback either: it may be written.
+/// An idle slot that may be written. It is not the fallback either, unless [`Expendable::claim_any`] made it.
 pub struct Expendable(Idle);
 
 impl Idle {
@@ -42,7 +42,7 @@ impl Idle {
     pub fn claim(disk: &Disk, slot: Slot) -> Result<Idle> {
         disk.refuse_unknown(slot)?;
         if disk.running == Some(slot) {
-            return Err(refused(format!("this system runs from slot {slot}"), "name another slot: flipslot status"));
+            return Err(refused(format!("this system runs from slot {slot}"), "choose another slot: flipslot status"));
         }
         let (region, partuuid) = disk.table.slots[&slot];
         let whole = Region { start: 0, ..region };
@@ -75,14 +75,14 @@ impl Idle {
         Ok(Idle { slot, region, partuuid, device, within, sector: disk.table.sector })
     }
 
-    /// The slot as a device that can be mounted.
+    /// Attaches the slot as a device that can be mounted.
     pub fn attach(&self) -> Result<Loop> {
         Loop::attach(self.device.as_fd(), self.within, self.sector)
     }
 }
 
 impl Expendable {
-    /// Claims `slot` to be written: neither the running one, nor the fallback.
+    /// Claims `slot` for writing; refuses the running one, the fallback, and one that is in use.
     pub fn claim(disk: &Disk, slot: Slot, state: State) -> Result<Expendable> {
         let idle = Expendable::claim_any(disk, slot)?.0;
         if state.flashing(slot).is_none() {
@@ -93,15 +93,16 @@ impl Expendable {
                 None => "flash another slot; this one is what the disk boots".to_owned(),
             };
             return Err(refused(
-                format!("slot {slot} is proven: it is the fallback that every failed boot ends on"),
+                format!("slot {slot} is proven: it is the fallback that every failed boot returns to"),
                 next,
             ));
         }
         Ok(Expendable(idle))
     }
 
-    /// Claims any slot to be written, also the fallback. A disk that this system does not run from may not be
-    /// in use as a whole: a virtual machine that has it open keeps nobody from a partition, or from a file.
+    /// Claims any slot for writing, even the fallback. A disk that this system does not run from must not be
+    /// in use as a whole: a virtual machine that has it open does not prevent the opening of a partition or a
+    /// file.
     pub fn claim_any(disk: &Disk, slot: Slot) -> Result<Expendable> {
         let idle = Idle::claim(disk, slot)?;
         let name = disk.path.display();
@@ -112,19 +113,19 @@ impl Expendable {
         Ok(Expendable(idle))
     }
 
-    /// The slot's partition, to be formatted.
+    /// Attaches the slot's partition, to be formatted.
     pub fn vacant(&self) -> Result<Vacant> {
         Ok(Vacant::new(self.0.attach()?, Ground::Used))
     }
 
-    /// The slot.
+    /// Returns the idle slot.
     pub fn idle(&self) -> &Idle {
         &self.0
     }
 }
 
 fn open_alone(path: &Path, name: &str) -> Result<File> {
-    // O_EXCL on a block device: nobody else has it mounted, held or open so (open(2)).
+    // O_EXCL on a block device: no other process has it mounted, held or open with O_EXCL (open(2)).
     let exclusive = i32::try_from(OFlags::EXCL.bits())?;
     File::options().read(true).write(true).custom_flags(exclusive).open(path).map_err(|error| {
         refused(

@@ -1,5 +1,5 @@
-//! A target that becomes a copy of another disk: its bytes as they are, under the checks of every other
-//! target.
+//! A target that becomes a copy of another disk: its bytes are copied unchanged, under the checks of every
+//! other target.
 
 use crate::disk::layout::Region;
 use crate::disk::loops::Loop;
@@ -15,17 +15,17 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 impl Target {
-    /// Its size in bytes.
+    /// Returns the size of the target in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The disk, to be read and written by others of this program.
+    /// Returns the open disk, for other modules to read and write.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// The numbers of a device, as sysfs writes them; a file has none, and is all zeros at first.
+    /// Returns the numbers of a device, as in sysfs (`8:0`); `None` for a file, which is all zeros at first.
     pub fn numbers(&self) -> Option<String> {
         let found = fstat(&self.file).ok()?;
         let is_device = FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
@@ -33,8 +33,9 @@ impl Target {
     }
 
     /// Makes a device unbootable: its first and last MiB, with either table, become zeros. So does the end of
-    /// the partition that will have more room than on the golden disk, and whatever else there would tell that
-    /// disk or partition are something else (md keeps its superblock at the end): no copied byte comes there.
+    /// the partition that grows beyond its size on the golden disk, and any signature there that would
+    /// identify the disk or the partition as something else (md keeps its superblock at the end): no copied
+    /// byte overwrites that place.
     pub fn make_unbootable(&self, grown: Option<Region>) -> Result<()> {
         if self.numbers().is_none() {
             return Ok(());
@@ -43,7 +44,7 @@ impl Target {
         self.withdraw_from(&[Some(whole), grown].into_iter().flatten().collect::<Vec<_>>())
     }
 
-    /// Takes the last effect back: neither boot code nor table nor its backup is left, on a file either.
+    /// Undoes the last effect: neither boot code nor table nor its backup is left, even in a file.
     pub fn take_back(&self) -> Result<()> {
         let zeros = vec![0; usize::try_from(MIB)?];
         for place in [0, self.size - MIB] {
@@ -52,9 +53,9 @@ impl Target {
         self.flush()
     }
 
-    /// The same device once more, past the kernel's memory (open(2), O_DIRECT): what is written is on
-    /// the disk or an error, and what is read comes from the disk. `None` for a file, and where the
-    /// device cannot do it.
+    /// Opens the device again, bypassing the kernel's cache (open(2), O_DIRECT): what is written is on the
+    /// disk or an error, and what is read comes from the disk. `None` for a file, and if the device does not
+    /// support it.
     pub fn direct(&self) -> Result<Option<File>> {
         if self.numbers().is_none() {
             return Ok(None);
@@ -64,21 +65,20 @@ impl Target {
         match options.open(format!("/proc/self/fd/{}", self.file.as_raw_fd())) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(None),
-            Err(error) => Err(error).context("opening the disk past the kernel's memory"),
+            Err(error) => Err(error).context("opening the disk without the kernel's cache"),
         }
     }
 
-    /// Flushes, and makes the kernel forget what it holds of the disk in memory: what is read next
-    /// comes from the disk.
+    /// Flushes, and drops the kernel's cache of the disk: what is read next comes from the disk.
     pub fn forget(&self) -> Result<()> {
         self.flush()?;
         if self.numbers().is_some() {
-            return block::drop_cache(&self.file).context("dropping what the kernel holds of the disk in memory");
+            return block::drop_cache(&self.file).context("dropping the kernel's cache of the disk");
         }
-        fadvise(&self.file, 0, None, Advice::DontNeed).context("dropping what the kernel holds of the file in memory")
+        fadvise(&self.file, 0, None, Advice::DontNeed).context("dropping the kernel's cache of the file")
     }
 
-    /// A partition of it, as a device of its own.
+    /// Attaches a partition of the target as a device of its own.
     pub fn attach(&self, region: Region) -> Result<Loop> {
         Loop::attach(self.file.as_fd(), region, self.sector)
     }

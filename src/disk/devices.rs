@@ -1,16 +1,17 @@
-//! What the block devices of this machine are called: the names in `/dev`, links of udev included.
+//! The names of this machine's block devices: those in `/dev`, links of udev included.
 
 use rustix::fs::{major, minor};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-/// Folders in `/dev` that hold no block devices, and may hold much else.
+/// Folders in `/dev` that hold no block devices, but may hold many other files.
 const OTHERS: [&str; 5] = ["shm", "mqueue", "hugepages", "pts", "char"];
-/// `/dev/disk/by-id/NAME` is as deep as they are.
+/// Depth of the search below `/dev`: that of `/dev/disk/by-id/NAME`.
 const DEPTH: u32 = 2;
 
-/// Their names, each with the device's numbers as sysfs writes them. A name that is no UTF-8 is left out.
+/// Lists the names of all block devices, each with the device's numbers as in sysfs (`8:0`). Omits names that
+/// are not UTF-8.
 pub fn names() -> Vec<(String, String)> {
     let mut names = Vec::new();
     below(Path::new("/dev"), DEPTH, &mut names);

@@ -1,4 +1,4 @@
-//! What of a disk must be as it was for a plan to be one for it.
+//! The fingerprint of a disk: the facts that must not change between a plan and its execution.
 
 use crate::digest::Digest;
 use crate::disk::identity::{Contents, Identity};
@@ -10,23 +10,23 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The fingerprint of a disk.
+/// The fingerprint of a disk or disk file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// All serial numbers that it tells; none of a file.
+    /// All serial numbers that the disk reports; empty for a file.
     pub serials: Vec<String>,
-    /// Its size in bytes.
+    /// Size of the disk in bytes.
     pub size: u64,
-    /// Of its table and what that tells.
+    /// Digest of the partition table and of the partitions listed in it.
     pub table_digest: Digest,
-    /// Of what is found on it and in its partitions.
+    /// Digest of everything found on the disk and in its partitions.
     pub contents_digest: Digest,
-    /// What the kernel has built on it.
+    /// Devices that the kernel has built on the disk or its partitions.
     pub holders: Vec<String>,
 }
 
 impl Fingerprint {
-    /// That of the disk file at `path`; `None` if there is none yet.
+    /// Takes the fingerprint of the disk file at `path`; `None` if there is none yet.
     pub fn of_file(path: &Path) -> Result<Option<Fingerprint>> {
         match File::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -34,7 +34,7 @@ impl Fingerprint {
         }
     }
 
-    /// The same of one that is open.
+    /// Takes the fingerprint of an open disk file.
     pub fn of_open(file: &File) -> Result<Fingerprint> {
         let size = file.metadata()?.len();
         let contents = Contents::of(file, size, sector_of_file(file))?;
@@ -49,7 +49,7 @@ impl Fingerprint {
 }
 
 impl Identity {
-    /// What must be the same for a plan.
+    /// Returns the facts that must be the same for a plan to apply.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::new((self.serials.clone(), self.holders.clone()), self.size, &self.contents)
     }

@@ -1,5 +1,5 @@
-//! The table of a disk that is copied, of whichever kind, and what of it stands on the copy: the same
-//! partitions under names of their own, and `data` as large as the new disk lets it be.
+//! The table of a disk that is copied, GPT or MBR, and its form on the copy: the same partitions with
+//! identifiers of their own, and `data` as large as the new disk allows.
 
 use crate::disk::gpt_clone::GoldenGpt;
 use crate::disk::layout::{LAST, Region, TableKind};
@@ -13,26 +13,26 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use uuid::Uuid;
 
-/// What `data` is called, in the table or here.
+/// Name of the data partition, in the table or, for an MBR, in this program.
 const DATA: &str = "data";
 
 /// A partition of the disk that is copied.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// Where it is.
+    /// Position on the disk that is copied.
     pub region: Region,
-    /// Its name in the table; what it is for, where the table has no names.
+    /// Name in the table; the purpose, where the table has no names.
     pub name: String,
-    /// What Linux calls it.
+    /// PARTUUID of the partition.
     pub partuuid: PartUuid,
 }
 
 /// The table of the disk that is copied.
 pub struct GoldenTable {
     kind: Kind,
-    /// Bytes of a logical sector.
+    /// Size of a logical sector in bytes.
     pub sector: u64,
-    /// Its partitions, in the order of their numbers.
+    /// Partitions in the order of their numbers.
     pub parts: Vec<Part>,
 }
 
@@ -42,7 +42,7 @@ enum Kind {
 }
 
 impl GoldenTable {
-    /// Reads what of it `table` does not say, of a disk of `size` bytes.
+    /// Reads what `table` does not contain, from a disk of `size` bytes.
     pub fn read(disk: &File, size: u64, table: &Table) -> Result<GoldenTable> {
         let sector = table.sector;
         let (kind, parts) = match table.kind {
@@ -57,7 +57,7 @@ impl GoldenTable {
         Ok(GoldenTable { kind, sector, parts: parts.into_iter().map(part).collect() })
     }
 
-    /// Its kind.
+    /// Returns the kind of the table.
     pub fn kind(&self) -> TableKind {
         match self.kind {
             Kind::Gpt(_) => TableKind::Gpt,
@@ -65,7 +65,7 @@ impl GoldenTable {
         }
     }
 
-    /// Names that no other disk has.
+    /// Makes identifiers that no other disk has.
     pub fn fresh_ids(&self) -> Ids {
         match self.kind {
             Kind::Gpt(_) => {
@@ -76,7 +76,7 @@ impl GoldenTable {
         }
     }
 
-    /// The disk's GUID; an MBR's signature is in the names of its partitions.
+    /// Returns the disk's GUID; `None` for an MBR, which has a signature in the names of its partitions instead.
     pub fn disk_guid(&self) -> Option<Uuid> {
         match &self.kind {
             Kind::Gpt(gpt) => Some(gpt.disk_guid()),
@@ -84,12 +84,12 @@ impl GoldenTable {
         }
     }
 
-    /// Where the last partition ends, in bytes: what lies behind it is the backup table alone.
+    /// Returns the end of the last partition in bytes: nothing but the backup table lies behind it.
     pub fn end(&self) -> u64 {
         self.parts.iter().map(|part| part.region.start + part.region.size).max().unwrap_or(0)
     }
 
-    /// The smallest disk that can be a copy, in bytes.
+    /// Returns the size in bytes of the smallest disk that can be a copy.
     pub fn smallest(&self) -> u64 {
         match &self.kind {
             Kind::Gpt(_) => self.end() + self.backup(),
@@ -97,8 +97,8 @@ impl GoldenTable {
         }
     }
 
-    /// Fails unless the table that stands on a copy of `size` bytes can be read, and has the partitions that
-    /// it shall have where they shall be.
+    /// Fails unless the table on a copy of `size` bytes can be read, and every partition in it is at its
+    /// intended position.
     pub fn refuse_other(&self, disk: &File, size: u64) -> Result<()> {
         let found = table::describe(disk, size, self.sector)?;
         let other = found.partitions.iter().find(|found| {
@@ -109,13 +109,13 @@ impl GoldenTable {
         match other {
             None => Ok(()),
             Some(other) => Err(failed(
-                format!("partition {} of the copy is not where it shall be", other.number),
+                format!("partition {} of the copy is not where it must be", other.number),
                 "report it, with the table of the golden disk: sfdisk --dump",
             )),
         }
     }
 
-    /// Bytes of the table at the end of the disk.
+    /// Returns the size in bytes of the table at the end of the disk.
     fn backup(&self) -> u64 {
         match self.kind {
             Kind::Gpt(_) => GoldenGpt::backup(self.sector),
@@ -123,8 +123,8 @@ impl GoldenTable {
         }
     }
 
-    /// Where `data` is on a copy of `size` bytes, if it is the last partition: up to the last whole MiB
-    /// that the table reaches and does not need itself, as `create` does it, and never less than it has.
+    /// Returns the region of `data` on a copy of `size` bytes, if it is the last partition and grows: up to
+    /// the last whole MiB that the table reaches and does not need itself, as with `create`.
     pub fn grown_data(&self, size: u64) -> Option<Region> {
         let data = self.parts.iter().find(|part| part.name == DATA)?.region;
         let end = match self.kind() {
@@ -136,13 +136,13 @@ impl GoldenTable {
         (is_last && end >= self.end() + MIB).then(|| Region { size: end - data.start, ..data })
     }
 
-    /// Where a partition is on a copy of `size` bytes.
+    /// Returns the region of a partition on a copy of `size` bytes.
     pub fn on_copy(&self, part: &Part, size: u64) -> Region {
         self.grown_data(size).filter(|data| data.number == part.region.number).unwrap_or(part.region)
     }
 
-    /// The table of a copy of `size` bytes, each part with its offset; the first is `first_mib`, that of
-    /// this disk with its boot code.
+    /// Renders the table of a copy of `size` bytes: runs of bytes, each with its offset. The first is
+    /// `first_mib`, the first MiB of the golden disk with its boot code, with the new table in it.
     pub fn renewed(&self, ids: &Ids, size: u64, first_mib: Vec<u8>) -> Result<Vec<(u64, Vec<u8>)>> {
         let grown = self.grown_data(size);
         match &self.kind {
@@ -152,7 +152,7 @@ impl GoldenTable {
     }
 }
 
-/// The partitions of an MBR: it has no names.
+/// Lists the partitions of an MBR with names, which it does not have itself.
 fn named(table: &Table) -> Vec<(Region, String, PartUuid)> {
     let slots = table.slots.iter().map(|(slot, (region, id))| (*region, format!("slot-{slot}"), *id));
     let shared = table.shared.iter().map(|(region, name, id)| {

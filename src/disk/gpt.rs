@@ -1,4 +1,4 @@
-//! A GPT, as bytes and where they belong.
+//! Reads and renders a GPT: runs of bytes, each with its offset.
 
 use crate::disk::layout::{Layout, Region, TableKind};
 use crate::disk::mbr;
@@ -22,11 +22,11 @@ const TYPE_ESP: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
 const TYPE_ROOT: Uuid = uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
 /// Partition type: generic Linux data (Discoverable Partitions Specification).
 const TYPE_DATA: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
-/// Attribute "no-auto": systemd-gpt-auto-generator does not mount it by itself, so that two slots
-/// of the root type are never taken for each other (Discoverable Partitions Specification).
+/// Attribute "no-auto": systemd-gpt-auto-generator does not mount the partition by itself, so that two slots
+/// of the root type are never confused (Discoverable Partitions Specification).
 const NO_AUTO: u64 = 1 << 63;
 
-/// The table of a disk: protective MBR, primary and backup table, each at its offset in bytes.
+/// Renders the table of a disk: protective MBR, primary and backup table, each with its offset in bytes.
 /// gptman checks bounds, overlaps and duplicate GUIDs.
 pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> Result<Vec<(u64, Vec<u8>)>> {
     let sector = layout.sector;
@@ -55,13 +55,13 @@ pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> R
     Ok(image.writes)
 }
 
-/// Reads the table of `disk`, which has `size` bytes; `None` if it is not one of ours. What lies
-/// outside the disk, or does not say so consistently, is refused.
+/// Reads the table of `disk`, which is `size` bytes long; `None` if it is not one of ours. Refuses a damaged
+/// or inconsistent table, and partitions of ours that are not within the disk.
 pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
     refuse_absurd(disk, sector, sector)?;
     let is_gpt = has_header(disk, sector) || mbr::is_protective(disk)?;
     if !is_gpt && !is_gone(disk) {
-        return Ok(None); // what an older use of the disk has left at its end tells nothing
+        return Ok(None); // what an older use of the disk left at its end does not count
     }
     if size > sector {
         refuse_absurd(disk, (size / sector - 1) * sector, sector)?;
@@ -79,7 +79,7 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
         let kind = Uuid::from_bytes_le(entry.partition_type_guid);
         let guid = PartUuid::Gpt(Uuid::from_bytes_le(entry.unique_partition_guid));
         let slot = name.strip_prefix("slot-").and_then(|letter| letter.parse::<Slot>().ok());
-        let slot = slot.filter(|_| kind == TYPE_ROOT); // another use of the same name
+        let slot = slot.filter(|_| kind == TYPE_ROOT); // else the name is used for something else
         let region = region(number, entry, (size, sector));
         if slot.is_none() {
             shared.extend(region.map(|region| (region, name.to_owned(), guid)));
@@ -89,7 +89,7 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
         }
         let region = region.ok_or_else(|| {
             let found = format!("partition {number} ({name}) does not lie on the disk");
-            refused(found, "mend the partition table first: sgdisk --verify DISK")
+            refused(found, "repair the partition table first: sgdisk --verify DISK")
         })?;
         let Some(slot) = slot else {
             if boot.replace(region).is_some() {
@@ -112,10 +112,10 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
     Ok(boot.filter(|_| !slots.is_empty()).map(|boot| Table { kind, sector, boot, slots, data, shared }))
 }
 
-/// Describes the table of `disk` as it stands there; `None` if it is no GPT.
+/// Describes the table that is on `disk`; `None` if it is not a GPT.
 pub fn describe(disk: &File, sector: u64) -> Option<Described> {
     if !has_header(disk, sector) && !mbr::is_protective(disk).ok()? {
-        return None; // the backup of another table may stand at the end
+        return None; // the backup of another table may be at the end
     }
     let gpt = GPT::read_from(&mut &*disk, sector).ok()?;
     let used = gpt.iter().filter(|(_, entry)| entry.is_used());
@@ -131,7 +131,7 @@ pub fn describe(disk: &File, sector: u64) -> Option<Described> {
     Some(Described { kind: TableKind::Gpt, sector, guid, partitions: partitions.collect() })
 }
 
-/// Where a partition is; `None` if it does not lie on the disk.
+/// Returns the position of a partition; `None` if it is not within the disk.
 fn region(number: u32, entry: &GPTPartitionEntry, (size, sector): (u64, u64)) -> Option<Region> {
     let start = entry.starting_lba.checked_mul(sector)?;
     let end = entry.ending_lba.checked_add(1)?.checked_mul(sector)?;
@@ -143,19 +143,19 @@ fn has_header(disk: &File, sector: u64) -> bool {
     disk.read_exact_at(&mut magic, sector).is_ok() && magic == *b"EFI PART"
 }
 
-/// Refuses a header that promises more entries than any table has, before memory is asked for them, and a
-/// partition that begins with the disk (UEFI specification 2.10, 5.3.2: sector of the entries at byte 72, their
-/// number at 80, size of one at 84; 5.3.3: type at byte 0, first sector at 32).
+/// Refuses a header that claims more entries than any table has, before memory is allocated for them, and a
+/// partition that begins with the disk (UEFI specification 2.10, 5.3.2: sector of the entries at byte 72,
+/// their number at 80, size of one at 84; 5.3.3: type at byte 0, first sector at 32).
 fn refuse_absurd(disk: &File, at: u64, sector: u64) -> Result<()> {
     const ENTRIES_MAX: u32 = 4096;
     let mut header = [0; 92];
     if disk.read_exact_at(&mut header, at).is_err() || !header.starts_with(b"EFI PART") {
-        return Ok(()); // no table, or a damaged one, which is looked at next
+        return Ok(()); // no table, or a damaged one, which is examined next
     }
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     if number(80) > ENTRIES_MAX || number(84) != 128 {
-        let found = format!("the partition table says that it has {} entries of {} bytes", number(80), number(84));
-        return Err(refused(found, "mend the partition table first: sgdisk --verify DISK"));
+        let found = format!("the partition table claims to have {} entries of {} bytes", number(80), number(84));
+        return Err(refused(found, "repair the partition table first: sgdisk --verify DISK"));
     }
     let mut entries = vec![0; number(80) as usize * 128];
     let place = u64::from(number(72)) | u64::from(number(76)) << 32;
@@ -163,17 +163,17 @@ fn refuse_absurd(disk: &File, at: u64, sector: u64) -> Result<()> {
     let begins_with_disk = |entry: &[u8]| entry[..16] != [0; 16] && entry[32..40] == [0; 8];
     if is_read && entries.chunks_exact(128).any(begins_with_disk) {
         let found = "a partition of the table begins at the first byte of the disk, where the table is";
-        return Err(refused(found, "mend the partition table first: sgdisk --verify DISK"));
+        return Err(refused(found, "repair the partition table first: sgdisk --verify DISK"));
     }
     Ok(())
 }
 
-/// Refuses a table that only its backup tells of, and partitions that share bytes.
+/// Refuses a table of which only the backup is intact, and partitions that overlap.
 fn refuse_damaged(gpt: &GPT) -> Result<()> {
     if !gpt.is_primary() {
         return Err(refused(
-            "the partition table at the beginning of the disk is damaged; only its backup is whole",
-            "write it anew from the backup: sgdisk --move-second-header DISK",
+            "the partition table at the beginning of the disk is damaged; only its backup is intact",
+            "restore it from the backup: sgdisk --move-second-header DISK",
         ));
     }
     let mut used: Vec<_> = gpt.iter().filter(|(_, entry)| entry.is_used()).collect();
@@ -182,19 +182,19 @@ fn refuse_damaged(gpt: &GPT) -> Result<()> {
         let [(one, first), (two, second)] = pair else { continue };
         if second.starting_lba <= first.ending_lba {
             let found = format!("partitions {one} and {two} overlap: writing one would destroy the other");
-            return Err(refused(found, "mend the partition table first: sgdisk --verify DISK"));
+            return Err(refused(found, "repair the partition table first: sgdisk --verify DISK"));
         }
     }
     Ok(())
 }
 
-/// Whether nothing at all stands in the first sector.
+/// Returns whether the first 512 bytes of the disk are zeros.
 fn is_gone(disk: &File) -> bool {
     let mut first = [0; 512];
     disk.read_exact_at(&mut first, 0).is_ok() && first == [0; 512]
 }
 
-/// Refuses a disk of ours whose beginning is gone. Any other one has no table.
+/// Refuses a disk of ours that has lost its beginning. Any other disk has no table.
 fn refuse_gone(gpt: &GPT) -> Result<Option<Table>> {
     let is_slot = |(_, entry): (u32, &GPTPartitionEntry)| {
         let name = entry.partition_name.as_str();
@@ -204,12 +204,13 @@ fn refuse_gone(gpt: &GPT) -> Result<Option<Table>> {
         return Ok(None);
     }
     Err(refused(
-        "the beginning of the disk is gone: its partition table, and what a BIOS starts; the backup of the table is whole, and has slots",
-        "write it anew from the backup, before anything else is: gdisk DISK, commands r, b, c, w",
+        "the beginning of the disk is gone: its partition table and the boot code for BIOS; \
+         the backup of the table is intact and has slots",
+        "restore it from the backup before anything else is written: gdisk DISK, commands r, b, c, w",
     ))
 }
 
-/// Keeps what is written, so that the caller decides when which part reaches the disk.
+/// Records what is written, so that the caller decides when each part reaches the disk.
 struct Recorder {
     size: u64,
     at: u64,
@@ -250,7 +251,7 @@ impl Seek for Recorder {
 mod tests {
     use super::*;
 
-    /// The header at `at` of a disk of `size` bytes, with one entry that says nothing of where it begins.
+    /// Makes a disk of `size` bytes with a header at `at`, and one entry without a first sector.
     fn disk(size: u64, at: u64, entries: u32) -> File {
         let disk = tempfile::tempfile().unwrap();
         disk.set_len(size).unwrap();
@@ -271,7 +272,7 @@ mod tests {
     fn tables_that_no_library_reads_are_refused_before_one_does() {
         let error = read(&disk(1 << 20, 512, 1), 1 << 20, 512).unwrap_err();
         assert!(error.to_string().contains("begins at the first byte of the disk"), "{error:#}");
-        // A size that is no multiple of the sector: the backup stands in the last whole one.
+        // A size that is not a multiple of the sector: the backup is in the last whole one.
         let size = (1 << 20) + 100;
         let error = read(&disk(size, (1 << 20) - 512, u32::MAX), size, 512);
         assert!(error.is_err_and(|error| error.to_string().contains("4294967295 entries")));

@@ -1,4 +1,4 @@
-//! A GPT as it is to stand on a copy: GUIDs of its own, the backup at the end of the new disk.
+//! A GPT as written to a copy: with GUIDs of its own, and its backup at the end of the new disk.
 
 use crate::disk::layout::Region;
 use crate::disk::table::Ids;
@@ -12,34 +12,35 @@ use std::fs::File;
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use uuid::Uuid;
 
-/// Bytes of 128 entries (UEFI specification 2.10, 5.3.1).
+/// Size of 128 entries in bytes (UEFI specification 2.10, 5.3.1).
 const ENTRIES: u64 = 128 * 128;
 
 /// The GPT of the disk that is copied.
 pub struct GoldenGpt(GPT);
 
 impl GoldenGpt {
-    /// Reads it; [`crate::disk::table::read`] has accepted it.
+    /// Reads the GPT of a disk that [`crate::disk::table::read`] has accepted. Refuses an unusual layout.
     pub fn read(disk: &File, sector: u64) -> Result<GoldenGpt> {
         let gpt = GPT::read_from(&mut &*disk, sector).context("reading the partition table")?;
         if gpt.header.partition_entry_lba != 2 || gpt.header.number_of_partition_entries > 128 {
-            let found = "the partition table is not laid out as flipslot and most programs do it (128 entries from sector 2 on)";
-            return Err(refused(found, "copy the disk bit by bit (dd), or make one with flipslot create"));
+            let found =
+                "the partition table does not have the layout that flipslot needs (128 entries from sector 2 on)";
+            return Err(refused(found, "copy the disk byte by byte (dd), or make one with flipslot create"));
         }
         Ok(GoldenGpt(gpt))
     }
 
-    /// Bytes of the backup table: entries and a header.
+    /// Returns the size of the backup table in bytes: entries and a header.
     pub fn backup(sector: u64) -> u64 {
         ENTRIES + sector
     }
 
-    /// The disk's GUID.
+    /// Returns the disk's GUID.
     pub fn disk_guid(&self) -> Uuid {
         Uuid::from_bytes_le(self.0.header.disk_guid)
     }
 
-    /// Its partitions, in the order of their numbers, wherever they are: each with its name.
+    /// Lists the partitions in the order of their numbers, wherever they are, each with its name and PARTUUID.
     pub fn parts(&self) -> Result<Vec<(Region, String, PartUuid)>> {
         let sector = self.0.sector_size;
         let used = self.0.iter().filter(|(_, entry)| entry.is_used());
@@ -52,10 +53,13 @@ impl GoldenGpt {
             Some((Region { number, start, size }, name, partuuid))
         };
         let parts = used.map(part).collect::<Option<Vec<_>>>();
-        parts.ok_or_else(|| refused("a partition does not lie on any disk", "sgdisk --verify DISK"))
+        parts.ok_or_else(|| {
+            refused("a partition is at a position that no disk has", "check the table: sgdisk --verify DISK")
+        })
     }
 
-    /// The table of a copy of `size` bytes with that `data`, over the first MiB of this disk.
+    /// Renders the table of a copy of `size` bytes on which the last partition becomes `data`. `first_mib` is
+    /// the first MiB of the golden disk.
     pub fn renewed(
         &self,
         ids: &Ids,
@@ -81,7 +85,7 @@ impl GoldenGpt {
     }
 }
 
-/// The two ends of a disk, as gptman writes them.
+/// Both ends of a disk, as gptman writes them.
 struct Ends<'f> {
     size: u64,
     at: u64,
@@ -90,7 +94,7 @@ struct Ends<'f> {
 }
 
 impl Ends<'_> {
-    /// What was written at the end, as one run of bytes.
+    /// Returns what was written at the end, as one run of bytes with its offset.
     fn backup(&self) -> Result<(u64, Vec<u8>)> {
         let start = *self.last.keys().next().context("no backup table was written")?;
         let mut bytes = vec![0; usize::try_from(self.size - start)?];

@@ -1,4 +1,4 @@
-//! Which disk it is, and what is on it now: a value that can be shown, compared and kept.
+//! The identity and contents of a disk: a value that can be shown, compared and kept.
 
 use crate::digest::Digest;
 use crate::disk::layout::Region;
@@ -15,62 +15,62 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The entries of a partition table are at least as long (UEFI specification 2.10, 5.3.1), in bytes.
+/// Minimum length of a partition table's entries in bytes (UEFI specification 2.10, 5.3.1).
 const ENTRIES: u64 = 16 << 10;
-/// Where udev keeps what it knows of a device, by type and numbers (systemd: sd-device).
+/// Directory where udev keeps what it knows of a device, by type and numbers (systemd: sd-device).
 const UDEV: &str = "/run/udev/data";
 
-/// A disk, and what is on it.
+/// A disk and its contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The kernel's name of it: `sda`. Another one may have it after a restart.
+    /// The kernel's name for the disk, such as `sda`. After a restart, another disk may have it.
     pub kernel_name: String,
-    /// Its model.
+    /// Model name, if the disk reports one.
     pub model: Option<String>,
-    /// All serial numbers, and names given by its maker, that it tells of itself: the usual one first.
+    /// All serial numbers, and names given by the manufacturer, that the disk reports, the usual one first.
     pub serials: Vec<String>,
-    /// Its size in bytes.
+    /// Size of the disk in bytes.
     pub size: u64,
-    /// Bytes of a logical sector.
+    /// Size of a logical sector in bytes.
     pub sector_size: u64,
-    /// Its table and what is in its partitions.
+    /// Partition table, and contents of the partitions.
     pub contents: Contents,
-    /// What the kernel has built on it or on its partitions, by the kernel's names.
+    /// Devices that the kernel has built on the disk or its partitions, by the kernel's names.
     pub holders: Vec<String>,
 }
 
-/// What is on a disk.
+/// Contents of a disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// The kind of its partition table: `gpt`, `dos`.
+    /// Kind of partition table, if there is one: `gpt`, `dos`.
     pub table: Option<String>,
-    /// Of the first sectors and the last, where tables are, and of the partitions that these tell.
+    /// Digest of the first and last sectors, where tables are, and of the partitions listed there.
     pub table_digest: Digest,
-    /// What is on the disk as a whole: a filesystem without a table.
+    /// Content of the disk as a whole: a filesystem without a table.
     pub whole: Option<Content>,
-    /// Its partitions.
+    /// Partitions of the table.
     pub partitions: Vec<Partition>,
-    /// Whether its first and its last MiB hold zeros alone, and nothing is found on it.
+    /// True if the first and last MiB hold only zeros, and nothing is found on the disk.
     pub empty: bool,
 }
 
-/// A partition of a table, and what is in it.
+/// A partition of a table, and its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
-    /// Its number in the table.
+    /// Partition number in the table.
     pub number: u32,
-    /// Its first byte.
+    /// Offset of the first byte on the disk.
     pub start: u64,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub size: u64,
-    /// Its name in the table; MBR has none.
+    /// Name in the table; empty in an MBR.
     pub name: String,
-    /// What is in it.
+    /// Content of the partition, if it is recognized.
     pub content: Option<Content>,
 }
 
 impl Identity {
-    /// The disk that is open as `file`, and is `disk` in sysfs.
+    /// Reads the identity and contents of the disk that is open as `file`, and is `disk` in sysfs.
     pub fn of(file: &File, system: &System, disk: &Block) -> Result<Identity> {
         let size = block::size(file)?;
         let sector_size = block::sector_size(file)?;
@@ -85,30 +85,30 @@ impl Identity {
         })
     }
 
-    /// What `--expect-serial` is compared with, for people.
+    /// Returns the usual serial number, for people to compare with `--expect-serial`; [`NO_SERIAL`] without one.
     pub fn serial(&self) -> &str {
         self.serials.first().map_or(NO_SERIAL, String::as_str)
     }
 
-    /// Whether the user means this disk by `expected`: one of its serial numbers; or `none` if it has none.
+    /// Returns whether `expected` is one of the disk's serial numbers; or [`NO_SERIAL`], for a disk without any.
     pub fn is_called(&self, expected: &str) -> bool {
         let expected = expected.trim();
         self.serials.iter().any(|serial| serial == expected) || self.serials.is_empty() && expected == NO_SERIAL
     }
 }
 
-/// The usual serial number of the disk that is open as `file`, and that the user calls `name`; none if it has
-/// none.
+/// Returns the usual serial number of the disk that is open as `file`, if it has one; `name` is the disk's
+/// name in errors.
 pub fn serial_of(file: &File, name: &str) -> Result<Option<String>> {
     let block = Device::of(file)?.block(&System::this()?, name)?;
     Ok(serials(&block, Path::new(UDEV)).into_iter().next())
 }
 
-/// What stands for the serial number of a disk that has none.
+/// The word given for the serial number of a disk without one.
 pub const NO_SERIAL: &str = "none";
 
 impl Contents {
-    /// What is on the first `size` bytes of `file`.
+    /// Reads the contents of the first `size` bytes of `file`.
     pub fn of(file: &File, size: u64, sector_size: u64) -> Result<Contents> {
         let probe = Probe::of(file);
         let found = probe.look(Region { number: 0, start: 0, size })?;
@@ -130,14 +130,14 @@ impl Contents {
         })
     }
 
-    /// The partitions as regions.
+    /// Returns the partitions as regions.
     pub fn regions(&self) -> Vec<Region> {
         let region = |part: &Partition| Region { number: part.number, start: part.start, size: part.size };
         self.partitions.iter().map(region).collect()
     }
 }
 
-/// One line for the disk, then one for each thing on it.
+/// Prints one line for the disk, then one for each thing on it.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let model = self.model.as_deref().unwrap_or("no model");
@@ -156,13 +156,13 @@ impl fmt::Display for Contents {
             writeln!(f, "  on the whole disk: {whole}")?;
         }
         for part in partitions {
-            let content = part.content.as_ref().map_or("nothing that is known".to_owned(), ToString::to_string);
+            let content = part.content.as_ref().map_or("unrecognized content".to_owned(), ToString::to_string);
             let name = if part.name.is_empty() { String::new() } else { format!(" '{}'", part.name) };
             writeln!(f, "  partition {}{name}, {}: {content}", part.number, Bytes(part.size))?;
         }
         match (table, whole, partitions.is_empty(), empty) {
             (None, None, true, true) => writeln!(f, "  nothing: it is empty"),
-            (None, None, true, false) => writeln!(f, "  data of no known kind"),
+            (None, None, true, false) => writeln!(f, "  unrecognized data"),
             _ => Ok(()),
         }
     }
@@ -175,14 +175,14 @@ impl fmt::Display for Content {
     }
 }
 
-/// SCSI, ATA and NVMe have it in the device's folder; virtio has none.
+/// Reads the model. SCSI, ATA and NVMe have it in the device's folder; virtio has none.
 fn model(disk: &Block) -> Option<String> {
     let vendor = disk.attribute("device/vendor").filter(|vendor| vendor != "ATA" && !vendor.starts_with("0x"));
     let model = disk.attribute("device/model").or_else(|| disk.attribute("device/name"))?;
     Some(vendor.map_or_else(|| model.clone(), |vendor| format!("{vendor} {model}")))
 }
 
-/// See decision 28 for the order: what lsblk and smartctl show comes first.
+/// Collects the serial numbers in the order of decision 28: what lsblk and smartctl show comes first.
 fn serials(disk: &Block, udev: &Path) -> Vec<String> {
     let by_udev = udev_serials(udev, &disk.attribute("dev").unwrap_or_default());
     let told = [
@@ -206,7 +206,7 @@ fn serials(disk: &Block, udev: &Path) -> Vec<String> {
     serials
 }
 
-/// The unit serial number page of SCSI: its length in bytes 2 and 3, then the number, filled with
+/// Parses the unit serial number page of SCSI: its length in bytes 2 and 3, then the number, padded with
 /// blanks (SPC-4, 7.8.16; kernel: drivers/scsi/scsi_sysfs.c, `vpd_pg80`).
 fn page_80(page: &[u8]) -> Option<String> {
     let length = usize::from(u16::from_be_bytes([*page.get(2)?, *page.get(3)?]));
@@ -215,7 +215,7 @@ fn page_80(page: &[u8]) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// What udev asked the disk itself, by another way; lsblk shows these.
+/// Reads the serial numbers that udev got from the disk itself by other means; lsblk shows these.
 fn udev_serials(udev: &Path, numbers: &str) -> Vec<String> {
     let known = fs::read_to_string(udev.join(format!("b{numbers}"))).unwrap_or_default();
     let value =
@@ -224,14 +224,15 @@ fn udev_serials(udev: &Path, numbers: &str) -> Vec<String> {
     values.filter(|value| !value.is_empty()).map(ToOwned::to_owned).collect()
 }
 
-/// The serial number of the USB device that the disk hangs on (kernel: ABI/stable/sysfs-bus-usb).
+/// Reads the serial number of the USB device that the disk is attached to (kernel: ABI/stable/sysfs-bus-usb).
 fn usb_serial(disk: &Block) -> Option<String> {
     let device = disk.folder().ancestors().find(|folder| folder.join("idVendor").is_file())?;
     let serial = fs::read_to_string(device.join("serial")).ok()?;
     Some(serial.trim().to_owned()).filter(|serial| !serial.is_empty())
 }
 
-/// The digest of what tells partitions: the protective MBR, both tables, and what was read of them.
+/// Computes the digest of everything that defines partitions: the protective MBR, both tables, and the
+/// partitions that were read from them.
 fn table_digest(file: &File, size: u64, sector_size: u64, partitions: &[Partition]) -> Result<Digest> {
     let mut told = Vec::new();
     let (head, tail) = (2 * sector_size + ENTRIES, sector_size + ENTRIES);
@@ -246,7 +247,7 @@ fn table_digest(file: &File, size: u64, sector_size: u64, partitions: &[Partitio
     Ok(Digest::of(&told))
 }
 
-/// Whether the first and the last MiB, where tables and most filesystems and RAIDs have their
+/// Returns whether the first and the last MiB, where tables and most filesystems and RAIDs have their
 /// signatures, hold only zeros.
 fn is_blank(file: &File, size: u64) -> Result<bool> {
     let mut bytes = vec![0; usize::try_from(MIB)?];
@@ -264,7 +265,7 @@ mod tests {
     use super::*;
     use crate::hardware::Sysfs;
 
-    /// A disk `sdx`, with these attributes.
+    /// Makes a disk `sdx` with these attributes.
     fn disk(root: &Path, attributes: &[(&str, &[u8])]) -> Block {
         let folder = root.join("devices/usb2/2-1/2-1:1.0/block/sdx");
         fs::create_dir_all(folder.join("device")).unwrap();
@@ -340,7 +341,7 @@ mod tests {
         let digest = |partitions: &[Partition]| table_digest(file.as_file(), 8 * MIB, 512, partitions).unwrap();
         let empty = digest(&[]);
         let logical = Partition { number: 5, start: MIB, size: MIB, name: String::new(), content: None };
-        assert_ne!(digest(&[logical]), empty, "a logical partition, which neither end of the disk tells");
+        assert_ne!(digest(&[logical]), empty, "a logical partition, which neither end of the disk shows");
         file.as_file().write_all_at(b"EFI PART", 8 * MIB - 512).unwrap();
         assert_ne!(digest(&[]), empty, "the backup table");
     }

@@ -1,4 +1,4 @@
-//! A disk that flipslot has made: found, locked, its table and its boot partition read.
+//! A disk that flipslot made: opened, locked, with its table and its boot partition read.
 
 use crate::boot::state::{Copies, State};
 use crate::boot::trial::BootedBy;
@@ -18,37 +18,37 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long the agent waits for a command that changes the disk, such as a flash of another slot.
+/// Longest wait of the agent for a command that changes the disk, such as a flash of another slot.
 const AGENT_WAITS: Duration = Duration::from_secs(300);
 
-/// A disk with slots.
+/// A disk with slots, made by flipslot.
 pub struct Disk {
-    /// Where it is.
+    /// Path of the disk or disk file.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Its boot partition's files.
+    /// Files of its boot partition.
     pub files: BootFiles,
-    /// Its partitions.
+    /// Partition table of the disk.
     pub table: Table,
     /// The slot that this system runs from, if it is on this disk.
     pub running: Option<Slot>,
     pub(crate) file: File,
-    /// The numbers of a device, as sysfs writes them; a file has none.
+    /// Numbers of a device, as in sysfs (`8:0`); `None` for a file.
     pub(crate) numbers: Option<String>,
 }
 
 impl Disk {
-    /// Opens the disk that was named, or the one that this system runs from. To change it takes its
-    /// lock.
+    /// Opens the disk that was named, or else the one that this system runs from. Locks it if it is to be changed.
     pub fn open(named: Option<&Path>, access: Access) -> Result<Disk> {
         let running = Running::find();
         let path = match (named, &running) {
             (Some(path), _) => path.to_owned(),
             (None, Some(running)) => running.disk.clone(),
             (None, None) => {
-                let found = "this system does not run from a slot: its root is no partition of a disk";
-                let next = "run this on a machine that such a disk boots; flash, status and cleanup also take --disk";
+                let found = "this system does not run from a slot: its root is not a partition of a disk";
+                let next =
+                    "run this on a machine booted from a flipslot disk; flash, status and cleanup also take --disk";
                 return Err(refused(found, next));
             }
         };
@@ -74,7 +74,7 @@ impl Disk {
                 return none();
             }
             let found = format!("{name} has slots, but no state block on its boot partition");
-            refused(found, "look at what happened to that partition: fsck.vfat -n; its slots may be whole")
+            refused(found, "check that partition: fsck.vfat -n; the slots may be intact")
         })?;
         let table = table.with_slots(files.places()?)?;
         let running = running.filter(|running| Some(&running.numbers) == numbers.as_ref()).and_then(|running| {
@@ -83,12 +83,12 @@ impl Disk {
         Ok(Disk { path, size, files, table, running, file, numbers })
     }
 
-    /// Where it is, if it is a device.
+    /// Returns the path if the disk is a device.
     pub fn device(&self) -> Option<&Path> {
         self.numbers.as_ref().map(|_| self.path.as_path())
     }
 
-    /// The state, whole or not; what a reset does depends on it.
+    /// Reads the state, which decides what a reset boots. If neither copy of it is intact, derives it from the slots.
     pub fn state(&self) -> Result<State> {
         Ok(match self.files.state()? {
             Copies::Whole(state) | Copies::Half(state, _) => state,
@@ -96,17 +96,17 @@ impl Disk {
         })
     }
 
-    /// What is wrong with the copies of the state block, for people.
+    /// Describes the damage to the copies of the state block, for people; `None` if both are intact.
     pub fn state_damage(&self) -> Result<Option<&'static str>> {
         Ok(match self.files.state()? {
             Copies::Whole(_) => None,
             Copies::Half(_, what) => Some(what),
-            Copies::Neither => Some("neither copy of the state block was whole"),
+            Copies::Neither => Some("neither copy of the state block was intact"),
         })
     }
 
-    /// Writes both copies of the state block again, if a power cut tore one. A command does it once nothing
-    /// can be refused any more: what is refused has written nothing.
+    /// Writes both copies of the state block again if a power cut tore one. Commands call it once nothing can
+    /// be refused any more: a refused command has written nothing.
     pub fn mend(&self) -> Result<()> {
         if let Some(what) = self.state_damage()? {
             let state = self.state()?;
@@ -116,8 +116,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Where no state is left: the running slot if GRUB booted it as the proven one, else the first that holds an
-    /// image, which is what GRUB boots then.
+    /// Returns the slot that counts as proven if no state is left: the running slot if GRUB booted it as the
+    /// proven one, else the first that holds an image, which is what GRUB boots then.
     fn first_to_boot(&self) -> Result<Slot> {
         let was_proven = booted_by() == Some(BootedBy::Proven);
         if let Some(running) = self.running.filter(|_| was_proven) {
@@ -130,16 +130,16 @@ impl Disk {
         }
         Err(refused(
             format!("no slot of {} holds an image", self.path.display()),
-            format!("make the disk anew: flipslot create {}", self.path.display()),
+            format!("make the disk again: flipslot create {}", self.path.display()),
         ))
     }
 
-    /// Refuses a disk file that another process may write: a virtual machine whose disk it is.
+    /// Refuses a disk file that another process may write, such as a virtual machine that runs from it.
     pub fn refuse_if_file_is_written(&self) -> Result<()> {
         let Some((process, program)) = writers::lasting(|| self.other_writer())? else { return Ok(()) };
         let name = self.path.display();
         let found = format!("{name} is open in {program} (process {process}), which may write it at the same time");
-        Err(refused(found, format!("shut that down first; see who has it: lsof {name}")))
+        Err(refused(found, format!("shut it down first; see what has the file open: lsof {name}")))
     }
 
     fn other_writer(&self) -> Result<Option<(u32, String)>> {
@@ -150,7 +150,7 @@ impl Disk {
         Ok(writers::of_file(Path::new("/proc"), &path, &fstat(&self.file)?))
     }
 
-    /// Fails unless the disk has `slot`.
+    /// Refuses a slot that the disk does not have.
     pub fn refuse_unknown(&self, slot: Slot) -> Result<()> {
         if self.table.slots.contains_key(&slot) {
             return Ok(());
@@ -162,9 +162,9 @@ impl Disk {
         ))
     }
 
-    /// How the running slot was started, if it is on trial: it came by kexec, or GRUB was to try it. A
-    /// slot that was chosen in GRUB's menu, or that GRUB fell back to, is not: there may be nothing
-    /// better to go back to.
+    /// Returns how the running slot was started, if it is on trial: by kexec, or by GRUB in order to try it.
+    /// A slot that was chosen in GRUB's menu, or that GRUB fell back to, is not on trial: there may be
+    /// nothing better to go back to.
     pub fn trial(&self) -> Result<Option<BootedBy>> {
         let wanted = self.state()?.wanted;
         Ok(booted_by().filter(|by| match by {
@@ -174,7 +174,7 @@ impl Disk {
         }))
     }
 
-    /// The slot that this system runs from; refuses where it runs from none of this disk.
+    /// Returns the slot that this system runs from; refuses if it does not run from a slot of this disk.
     pub fn running(&self) -> Result<Slot> {
         self.running.ok_or_else(|| {
             refused(
@@ -185,8 +185,8 @@ impl Disk {
     }
 }
 
-/// Opens a disk or a disk file, and says a device's numbers. A device whose partitions the kernel
-/// knows is written through these alone.
+/// Opens a disk or a disk file, and returns a device's numbers. A device with partitions that the kernel
+/// knows is opened read-only: it is written through these alone.
 fn open_whole(path: &Path, access: Access) -> Result<(File, Option<String>)> {
     const NEXT: &str = "name a disk that flipslot made, and run as root: --disk /dev/sda";
     let name = path.display();
@@ -194,7 +194,7 @@ fn open_whole(path: &Path, access: Access) -> Result<(File, Option<String>)> {
     let numbers = match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => None,
         FileType::BlockDevice => Some(format!("{}:{}", major(found.st_rdev), minor(found.st_rdev))),
-        _ => return Err(refused(format!("{name} is no disk"), NEXT)),
+        _ => return Err(refused(format!("{name} is not a disk"), NEXT)),
     };
     let by_partitions = numbers.as_ref().is_some_and(|numbers| Node::find(numbers, 1).is_some());
     let mut options = File::options();
@@ -204,21 +204,22 @@ fn open_whole(path: &Path, access: Access) -> Result<(File, Option<String>)> {
         return Err(refused(format!("{name} became another disk while it was opened"), "run the command again"));
     }
     if numbers.is_some() {
-        // Who has it open to read it keeps what was read, while its partitions were written.
-        let anew = block::drop_cache(&file).with_context(|| format!("reading {name} anew"));
+        // As long as another process has the disk open, the kernel keeps what was read from it, even after
+        // its partitions were written.
+        let anew = block::drop_cache(&file).with_context(|| format!("dropping the cache of {name}"));
         if access != Access::Look {
-            anew?; // who may only look need not be allowed to
+            anew?; // a caller that only reads may lack the privilege
         }
     }
     Ok((file, numbers))
 }
 
-/// How the running kernel was started, as its loader told it.
+/// Returns how the running kernel was started, from the word that its loader put on the command line.
 pub fn booted_by() -> Option<BootedBy> {
     BootedBy::of(&cmdline())
 }
 
-/// The running kernel's command line.
+/// Reads the running kernel's command line; empty if it cannot be read.
 pub fn cmdline() -> String {
     fs::read_to_string("/proc/cmdline").unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Where everything lies on a disk: pure arithmetic, nothing is written here.
+//! The positions of all partitions on a disk: pure arithmetic, nothing is written here.
 
 use crate::disk::mbr;
 use crate::error::{Result, refused, usage};
@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// GRUB's core: 218 kB of it; 1 MiB keeps the next partition aligned.
+/// Room for GRUB's core image, which takes 218 kB of it; 1 MiB keeps the next partition aligned.
 const CORE: u64 = MIB;
-/// The boot partition. FAT32 needs at least 65525 clusters (Microsoft, "FAT: General Overview"),
-/// 33 MiB of 512-byte clusters; kernels lie in the slots, so it never holds more than 2 MiB.
+/// Size of the boot partition. FAT32 needs at least 65525 clusters (Microsoft, "FAT: General Overview"), 33
+/// MiB of 512-byte clusters; kernels are in the slots, so it never holds more than 2 MiB.
 const BOOT: u64 = 64 * MIB;
-/// The same with clusters of 4096 bytes, which are no smaller than a sector: 257 MiB, and two tables.
+/// Like `BOOT`, but with clusters of 4096 bytes, which cannot be smaller than a sector: 257 MiB, and two FATs.
 const BOOT_4096: u64 = 288 * MIB;
-/// The smallest slot: a kernel, its modules and an init hardly fit in less.
+/// Minimum size of a slot: a kernel, its modules and an init hardly fit in less.
 const SLOT_MIN: u64 = 64 * MIB;
-/// The first partition; a GPT before it takes 34 sectors (UEFI specification 2.10, 5.3).
+/// Start of the first partition; a GPT before it takes 34 sectors (UEFI specification 2.10, 5.3).
 const FIRST: u64 = MIB;
-/// The backup of a GPT at the end takes 33 sectors; a whole MiB keeps the last partition aligned.
+/// Room at the end of the disk: the backup of a GPT takes 33 sectors; a whole MiB keeps the last partition aligned.
 pub const LAST: u64 = MIB;
-/// An MBR has room for four partitions; flipslot's fourth is the extended one, with all that follow.
+/// Number of primary partitions. An MBR has room for four; flipslot's fourth is the extended one, with all that follow.
 const MBR_PRIMARY: u32 = 3;
 
 /// The partition tables that a disk can have.
@@ -32,7 +32,7 @@ pub enum TableKind {
     /// GPT: any size, a name for each partition
     #[default]
     Gpt,
-    /// MBR: for firmware that knows no GPT; disks up to 2 TiB
+    /// MBR: for firmware without GPT support; disks up to 2 TiB
     Mbr,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for TableKind {
 }
 
 impl TableKind {
-    /// What GRUB calls its partitions: `gpt2`, `msdos1`.
+    /// Returns the prefix of GRUB's names for its partitions: `gpt2`, `msdos1`.
     pub fn in_grub(self) -> &'static str {
         match self {
             TableKind::Gpt => "gpt",
@@ -55,39 +55,39 @@ impl TableKind {
     }
 }
 
-/// What the user asks for.
+/// The user's request for a disk.
 #[derive(Debug, Clone)]
 pub struct Wish {
     /// Size of the disk in bytes.
     pub size: Bytes,
-    /// Bytes of a logical sector: 512 or 4096.
+    /// Size of a logical sector in bytes: 512 or 4096.
     pub sector: u64,
-    /// Its table.
+    /// Kind of partition table.
     pub table: TableKind,
-    /// Number of slots.
+    /// Number of slots on the disk.
     pub slots: u32,
-    /// Sizes of slots; that of no slot is for all others. What is left is divided evenly among those
+    /// Sizes of slots; the one without a slot is for all others. What is left is divided evenly among those
     /// that have none.
     pub slot_sizes: BTreeMap<Option<Slot>, Bytes>,
-    /// Whether the rest of the disk becomes a data partition.
+    /// Use of the rest of the disk.
     pub data: Data,
 }
 
-/// Whether there is a data partition.
+/// Choice of a data partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Data {
-    /// None: the slots take all.
+    /// No data partition: the slots take all.
     None,
-    /// The rest of the disk, never touched by a flash.
+    /// A data partition in the rest of the disk, never touched by a flash.
     Rest,
 }
 
 /// A run of bytes on a disk, with its number in the partition table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
-    /// Partition number, from 1.
+    /// Partition number, from 1; 0 for a run of bytes that is not a partition.
     pub number: u32,
-    /// First byte.
+    /// Offset of the first byte on the disk.
     pub start: u64,
     /// Length in bytes.
     pub size: u64,
@@ -96,25 +96,25 @@ pub struct Region {
 /// The partitions of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// Its table.
+    /// Kind of partition table.
     pub table: TableKind,
-    /// Bytes of a logical sector.
+    /// Size of a logical sector in bytes.
     pub sector: u64,
     /// Size of the disk in bytes.
     pub size: u64,
-    /// Holds GRUB's core for BIOS machines: a partition of a GPT; of an MBR the gap before the first
+    /// Room of GRUB's core for BIOS machines: a partition of a GPT; in an MBR the gap before the first
     /// partition, which has the number 0.
     pub core: Region,
     /// The boot partition, which is the EFI system partition too.
     pub boot: Region,
     /// The slots, `a` first.
     pub slots: Vec<Region>,
-    /// The data partition.
+    /// The data partition, if there is one.
     pub data: Option<Region>,
 }
 
 impl Layout {
-    /// Divides a disk; every partition starts and ends at a whole MiB.
+    /// Divides a disk; every partition starts and ends at a whole MiB. Refuses a request that the disk cannot fulfil.
     pub fn plan(wish: &Wish) -> Result<Layout> {
         wish.refuse_odd()?;
         let boot = if wish.sector == 512 { BOOT } else { BOOT_4096 };
@@ -137,16 +137,16 @@ impl Layout {
         let data = (wish.data == Data::Rest).then(|| next.take(left));
         if wish.table == TableKind::Mbr && next.start >= mbr::END {
             let found =
-                format!("an MBR reaches no further than {}, and the partitions would end later", Bytes(mbr::END));
+                format!("an MBR reaches only the first {}, and the partitions would end beyond that", Bytes(mbr::END));
             return Err(refused(
                 found,
-                "make a table without that limit: --table gpt; or leave room unused: smaller slots, and no --data",
+                "use a table without that limit: --table gpt; or leave space unused: smaller slots and no --data",
             ));
         }
         Ok(Layout { table: wish.table, sector: wish.sector, size: wish.size.0, core, boot, slots, data })
     }
 
-    /// The region of a slot, if the disk has it.
+    /// Returns the region of a slot. Fails (usage) if the disk does not have it.
     pub fn slot(&self, slot: Slot) -> Result<Region> {
         self.slots.get(slot.index() as usize).copied().ok_or_else(|| {
             let count = count(u32::try_from(self.slots.len()).unwrap_or(0));
@@ -154,7 +154,7 @@ impl Layout {
         })
     }
 
-    /// The partitions.
+    /// Lists the partitions in the order of their numbers.
     pub fn partitions(&self) -> impl Iterator<Item = Region> {
         let all = [self.core, self.boot].into_iter().chain(self.slots.iter().copied()).chain(self.data);
         all.filter(|region| region.number > 0)
@@ -162,20 +162,20 @@ impl Layout {
 }
 
 impl Wish {
-    /// Refuses what no disk can be.
+    /// Refuses requests that no disk can fulfil.
     fn refuse_odd(&self) -> Result<()> {
         if self.slots == 0 || self.slots > Slot::MOST {
             let found = format!("a disk cannot have {} slots", self.slots);
             return Err(usage(found, "write --slots 1 to 26; two are usual"));
         }
         if let Some(slot) = self.slot_sizes.keys().flatten().find(|slot| slot.index() >= self.slots) {
-            let found = format!("--slot-size is given for slot {slot}, and the disk has {}", count(self.slots));
+            let found = format!("--slot-size is given for slot {slot}, but the disk has {}", count(self.slots));
             return Err(usage(found, "raise --slots"));
         }
         if self.data == Data::Rest && self.slots().any(|slot| self.size_of(slot).is_none()) {
             return Err(usage(
-                "with --data the slots do not take the whole disk",
-                "say how large they shall be: --slot-size 3GiB",
+                "with --data the slots do not take the whole disk, so each needs a size",
+                "give their size: --slot-size 3GiB",
             ));
         }
         if ![512, 4096].contains(&self.sector) {
@@ -193,17 +193,17 @@ impl Wish {
         (0..self.slots).filter_map(Slot::at)
     }
 
-    /// What was asked for a slot, in whole MiB.
+    /// Returns the requested size of a slot in bytes, rounded down to whole MiB; `None` if there is no request.
     fn size_of(&self, slot: Slot) -> Option<u64> {
         self.slot_sizes.get(&Some(slot)).or_else(|| self.slot_sizes.get(&None)).map(|size| size.0 / MIB * MIB)
     }
 
-    /// Where the last partition ends at most.
+    /// Returns the largest possible end of the last partition in bytes.
     fn end(&self) -> u64 {
         (self.size.0 / MIB * MIB).saturating_sub(LAST)
     }
 
-    /// The size of each slot.
+    /// Computes the size of each slot in bytes, in whole MiB.
     fn sizes(&self, first: &Next) -> Result<Vec<u64>> {
         let mut gaps = first.clone();
         let gap: u64 = self.slots().map(|_| gaps.take(0)).map(|region| region.start).last().unwrap_or(0) - first.start;
@@ -230,7 +230,7 @@ impl Wish {
     }
 }
 
-/// Where the next partition begins, and its number.
+/// Start and number of the next partition.
 #[derive(Debug, Clone)]
 struct Next {
     table: TableKind,
@@ -243,7 +243,7 @@ impl Next {
         self.table == TableKind::Mbr && self.number > MBR_PRIMARY
     }
 
-    /// Bytes before it that describe it.
+    /// Returns the number of bytes before the partition that are reserved for its description.
     fn gap(&self) -> u64 {
         if self.is_logical() { mbr::GAP } else { 0 }
     }

@@ -1,5 +1,4 @@
-//! One run at a time on a disk: flock(2) on the whole disk, as udev does
-//! (systemd.io/BLOCK_DEVICE_LOCKING).
+//! One run at a time on a disk: flock(2) on the whole disk, as udev does (systemd.io/BLOCK_DEVICE_LOCKING).
 
 use crate::error::{Result, refused};
 use rustix::fs::{FlockOperation, flock, fstat, major, minor};
@@ -8,27 +7,27 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Who has a disk for a moment only: udev while it looks at it, which it does after every change, and
-/// the agent while it notes something.
+/// Programs that lock a disk only for a moment: udev while it examines it, which it does after every change,
+/// and the agent while it writes a note.
 const SHORT: [&str; 4] = ["udev", "flipslot watch-trial", "flipslot check-health", "flipslot confirm"];
-/// How long they are waited for.
+/// Longest wait for the programs in `SHORT`.
 const MOMENT: Duration = Duration::from_secs(5);
 
-/// What to do about a process that has the disk for longer than a moment.
+/// Reaction to a process that has the disk locked for longer than a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// Refuse, and name it.
+    /// Refuse, and name the process.
     Refuse,
-    /// Wait for it, at most so long.
+    /// Wait for it, at most this long.
     Wait(Duration),
 }
 
-/// Locks a disk for this process, until `file` is closed.
+/// Locks a disk for this process until `file` is closed; `path` is its name in errors.
 pub fn lock(file: &File, path: &Path, patience: Patience) -> Result<()> {
     take(FlockOperation::NonBlockingLockExclusive, file, path, patience)
 }
 
-/// Locks a disk that is read: others may do the same meanwhile, and nobody may have it to write.
+/// Locks a disk for reading: other readers may do the same in the meantime, but no writer.
 pub fn lock_shared(file: &File, path: &Path) -> Result<()> {
     take(FlockOperation::NonBlockingLockShared, file, path, Patience::Refuse)
 }
@@ -62,7 +61,7 @@ fn take(operation: FlockOperation, file: &File, path: &Path, patience: Patience)
     Ok(())
 }
 
-/// The process that holds a lock on the same file, and its command line.
+/// Returns the process that holds a lock on the same file, and its command line.
 fn holder_of(file: &File) -> Option<(u32, String)> {
     let found = fstat(file).ok()?;
     let key = format!("{:02x}:{:02x}:{}", major(found.st_dev), minor(found.st_dev), found.st_ino);
@@ -72,8 +71,7 @@ fn holder_of(file: &File) -> Option<(u32, String)> {
     Some((process, words.trim_end().chars().filter(|c| !c.is_control()).collect()))
 }
 
-/// The process in proc_locks(5) that holds a lock of flock(2) on `key`, which is
-/// major:minor:inode.
+/// Returns the process that holds a lock of flock(2) on `key`, which is major:minor:inode, according to proc_locks(5).
 fn holder_in(locks: &str, key: &str) -> Option<u32> {
     locks.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();

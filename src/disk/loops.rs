@@ -1,4 +1,4 @@
-//! A partition as a device of its own, at its offset and size: kernels that scan no partitions
+//! A partition as a device of its own, a loop device at its offset and size: kernels that scan no partitions
 //! on loop devices are common in CI, and so is a missing udev.
 
 use crate::disk::layout::Region;
@@ -12,30 +12,29 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// How often a device is tried that another process took first.
+/// Number of attempts to get a device before another process takes it.
 const RACES: u32 = 200;
 
-/// A loop device; the kernel detaches it when the last descriptor and mount are gone, also after
-/// a kill.
+/// A loop device; the kernel detaches it when the last descriptor and mount are gone, even after a kill.
 pub struct Loop {
     _device: File,
     path: PathBuf,
 }
 
 impl Loop {
-    /// Refuses to begin on a machine that has no loop devices.
+    /// Refuses to begin on a machine without loop devices.
     pub fn refuse_if_none() -> Result<()> {
         File::open("/dev/loop-control").map(drop).map_err(|error| {
             refused(format!("/dev/loop-control: {error}"), "run as root on a kernel with loop devices (modprobe loop); in a container, give it /dev/loop-control and /dev/loop*")
         })
     }
 
-    /// Attaches `region` of `disk`, whose sectors have `sector` bytes: a filesystem that is made there fits
-    /// that disk.
+    /// Attaches `region` of `disk` as a device with sectors of `sector` bytes, like the disk's: a filesystem
+    /// that is made there fits the disk.
     pub(crate) fn attach(disk: BorrowedFd, region: Region, sector: u64) -> Result<Loop> {
         let control = File::open("/dev/loop-control").context("opening /dev/loop-control")?;
         for race in 0..RACES {
-            let number = loop_device::free_number(control.as_fd()).context("asking for a free loop device")?;
+            let number = loop_device::free_number(control.as_fd()).context("getting a free loop device")?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
             let device = File::options().read(true).write(true).open(&path).map_err(|error| {
                 failed(
@@ -52,21 +51,21 @@ impl Loop {
                 }
             }
         }
-        Err(failed("no loop device could be had: others take them faster", "detach unused ones: losetup -D"))
+        Err(failed("cannot get a loop device: other processes take them first", "detach unused ones: losetup -D"))
     }
 
-    /// The device's path.
+    /// Returns the device's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// A loop device over any byte of `region` of the disk file at `path`.
+/// Finds a loop device over any byte of `region` of the disk file at `path`.
 pub fn over_file(path: &Path, region: Region) -> Result<Option<String>> {
     over(path, region, |_| true)
 }
 
-/// The same that may be written. One that is read-only does no harm to who reads, too.
+/// Like [`over_file`], but counts only writable loop devices: a read-only one cannot change what is read.
 pub fn writable_over_file(path: &Path, region: Region) -> Result<Option<String>> {
     over(path, region, |device| fs::read_to_string(device.join("ro")).is_ok_and(|text| text.trim() == "0"))
 }

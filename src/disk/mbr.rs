@@ -1,5 +1,5 @@
-//! The MBR partition table, as bytes and where they belong: four entries in the first sector, and a
-//! chain of them in the extended partition. Nothing that is written or read leaves the disk or overlaps.
+//! Reads and renders the MBR partition table: four entries in the first sector, and a chain of more in the
+//! extended partition. Nothing that is written or accepted leaves the disk or overlaps.
 
 use crate::disk::layout::{Layout, Region, TableKind};
 use crate::disk::table::{Described, DescribedPartition};
@@ -10,49 +10,49 @@ use anyhow::Context;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Bytes of a sector; MBR disks of 4096 are not made.
+/// Size of a sector in bytes; flipslot makes no MBR disks with sectors of 4096.
 pub(super) const SECTOR: u64 = 512;
-/// Where an MBR reaches, in bytes: 32 bits of sectors.
+/// Limit of an MBR in bytes: 32 bits of sectors.
 pub const END: u64 = (1 << 32) * SECTOR;
-/// The disk's signature, the first of four entries of 16 bytes, the mark at the end.
+/// Offset of the disk's signature; next, those of the first of four entries of 16 bytes, and of the mark at the end.
 pub(super) const SIGNATURE: usize = 0x1b8;
 pub(super) const ENTRIES: usize = 0x1be;
 const MARK: (usize, [u8; 2]) = (0x1fe, [0x55, 0xaa]);
-/// Types: EFI system partition (UEFI specification 2.10, 5.2.2), Linux, extended (by LBA), what protects a
-/// GPT.
+/// Partition types: EFI system partition (UEFI specification 2.10, 5.2.2), Linux, extended (by LBA first),
+/// and the one that protects a GPT.
 const ESP: u8 = 0xef;
 const LINUX: u8 = 0x83;
 const EXTENDED: [u8; 3] = [0x0f, 0x05, 0x85];
 const PROTECTIVE: u8 = 0xee;
-/// Primary entries; a fourth partition is logical, and its number 5.
+/// Number of primary entries; flipslot's fourth partition is logical, and has the number 5.
 pub(super) const PRIMARY: u32 = 4;
-/// More logical partitions than slots: what is read may be a circle.
+/// Limit of logical partitions, more than there can be slots: a chain that is read may be a circle.
 const LOGICAL_MAX: u32 = 128;
-/// Before a logical partition stands the sector that describes it; a whole MiB keeps the next one aligned.
+/// Space before a logical partition, for the sector that describes it; a whole MiB keeps the next one aligned.
 pub const GAP: u64 = MIB;
 
-/// The partitions of an MBR disk; it gives them no names.
+/// The partitions of an MBR disk; the table has no names for them.
 #[derive(Debug)]
 pub struct Partitions {
     /// The EFI system partition.
     pub boot: (Region, PartUuid),
-    /// Those for Linux, by number.
+    /// Partitions of type Linux, by number.
     pub linux: Vec<(Region, PartUuid)>,
-    /// All others, but for the extended one.
+    /// All other partitions, except the extended one.
     pub others: Vec<(Region, PartUuid)>,
 }
 
-/// One entry.
+/// One entry of a table.
 #[derive(Debug, Clone, Copy)]
 struct Slice {
     kind: u8,
-    /// First sector, from wherever the entry counts.
+    /// First sector, counted from a base that depends on the entry.
     start: u32,
     sectors: u32,
 }
 
 impl Slice {
-    /// Its 16 bytes. Addresses by cylinder say that they say nothing.
+    /// Renders the 16-byte entry; its fields for cylinders hold the marker for "use LBA".
     fn bytes(self, active: bool) -> [u8; 16] {
         const NO_CYLINDERS: [u8; 3] = [0xfe, 0xff, 0xff];
         let mut bytes = [0; 16];
@@ -72,14 +72,14 @@ impl Slice {
     }
 }
 
-/// What `region` is in sectors, counted from byte `from`.
+/// Converts `region` to sectors, counted from byte `from`. Fails beyond 32 bits.
 fn slice(kind: u8, region: Region, from: u64) -> Result<Slice> {
     let sectors = |bytes: u64| u32::try_from(bytes / SECTOR).context("an MBR has 32 bits for sectors");
     Ok(Slice { kind, start: sectors(region.start - from)?, sectors: sectors(region.size)? })
 }
 
-/// The table of a disk with this signature: bytes, each with their offset. The boot code before the
-/// signature is left as it is.
+/// Renders the table of a disk with this signature: runs of bytes, each with its offset. The boot code before
+/// the signature is not touched.
 pub fn table(layout: &Layout, disk: u32) -> Result<Vec<(u64, Vec<u8>)>> {
     let linux = || layout.slots.iter().chain(&layout.data).copied();
     let mut first = sector();
@@ -88,7 +88,7 @@ pub fn table(layout: &Layout, disk: u32) -> Result<Vec<(u64, Vec<u8>)>> {
         let at = ENTRIES + 16 * (number as usize - 1);
         first[at..at + 16].copy_from_slice(&slice.bytes(active));
     };
-    // Some firmware starts no disk without an active partition.
+    // Some firmware does not start a disk without an active partition.
     put(layout.boot.number, slice(ESP, layout.boot, 0)?, true);
     for region in linux().filter(|region| region.number < PRIMARY) {
         put(region.number, slice(LINUX, region, 0)?, false);
@@ -105,8 +105,8 @@ pub fn table(layout: &Layout, disk: u32) -> Result<Vec<(u64, Vec<u8>)>> {
     Ok(writes)
 }
 
-/// The sectors that describe logical partitions: each its own, counted from that sector, and where the
-/// next one's sector is, counted from the first.
+/// Renders the sectors that describe logical partitions: each holds its own partition, counted from that
+/// sector, and the position of the next such sector, counted from the first.
 fn chain(logical: &[Region], extended: u64) -> Result<Vec<(u64, Vec<u8>)>> {
     let mut writes = Vec::new();
     for (index, region) in logical.iter().enumerate() {
@@ -123,21 +123,21 @@ fn chain(logical: &[Region], extended: u64) -> Result<Vec<(u64, Vec<u8>)>> {
     Ok(writes)
 }
 
-/// An empty table.
+/// Makes a sector with an empty table.
 fn sector() -> Vec<u8> {
     let mut bytes = vec![0; MARK.0 + 2];
     bytes[MARK.0..].copy_from_slice(&MARK.1);
     bytes
 }
 
-/// Whether the first sector says that a GPT follows.
+/// Returns whether the first sector says that a GPT follows.
 pub fn is_protective(disk: &File) -> Result<bool> {
     let first = entries_at(disk, 0)?;
     Ok(first.is_some_and(|first| first.slices.iter().flatten().any(|slice| slice.kind == PROTECTIVE)))
 }
 
-/// Reads the table of `disk`, which has `size` bytes; `None` if it has none, or none with an EFI system
-/// partition and one for Linux. What leaves the disk, or overlaps, is refused.
+/// Reads the table of `disk`, which is `size` bytes long; `None` if it has none, or one without an EFI system
+/// partition and one for Linux. Refuses partitions that leave the disk or overlap.
 pub fn read(disk: &File, size: u64) -> Result<Option<Partitions>> {
     let Some(first) = entries_at(disk, 0)? else { return Ok(None) };
     let has = |wanted: &dyn Fn(u8) -> bool| first.slices.iter().flatten().any(|slice| wanted(slice.kind));
@@ -164,14 +164,14 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Partitions>> {
     found.sort_by_key(|(_, region)| region.number);
     let named = |region: Region| (region, PartUuid::Mbr { disk: first.signature, number: region.number });
     let (linux, mut others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(kind, _)| *kind == LINUX);
-    // Of several, the first one is ours.
+    // Of several EFI system partitions, the first is ours.
     let boot = others.iter().position(|(kind, _)| *kind == ESP).filter(|_| !linux.is_empty());
     let Some((_, boot)) = boot.map(|boot| others.remove(boot)) else { return Ok(None) };
     let all = |of: Vec<(u8, Region)>| of.into_iter().map(|(_, region)| named(region)).collect();
     Ok(Some(Partitions { boot: named(boot), linux: all(linux), others: all(others) }))
 }
 
-/// Describes the table of `disk` as it stands there; `None` if it is none that flipslot writes.
+/// Describes the table that is on `disk`; `None` if it is not one that flipslot writes.
 pub fn describe(disk: &File, size: u64) -> Result<Option<Described>> {
     let Some(Partitions { boot, linux, .. }) = read(disk, size)? else { return Ok(None) };
     let PartUuid::Mbr { disk: signature, .. } = boot.1 else { return Ok(None) };
@@ -204,16 +204,16 @@ fn entries_at(disk: &File, at: u64) -> Result<Option<Entries>> {
     Ok(Some(Entries { signature: u32::from_le_bytes(signature), slices: [0, 1, 2, 3].map(entry) }))
 }
 
-/// A partition in the extended one.
+/// A logical partition, which is in the extended one.
 struct Logical {
     kind: u8,
     region: Region,
-    /// Where the sector is that describes it.
+    /// Offset of the sector that describes it.
     place: u64,
 }
 
-/// Where the sectors of the chain are, and the extended partition with the number of its entry; `None` without
-/// one.
+/// Returns the extended partition, with the number of its entry, and the offsets of the chain's sectors;
+/// `None` without an extended partition.
 pub(super) fn chain_of(disk: &File, size: u64) -> Result<Option<(Region, Vec<u64>)>> {
     let Some(first) = entries_at(disk, 0)? else { return Ok(None) };
     let mut slices = (1..).zip(first.slices).filter_map(|(number, slice)| Some((number, slice?)));
@@ -223,14 +223,14 @@ pub(super) fn chain_of(disk: &File, size: u64) -> Result<Option<(Region, Vec<u64
     Ok(Some((extended, places.collect())))
 }
 
-/// The logical partitions in an extended one. Each sector of the chain describes one, and where the next is;
-/// one that says anything else is counted otherwise by each system, and refused.
+/// Reads the logical partitions in an extended one. Each sector of the chain describes one, and the position
+/// of the next; a sector with anything else is refused, because systems count such partitions differently.
 fn logical(disk: &File, extended: Region) -> Result<Vec<Logical>> {
     let end = extended.start + extended.size;
     let (mut found, mut taken) = (Vec::new(), Vec::new());
     let mut place = extended.start;
     for number in PRIMARY + 1..=PRIMARY + LOGICAL_MAX {
-        let odd = || refused(format!("the sector before logical partition {number} describes something else"), MEND);
+        let odd = || refused(format!("the sector that must describe logical partition {number} is not valid"), MEND);
         let Entries { slices: [own, next, ..], .. } = entries_at(disk, place)?.ok_or_else(odd)?;
         let own = own.filter(|own| !EXTENDED.contains(&own.kind)).ok_or_else(odd)?;
         let region_of_own = region(number, own, place, end)?;
@@ -248,14 +248,18 @@ fn logical(disk: &File, extended: Region) -> Result<Vec<Logical>> {
     Err(refused("the chain of logical partitions has no end", MEND))
 }
 
-/// What to do about a table that cannot be right.
-const MEND: &str = "mend the partition table first: sfdisk --verify DISK";
+/// Hint for a table that cannot be right.
+const MEND: &str = "repair the partition table first: sfdisk --verify DISK";
 
-/// Where a partition is, on a disk or in an extended partition that ends at `end`.
+/// Returns the position of a partition, on a disk or in an extended partition that ends at `end`. Refuses one
+/// that leaves it, or covers the table.
 fn region(number: u32, slice: Slice, from: u64, end: u64) -> Result<Region> {
     let (start, size) = (from + u64::from(slice.start) * SECTOR, u64::from(slice.sectors) * SECTOR);
     if start + size > end || start < SECTOR {
-        return Err(refused(format!("partition {number} does not lie where it may"), MEND));
+        return Err(refused(
+            format!("partition {number} is not within the disk or its extended partition, or covers the table"),
+            MEND,
+        ));
     }
     Ok(Region { number, start, size })
 }

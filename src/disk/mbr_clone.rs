@@ -1,4 +1,4 @@
-//! An MBR as it is to stand on a copy: a signature of its own, which is in the name of every partition.
+//! An MBR as written to a copy: with a signature of its own, which is in the name of every partition.
 
 use crate::disk::layout::Region;
 use crate::disk::mbr::{self, ENTRIES, PRIMARY, SECTOR, SIGNATURE};
@@ -8,19 +8,19 @@ use anyhow::{Context, bail};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Where an entry says how many sectors its partition has.
+/// Offset in an entry of the number of sectors of its partition.
 const SECTORS: usize = 12;
 
-/// What of the MBR of the disk that is copied may change on a copy.
+/// The parts of the golden disk's MBR that may change on a copy.
 pub struct GoldenMbr {
-    /// The extended partition; its number is that of its entry.
+    /// Extended partition; its number is that of its entry.
     extended: Option<Region>,
-    /// The sectors that describe logical partitions, each with its offset.
+    /// Sectors that describe logical partitions, each with its offset.
     chain: Vec<(u64, Vec<u8>)>,
 }
 
 impl GoldenMbr {
-    /// Reads it; [`crate::disk::table::read`] has accepted it, and the disk has `size` bytes.
+    /// Reads the MBR of a disk of `size` bytes, which [`crate::disk::table::read`] has accepted.
     pub fn read(disk: &File, size: u64) -> Result<GoldenMbr> {
         let Some((extended, places)) = mbr::chain_of(disk, size)? else {
             return Ok(GoldenMbr { extended: None, chain: Vec::new() });
@@ -34,12 +34,13 @@ impl GoldenMbr {
         Ok(GoldenMbr { extended: Some(extended), chain })
     }
 
-    /// Where the extended partition ends; 0 without one. It may be longer than those in it.
+    /// Returns the end of the extended partition in bytes, 0 without one. It may be longer than the partitions in it.
     pub fn extended_end(&self) -> u64 {
         self.extended.map_or(0, |extended| extended.start + extended.size)
     }
 
-    /// The table of a copy with that `data`, the last partition, over the first MiB of this disk.
+    /// Renders the table of a copy on which the last partition becomes `data`. `first_mib` is the first MiB
+    /// of the golden disk, and is changed in place.
     pub fn renewed(&self, ids: &Ids, data: Option<Region>, mut first_mib: Vec<u8>) -> Result<Vec<(u64, Vec<u8>)>> {
         let Ids::Mbr(signature) = ids else { bail!("an MBR has a signature") };
         first_mib[SIGNATURE..SIGNATURE + 4].copy_from_slice(&signature.to_le_bytes());
@@ -50,14 +51,15 @@ impl GoldenMbr {
         Ok([vec![(0, first_mib)], chain].concat())
     }
 
-    /// Makes the last partition so long as `data`, and the extended one with it.
+    /// Extends the last partition to the length of `data`, and the extended one with it.
     fn lengthen_data(&self, data: Region, first: &mut [u8], chain: &mut [(u64, Vec<u8>)]) -> Result<()> {
         let end = data.start + data.size;
         let Some(extended) = self.extended.filter(|_| data.number > PRIMARY) else {
             return lengthen(first, data.number, data.size);
         };
         lengthen(first, extended.number, end.max(extended.start + extended.size) - extended.start)?;
-        // Its own sector says how long it is, and the one before in the chain how long both are together.
+        // Its own sector has its length, and the one before in the chain has the length of that sector and
+        // the partition together.
         let index = (data.number - PRIMARY - 1) as usize;
         let (place, own) = chain.get_mut(index).context("a logical partition has no sector")?;
         let place = *place;
@@ -69,7 +71,7 @@ impl GoldenMbr {
     }
 }
 
-/// Makes the partition of an entry so many bytes long.
+/// Sets the length of an entry's partition to `bytes`. Fails beyond 32 bits of sectors.
 fn lengthen(sector: &mut [u8], entry: u32, bytes: u64) -> Result<()> {
     let at = ENTRIES + 16 * (entry as usize - 1) + SECTORS;
     let sectors = u32::try_from(bytes / SECTOR).context("an MBR has 32 bits for sectors")?;

@@ -1,4 +1,4 @@
-//! Mounts that nobody else sees and that end with the process.
+//! Mounts in a private namespace: no other process sees them, and they end with this one.
 
 use crate::error::{Result, failed, refused};
 use crate::filesystem::Filesystem;
@@ -12,21 +12,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Where our mounts are: an empty directory to everyone else.
+/// Directory of our mounts, which every other process sees empty.
 const PLACE: &str = "/run/flipslot";
 
-/// A private mount namespace with an empty filesystem in memory at `/run/flipslot`, where mount
-/// points and small files are made. A kill leaves none of it.
+/// A private mount namespace with an in-memory filesystem at `/run/flipslot`, where mount points and small
+/// files are made. Nothing of it survives a kill.
 pub struct Scratch {
     _private: (),
 }
 
 impl Scratch {
-    /// Moves this thread, and those it starts later, into the namespace. Needs root.
+    /// Moves this thread, and those it starts later, into a new namespace. Needs root.
     pub fn enter() -> Result<Scratch> {
         enter_private_mounts().map_err(|errno| {
             refused(
-                format!("no mount namespace can be made: {errno}"),
+                format!("cannot make a mount namespace: {errno}"),
                 "run as root (sudo); in a container, with CAP_SYS_ADMIN (--privileged)",
             )
         })?;
@@ -38,12 +38,12 @@ impl Scratch {
         Ok(Scratch { _private: () })
     }
 
-    /// The path of `name` in the private filesystem.
+    /// Returns the path of `name` in the private filesystem.
     pub fn path(&self, name: &str) -> PathBuf {
         Path::new(PLACE).join(name)
     }
 
-    /// Makes the directory `name` there, to mount something on.
+    /// Makes the directory `name` in the private filesystem, to mount something on.
     pub fn directory(&self, name: &str) -> Result<PathBuf> {
         let path = self.path(name);
         fs::create_dir_all(&path).with_context(|| format!("making the directory {}", path.display()))?;
@@ -51,20 +51,20 @@ impl Scratch {
     }
 }
 
-/// Refuses a filesystem that the running kernel does not know. The kernel loads a module that is not
+/// Refuses a filesystem that the running kernel does not support. The kernel loads a module that is not
 /// loaded yet (fsopen(2), which mounts nothing).
 pub fn refuse_unknown(filesystem: Filesystem) -> Result<()> {
     match fsopen(filesystem.kind().name, FsOpenFlags::FSOPEN_CLOEXEC) {
         Err(Errno::NODEV) => Err(refused(
-            format!("the running kernel knows no {filesystem}: a slot with it cannot be written here"),
+            format!("the running kernel does not support {filesystem}: a slot with it cannot be written here"),
             format!("load the driver (modprobe {filesystem}), or choose another --filesystem"),
         )),
-        // Before Linux 5.2 there is no such call, and the mount will tell.
+        // Linux before 5.2 does not have this call; there the mount itself will fail.
         _ => Ok(()),
     }
 }
 
-/// Something that is mounted; unmounted on drop, or by [`Mount::close`], which can fail.
+/// A mount; unmounted on drop, or by [`Mount::close`], which reports failure.
 pub struct Mount {
     place: PathBuf,
     open: bool,
@@ -78,20 +78,20 @@ impl Mount {
         Mount::new(device, place, kind.name, flags, kind.to_write)
     }
 
-    /// Mounts `device` read-only and without its journal, as GRUB reads it: nothing is written, not
-    /// even what a power cut left to be done.
+    /// Mounts `device` read-only and without its journal, as GRUB reads it: nothing is written, not even the
+    /// recovery that a power cut left to be done.
     pub fn as_grub_reads_it(device: &Path, filesystem: Filesystem, place: &Path) -> Result<Mount> {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
         let kind = filesystem.kind();
         Mount::new(device, place, kind.name, flags, kind.as_grub_reads)
     }
 
-    /// Mounts an empty filesystem in memory, in which no device can be opened.
+    /// Mounts an empty in-memory filesystem, in which no device can be opened.
     pub fn memory(place: &Path) -> Result<Mount> {
         Mount::new(Path::new("flipslot"), place, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")
     }
 
-    /// Mounts a filesystem in memory with the devices that `make` puts there, and no others later.
+    /// Mounts an in-memory filesystem with the devices that `make` puts there, and makes it read-only.
     pub fn devices(place: &Path, make: impl Fn(&Path) -> Result<()>) -> Result<Mount> {
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
         let mounted = Mount::new(Path::new("flipslot"), place, "tmpfs", flags, c"mode=0755")?;
@@ -100,8 +100,7 @@ impl Mount {
         Ok(mounted)
     }
 
-    /// Makes the tree at `from` visible at `place` too, where its programs can be run, and nothing
-    /// be written: its bytes were verified.
+    /// Makes the tree at `from` visible at `place` too, read-only but executable: its bytes were verified.
     pub fn runnable(from: &Path, place: &Path) -> Result<Mount> {
         let binding = || format!("binding {} to {}", from.display(), place.display());
         mount_bind(from, place).with_context(binding)?;
@@ -118,16 +117,17 @@ impl Mount {
         Ok(Mount { place: place.to_owned(), open: true })
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     pub fn place(&self) -> &Path {
         &self.place
     }
 
-    /// Unmounts; an error means that something still uses it.
+    /// Unmounts; an error means that something still uses the mount.
     pub fn close(mut self) -> Result<()> {
         self.open = false;
-        unmount(&self.place, UnmountFlags::empty())
-            .map_err(|errno| failed(format!("unmounting {}: {errno}", self.place.display()), "run the command again"))
+        unmount(&self.place, UnmountFlags::empty()).map_err(|errno| {
+            failed(format!("cannot unmount {}: {errno}", self.place.display()), "run the command again")
+        })
     }
 }
 
@@ -136,7 +136,7 @@ impl Drop for Mount {
         if self.open
             && let Err(errno) = unmount(&self.place, UnmountFlags::DETACH)
         {
-            crate::tell!("flipslot: unmounting {}: {errno}", self.place.display());
+            crate::tell!("flipslot: cannot unmount {}: {errno}", self.place.display());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A file that appears at its path whole or not at all: it gets its name when it is written.
+//! A file that appears at its path complete or not at all: it gets its name once it is written.
 
 use crate::disk::lock::{Patience, lock};
 use crate::error::{Result, failed, refused};
@@ -10,16 +10,16 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Whether what stands at the target may go.
+/// Treatment of a file that already exists at the target path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// Refuse it.
+    /// Refuse to replace it.
     Keep,
-    /// The user said `--yes`.
+    /// Replace it: the user passed `--yes`.
     Replace,
 }
 
-/// A file on its way to its path. Dropped before [`NewFile::publish`], it was never there.
+/// A file that is not at its path yet. If it is dropped before [`NewFile::publish`], it never appears there.
 pub struct NewFile {
     file: File,
     path: PathBuf,
@@ -28,15 +28,15 @@ pub struct NewFile {
 }
 
 enum Name {
-    /// It gets one when it is whole, or has it.
+    /// No name until it is complete, or already its final one.
     Nameless,
-    /// A hidden one, where the filesystem has no nameless files.
+    /// A hidden name, where the filesystem does not support nameless files.
     Hidden(PathBuf),
 }
 
 impl NewFile {
-    /// An empty file in the folder of `path`. Where it cannot be nameless, `what` is a word of its hidden
-    /// name, and it is locked: another run that makes the same is refused.
+    /// Makes an empty file in the folder of `path`. Where it cannot be nameless, `what` is a word of its
+    /// hidden name, and it is locked: another run that makes the same file is refused.
     pub fn make(path: &Path, existing: Existing, what: &str) -> Result<NewFile> {
         let folder = folder_of(path);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -47,24 +47,24 @@ impl NewFile {
                 (hidden_file(path, &hidden)?, Name::Hidden(hidden))
             }
             Err(errno) => {
-                let found = format!("no file can be made in {}: {errno}", folder.display());
-                return Err(refused(found, "name a file in a directory that exists and can be written"));
+                let found = format!("cannot make a file in {}: {errno}", folder.display());
+                return Err(refused(found, "name a file in a directory that exists and is writable"));
             }
         };
         Ok(NewFile { file, path: path.to_owned(), existing, name })
     }
 
-    /// The file itself.
+    /// Returns the open file.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Where it will be.
+    /// Returns the path where the file will appear.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How another program opens it, as long as this value lives.
+    /// Returns a path by which another program can open the file, as long as this value lives.
     pub fn open_path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()))
     }
@@ -74,7 +74,8 @@ impl NewFile {
         self.file.sync_all().with_context(|| format!("flushing {}", self.path.display()))
     }
 
-    /// Gives it its name, at once; what stood there goes if it may. To be flushed before.
+    /// Gives the file its name in one step, replacing an existing file if that is allowed. Call
+    /// [`NewFile::flush`] first.
     pub fn publish(mut self) -> Result<()> {
         match &self.name {
             Name::Nameless => self.give_name()?,
@@ -91,7 +92,8 @@ impl NewFile {
         let renamed = match self.existing {
             Existing::Replace => renameat(CWD, hidden, CWD, &self.path),
             Existing::Keep => match renameat_with(CWD, hidden, CWD, &self.path, RenameFlags::NOREPLACE) {
-                // A filesystem that cannot do both at once (rename(2)), such as FUSE: look, then rename.
+                // A filesystem that cannot do both at once (rename(2), RENAME_NOREPLACE), such as FUSE: look,
+                // then rename.
                 Err(Errno::INVAL) if lstat(&self.path).is_ok() => Err(Errno::EXIST),
                 Err(Errno::INVAL) => renameat(CWD, hidden, CWD, &self.path),
                 renamed => renamed,
@@ -104,7 +106,7 @@ impl NewFile {
     }
 
     fn is_there_now(&self) -> anyhow::Error {
-        let found = format!("{} was made by someone else meanwhile", self.path.display());
+        let found = format!("{} was made by another program in the meantime", self.path.display());
         failed(found, "look at it; replace it with --yes")
     }
 
@@ -114,7 +116,7 @@ impl NewFile {
         match linkat(CWD, &nameless, CWD, &self.path, AtFlags::SYMLINK_FOLLOW) {
             Err(Errno::EXIST) if self.existing == Existing::Keep => Err(self.is_there_now()),
             Err(Errno::EXIST) => {
-                // It was there and may be replaced: rename(2) does it at once.
+                // The target exists and may be replaced: rename(2) does it in one step.
                 let new = beside(&self.path, "new");
                 let _ = fs::remove_file(&new);
                 linkat(CWD, &nameless, CWD, &new, AtFlags::SYMLINK_FOLLOW).with_context(context)?;
@@ -130,12 +132,12 @@ impl Drop for NewFile {
         if let Name::Hidden(hidden) = &self.name
             && let Err(error) = fs::remove_file(hidden)
         {
-            crate::tell!("flipslot: removing {}: {error}", hidden.display());
+            crate::tell!("flipslot: cannot remove {}: {error}", hidden.display());
         }
     }
 }
 
-/// The hidden file, empty and locked.
+/// Opens the hidden file, empties it and locks it.
 fn hidden_file(path: &Path, hidden: &Path) -> Result<File> {
     let context = || format!("making the file {}", path.display());
     let nofollow = i32::try_from(OFlags::NOFOLLOW.bits())?;
@@ -151,7 +153,7 @@ fn hidden_file(path: &Path, hidden: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// The folder of a path, also of one that names none.
+/// Returns the folder of a path, `.` for a bare file name.
 pub fn folder_of(path: &Path) -> PathBuf {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }

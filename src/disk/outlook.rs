@@ -1,4 +1,4 @@
-//! What the rules say of a slot that is written, on a machine.
+//! A slot that is written, in the form that the rules check for a machine.
 
 use crate::boot::initramfs::MadeBy;
 use crate::boot::record::Record;
@@ -10,22 +10,22 @@ use crate::filesystem::features::Features;
 use crate::hardware::{Inventory, this_machine};
 use crate::slot::Slot;
 
-/// A slot's files, and its filesystem where it could be looked at.
+/// A slot's files, and its filesystem if it could be examined.
 pub struct OnDisk<'d> {
-    /// Which slot.
+    /// Name of the slot.
     pub slot: Slot,
-    /// Its files.
+    /// Files of the slot.
     pub tree: &'d dyn Tree,
-    /// What they say.
+    /// Facts that were read from the files.
     pub insight: &'d Insight,
-    /// Its filesystem.
+    /// Features of its filesystem, if they could be read.
     pub features: Option<Features>,
-    /// How it boots.
+    /// Record of the slot, with its boot entry.
     pub record: &'d Record,
 }
 
 impl Disk {
-    /// One of its slots, as the rules see it.
+    /// Describes one of the disk's slots to the rules.
     pub fn subject<'s>(&self, written: &OnDisk<'s>, inventory: &'s Inventory) -> Result<Subject<'s>> {
         let entry = &written.record.entry;
         let mut subject = Subject::new(written.tree, written.insight, inventory, entry.cmdline.clone());
@@ -37,12 +37,12 @@ impl Disk {
         Ok(subject)
     }
 
-    /// What this machine needs to boot from this disk. Where that cannot be told, nothing is known of its
-    /// devices, and this is said.
+    /// Determines what this machine needs to boot from this disk. On failure prints the reason, and returns
+    /// an inventory without devices.
     pub fn machine(&self) -> Inventory {
         this_machine(self.device()).unwrap_or_else(|error| {
             let next = hint(&error).map(|next| format!("; {next}")).unwrap_or_default();
-            crate::tell!("flipslot: the drivers that this machine needs are not known: {error:#}{next}");
+            crate::tell!("flipslot: cannot determine the drivers that this machine needs: {error:#}{next}");
             Inventory::unknown()
         })
     }

@@ -1,5 +1,5 @@
-//! What is on a device, as util-linux sees it: blkid, partx and wipefs, which the whole system goes by.
-//! They get an open descriptor, never a name, and write nothing.
+//! Contents of a device according to util-linux: blkid, partx and wipefs, which the rest of the system relies
+//! on. They get an open descriptor or a loop device, never the name of a disk, and write nothing.
 
 use crate::disk::layout::Region;
 use crate::error::Result;
@@ -10,66 +10,66 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long it may take to read some MiB of a disk that is slow or broken.
+/// Time limit for reading some MiB of a disk that is slow or broken.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// blkid(8), "EXIT STATUS": nothing was found.
+/// Exit code of blkid (blkid(8), "EXIT STATUS"): nothing was found.
 const NOTHING: i32 = 2;
-/// blkid(8), "EXIT STATUS": several things were found, so that none is told.
+/// Exit code of blkid (blkid(8), "EXIT STATUS"): several things were found, so that none is reported.
 const AMBIVALENT: i32 = 8;
-/// The unit of partx(8), in bytes, whatever the disk's sectors are.
+/// Unit of partx(8) in bytes, whatever the disk's sectors are.
 const UNIT: u64 = 512;
-/// No table has more partitions that are worth a look.
+/// Largest number of partitions that are examined: no table has more that matter.
 const PARTITIONS_MAX: usize = 256;
 
-/// A device or disk file, for the programs that look at it.
+/// A device or disk file that can be examined.
 pub struct Probe {
     path: PathBuf,
 }
 
-/// What was found somewhere.
+/// Content found in a region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// Its name in libblkid: `ext4`, `LVM2_member`; or `several` where more than one is found.
+    /// Name in libblkid: `ext4`, `LVM2_member`; or `several` where more than one is found.
     pub kind: String,
-    /// Its label, if it has one.
+    /// Label, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Its UUID, if it has one.
+    /// UUID, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
 }
 
-/// What blkid says of a place.
+/// Report of blkid on a region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// A filesystem, or a member of something larger.
+    /// Filesystem, or member of something larger.
     pub content: Option<Content>,
-    /// A partition table: `gpt`, `dos`.
+    /// Kind of partition table, if there is one: `gpt`, `dos`.
     pub table: Option<String>,
 }
 
 impl Probe {
-    /// What is behind `file`, for as long as that is open.
+    /// Makes a probe of the open `file`, valid for as long as that is open.
     pub fn of(file: &File) -> Probe {
         Probe { path: format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into() }
     }
 
-    /// What is at `path`.
+    /// Makes a probe of the device or file at `path`.
     pub fn at(path: &Path) -> Probe {
         Probe { path: path.to_owned() }
     }
 
-    /// Refuses to begin without the programs.
+    /// Refuses to begin without blkid, partx and wipefs.
     pub fn refuse_missing() -> Result<()> {
         refuse_missing(&[("blkid", "util-linux"), ("partx", "util-linux"), ("wipefs", "util-linux")])
     }
 
-    /// What is at `region`.
+    /// Reports what is in `region`.
     pub fn look(&self, region: Region) -> Result<Found> {
         self.blkid(region, None)
     }
 
-    /// Whether a thing of this kind is at `region`, whatever else is there.
+    /// Returns whether something of this kind is in `region`, whatever else is there.
     pub fn finds(&self, region: Region, kind: &str) -> Result<bool> {
         Ok(self.blkid(region, Some(kind))?.content.is_some_and(|content| content.kind == kind))
     }
@@ -88,7 +88,7 @@ impl Probe {
         Ok(found(code, &printed.stdout))
     }
 
-    /// The partitions of the table that the device has; none where there is no table. The kernel need
+    /// Lists the partitions of the device's table, each with its name; empty without a table. The kernel need
     /// not know them.
     pub fn partitions(&self) -> Result<Vec<(Region, String)>> {
         let partx = Tool::new("partx").args(["--raw", "--noheadings", "--bytes", "--output=NR,START,SECTORS,NAME"]);
@@ -96,7 +96,7 @@ impl Probe {
         Ok(stdout.lines().filter_map(partition).take(PARTITIONS_MAX).collect())
     }
 
-    /// The offset, in bytes, and the kind of every signature that anyone could find on the device.
+    /// Lists every signature that any program could find on the device: its offset in bytes, and its kind.
     pub fn signatures(&self) -> Result<Vec<(u64, String)>> {
         let wipefs = Tool::new("wipefs").args(["--no-act", "--noheadings", "--output=OFFSET,TYPE"]);
         let printed = wipefs.arg(&self.path).deadline(DEADLINE).run()?;
@@ -104,7 +104,7 @@ impl Probe {
     }
 }
 
-/// blkid(8), `--output=export`: a name and a value each line.
+/// Parses the output of blkid(8), `--output=export`: a name and a value in each line.
 fn found(code: i32, printed: &str) -> Found {
     let value = |name: &str| {
         let line = printed.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;

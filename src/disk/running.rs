@@ -1,5 +1,5 @@
-//! Which partition this system runs from: told by the mounted root alone. What a boot loader left
-//! in its variables or on the command line is stale after a kexec.
+//! The partition that this system runs from, according to the mounted root alone: what a boot loader left in
+//! its variables or on the command line is stale after a kexec.
 
 use crate::disk::layout::Region;
 use crate::error::{Result, refused};
@@ -11,19 +11,20 @@ use std::path::{Path, PathBuf};
 /// The partition that is mounted at `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// The disk's device, such as `/dev/sda`.
+    /// Path of the disk's device, such as `/dev/sda`.
     pub disk: PathBuf,
-    /// The disk's numbers, as sysfs writes them.
+    /// Numbers of the disk, as in sysfs (`8:0`).
     pub numbers: String,
     /// The partition's number in the table.
     pub partition: u32,
 }
 
 impl Running {
-    /// The root of this system; `None` if it is no partition (a container, memory, a network).
+    /// Finds the partition of this system's root; `None` if the root is not a partition (a container, memory,
+    /// a network).
     pub fn find() -> Option<Running> {
         let of = |device| Running::of(Path::new(&format!("/sys/dev/block/{}:{}", major(device), minor(device))));
-        // btrfs gives the number of no device, but names the one that was mounted.
+        // The number that btrfs reports belongs to no device, but the mount names the device that was mounted.
         of(stat("/").ok()?.st_dev).or_else(|| of(this::sources_of_root().ok()?.first()?.st_rdev))
     }
 
@@ -36,22 +37,22 @@ impl Running {
     }
 }
 
-/// A partition as a device of its own.
+/// The device of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Where it is.
+    /// Path of the device node.
     pub path: PathBuf,
-    /// Its numbers, as sysfs writes them.
+    /// Numbers of the device, as in sysfs.
     pub(super) numbers: String,
-    /// First byte on the disk.
+    /// Offset of the first byte on the disk.
     pub start: u64,
     /// Length in bytes.
     pub size: u64,
 }
 
 impl Node {
-    /// The partition `number` of the disk with these numbers. `None` where the kernel scans no
-    /// partitions.
+    /// Finds partition `number` of the disk with these numbers; `None` if the kernel does not know it,
+    /// because it scans no partitions there.
     pub fn find(disk: &str, number: u32) -> Option<Node> {
         let entries = fs::read_dir(format!("/sys/dev/block/{disk}")).ok()?;
         let read = |folder: &Path, name: &str| Some(fs::read_to_string(folder.join(name)).ok()?.trim().to_owned());
@@ -67,23 +68,23 @@ impl Node {
         })
     }
 
-    /// Fails unless the kernel has the partition where the table says, and `device`, which was opened
-    /// at its path, is it: in a container a node may be stale, and be another disk's.
+    /// Refuses unless the kernel has the partition where the table says, and `device`, which was opened at
+    /// its path, is that partition: in a container a node may be stale, and belong to another disk.
     pub fn refuse_if_other(&self, device: &File, region: Region) -> Result<()> {
         let found = fstat(device)?.st_rdev;
         if (self.start, self.size) != (region.start, region.size) {
-            let found = format!("the kernel has {} elsewhere than the partition table says", self.path.display());
+            let found = format!("the kernel has {} at another position than the partition table", self.path.display());
             return Err(refused(found, "make the kernel read the table again: partprobe, or reboot"));
         }
         if format!("{}:{}", major(found), minor(found)) != self.numbers {
-            let found = format!("{} is another device than partition {}", self.path.display(), region.number);
+            let found = format!("{} is not the device of partition {}", self.path.display(), region.number);
             return Err(refused(found, "use a /dev that is this kernel's own (devtmpfs)"));
         }
         Ok(())
     }
 }
 
-/// The device node of a folder in sysfs (its uevent says DEVNAME).
+/// Returns the device node of a folder in sysfs (DEVNAME in its uevent), if it exists.
 fn node(folder: &Path) -> Option<PathBuf> {
     let uevent = fs::read_to_string(folder.join("uevent")).ok()?;
     let name = uevent.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;

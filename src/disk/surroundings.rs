@@ -12,11 +12,11 @@ use crate::slot::Slot;
 use crate::tool::Tool;
 use std::time::Duration;
 
-/// How long it may take to read the beginning of a partition.
+/// Time limit for reading the beginning of a partition.
 const PROBE: Duration = Duration::from_secs(10);
 
 impl Layout {
-    /// What slot `me` sees of a disk that is made so.
+    /// Lists the names that slot `me` sees on a disk with this layout and these identifiers.
     pub fn surroundings(&self, ids: &Ids, me: Slot) -> Surroundings {
         let mut names = Surroundings::of(me);
         for (slot, region) in (0..).map_while(Slot::at).zip(&self.slots) {
@@ -32,7 +32,7 @@ impl Layout {
 }
 
 impl Disk {
-    /// What slot `me` sees of this disk; and of this machine, if that runs from it.
+    /// Lists the names that slot `me` sees on this disk; and on this machine, if it runs from the disk.
     pub fn surroundings(&self, me: Slot) -> Result<Surroundings> {
         let mut names = Surroundings::of(me);
         for (slot, (_, partuuid)) in &self.table.slots {
@@ -53,8 +53,8 @@ impl Disk {
         Ok(names)
     }
 
-    /// Adds what this machine's devices are called. The filesystem of a slot may be made again: its own
-    /// names are those in the record.
+    /// Adds the names of this machine's devices. The filesystem of a slot may be made again, so its own names
+    /// are taken from the record instead.
     fn add_devices(&self, names: &mut Surroundings) {
         let numbers = self.numbers.as_deref().unwrap_or_default();
         let of_slot =
@@ -69,8 +69,8 @@ impl Disk {
         }
     }
 
-    /// UUID and label of the filesystem in a partition, where it has them (blkid(8), low-level probing).
-    /// Nothing is found where nothing is, and where there is no blkid.
+    /// Reads UUID and label of the filesystem in a partition, where it has them (blkid(8), low-level
+    /// probing). Empty if nothing is there, and if there is no blkid.
     fn filesystem_names(&self, region: Region) -> Vec<(String, String)> {
         let probe = Tool::new("blkid")
             .args(["--probe", "--output=export", "--match-tag=UUID", "--match-tag=LABEL"])

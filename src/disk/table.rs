@@ -1,4 +1,4 @@
-//! The partition table of a disk, of whichever kind: what is written of it, and what is read.
+//! Reads and renders the partition table of a disk, GPT or MBR.
 
 use crate::disk::layout::{Layout, Region, TableKind};
 use crate::disk::{gpt, mbr};
@@ -14,34 +14,34 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
-/// What a new disk and its partitions are called.
+/// Identifiers of a new disk and its partitions.
 #[derive(Debug, Clone)]
 pub enum Ids {
-    /// GUIDs: the disk's, and those of its partitions by number.
+    /// GUIDs of the disk, and of its partitions by number.
     Gpt(Uuid, BTreeMap<u32, Uuid>),
-    /// The disk's signature.
+    /// Signature of the disk.
     Mbr(u32),
 }
 
 impl Ids {
-    /// New ones for the disk and every partition of `layout`.
+    /// Derives identifiers for the disk and every partition of `layout` from `origin`.
     pub fn new(layout: &Layout, origin: &Origin) -> Ids {
         match layout.table {
             TableKind::Gpt => {
                 let partition = |region: Region| (region.number, origin.uuid(&format!("partition {}", region.number)));
                 Ids::Gpt(origin.uuid("disk"), layout.partitions().map(partition).collect())
             }
-            // No signature is 0, which stands for a disk that has none.
+            // Never 0, which means that a disk has no signature.
             TableKind::Mbr => Ids::Mbr(origin.uuid("disk").as_fields().0.max(1)),
         }
     }
 
-    /// A signature that no other disk has. None is 0, which stands for a disk that has none.
+    /// Makes a signature that no other disk has. It is never 0, which means that a disk has none.
     pub fn fresh_mbr() -> Ids {
         Ids::Mbr(Uuid::new_v4().as_fields().0.max(1))
     }
 
-    /// What the disk is called: its GUID; of an MBR its signature, eight hexadecimal digits.
+    /// Returns the disk's identifier: its GUID; for an MBR its signature, eight hexadecimal digits.
     pub fn of_disk(&self) -> String {
         match self {
             Ids::Gpt(disk, _) => disk.to_string(),
@@ -49,7 +49,7 @@ impl Ids {
         }
     }
 
-    /// What Linux calls a partition.
+    /// Returns the PARTUUID of a partition, its name in Linux.
     pub fn of(&self, region: Region) -> PartUuid {
         match self {
             Ids::Gpt(_, partitions) => PartUuid::Gpt(partitions.get(&region.number).copied().unwrap_or_default()),
@@ -57,7 +57,7 @@ impl Ids {
         }
     }
 
-    /// The table of a disk with that layout, as bytes, each with their offset.
+    /// Renders the table of a disk with that layout: runs of bytes, each with its offset.
     pub fn table(&self, layout: &Layout) -> Result<Vec<(u64, Vec<u8>)>> {
         match self {
             Ids::Gpt(disk, partitions) => gpt::table(layout, *disk, partitions),
@@ -66,10 +66,10 @@ impl Ids {
     }
 }
 
-/// An MBR that is about to be written to a disk of `size` bytes, if it can be read again: nothing in it
-/// overlaps or leaves the disk, and its chain has an end.
+/// Checks an MBR that is about to be written to a disk of `size` bytes, and returns it: it can be read again,
+/// nothing in it overlaps or leaves the disk, and its chain has an end.
 pub fn proven(table: Vec<(u64, Vec<u8>)>, size: u64) -> Result<Vec<(u64, Vec<u8>)>> {
-    let disk = File::from(memfd_create("table", MemfdFlags::CLOEXEC).context("making room for a table in memory")?);
+    let disk = File::from(memfd_create("table", MemfdFlags::CLOEXEC).context("making a file in memory for a table")?);
     disk.set_len(size)?;
     for (at, bytes) in &table {
         disk.write_all_at(bytes, *at)?;
@@ -81,31 +81,31 @@ pub fn proven(table: Vec<(u64, Vec<u8>)>, size: u64) -> Result<Vec<(u64, Vec<u8>
 /// The partitions of a disk that flipslot made.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// Its kind.
+    /// Kind of partition table.
     pub kind: TableKind,
-    /// Bytes of a logical sector.
+    /// Size of a logical sector in bytes.
     pub sector: u64,
-    /// The boot partition.
+    /// Region of the boot partition.
     pub boot: Region,
-    /// The slots, each with what Linux calls its partition.
+    /// The slots, each with its region and PARTUUID.
     pub slots: BTreeMap<Slot, (Region, PartUuid)>,
-    /// The number of the partition for data, if there is one. An MBR does not name it: it is the first one for
-    /// Linux behind the slots.
+    /// Number of the data partition, if there is one. An MBR does not name it: it is the first one for Linux
+    /// behind the slots.
     pub data: Option<u32>,
-    /// What is no slot: the boot partition, data, and what others made; with its name, which an MBR has
-    /// not, and what Linux calls it.
+    /// Partitions that are not slots: boot, data, and those that others made; each with its name, which is
+    /// empty in an MBR, and its PARTUUID.
     pub shared: Vec<(Region, String, PartUuid)>,
 }
 
-/// Reads the table of `disk`, which has `size` bytes in sectors of `sector`; `None` if it is not one of
-/// ours. What leaves the disk, or does not say so consistently, is refused.
+/// Reads the table of `disk`, which is `size` bytes long in sectors of `sector` bytes; `None` if it is not
+/// one of ours. Refuses a damaged or inconsistent table, and partitions that leave the disk.
 pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
     if let Some(table) = gpt::read(disk, size, sector)? {
         return Ok(Some(table));
     }
     let read = if sector == 512 { mbr::read(disk, size)? } else { None };
     Ok(read.map(|mbr::Partitions { boot, linux, others }| {
-        // Those for Linux; which of them are slots, the boot partition says (`Table::with_slots`).
+        // All partitions for Linux; the boot partition says which of them are slots (`Table::with_slots`).
         let slots = (0..).map_while(Slot::at).zip(linux).collect();
         let unnamed = |(region, partuuid)| (region, String::new(), partuuid);
         let shared = std::iter::once(boot).chain(others).map(unnamed).collect();
@@ -114,8 +114,8 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
 }
 
 impl Table {
-    /// The same with the slots that the boot partition tells: an MBR has no names. A partition that is not
-    /// where it was made is refused: what stands there now may be anything.
+    /// Takes the slots of an MBR from the boot partition, because an MBR has no names; a GPT stays as it is.
+    /// Refuses a partition that is not where it was made: anything may be there now.
     pub fn with_slots(mut self, places: Option<BTreeMap<Slot, Region>>) -> Result<Table> {
         if self.kind == TableKind::Gpt {
             return Ok(self);
@@ -123,9 +123,8 @@ impl Table {
         let mut found: Vec<_> = std::mem::take(&mut self.slots).into_values().collect();
         for (slot, place) in places.unwrap_or_default() {
             let at = found.iter().position(|(region, _)| *region == place).ok_or_else(|| {
-                let found =
-                    format!("slot {slot} was made as partition {}, which is gone or another one now", place.number);
-                refused(found, "mend the partition table: sfdisk; or make the disk anew: flipslot create")
+                let found = format!("slot {slot} was made as partition {}, which is gone or has changed", place.number);
+                refused(found, "repair the partition table: sfdisk; or make the disk again: flipslot create")
             })?;
             self.slots.insert(slot, found.remove(at));
         }
@@ -136,37 +135,37 @@ impl Table {
     }
 }
 
-/// A table as others describe it: what `sgdisk --print` and `--info` show, or `sfdisk --json`.
+/// A table as other programs describe it: what `sgdisk --print` and `--info` show, or `sfdisk --json`.
 #[derive(Debug, Serialize)]
 pub struct Described {
-    /// Its kind.
+    /// Kind of partition table.
     pub kind: TableKind,
-    /// Bytes of a logical sector.
+    /// Size of a logical sector in bytes.
     pub sector: u64,
-    /// The disk's GUID; of an MBR its signature, eight hexadecimal digits.
+    /// The disk's GUID; for an MBR its signature, eight hexadecimal digits.
     pub guid: String,
-    /// Its partitions, by number.
+    /// Partitions, by number.
     pub partitions: Vec<DescribedPartition>,
 }
 
-/// A partition of it.
+/// A partition of a [`Described`] table.
 #[derive(Debug, Serialize)]
 pub struct DescribedPartition {
-    /// Its number.
+    /// Number in the table.
     pub number: u32,
-    /// Its name; empty in an MBR.
+    /// Name; empty in an MBR.
     pub name: String,
-    /// First byte.
+    /// Offset of the first byte on the disk.
     pub start: u64,
     /// Length in bytes.
     pub size: u64,
-    /// Its type: a GUID; of an MBR two hexadecimal digits.
+    /// Partition type: a GUID; in an MBR two hexadecimal digits.
     pub r#type: String,
-    /// What Linux calls PARTUUID.
+    /// PARTUUID, as in Linux.
     pub guid: String,
 }
 
-/// Describes the table of `disk` as it stands there.
+/// Describes the table that is on `disk`. Fails if there is none.
 pub fn describe(disk: &File, size: u64, sector: u64) -> Result<Described> {
     if let Some(described) = gpt::describe(disk, sector) {
         return Ok(described);
@@ -175,7 +174,7 @@ pub fn describe(disk: &File, size: u64, sector: u64) -> Result<Described> {
     mbr::describe(disk, size)?.ok_or_else(none)
 }
 
-/// The logical sector of a disk file, told by where its GPT stands: 512 bytes, or 4096.
+/// Returns the logical sector size of a disk file, 512 or 4096 bytes, according to the position of its GPT.
 pub fn sector_of_file(disk: &File) -> u64 {
     let has_header = |at: u64| {
         let mut magic = [0; 8];
@@ -203,6 +202,6 @@ mod tests {
         let mut outside = layout.clone();
         outside.slots[3].size += 1 << 30;
         let error = format!("{:#}", Ids::Mbr(7).table(&outside).unwrap_err());
-        assert!(error.contains("does not lie where it may"), "{error}");
+        assert!(error.contains("is not within the disk"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! What is written: a raw image file that appears whole or not at all, or a block device whose
-//! first MiB comes last. Either way, what was cut short does not boot.
+//! The target of a write: a raw image file that appears complete or not at all, or a block device with its
+//! first MiB written last. Either way, an interrupted write does not boot.
 
 use crate::disk::layout::{Layout, Region};
 use crate::disk::lock::{Patience, lock};
@@ -27,44 +27,44 @@ pub struct Target {
     path: PathBuf,
     kind: Kind,
     pub(super) size: u64,
-    /// Bytes of a logical sector.
+    /// Size of a logical sector in bytes.
     pub(super) sector: u64,
-    /// Keeps others away: the file that is replaced, which is locked; or the device, open for this
+    /// Keeps other processes away: the file that is replaced, which is locked; or the device, open for this
     /// program alone.
     guard: Option<File>,
-    /// What a partition's bytes are before anything is written.
+    /// State of a partition's bytes before anything is written.
     ground: Ground,
 }
 
 enum Kind {
-    /// A file that gets its name when it is whole.
+    /// A file that gets its name when it is complete.
     File(NewFile),
     Device,
 }
 
-/// The disk's size and the bytes of its sectors, before anything is written: as asked for a file, its own
-/// for a device. A file without a word about its sectors has those of 512.
+/// Returns the disk's size and its sector size in bytes, before anything is written: as asked for a file, its
+/// own for a device. The default for a file is sectors of 512 bytes.
 pub fn size_of(path: &Path, asked: Option<Bytes>, sector: Option<u64>) -> Result<(Bytes, u64)> {
     if is_device(path)? {
         let name = path.display();
         let (size, own) = whole::size_of(path)?;
         if let Some(asked) = asked.filter(|asked| asked.0 != size) {
             let found = format!("{name} has {}, not the {asked} of --size", Bytes(size));
-            return Err(refused(found, "leave --size away"));
+            return Err(refused(found, "omit --size"));
         }
         if let Some(asked) = sector.filter(|asked| *asked != own) {
             let found = format!("{name} has sectors of {own} bytes, not the {asked} of --sector-size");
-            return Err(refused(found, "leave --sector-size away"));
+            return Err(refused(found, "omit --sector-size"));
         }
         return Ok((Bytes(size), own));
     }
-    let asked = asked.ok_or_else(|| usage("a disk file needs a size", "write --size 8GiB"))?;
+    let asked = asked.ok_or_else(|| usage("a disk file needs a size", "add --size 8GiB"))?;
     Ok((Bytes(asked.0 / MIB * MIB), sector.unwrap_or(512))) // whole sectors, of whatever size they are
 }
 
 impl Target {
-    /// Claims the disk file at `path`, which may stand there if it may be replaced. It stays as it is
-    /// until [`Target::finish`].
+    /// Claims the disk file at `path`. An existing file is refused unless it may be replaced; it stays as it
+    /// is until [`Finished::publish`].
     pub fn of_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
         let new_file = || Target::new_file(path, (size, sector), existing);
         match look(path)? {
@@ -82,8 +82,8 @@ impl Target {
         }
     }
 
-    /// A disk that was claimed, and that the user gave away with all that is on it; size and sector are
-    /// what was planned for.
+    /// Takes a claimed disk that the user gave away with all that is on it. Fails unless size and sector size
+    /// are as planned.
     pub fn of_disk(disk: WholeDisk, planned: (Bytes, u64)) -> Result<Target> {
         let (size, sector) = (disk.identity().size, disk.identity().sector_size);
         if (Bytes(size), sector) != planned {
@@ -104,30 +104,30 @@ impl Target {
         Ok(Target { file, path: path.to_owned(), kind, size: size.0, sector, guard: None, ground })
     }
 
-    /// Has everything that must read as zeros written, also where a new file has zeros anyway: it will be
+    /// Has everything that must read as zeros written, even where a new file has zeros anyway: it will be
     /// copied without its holes (`bmaptool copy`), over whatever another disk holds.
     pub fn write_zeros(&mut self) {
         self.ground = Ground::Used;
     }
 
-    /// Refuses a file on a filesystem that has no room for what is written to it at least.
+    /// Refuses a file on a filesystem that has fewer than `needed` bytes free.
     pub fn refuse_if_full(&self, needed: u64) -> Result<()> {
-        let room = fstatvfs(&self.file).context("asking for the room on the filesystem of the disk file")?;
+        let room = fstatvfs(&self.file).context("reading the free space on the filesystem of the disk file")?;
         let free = room.f_bavail.saturating_mul(room.f_frsize);
         if matches!(self.kind, Kind::Device) || free >= needed {
             return Ok(());
         }
         let found = format!(
-            "{} are free where {} shall be; its images alone take {}",
-            Bytes(free),
+            "not enough space for {}: {} free, images need {}",
             self.path.display(),
+            Bytes(free),
             Bytes(needed)
         );
-        Err(refused(found, "make room, or name a file elsewhere"))
+        Err(refused(found, "free some space, or name a file on another filesystem"))
     }
 
-    /// Makes a device unbootable: its first and last MiB become zeros; and so do those of every
-    /// partition, and whatever else blkid would take for an old filesystem or table there.
+    /// Makes a device unbootable: its first and last MiB become zeros, and so do those of every partition.
+    /// Also wipes whatever else blkid would take for an old filesystem or table there.
     pub fn withdraw(&self, layout: &Layout) -> Result<()> {
         if !matches!(self.kind, Kind::Device) {
             return Ok(());
@@ -136,7 +136,7 @@ impl Target {
         self.withdraw_from(&std::iter::once(whole).chain(layout.partitions()).collect::<Vec<_>>())
     }
 
-    /// The first and last MiB of each region become zeros, and what blkid would find there is wiped.
+    /// Zeros the first and last MiB of each region, and wipes what blkid would find there.
     pub(super) fn withdraw_from(&self, regions: &[Region]) -> Result<()> {
         let zeros = vec![0; usize::try_from(MIB)?];
         for region in regions {
@@ -148,11 +148,11 @@ impl Target {
         self.flush()
     }
 
-    /// Wipes the signatures that are left somewhere: some are more than a MiB from the beginning or the
-    /// end (VMFS, Promise's RAID). No other byte is touched.
+    /// Wipes the signatures that are left in a region: some are more than a MiB from the beginning or the end
+    /// (VMFS, Promise's RAID). Only 32 bytes from each are touched.
     fn wipe(&self, region: Region) -> Result<()> {
         const SIGNATURE: usize = 32; // bytes; none is longer (util-linux: libblkid's magics)
-        const ROUNDS: u32 = 64; // what one signature hides, the next round finds
+        const ROUNDS: u32 = 64; // the next round finds what one signature hid
         for _ in 0..ROUNDS {
             let device = Loop::attach(self.file.as_fd(), region, self.sector)?;
             let left = Probe::at(device.path()).signatures()?;
@@ -172,12 +172,12 @@ impl Target {
         ))
     }
 
-    /// A partition of the disk, to be formatted.
+    /// Attaches a partition of the disk, to be formatted.
     pub fn vacant(&self, region: Region) -> Result<Vacant> {
         Ok(Vacant::new(Loop::attach(self.file.as_fd(), region, self.sector)?, self.ground))
     }
 
-    /// Writes bytes at an offset of the disk. Zeros that a new file has anyway are left out.
+    /// Writes bytes at an offset of the disk. Omits zeros that a new file has anyway.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         const PAGE: usize = 4096;
         for (page, at) in bytes.chunks(PAGE).zip((offset..).step_by(PAGE)) {
@@ -190,7 +190,7 @@ impl Target {
         Ok(())
     }
 
-    /// Writes all of a partition; what it does not fill is not touched.
+    /// Writes `bytes` to the beginning of a partition; the rest of it is not touched. Fails if they do not fit.
     pub fn write_region(&self, region: Region, bytes: &[u8]) -> Result<()> {
         if bytes.len() as u64 > region.size {
             return Err(failed(
@@ -206,8 +206,7 @@ impl Target {
         self.file.sync_all().with_context(|| format!("flushing {}", self.path.display()))
     }
 
-    /// Writes boot code and table, the first MiB last of all. Before this a device does not boot, after it,
-    /// it does.
+    /// Writes boot code and table, the first MiB last of all. Before this a device does not boot; after it, it does.
     pub fn write_ends(&self, table: Vec<(u64, Vec<u8>)>) -> Result<()> {
         let (first_mib, backup): (Vec<_>, Vec<_>) = table.into_iter().partition(|(offset, _)| *offset < MIB);
         for part in [Vec::new(), backup, first_mib] {
@@ -219,18 +218,18 @@ impl Target {
         Ok(())
     }
 
-    /// After [`Target::write_ends`]: the kernel reads a device's table again. A file is whole now, but has no
-    /// name yet: it is returned.
+    /// Finishes a target after [`Target::write_ends`]. The kernel reads a device's table again. A file is
+    /// complete now, but has no name yet: it is returned.
     pub fn finish(self) -> Finished {
         match self.kind {
             Kind::Device => {
                 // Where the kernel scans no partitions (EINVAL), there is nothing to read again.
-                // Since Linux 5.17 the kernel does it only for who has the disk alone.
+                // Since Linux 5.17 the kernel does it only for a process that has opened the disk exclusively.
                 let alone = self.guard.as_ref().unwrap_or(&self.file);
                 if let Err(errno @ Errno::BUSY) = block::reread_partitions(alone) {
                     let name = self.path.display();
                     crate::tell!(
-                        "flipslot: the kernel still knows the old partitions of {name} ({errno}); run: partprobe {name}"
+                        "flipslot: the kernel still uses the old partitions of {name} ({errno}); run: partprobe {name}"
                     );
                 }
                 Finished::Device
@@ -240,21 +239,21 @@ impl Target {
     }
 }
 
-/// A disk that is whole.
+/// A complete disk.
 pub enum Finished {
-    /// A device: it boots.
+    /// A device, which boots now.
     Device,
     /// A file that has no name yet.
     File {
         /// The disk as raw bytes.
         new: NewFile,
-        /// What it replaces, still locked.
+        /// The file that it replaces, still locked.
         _replaces: Option<File>,
     },
 }
 
 impl Finished {
-    /// A raw file gets its name.
+    /// Gives a raw file its name.
     pub fn publish(self) -> Result<()> {
         match self {
             Finished::Device => Ok(()),
@@ -263,12 +262,12 @@ impl Finished {
     }
 }
 
-/// Whether a block device is at `path`; refuses what is no disk.
+/// Returns whether a block device is at `path`. Refuses what is not a disk.
 pub fn is_device(path: &Path) -> Result<bool> {
     Ok(matches!(look(path)?, Some(Stands::Device)))
 }
 
-/// What stands at a path and could be a disk.
+/// Kind of file at a path, if it could be a disk.
 enum Stands {
     File,
     Device,
@@ -288,6 +287,6 @@ fn look(path: &Path) -> Result<Option<Stands>> {
         FileType::RegularFile => Ok(Some(Stands::File)),
         FileType::BlockDevice => Ok(Some(Stands::Device)),
         FileType::Directory => Err(refused(format!("{name} is a directory"), "name a file or a block device")),
-        other => Err(refused(format!("{name} is no disk ({other:?})"), "name a file or a block device")),
+        other => Err(refused(format!("{name} is not a disk ({other:?})"), "name a file or a block device")),
     }
 }

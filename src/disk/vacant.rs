@@ -1,10 +1,10 @@
-//! A partition that may be formatted: made only by the rooms that have refused what is in use
-//! (`target` for a new disk, `claim` for a slot of one that runs).
+//! A partition that may be formatted: made only by the modules that have refused what is in use (`target` for
+//! a new disk, `claim` for a slot of an existing one).
 
 use crate::disk::loops::Loop;
 use crate::filesystem::kind::Ground;
 
-/// A partition whose bytes nobody needs, as a device.
+/// A partition with contents that may be destroyed, as a device.
 pub struct Vacant {
     device: Loop,
     ground: Ground,
@@ -15,7 +15,7 @@ impl Vacant {
         Vacant { device, ground }
     }
 
-    /// The device, and what is on it now.
+    /// Returns the device, and what its bytes are now.
     pub fn take(self) -> (Loop, Ground) {
         (self.device, self.ground)
     }

@@ -1,5 +1,5 @@
-//! A whole disk of this machine, opened once: from then on it is what the open descriptor says, and
-//! never its name. Nothing uses it, nobody else can take it, and which one it is can be told.
+//! A whole disk of this machine, opened once: from then on it is identified by the open descriptor, never by
+//! its name. Nothing uses it, no other process can take it, and its identity is known.
 
 use crate::disk::identity::Identity;
 use crate::disk::layout::Region;
@@ -19,21 +19,21 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// A disk that nothing uses, open and locked for this program alone. It is open to be read: a disk that
-/// was open for writing is looked at by udev when it is closed, which starts the arrays that are found.
+/// A disk that nothing uses, open and locked for this program alone. It is open read-only: when a disk that
+/// was open for writing is closed, udev examines it, and starts the arrays that it finds.
 pub struct WholeDisk {
     file: File,
     node: Node,
     path: PathBuf,
     identity: Identity,
-    /// Its number among all disks since the machine started, where the kernel counts them.
+    /// Number of the disk among all disks since the machine started (diskseq), where the kernel counts them.
     sequence: Option<u64>,
     nodes: BTreeMap<u32, Block>,
 }
 
 impl WholeDisk {
-    /// Opens and locks the disk at `path`, which is any name of it. Refuses a partition, the disk of the
-    /// running system, what is in use in any way, what cannot be written, and what is not there.
+    /// Opens and locks the disk at `path`, which may be any name of it. Refuses a partition, the disk of the
+    /// running system, and a disk that is in use in any way, cannot be written, or does not exist.
     pub fn claim(path: &Path) -> Result<WholeDisk> {
         Probe::refuse_missing()?;
         let name = path.display().to_string();
@@ -46,15 +46,16 @@ impl WholeDisk {
         if block.attribute("ro").as_deref() == Some("1") {
             return Err(read_only(&name));
         }
-        // O_EXCL on a block device: nobody else has it mounted, held or open so (open(2)).
+        // O_EXCL on a block device: no other process has it mounted, held or open with O_EXCL (open(2)).
         let file = node.open(OFlags::RDONLY | OFlags::EXCL)?;
         let sequence = block::sequence(&file).ok();
         if Device::of(&file)? != device || is_other(before, sequence) {
             return Err(refused(format!("{name} became another disk while it was opened"), "run the command again"));
         }
         lock(&file, path, Patience::Refuse)?;
-        // Who has it open to read it keeps what was read, while its partitions were written.
-        block::drop_cache(&file).with_context(|| format!("reading {name} anew"))?;
+        // As long as another process has the disk open, the kernel keeps what was read from it, even after
+        // its partitions were written.
+        block::drop_cache(&file).with_context(|| format!("dropping the cache of {name}"))?;
         if block::is_read_only(&file)? {
             return Err(read_only(&name));
         }
@@ -67,23 +68,22 @@ impl WholeDisk {
         Ok(WholeDisk { file, node, path: path.to_owned(), identity, sequence, nodes })
     }
 
-    /// What the user calls it.
+    /// Returns the user's name for the disk.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Which disk it is, and what is on it.
+    /// Returns the identity and contents of the disk.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// The open disk, to be read.
+    /// Returns the open disk, for reading.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Refuses a disk on which a member of an array, a pool or an encrypted device is, unless its kind
-    /// is in `destroy`.
+    /// Refuses a disk that holds a member of an array, a pool or an encrypted device, unless its kind is in `destroy`.
     pub fn refuse_members(&self, destroy: &[&Kind]) -> Result<()> {
         let regions: Vec<Region> = self.identity.contents.regions();
         let found = members::find(&Probe::of(&self.file), self.identity.size, &regions)?;
@@ -100,7 +100,7 @@ impl WholeDisk {
         Err(refused(found, "see what is there: lsblk --nodeps"))
     }
 
-    /// The disk, open to be written from now on.
+    /// Opens the disk for writing. Refuses if the device has become another one.
     pub fn into_writable(self) -> Result<Writable> {
         let file = self.node.open(OFlags::RDWR)?;
         self.refuse_if_gone()?;
@@ -113,14 +113,14 @@ impl WholeDisk {
 
 /// A disk that may be overwritten.
 pub struct Writable {
-    /// Open to be written.
+    /// The disk, open for writing.
     pub file: File,
-    /// Keeps others away for as long as it is open: `O_EXCL` and the lock.
+    /// Keeps other processes away as long as it is open: `O_EXCL` and the lock.
     pub alone: File,
 }
 
-/// Which disk is open as `file`, and called `name`, and what is on it and uses it now: looked at, neither
-/// claimed nor refused for its use.
+/// Reads the identity, contents and uses of the disk that is open as `file` and called `name`. Neither claims
+/// the disk nor refuses one that is in use.
 pub fn identity_of(file: &File, name: &str) -> Result<Identity> {
     Probe::refuse_missing()?;
     let system = System::this()?;
@@ -128,19 +128,20 @@ pub fn identity_of(file: &File, name: &str) -> Result<Identity> {
     Identity::of(file, &system, &block)
 }
 
-/// The size of the disk at `path` and of its sectors, in bytes; a partition, and a drive without a medium,
-/// are refused.
+/// Returns the size of the disk at `path` and of its sectors, in bytes. Refuses a partition, and a drive
+/// without a medium.
 pub fn size_of(path: &Path) -> Result<(u64, u64)> {
     let name = path.display().to_string();
     let file = Node::at(path)?.open(OFlags::RDONLY)?;
     Device::of(&file)?.refuse_if_partition(&name)?;
-    match block::size(&file).with_context(|| format!("asking for the size of {name}"))? {
+    match block::size(&file).with_context(|| format!("reading the size of {name}"))? {
         0 => Err(empty_drive(&name)),
-        size => Ok((size, block::sector_size(&file).with_context(|| format!("asking for the sectors of {name}"))?)),
+        size => Ok((size, block::sector_size(&file).with_context(|| format!("reading the sector size of {name}"))?)),
     }
 }
 
-/// A device's node, not opened to be read: that may fail, and the node says which device it is.
+/// A device's node, opened without access to the device (`O_PATH`): that access may fail, and the node
+/// already identifies the device.
 struct Node {
     node: OwnedFd,
     name: String,
@@ -153,7 +154,7 @@ impl Node {
             .map_err(|errno| not_opened(&name, errno))?;
         let kind = FileType::from_raw_mode(fstat(&node)?.st_mode);
         if kind != FileType::BlockDevice {
-            return Err(refused(format!("{name} is no block device any more"), "run the command again"));
+            return Err(refused(format!("{name} is not a block device any more"), "run the command again"));
         }
         Ok(Node { node, name })
     }
@@ -166,12 +167,12 @@ impl Node {
     }
 }
 
-/// Whether a disk's number, where the kernel tells it, is that of another disk.
+/// Returns whether two numbers of a disk, if the kernel reports both, are those of different disks.
 fn is_other(before: Option<u64>, now: Option<u64>) -> bool {
     before.is_some_and(|before| now.is_some_and(|now| before != now))
 }
 
-/// Why a device cannot be opened (open(2); kernel: drivers/scsi/sd.c `sd_open`, block/bdev.c).
+/// Explains why a device cannot be opened (open(2); kernel: drivers/scsi/sd.c `sd_open`, block/bdev.c).
 fn not_opened(name: &str, errno: Errno) -> anyhow::Error {
     match errno {
         Errno::NOMEDIUM => empty_drive(name),
@@ -200,7 +201,7 @@ fn empty_drive(name: &str) -> anyhow::Error {
 fn read_only(name: &str) -> anyhow::Error {
     refused(
         format!("{name} is read-only: nothing can be written to it"),
-        format!("look for a switch on the drive; where software did it: blockdev --setrw {name}"),
+        format!("look for a switch on the drive; if software did it: blockdev --setrw {name}"),
     )
 }
 

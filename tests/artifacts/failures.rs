@@ -54,7 +54,7 @@ fn a_disk_that_is_not_what_was_converted_is_not_published() {
         qemu-io -f qcow2 -c 'write -P 7 100M 4k' \"$last\" >&2";
     let path = with_qemu_img(&lab, spoil);
     let run = ended(lab.command("d.qcow2", &[]).env("PATH", path));
-    run.must_end(1, &["reading back what was made", "Content mismatch"]);
+    run.must_end(1, &["reading back the converted disk", "Content mismatch"]);
     assert_nothing_left(&lab.out(), &[]);
 }
 
@@ -109,7 +109,7 @@ fn a_filesystem_with_room_for_one_of_both_is_left_as_it_was() {
         blocks.trim().parse::<u64>().unwrap() * 512 / MIB
     };
     for (name, texts) in [
-        ("d.qcow2", &["are free where d.qcow2 shall be", "make room"][..]),
+        ("d.qcow2", &["not enough space for d.qcow2", "free some space"][..]),
         ("d.raw.zst", &["compressing d.raw.zst", "No space left on device"]),
     ] {
         let _small = Small::new(&lab, taken + 24);
@@ -120,7 +120,7 @@ fn a_filesystem_with_room_for_one_of_both_is_left_as_it_was() {
         assert_eq!(fs::read(lab.path(name)).unwrap(), b"the old one");
     }
     let _small = Small::new(&lab, 64);
-    lab.create("d.raw.zst", &[]).must_end(3, &["are free where d.raw.zst shall be; its images alone take"]);
+    lab.create("d.raw.zst", &[]).must_end(3, &["not enough space for d.raw.zst", "images need"]);
     assert!(names(&lab.out()).is_empty());
 }
 

@@ -62,7 +62,7 @@ fn a_compressed_disk_is_whole_for_zstd_and_says_its_size() {
 fn a_name_that_promises_another_format_is_a_wrong_command_line() {
     let lab = Lab::new();
     for name in ["d.vdi", "d.raw.gz", "d.vhd"] {
-        lab.create(name, &[]).must_end(2, &["which flipslot does not make", ".qcow2"]);
+        lab.create(name, &[]).must_end(2, &["is not a supported format", ".qcow2"]);
     }
     assert!(names(&lab.out()).is_empty());
 }

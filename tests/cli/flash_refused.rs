@@ -75,7 +75,7 @@ fn a_disk_file_that_a_machine_may_write_is_refused_until_that_is_gone() {
         let mut machine = Guard(machine.spawn().unwrap());
         BufReader::new(machine.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
         if is_refused {
-            let says = ["d.raw is open in cat (process", "shut that down"];
+            let says = ["d.raw is open in cat (process", "shut it down"];
             flash().must_end(3, &says);
             create().must_end(3, &says);
             assert_eq!(disk.changed_since(&before), Vec::<u64>::new());
@@ -167,7 +167,7 @@ fn a_table_in_which_a_flash_would_hit_another_partition_is_refused_and_kept() {
     change_table(&disk, |header, _| header[80..84].fill(0xff));
     refused_and_kept(disk.folder(), NAME, &["it has 4294967295 entries of 128 bytes", "sgdisk --verify"]);
     disk.file().write_all_at(&[0; 512], 512).unwrap();
-    refused_and_kept(disk.folder(), NAME, &["only its backup is whole", "next: "]);
+    refused_and_kept(disk.folder(), NAME, &["only its backup is intact", "next: "]);
 }
 
 fn refused_and_kept(folder: &Path, disk: &str, texts: &[&str]) {

@@ -54,7 +54,7 @@ fn what_would_fail_late_is_refused_early() {
     let folder = tempfile::tempdir().unwrap();
     images::no_kernel().write(&folder.path().join("image"), "1");
     let slot = "--slot=a=oci:image:1";
-    create(folder.path(), "no/such/d.raw", &[slot]).must_end(3, &["no file can be made in no/such"]);
+    create(folder.path(), "no/such/d.raw", &[slot]).must_end(3, &["cannot make a file in no/such"]);
     std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
     create(folder.path(), "link", &[slot]).must_end(3, &["is a link to nothing"]);
     create(folder.path(), "d.raw", &[slot, "--kargs=a='b c'"]).must_end(2, &["--kargs"]);

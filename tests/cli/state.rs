@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 const ONE: &str = "copy 1 of the state block was not whole";
 const TWO: &str = "copy 2 of the state block was not whole";
 const OLDER: &str = "copy 2 of the state block was older than copy 1";
-const NEITHER: &str = "neither copy of the state block was whole";
+const NEITHER: &str = "neither copy of the state block was intact";
 
 type Block = [u8; SIZE];
 

@@ -31,7 +31,7 @@ fn at_a_terminal_the_disk_is_shown_and_its_name_must_be_typed() {
         &format!("{disk} is no model, serial {}, 132MiB (loop", lab.backing()),
         "a partition table (gpt)",
         "partition 1 'payroll', 64MiB: ext4 'accounts'",
-        "partition 2, 32MiB: nothing that is known",
+        "partition 2, 32MiB: unrecognized content",
         "All that is on it will be lost. To write to this disk, type its name: ",
     ];
     for typed in ["yes\n", "\n", "", "/dev/loop\n", "loop1\n"] {

@@ -238,7 +238,7 @@ const NO_DISK: &[Case] = &[
     Case {
         name: "of another size than the user thinks",
         prepare: |lab| (lab.disk(), vec!["--size=2GiB".to_owned()]),
-        says: &["DISK has 132MiB, not the 2GiB of --size", "leave --size away"],
+        says: &["DISK has 132MiB, not the 2GiB of --size", "omit --size"],
     },
     Case {
         name: "a drive without a medium",
@@ -497,7 +497,7 @@ const NOT_MEANT: &[Case] = &[
             lab.put(MIB - 1, &[1]);
             (lab.disk(), vec!["--yes".to_owned()])
         },
-        says: &["data of no known kind", "--expect-serial BACKING"],
+        says: &["unrecognized data", "--expect-serial BACKING"],
     },
     Case {
         name: "bytes of no known kind at the end",
@@ -505,7 +505,7 @@ const NOT_MEANT: &[Case] = &[
             lab.put(SIZE - 1, &[1]);
             (lab.disk(), vec![])
         },
-        says: &["DISK is not empty", "data of no known kind"],
+        says: &["DISK is not empty", "unrecognized data"],
     },
 ];
 
@@ -576,7 +576,7 @@ fn in_namespace(lab: &Lab, line: &str) -> Run {
 fn a_kind_that_is_not_kept_is_no_kind_to_destroy() {
     let lab = Lab::new();
     let run = ended(&mut command(lab.folder(), &create_words("d.raw", &["--size=600MiB", "--destroy=ext4"])));
-    run.must_end(2, &["--destroy 'ext4' is none of the kinds", "LVM2_member"]);
+    run.must_end(2, &["--destroy: 'ext4' is not a kind", "LVM2_member"]);
     let run = ended(&mut command(lab.folder(), &create_words("d.raw", &["--size=600MiB", "--expect-serial=x"])));
     run.must_end(2, &["d.raw is a disk file, which has no serial number"]);
 }

@@ -31,7 +31,7 @@ fn create_over(make: &[(&str, Make)], places: &[(u64, u64)], lab: &mut Lab) {
     let more = ["--yes", &serial, if kinds.is_empty() { "--slots=2" } else { &destroy }];
     let run = crate::support::program::flipslot(lab.folder(), &[&words[..], &more].concat());
     run.must_end(0, &[]);
-    assert!(!run.stderr.contains("still knows"), "{}", run.stderr);
+    assert!(!run.stderr.contains("still uses"), "{}", run.stderr);
     assert!(!Path::new(&format!("{disk}p1")).exists(), "the kernel reads the table again");
     tool("blockdev", &["--flushbufs", &disk]);
     must_be_what_was_made(lab, &disk);

@@ -28,14 +28,14 @@ fn what_leaves_the_disk_overlaps_or_has_no_end_is_refused() {
     let disk = made(&["--table=mbr", "--size=1GiB", "--slots=4", "--slot-size=64MiB", "--slot-size=a=700MiB"]);
     disk.status();
     let long = u32::MAX.to_le_bytes();
-    must_be_refused(&disk, (entry(3) + 12, &long), "partition 3 does not lie where it may");
-    must_be_refused(&disk, (entry(4) + 12, &long), "partition 4 does not lie where it may");
+    must_be_refused(&disk, (entry(3) + 12, &long), "partition 3 is not within the disk");
+    must_be_refused(&disk, (entry(4) + 12, &long), "partition 4 is not within the disk");
     let sectors = |mib: u32| (mib * 2048).to_le_bytes();
     must_be_refused(&disk, (entry(2) + 12, &sectors(701)), "partitions 2 and 3 overlap");
     // The first sector of the extended partition, 1 MiB before partition 5: its second entry leads to itself.
     let chain = (65 + 700 + 64) << 20;
     must_be_refused(&disk, (chain + entry(2) + 8, &sectors(0)), "has no end");
-    must_be_refused(&disk, (chain + entry(1) + 12, &long), "partition 5 does not lie where it may");
+    must_be_refused(&disk, (chain + entry(1) + 12, &long), "partition 5 is not within the disk");
     must_be_refused(&disk, (0x1fe, &[0, 0]), "has no flipslot table");
     disk.status();
     remove(&disk);

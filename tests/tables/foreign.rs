@@ -44,7 +44,7 @@ fn a_damaged_table_with_a_good_backup_is_refused_with_the_command_that_repairs_i
     let disk = made(&["--size=1GiB", "--slots=1"]);
     disk.file().write_all_at(&[0; 512], 512).unwrap();
     let before = disk.content();
-    let says = ["at the beginning of the disk is damaged; only its backup is whole", "sgdisk --move-second-header"];
+    let says = ["at the beginning of the disk is damaged; only its backup is intact", "sgdisk --move-second-header"];
     disk.flash(&debian(), "a", &[]).must_end(3, &says);
     let again = ["create", NAME, "--keep-data", "--yes", "--progress=none", "--slot", &format!("a={}", debian())];
     flipslot(disk.folder(), &again).must_end(3, &says);

@@ -131,12 +131,12 @@ fn tables_that_cannot_be_are_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let slot = format!("--slot=a={}", debian());
     for (words, code, says) in [
-        (&["--table=mbr", "--size=3TiB"][..], 3, "an MBR reaches no further than 2TiB"),
+        (&["--table=mbr", "--size=3TiB"][..], 3, "an MBR reaches only the first 2TiB"),
         (&["--table=mbr", "--size=2GiB", "--sector-size=4096"], 3, "no BIOS boots from sectors of 4096 bytes"),
         (&["--size=2GiB", "--sector-size=1000"], 3, "sectors of 1000 bytes"),
         (&["--size=2GiB", "--slot-size=d=1GiB"], 2, "--slot-size is given for slot d"),
         (&["--size=2GiB", "--slot-size=b=1950MiB"], 3, "too small"),
-        (&["--size=2GiB", "--slot-size=b=1GiB", "--data"], 2, "how large they shall be"),
+        (&["--size=2GiB", "--slot-size=b=1GiB", "--data"], 2, "give their size"),
     ] {
         let create = ["create", NAME, "--progress=none", &slot];
         flipslot(folder.path(), &[&create[..], words].concat()).must_end(code, &[says]);

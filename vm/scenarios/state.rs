@@ -63,7 +63,7 @@ fn with_both_copies_torn_grub_boots_the_first_slot_and_flipslot_mends_them() {
     machine.comes_up('a');
     // The agent notes the boot in the ledger, and mends the block before.
     let said = machine.run("journalctl -b -o cat | grep flipslot:");
-    assert!(said.contains("neither copy of the state block was whole"), "{said}");
+    assert!(said.contains("neither copy of the state block was intact"), "{said}");
     let status = machine.run("flipslot status");
     assert!(status.contains("the next reset boots slot a, which is proven"), "{status}");
     assert!(!status.contains("state block"), "{status}");

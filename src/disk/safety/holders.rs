@@ -1,5 +1,5 @@
-//! What uses a device: mounts, swap, and the devices that the kernel has built on it, in the order in
-//! which they can be taken away.
+//! Uses of a device: mounts, swap, and the devices that the kernel has built on it, in the order in which
+//! they can be released.
 
 use super::System;
 use super::mounts::{Mounts, Names, numbers_at};
@@ -8,15 +8,15 @@ use crate::error::Result;
 use crate::hardware::block::Block;
 use std::fs;
 
-/// Devices are built on one another less deep than this; a loop over itself has no end.
+/// Limit of devices that are built on one another; a loop over itself has no end.
 const DEPTH: u32 = 32;
 
 /// One use of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Use {
-    /// What uses it: a phrase.
+    /// Description of what uses it, a phrase.
     pub found: String,
-    /// The command that releases it.
+    /// Command that releases it.
     pub release: String,
 }
 
@@ -27,7 +27,7 @@ impl Use {
 }
 
 impl System {
-    /// All that uses these devices, what is built on them first: it must go first.
+    /// Lists all uses of these devices, what is built on them first, because it must be released first.
     pub(super) fn uses(&self, blocks: &[Block]) -> Result<Vec<Use>> {
         let look = Look {
             system: self,
@@ -44,7 +44,7 @@ impl System {
         Ok(uses)
     }
 
-    /// The names of what is built right on a disk or on its partitions.
+    /// Lists the names of the devices that are built directly on a disk or on its partitions.
     pub fn holders(&self, disk: &Block) -> Vec<String> {
         let parts = self.sysfs.partitions(disk);
         let blocks = self.sysfs.blocks();
@@ -59,7 +59,7 @@ impl System {
     }
 }
 
-/// A moment of the machine.
+/// A snapshot of the machine.
 struct Look<'s> {
     system: &'s System,
     mounts: Mounts,
@@ -93,7 +93,7 @@ impl Look<'_> {
         }
     }
 
-    /// What uses a device itself.
+    /// Adds the uses of the device itself, not of what is built on it.
     fn uses_of(&self, block: &Block, uses: &mut Vec<Use>) {
         let Some(numbers) = block.attribute("dev") else { return };
         for swap in swaps_on(&self.swaps, block, &numbers) {
@@ -136,16 +136,16 @@ impl Look<'_> {
     }
 }
 
-/// Two ways may lead to the same use.
+/// Adds a use unless it is there already: two ways may lead to the same one.
 fn add(uses: &mut Vec<Use>, one: Use) {
     if !uses.contains(&one) {
         uses.push(one);
     }
 }
 
-/// What is built on `below`, and how it is taken away. The kernel's device mapper writes who made a
-/// device before its UUID: `LVM-`, `CRYPT-` (libdevmapper, libcryptsetup), `mpath-` (multipath-tools),
-/// `part1-mpath-` (kpartx).
+/// Describes a device that is built on `below`, and how it is released. The kernel's device mapper has the
+/// program that made a device in front of its UUID: `LVM-`, `CRYPT-` (libdevmapper, libcryptsetup), `mpath-`
+/// (multipath-tools), `part1-mpath-` (kpartx).
 fn built(above: &Block, below: &Block) -> Use {
     let (name, below) = (above.name(), below.name());
     let mapped = above.attribute("dm/name").unwrap_or_else(|| name.clone());
@@ -179,14 +179,15 @@ fn built(above: &Block, below: &Block) -> Use {
     Use::new(format!("{name} is built on {below}"), format!("see what it is: lsblk --inverse {}", node(above)))
 }
 
-/// The volume group in the name of a mapped volume: what is before the first hyphen that is not
+/// Returns the volume group in the name of a mapped volume: what is before the first hyphen that is not
 /// doubled (lvm(8), "VALID NAMES": device mapper doubles those of the names).
 fn volume_group(mapped: &str) -> String {
     let joined = mapped.replace("--", "\0");
     joined.split('-').next().unwrap_or_default().replace('\0', "-")
 }
 
-/// The loop devices over `block`, and what it is called there; the kernel does not list them as holders.
+/// Lists the loop devices over `block`, each with the path of its backing device; the kernel does not list
+/// them as holders.
 fn loops_over<'b>(all: &'b [Block], block: &Block) -> impl Iterator<Item = (&'b Block, String)> {
     let (own, numbers) = (node(block), block.attribute("dev"));
     all.iter().filter_map(move |over| {
@@ -196,14 +197,15 @@ fn loops_over<'b>(all: &'b [Block], block: &Block) -> impl Iterator<Item = (&'b 
     })
 }
 
-/// The swap areas on a device, as the system calls them (proc(5), swaps): by its name, or by another.
+/// Lists the swap areas on a device by the names that the system has for them (proc(5), swaps): the device's
+/// own, or another.
 fn swaps_on(swaps: &str, block: &Block, numbers: &str) -> Vec<String> {
     let areas = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
     let is_it = |area: &&str| **area == node(block) || numbers_at(area).as_deref() == Some(numbers);
     areas.filter(is_it).map(ToOwned::to_owned).collect()
 }
 
-/// The device's node: `!` stands for `/` in sysfs (`cciss!c0d0`).
+/// Returns the path of the device's node: `!` stands for `/` in sysfs (`cciss!c0d0`).
 fn node(block: &Block) -> String {
     format!("/dev/{}", block.name().replace('!', "/"))
 }

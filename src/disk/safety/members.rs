@@ -1,5 +1,5 @@
-//! Members of something larger that is not active now: nothing holds the disk, and yet an array, a pool
-//! or an encrypted filesystem would be gone with it. Refused unless the user names the kind.
+//! Members of something larger that is not active now: nothing holds the disk, and yet an array, a pool or an
+//! encrypted filesystem would be lost with it. They are refused unless the user names the kind.
 
 use crate::disk::layout::Region;
 use crate::disk::probe::Probe;
@@ -7,10 +7,10 @@ use crate::error::{Result, refused, usage};
 use crate::hardware::block::Block;
 use std::collections::BTreeMap;
 
-/// A kind of member: its name in libblkid, what it is, and the command that tells what it belongs to.
+/// A kind of member: its name in libblkid, a description, and the command that shows what it belongs to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// The name in libblkid, which blkid, lsblk and wipefs print.
+    /// Name in libblkid, which blkid, lsblk and wipefs print.
     pub name: &'static str,
     what: &'static str,
     look: &'static str,
@@ -20,8 +20,8 @@ const fn kind(name: &'static str, what: &'static str, look: &'static str) -> Kin
     Kind { name, what, look }
 }
 
-/// Every kind that is refused (util-linux 2.38 to 2.41: `blkid --list-filesystems`). `DEVICE` stands
-/// for where it is.
+/// All kinds that are refused (util-linux 2.38 to 2.41: `blkid --list-filesystems`). In a command, `DEVICE`
+/// is replaced by the device.
 const KINDS: [Kind; 29] = [
     kind("LVM2_member", "a physical volume of LVM", "pvs"),
     kind("LVM1_member", "a physical volume of LVM 1", "pvs"),
@@ -55,28 +55,28 @@ const KINDS: [Kind; 29] = [
 ];
 
 impl Kind {
-    /// The kind that blkid calls so.
+    /// Returns the kind with this name in libblkid. Fails (usage) for any other name.
     pub fn named(name: &str) -> Result<&'static Kind> {
         KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| {
             let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
             usage(
-                format!("--destroy '{name}' is none of the kinds that are kept"),
-                format!("write what the refusal said: {}", known.join(", ")),
+                format!("--destroy: '{name}' is not a kind of member that flipslot protects"),
+                format!("give a kind that the refusal named: {}", known.join(", ")),
             )
         })
     }
 }
 
-/// A member that was found.
+/// A member that was found on a disk.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Member {
     kind: &'static Kind,
-    /// The partition that it is in; the disk itself is 0.
+    /// Number of the partition that it is in; 0 for the disk itself.
     partition: u32,
     start: u64,
 }
 
-/// The members on a disk of `size` bytes: on the whole of it, and on every one of these partitions.
+/// Finds the members on a disk of `size` bytes: on the whole of it, and in every one of these partitions.
 pub fn find(probe: &Probe, size: u64, partitions: &[Region]) -> Result<Vec<Member>> {
     let whole = Region { number: 0, start: 0, size };
     let mut members = Vec::new();
@@ -85,7 +85,7 @@ pub fn find(probe: &Probe, size: u64, partitions: &[Region]) -> Result<Vec<Membe
         if region.size == 0 {
             continue; // a table from a larger disk
         }
-        // blkid tells one of several; what it tells of decides whether it is asked for each kind.
+        // blkid reports one thing of several. If that can be a member, or is `several`, ask for each kind.
         let Some(content) = probe.look(region)?.content else { continue };
         if content.kind != "several" && !KINDS.iter().any(|kind| kind.name == content.kind) {
             continue;
@@ -99,8 +99,8 @@ pub fn find(probe: &Probe, size: u64, partitions: &[Region]) -> Result<Vec<Membe
     Ok(members)
 }
 
-/// Refuses members of kinds that are not in `destroy`. `name` is what the user calls the disk, and
-/// `nodes` are its partitions as the kernel knows them.
+/// Refuses members of kinds that are not in `destroy`. `name` is the user's name for the disk, and `nodes`
+/// are its partitions as the kernel knows them.
 pub fn refuse(name: &str, members: &[Member], destroy: &[&Kind], nodes: &BTreeMap<u32, Block>) -> Result<()> {
     let kept: Vec<&Member> = members.iter().filter(|member| !destroy.contains(&member.kind)).collect();
     if kept.is_empty() {
@@ -114,7 +114,11 @@ pub fn refuse(name: &str, members: &[Member], destroy: &[&Kind], nodes: &BTreeMa
     kinds.dedup();
     Err(refused(
         format!("{}; it is not active now, but what it belongs to would lose it", told.join("; ")),
-        format!("see what it belongs to: {}; if it may go, add --destroy {}", looks.join("; "), kinds.join(",")),
+        format!(
+            "see what it belongs to: {}; if it may be destroyed, add --destroy {}",
+            looks.join("; "),
+            kinds.join(",")
+        ),
     ))
 }
 

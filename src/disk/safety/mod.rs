@@ -1,4 +1,4 @@
-//! Whether a block device may be written: what uses it, and how to release it.
+//! Decides whether a block device may be written: finds what uses it, and how to release it.
 
 mod holders;
 pub mod members;
@@ -16,42 +16,41 @@ use std::path::{Path, PathBuf};
 pub use holders::Use;
 pub use mounts::mounted_device;
 
-/// More uses than these are counted, not told.
+/// Number of uses that a message lists; further ones are only counted.
 const TOLD: usize = 6;
-/// What a write would do to what is in use.
+/// Consequence of writing to a device in use, for messages.
 pub const DESTROYED: &str = "writing would destroy it";
 
-/// Where the kernel tells of its devices and of its processes: this machine's, or a copy of them.
+/// The kernel's view of devices and processes: this machine's `/sys` and `/proc`, or a copy of them.
 pub struct System {
     sysfs: Sysfs,
     proc: PathBuf,
 }
 
 impl System {
-    /// This machine.
+    /// Opens the view of this machine.
     pub fn this() -> Result<System> {
         System::at(Path::new("/sys"), Path::new("/proc"))
     }
 
-    /// The machine whose `/sys` and `/proc` are there.
+    /// Opens the view of the machine with `/sys` and `/proc` at these paths.
     pub fn at(sys: &Path, proc: &Path) -> Result<System> {
         Ok(System { sysfs: Sysfs::at(sys)?, proc: proc.to_owned() })
     }
 
-    /// Its devices.
+    /// Returns the block devices in sysfs.
     pub fn sysfs(&self) -> &Sysfs {
         &self.sysfs
     }
 
-    /// All that uses a disk, with its partitions and with what is built on them; in the order in which
-    /// it can be released.
+    /// Lists all uses of a disk, its partitions, and what is built on them, in the order in which they can be released.
     pub fn uses_of_disk(&self, disk: &Block) -> Result<Vec<Use>> {
         let parts = self.sysfs.partitions(disk);
         self.uses(&parts.iter().chain([disk]).cloned().collect::<Vec<_>>())
     }
 
-    /// Fails if one of these devices, or what is built on one, is in use, and says what harm it would do.
-    /// `name` is what the user calls it.
+    /// Refuses a device with any uses. `name` is the user's name for it, and `harm` says in the error what
+    /// writing would do.
     fn refuse_uses(name: &str, uses: &[Use], harm: &str) -> Result<()> {
         if uses.is_empty() {
             return Ok(());
@@ -82,22 +81,23 @@ pub struct Device {
 }
 
 impl Device {
-    /// The device with these numbers (`st_rdev`).
+    /// Makes a device from its numbers (`st_rdev`).
     pub fn new(major: u32, minor: u32) -> Device {
         Device { major, minor }
     }
 
-    /// The device behind an open descriptor, whatever its name leads to by now.
+    /// Returns the device behind an open descriptor, whatever its name leads to by now.
     pub fn of(file: impl AsFd) -> Result<Device> {
         let found = fstat(file)?.st_rdev;
         Ok(Device::new(major(found), minor(found)))
     }
 
-    /// The same in sysfs. Refuses one that the kernel does not know: a node that is stale.
+    /// Finds the device in sysfs. Refuses one that the kernel does not know: its node is stale. `name` is the
+    /// user's name for it.
     pub fn block(&self, system: &System, name: &str) -> Result<Block> {
         system.sysfs.numbered(self.major, self.minor).ok_or_else(|| {
             refused(
-                format!("{name} is no device that this kernel knows: its node is stale, or the disk is gone"),
+                format!("{name} is not a device that this kernel knows: its node is stale, or the disk is gone"),
                 "list the disks of this machine: lsblk --nodeps",
             )
         })
@@ -108,9 +108,9 @@ impl Device {
         refuse_partition(name, &self.block(&System::this()?, name)?)
     }
 
-    /// Refuses what may not be written as a whole disk: a partition; the disk of the running system,
-    /// whatever lies between; what is mounted anywhere, is swap, or is held by another device (LVM,
-    /// RAID, encryption, bcache, multipath, a loop).
+    /// Refuses a device that may not be written as a whole disk: a partition; the disk of the running system,
+    /// through any layers in between; one that is mounted anywhere, is swap, or is held by another device
+    /// (LVM, RAID, encryption, bcache, multipath, a loop).
     pub fn refuse_unless_free_disk(&self, name: &str) -> Result<()> {
         let system = System::this()?;
         let block = self.block(&system, name)?;
@@ -119,7 +119,8 @@ impl Device {
         System::refuse_uses(name, &system.uses_of_disk(&block)?, DESTROYED)
     }
 
-    /// The same, without a look for the running system; with the harm that it would do.
+    /// Like [`Device::refuse_unless_free_disk`], but skips the check for the running system; `harm` is quoted
+    /// in the error.
     pub fn refuse_if_used(&self, name: &str, harm: &str) -> Result<()> {
         let system = System::this()?;
         let block = self.block(&system, name)?;
@@ -127,7 +128,7 @@ impl Device {
         System::refuse_uses(name, &system.uses_of_disk(&block)?, harm)
     }
 
-    /// The same for a partition, whatever its disk is used for.
+    /// Like [`Device::refuse_if_used`], but for a partition, whatever its disk is used for.
     pub fn refuse_if_partition_used(&self, name: &str) -> Result<()> {
         let system = System::this()?;
         let block = self.block(&system, name)?;
@@ -142,6 +143,6 @@ fn refuse_partition(name: &str, block: &Block) -> Result<()> {
     let disk = block.folder().parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     Err(refused(
         format!("{name} is a partition; no firmware boots from a table in it"),
-        format!("name the whole disk, if all of it may go: /dev/{}", disk.replace('!', "/")),
+        format!("name the whole disk, if all of it may be overwritten: /dev/{}", disk.replace('!', "/")),
     ))
 }

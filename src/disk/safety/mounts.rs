@@ -1,5 +1,5 @@
-//! Where a device is mounted, in any mount namespace: a container keeps a filesystem mounted that
-//! this program's own table of mounts does not show.
+//! Mounts of a device, in any mount namespace: a container may keep a filesystem mounted that this program's
+//! own mount table does not show.
 
 use crate::error::Result;
 use anyhow::Context;
@@ -12,26 +12,26 @@ use std::path::Path;
 /// A mount of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
-    /// The mount point, as the namespace sees it.
+    /// Mount point, as the namespace sees it.
     pub place: String,
     /// A process in the namespace, and its name; `None` if this program sees the mount itself.
     pub by: Option<(u32, String)>,
 }
 
-/// What a device is called in tables of mounts.
+/// Identifiers of a device in mount tables.
 pub struct Names {
-    /// Its numbers, as sysfs writes them.
+    /// Numbers of the device, as in sysfs (`8:0`).
     pub numbers: String,
-    /// The numbers of all devices of the filesystem that it is a part of (btrfs), its own among them.
+    /// Numbers of all devices of the filesystem that the device is a part of (btrfs), its own among them.
     pub members: Vec<String>,
 }
 
-/// The tables of mounts of a machine, one for each mount namespace.
+/// The mount tables of a machine, one for each mount namespace.
 pub struct Mounts(Vec<(Option<(u32, String)>, String)>);
 
 impl Mounts {
-    /// Reads the tables below `proc`, which is `/proc`: that of this program first. A process that ends
-    /// meanwhile is left out.
+    /// Reads the mount tables below `proc`, which is `/proc`, this program's own first. Omits a process that
+    /// ends in the meantime.
     pub fn read(proc: &Path) -> Result<Mounts> {
         let own = proc.join("self/mountinfo");
         let table = fs::read_to_string(&own).with_context(|| format!("reading {}", own.display()))?;
@@ -43,7 +43,7 @@ impl Mounts {
             .flatten()
             .filter_map(|entry| number(&entry.file_name()))
             .collect();
-        processes.sort_unstable(); // whom a namespace belongs to is rather among its first processes
+        processes.sort_unstable(); // the owner of a namespace is likely among its first processes
         for process in processes {
             let folder = proc.join(process.to_string());
             let is_new = namespace(&folder).is_some_and(|space| seen.insert(space));
@@ -55,7 +55,7 @@ impl Mounts {
         Ok(Mounts(tables))
     }
 
-    /// Every mount of the device: each place once, those that this program sees first.
+    /// Lists every mount of the device: each mount point once, those that this program sees first.
     pub fn of(&self, device: &Names) -> Vec<Mounted> {
         let mut places = BTreeSet::new();
         let mut found = Vec::new();
@@ -74,9 +74,9 @@ fn number(name: &OsStr) -> Option<u32> {
     name.to_str()?.parse().ok()
 }
 
-/// The mount points of a device (proc(5), mountinfo: field 3 is major:minor, field 5 the mount point,
-/// the second after " - " the source). A filesystem on several devices has numbers of its own, major 0,
-/// and is known by its source.
+/// Lists the mount points of a device in a table (proc(5), mountinfo: field 3 is major:minor, field 5 the
+/// mount point, the second after " - " the source). A filesystem on several devices has numbers of its own,
+/// major 0, and is recognized by its source.
 fn mounts_of(table: &str, device: &Names) -> Vec<String> {
     let is_it = |line: &&str| {
         let numbers = line.split(' ').nth(2).unwrap_or_default();
@@ -89,21 +89,21 @@ fn mounts_of(table: &str, device: &Names) -> Vec<String> {
     lines.map(|line| unescaped(line.split(' ').nth(4).unwrap_or("?"))).collect()
 }
 
-/// The numbers of the block device at a path.
+/// Returns the numbers of the block device at an absolute path, if there is one.
 pub(super) fn numbers_at(path: &str) -> Option<String> {
     let found = path.starts_with('/').then(|| stat(path).ok())??;
     let is_device = FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
     is_device.then(|| format!("{}:{}", major(found.st_rdev), minor(found.st_rdev)))
 }
 
-/// A path of mountinfo as the shell takes it: blanks stand there in octal (proc(5)), and stay so in
-/// quotes that the shell reads; what cannot be shown is left out.
+/// Quotes a path of mountinfo for the shell: it has blanks in octal (proc(5)), and keeps them so in quotes
+/// that the shell reads (`$'…'`). Omits control characters.
 fn unescaped(place: &str) -> String {
     let place: String = place.chars().filter(|c| !c.is_control()).collect();
     if place.contains('\\') { format!("$'{place}'") } else { place }
 }
 
-/// Where the device at `path` is mounted for this program, the whole of it and not a directory in it.
+/// Returns where the device at `path` is mounted for this program, if all of it is, and not a directory in it.
 pub fn mounted_device(path: &Path) -> Result<Option<String>> {
     let device = stat(path).with_context(|| format!("looking at {}", path.display()))?.st_rdev;
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;

@@ -1,4 +1,4 @@
-//! The disks that this system runs from, whatever lies between: partitions, LVM, RAID, encryption, a
+//! The disks that this system runs from, through any layers in between: partitions, LVM, RAID, encryption, a
 //! loop device over a file, an overlay over other filesystems.
 
 use super::System;
@@ -10,10 +10,10 @@ use std::fs;
 use std::path::Path;
 
 impl System {
-    /// Fails if `disk` is below the running root.
+    /// Refuses a disk that is below the running root; `name` is the user's name for it.
     pub(super) fn refuse_root(&self, name: &str, disk: &Block) -> Result<()> {
         let mut starts = this::root_devices(&self.sysfs)?;
-        // Where this program's root is a container's, or a chroot: that of the first process.
+        // If this program's root is that of a container or a chroot: the root of the first process.
         starts.extend(self.device_of(&self.proc.join("1/root")));
         let mounts = fs::read_to_string(self.proc.join("self/mountinfo")).unwrap_or_default();
         starts.extend(layers_of_root(&mounts).into_iter().filter_map(|path| self.device_of(Path::new(path))));
@@ -21,11 +21,12 @@ impl System {
         let through = if way == disk.name() { String::new() } else { format!(" (/ is on {way})") };
         Err(refused(
             format!("{name} is the disk that this system runs from{through}; writing would destroy it"),
-            "flash one of its slots instead (flipslot flash), or run this from another system: a live one",
+            "flash one of its slots instead (flipslot flash), or run this from another system, such as a live one",
         ))
     }
 
-    /// The device among `starts`, or below them, through which `disk` is reached.
+    /// Returns the name of the device among `starts` through which `disk` is reached: that device itself, or
+    /// one below it.
     fn way_down(&self, starts: Vec<Block>, disk: &Block) -> Option<String> {
         let mut ahead: Vec<(Block, String)> = starts.into_iter().map(|block| (block.clone(), block.name())).collect();
         let mut seen: Vec<Block> = Vec::new();
@@ -46,7 +47,7 @@ impl System {
         None
     }
 
-    /// The device that a file lies on, or that it is.
+    /// Returns the device that a file is stored on, or that it is.
     fn device_of(&self, path: &Path) -> Option<Block> {
         let found = stat(path).ok()?;
         let is_device = FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
@@ -55,8 +56,8 @@ impl System {
     }
 }
 
-/// The directories that an overlay at `/` is made of (kernel: filesystems/overlayfs.rst; mountinfo has
-/// the options in its last field).
+/// Returns the directories that an overlay at `/` is made of (kernel: filesystems/overlayfs.rst; mountinfo
+/// has the options in its last field).
 fn layers_of_root(mountinfo: &str) -> Vec<&str> {
     let root = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some("/")).unwrap_or_default();
     let Some((_, filesystem)) = root.split_once(" - overlay ") else { return Vec::new() };

@@ -1,5 +1,5 @@
-//! Who has a device, or a disk file, open to write to it, without asking the kernel to keep others away: a virtual
-//! machine whose disk it is, a copy that is under way.
+//! Processes that have a device, or a disk file, open for writing without asking the kernel to keep others
+//! away: a virtual machine that runs from the disk, a copy in progress.
 
 use crate::error::Result;
 use rustix::fs::{Stat, stat};
@@ -8,28 +8,28 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// How often it is looked again, and how long after.
+/// Number of looks before the last one, and the time between two.
 const LOOKS: u32 = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// A process, its name, and the numbers of a block device that it has open for writing.
+/// A process that has a block device open for writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Writer {
-    /// The process.
+    /// Process ID.
     pub process: u32,
-    /// Its name.
+    /// Name of the process.
     pub name: String,
-    /// The device's numbers, as sysfs writes them.
+    /// Numbers of the device, as in sysfs (`8:0`).
     pub numbers: String,
 }
 
-/// All but this program's own, below `proc`, which is `/proc`.
+/// Lists all writers but this program itself, below `proc`, which is `/proc`.
 pub fn find(proc: &Path) -> Vec<Writer> {
     others(proc).flat_map(|process| of(proc, process)).collect()
 }
 
-/// The process that has a file open for writing, and its name: the file that `path` leads to here, and that
-/// may have other names elsewhere.
+/// Finds the process that has a file open for writing, and its name. The file is the one that `path` leads to
+/// here; it may have other names elsewhere, so that `file` identifies it.
 pub fn of_file(proc: &Path, path: &Path, file: &Stat) -> Option<(u32, String)> {
     let has_it = |process: &u32| {
         let folder = proc.join(process.to_string());
@@ -42,8 +42,8 @@ pub fn of_file(proc: &Path, path: &Path, file: &Stat) -> Option<(u32, String)> {
     others(proc).find(has_it).map(|process| (process, name(&proc.join(process.to_string()))))
 }
 
-/// What `look` finds, if it stays for a second: a process that is about to run another program has for a
-/// moment all that its parent has open.
+/// Returns what `look` finds, if it stays for a second: a process that is about to run another program has,
+/// for a moment, everything open that its parent has.
 pub fn lasting<T>(look: impl Fn() -> Result<Option<T>>) -> Result<Option<T>> {
     for _ in 0..LOOKS {
         if look()?.is_none() {
@@ -54,8 +54,8 @@ pub fn lasting<T>(look: impl Fn() -> Result<Option<T>>) -> Result<Option<T>> {
     look()
 }
 
-/// Whether an open file is that one: by its inode, which Linux tells since 5.14, so that no other file is
-/// looked at, which may be on a network and never answer; before that by its path.
+/// Returns whether an open file is the given one: by its inode, which Linux reports since 5.14, so that no
+/// other file is examined, which may be on a network and never answer; before that by its path.
 fn is_same(open: &Path, info: &str, (path, file): (&Path, &Stat)) -> bool {
     let inode = info.lines().find_map(|line| line.strip_prefix("ino:")?.trim().parse::<u64>().ok());
     match inode {
@@ -65,11 +65,11 @@ fn is_same(open: &Path, info: &str, (path, file): (&Path, &Stat)) -> bool {
     }
 }
 
-/// The processes that are not this program.
+/// Lists the processes that are not this program.
 fn others(proc: &Path) -> impl Iterator<Item = u32> {
     let processes = fs::read_dir(proc).into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    // The number that this program has there: `proc` may be that of another PID namespace (proc(5)).
+    // This program's process ID there: `proc` may be that of another PID namespace (proc(5)).
     let own = fs::read_link(proc.join("self")).ok().and_then(|link| link.to_str()?.parse().ok());
     let own = own.unwrap_or(std::process::id());
     numbers.filter(move |process| *process != own)
@@ -87,7 +87,7 @@ fn of(proc: &Path, process: u32) -> Vec<Writer> {
     let folder = proc.join(process.to_string());
     let mut writers: Vec<Writer> = Vec::new();
     for entry in fs::read_dir(folder.join("fd")).into_iter().flatten().flatten() {
-        // Nothing else is looked at: a file on a network may never answer.
+        // Nothing outside /dev is examined: a file on a network may never answer.
         let in_dev = fs::read_link(entry.path()).is_ok_and(|path| path.starts_with("/dev"));
         let Some(numbers) = in_dev.then(|| super::mounts::numbers_at(&entry.path().to_string_lossy())).flatten() else {
             continue;
@@ -99,8 +99,8 @@ fn of(proc: &Path, process: u32) -> Vec<Writer> {
     writers
 }
 
-/// proc_pid_fdinfo(5): `flags` is octal; of its lowest two bits, 0 is O_RDONLY (asm-generic/fcntl.h).
-/// O_PATH (010000000) opens nothing.
+/// Returns whether a file is open for writing (proc_pid_fdinfo(5)): `flags` is octal; of its lowest two bits,
+/// 0 is O_RDONLY (asm-generic/fcntl.h). O_PATH (010000000) opens nothing.
 fn is_for_writing(info: &str) -> bool {
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or(0);
