@@ -90,7 +90,8 @@ impl Golden {
                     if !record.entry.cmdline.words().any(|word| word.eq_ignore_ascii_case(&root)) {
                         return Err(refused(
                             format!(
-                                "slot {slot} of the golden disk does not boot its own partition: its entry does not contain {root}"
+                                "slot {slot} of the golden disk does not boot its own partition: its entry does \
+                                 not contain {root}"
                             ),
                             format!("write it again: flipslot flash REFERENCE --slot {slot} --disk DISK"),
                         ));
@@ -114,7 +115,8 @@ fn refuse_odd_boot_files(files: &BootFiles, table: &Table) -> Result<()> {
         if !is_there && files.boots(slot)? && !is_gone(files, slot, table)? {
             return Err(refused(
                 format!(
-                    "the golden disk's boot partition has an entry for slot {slot}, but its table has no such slot: the copies would boot the golden disk"
+                    "the golden disk's boot partition has an entry for slot {slot}, but its table has no \
+                     such slot: the copies would boot the golden disk"
                 ),
                 "restore the partition's name and type: sgdisk --change-name, --typecode",
             ));
@@ -122,7 +124,8 @@ fn refuse_odd_boot_files(files: &BootFiles, table: &Table) -> Result<()> {
         if is_there && !files.has_room(slot)? {
             return Err(refused(
                 format!("slot {slot} of the golden disk has missing or damaged files on the boot partition"),
-                "create the disk again: flipslot create; or, if another program made that partition, rename it: sgdisk --change-name",
+                "create the disk again: flipslot create; or, if another program made that partition, rename it: \
+                 sgdisk --change-name",
             ));
         }
     }

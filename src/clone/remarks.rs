@@ -63,7 +63,8 @@ fn look_into(
         for (number, line) in text.lines().enumerate().filter(|(_, line)| old.stand_in(line)) {
             let line = line.trim().escape_debug();
             remarks.push(format!(
-                "/{file} line {} names the golden disk by an identifier that changes on each copy ({line}): use LABEL= or PARTLABEL= there, or fix it on each copy",
+                "/{file} line {} names the golden disk by an identifier that changes on each copy ({line}): \
+                 use LABEL= or PARTLABEL= there, or fix it on each copy",
                 number + 1
             ));
         }

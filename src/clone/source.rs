@@ -84,7 +84,7 @@ impl Source {
     }
 }
 
-/// Whether two paths led to the same disk.
+/// Returns whether two paths led to the same disk.
 pub fn is_same(one: &Stat, other: &Stat) -> bool {
     let is_device = |of: &Stat| FileType::from_raw_mode(of.st_mode) == FileType::BlockDevice;
     match (is_device(one), is_device(other)) {
@@ -112,7 +112,10 @@ fn open_device(path: &Path, numbers: &str) -> Result<File> {
     let exclusive = i32::try_from(OFlags::EXCL.bits())?;
     let file = File::options().read(true).custom_flags(exclusive).open(path).map_err(|error| {
         refused(
-            format!("{name} cannot be opened exclusively: {error}; a copy of a disk that is written in the meantime is inconsistent"),
+            format!(
+                "{name} cannot be opened exclusively: {error}; a copy of a disk that is written in the \
+                 meantime is inconsistent"
+            ),
             format!("see what uses it: lsblk {name}; lsof {name}; {RELEASE}"),
         )
     })?;
@@ -134,7 +137,8 @@ fn open_file(path: &Path) -> Result<File> {
     let writer = || Ok(lease::is_open_for_writing(&file).with_context(asking)?.filter(|is_written| *is_written));
     if writers::lasting(writer)?.is_some() {
         let found = format!(
-            "{name} is open in a program that may write to it (such as a virtual machine); the copy would be inconsistent"
+            "{name} is open in a program that may write to it (such as a virtual machine); the copy would be \
+             inconsistent"
         );
         return Err(refused(found, format!("see which: lsof {name}; {RELEASE}")));
     }
