@@ -1,6 +1,6 @@
-//! What was read of the golden disk, as one digest a MiB, and whether a copy gives the same back. That is
-//! compared by BLAKE3, which takes a third of the time of SHA-256 and is taken once for every disk; what
-//! others are told is SHA-256.
+//! Digests of the golden disk, one per MiB, and the comparison of each copy with them. The comparison uses
+//! BLAKE3, which takes a third of the time of SHA-256 and is computed once for every disk; the digest that is
+//! reported is SHA-256.
 
 use crate::clone::pieces::{Piece, memory};
 use crate::clone::sink::Sink;
@@ -11,25 +11,26 @@ use crate::error::{Result, failed};
 use sha2::{Digest as _, Sha256};
 use std::ops::Range;
 
-/// How far apart zeros are looked at: of those that the kernel promises, a page in each so many bytes,
-/// and the two ends.
+/// Distance between probes of a range of zeros, in bytes: since the kernel promises the zeros, only one page
+/// per distance is read back, and the two ends.
 const PROBES: u64 = 16 * CHUNK;
-/// What is looked at there, in bytes.
+/// Length of a probe, in bytes.
 const PROBE: u64 = 4096;
 
 type Sum = blake3::Hash;
 
-/// The digests of the MiB of a disk from `range.start` on; `None` for zeros.
+/// Digests of the MiBs of a disk from `range.start` on; `None` for a MiB of zeros.
 #[derive(Debug)]
 pub struct Hashes {
     range: Range<u64>,
     sums: Vec<Option<Sum>>,
-    /// One digest for all: SHA-256 of the SHA-256 digests of each MiB, zeros too, one after the other.
+    /// One digest of everything: SHA-256 over the SHA-256 digests of each MiB, zeros included, one after the
+    /// other.
     pub digest: Digest,
 }
 
 impl Hashes {
-    /// Hashes what comes in, which is all of `range`; `None` if the reader failed.
+    /// Hashes the incoming pieces, which cover all of `range`; returns `None` if the reader failed.
     pub fn of(incoming: &Incoming, range: Range<u64>) -> Option<Hashes> {
         let (mut sums, mut all, zeros) = (Vec::new(), Hasher::sha256(), vec![0; CHUNK_LENGTH]);
         let of_zeros = Sha256::digest(&zeros);
@@ -52,13 +53,14 @@ impl Hashes {
         incoming.rest().map(|_| Hashes { range, sums, digest: all.finish() })
     }
 
-    /// Bytes of the MiB that hold something.
+    /// Returns how many bytes are in MiBs that hold something other than zeros.
     pub fn data(&self) -> u64 {
         self.chunks().filter(|(_, sum)| sum.is_some()).map(|(chunk, _)| chunk.end - chunk.start).sum()
     }
 
-    /// Reads a copy back: every MiB that holds something, and of the others a page here and there, as the kernel has promised zeros.
-    /// Fails at the first that is not what was sent. `count` is told the bytes of data.
+    /// Reads a copy back: every MiB that holds data, and of the zeros, which the kernel has promised, a page
+    /// here and there. Fails at the first difference from what was sent. Calls `count` with the bytes of data
+    /// compared.
     pub fn compare(&self, sink: &Sink, count: impl Fn(u64)) -> Result<()> {
         let mut copy = ReadBack::new(sink);
         let mut zeros_end = None; // where the last zeros ended
@@ -91,7 +93,7 @@ impl Hashes {
     }
 }
 
-/// A copy that is read.
+/// Reads a copy back into one aligned buffer.
 struct ReadBack<'s> {
     sink: &'s Sink,
     memory: Vec<u8>,
@@ -104,7 +106,7 @@ impl ReadBack<'_> {
         ReadBack { sink, memory, start }
     }
 
-    /// The bytes of at most one chunk.
+    /// Reads the bytes of at most one chunk.
     fn read(&mut self, range: &Range<u64>) -> Result<&[u8]> {
         let length = usize::try_from(range.end - range.start)?;
         let bytes = &mut self.memory[self.start..self.start + length];
@@ -120,8 +122,8 @@ impl ReadBack<'_> {
     fn other(&self, at: u64) -> anyhow::Error {
         let name = self.sink.name();
         failed(
-            format!("{name} gives back something else at byte {at} than was written there"),
-            format!("do not use this disk before you know why: smartctl -a {name}"),
+            format!("{name} returns different data at byte {at} than was written there"),
+            format!("do not use this disk until you know why: smartctl -a {name}"),
         )
     }
 }

@@ -1,4 +1,5 @@
-//! What makes a copy another disk than the golden one: GUIDs, UUIDs, and all that boots by them.
+//! Makes a copy a disk of its own: new GUIDs and UUIDs, in the table, in the filesystems and in all that
+//! boots by them.
 
 use crate::boot::record::Record;
 use crate::clone::golden::Golden;
@@ -17,20 +18,20 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
-/// The new names of one copy.
+/// The new identifiers of one copy.
 pub struct Identity {
-    /// Those in its table.
+    /// Identifiers in the partition table.
     pub ids: Ids,
-    /// The UUID of each filesystem, by its partition's number.
+    /// New UUID of each filesystem, by partition number.
     filesystems: BTreeMap<u32, Uuid>,
-    /// The FAT volume id of the boot partition.
+    /// FAT volume id of the boot partition.
     volume: u32,
-    /// What each old one became.
+    /// Old identifiers, and what replaces each.
     names: Names,
 }
 
 impl Identity {
-    /// Fresh random ones for a copy of `golden`.
+    /// Draws fresh random identifiers for a copy of `golden`.
     pub fn fresh(golden: &Golden) -> Identity {
         let ids = golden.table.fresh_ids();
         let filesystems: BTreeMap<u32, Uuid> =
@@ -50,12 +51,12 @@ impl Identity {
         Identity { ids, filesystems, volume, names }
     }
 
-    /// Gives them to `target`, whose table is not there yet; and to `data` the room of a larger disk.
-    /// Returns what is left to do by hand.
+    /// Writes the identifiers to `target`, which has no table yet, and lets `data` take the room of a larger
+    /// disk. Returns what is left to do by hand.
     pub fn give(&self, golden: &Golden, target: &Target, scratch: &Scratch) -> Result<Vec<String>> {
         let mut left = Vec::new();
         for (number, (found, _)) in &golden.filesystems {
-            let part = golden.part(*number).context("a filesystem is in no partition")?;
+            let part = golden.part(*number).context("a filesystem is not in any partition")?;
             let doing = || format!("partition {number} ({})", part.name);
             let region = golden.table.on_copy(part, target.size());
             let is_larger = region != part.region;
@@ -63,9 +64,11 @@ impl Identity {
             if is_larger && identity::grows_unmounted(*found) {
                 identity::grow(target.attach(region)?.path()).with_context(doing)?;
             } else if is_larger && let Err(error) = self.grow_mounted(*found, region, (target, scratch)) {
-                // This machine's kernel need not know it; the copy is whole without.
+                // This machine's kernel may not know the filesystem; the copy is complete without the growth.
                 let how = identity::how_to_grow(*found);
-                left.push(format!("data has more room; take it where it is mounted: {how} ({error:#})"));
+                left.push(format!(
+                    "the data partition is larger than its filesystem; grow it where it is mounted: {how} ({error:#})"
+                ));
             }
             found.check(target.attach(region)?.path()).with_context(doing)?;
         }
@@ -74,7 +77,7 @@ impl Identity {
         Ok(left)
     }
 
-    /// Mounts a filesystem that grows in no other way, where nobody else sees it.
+    /// Grows a filesystem that can only grow while mounted: mounts it where no other process sees it.
     fn grow_mounted(&self, found: Filesystem, region: Region, (target, scratch): (&Target, &Scratch)) -> Result<()> {
         let device = target.attach(region)?;
         let place = scratch.directory(&self.filesystems[&region.number].to_string())?;
@@ -88,12 +91,12 @@ impl Identity {
         identity::renew(found, target.attach(region)?.path(), uuid)?;
         let now = Features::of_file(target.file(), region.start)?.map(|features| features.uuid);
         if now != Some(uuid) {
-            return Err(failed("the filesystem did not take its new UUID", "run the command again"));
+            return Err(failed("the filesystem did not accept its new UUID", "run the command again"));
         }
         Ok(())
     }
 
-    /// Volume id, records and entries.
+    /// Writes the volume id, and the renewed records and entries of the slots.
     fn give_boot_partition(&self, golden: &Golden, target: &Target) -> Result<()> {
         self.give_volume_id(golden.boot, target)?;
         let partition = BootPartition::open(target.file(), None, golden.boot, Access::Change)?;
@@ -128,7 +131,7 @@ impl Identity {
         let number = |at: usize| u64::from(u16::from_le_bytes([sector[at], sector[at + 1]]));
         let (length, copy) = (number(11), number(50));
         let bytes = self.volume.to_le_bytes();
-        // 0 or 0xffff: there is none.
+        // 0 or 0xffff: there is no copy.
         let copies = [0].into_iter().chain((1..32).contains(&copy).then_some(copy));
         for number in copies {
             let at = boot.start + number * length;
@@ -137,7 +140,7 @@ impl Identity {
         Ok(())
     }
 
-    /// Whether `text` names the golden disk by what a copy does not have.
+    /// Returns whether `text` names the golden disk by an identifier that a copy does not have.
     pub fn stand_in(&self, text: &str) -> bool {
         self.names.stand_in(text)
     }

@@ -1,11 +1,11 @@
-//! Names of the golden disk and of one copy: which UUID became which.
+//! Identifiers of the golden disk and of one copy: which UUID became which.
 
-/// Old and new, as they stand in command lines and in fstab: both of one length.
+/// Pairs of old and new identifiers as written in command lines and in fstab, both of the same length.
 #[derive(Debug, Clone, Default)]
 pub struct Names(Vec<(String, String)>);
 
 impl Names {
-    /// Adds the name of the disk, of a partition or of a filesystem. Zeros are none.
+    /// Adds the identifier of the disk, of a partition or of a filesystem. All zeros mean that there is none.
     pub fn add(&mut self, old: String, new: String) {
         let is_none = old.bytes().all(|byte| b"0-".contains(&byte));
         if !is_none && old != new {
@@ -13,14 +13,15 @@ impl Names {
         }
     }
 
-    /// Adds a FAT volume id, which is its UUID.
+    /// Adds a FAT volume id, which serves as the UUID of its filesystem.
     pub fn add_volume(&mut self, old: u32, new: u32) {
         if old != new {
             self.0.push((volume(old), volume(new)));
         }
     }
 
-    /// `text` with every old name replaced by the new one. UUIDs are read in any case (libblkid).
+    /// Returns `text` with every old identifier replaced by the new one. The case of a UUID does not matter
+    /// (libblkid).
     pub fn renewed(&self, text: &str) -> String {
         let mut renewed = text.to_owned();
         for (old, new) in &self.0 {
@@ -31,14 +32,14 @@ impl Names {
         renewed
     }
 
-    /// Whether `text` holds an old name.
+    /// Returns whether `text` contains an old identifier.
     pub fn stand_in(&self, text: &str) -> bool {
         let text = text.to_ascii_lowercase();
         self.0.iter().any(|(old, _)| text.contains(&old.to_ascii_lowercase()))
     }
 }
 
-/// A FAT volume id as blkid(8) and fstab(5) write it.
+/// Formats a FAT volume id as in blkid(8) and fstab(5).
 fn volume(id: u32) -> String {
     format!("{:04X}-{:04X}", id >> 16, id & 0xffff)
 }

@@ -1,5 +1,5 @@
-//! One copy, from a disk that does not boot to one that does. Until the last step it has neither boot
-//! code nor table.
+//! Makes one copy, from a disk that does not boot to one that does. Until the last step the disk has neither
+//! boot code nor table.
 
 use crate::clone::CHUNK;
 use crate::clone::golden::Golden;
@@ -16,38 +16,41 @@ use crate::progress::{Progress, Step};
 use anyhow::Context;
 use std::sync::OnceLock;
 
-/// What all copies share.
+/// State that all copies share.
 pub struct Shared<'s> {
-    /// Where they come from.
+    /// The golden disk, open for reading.
     pub source: &'s Source,
-    /// What is on it.
+    /// Contents of the golden disk.
     pub golden: &'s Golden,
-    /// What was read of it, once all was; the text of what went wrong, if it could not be.
+    /// Digests of the source once all of it was read, or the text of the error if it could not be.
     pub hashes: OnceLock<std::result::Result<Hashes, String>>,
-    /// Where a filesystem can be mounted for a moment.
+    /// Folder in which a filesystem can be mounted for a moment.
     pub scratch: &'s Scratch,
-    /// What is going on.
+    /// Shows the steps in progress.
     pub progress: &'s Progress,
 }
 
 impl Shared<'_> {
-    /// What was read of the source, when it was read to its end; or why it was not.
+    /// Waits until the source was read; returns its digests, or an error if it was not read to its end.
     fn hashes(&self) -> Result<&Hashes> {
-        self.hashes.wait().as_ref().map_err(|why| failed(why.clone(), "see what is wrong with the source"))
+        self.hashes
+            .wait()
+            .as_ref()
+            .map_err(|why| failed(why.clone(), "fix the problem with the source, and run the command again"))
     }
 }
 
-/// A copy that is whole.
+/// A complete copy.
 pub struct Copy {
-    /// Its disk's GUID; of an MBR its signature.
+    /// GUID of the disk; for an MBR, its signature.
     pub disk_guid: String,
-    /// What was sent to it and read back.
+    /// Digest of the data that was sent to the disk and read back.
     pub hash: Digest,
-    /// What is left to do by hand.
+    /// Steps that are left to do by hand.
     pub left: Vec<String>,
 }
 
-/// Makes `sink` a copy; `written` is how many bytes of data it took, also if it fails.
+/// Makes `sink` a copy; `written` counts the bytes of data written, even if this fails.
 pub fn make(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> Result<Copy> {
     let golden = shared.golden;
     let grown = golden.table.grown_data(sink.target().size());
@@ -72,7 +75,7 @@ pub fn make(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64)
     Ok(Copy { disk_guid: identity.ids.of_disk(), hash: hashes.digest.clone(), left })
 }
 
-/// Takes what comes in; what does not, it reads by itself.
+/// Writes the incoming pieces, and then reads and writes whatever did not come in.
 fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> Result<()> {
     let end = shared.golden.table.end();
     let step = begin(sink, shared, "copying", Some(end - CHUNK));
@@ -92,7 +95,7 @@ fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> 
     Ok(())
 }
 
-/// Reads both tables back, after all else.
+/// Reads both tables back, after everything else, and fails if they differ from what was written.
 fn refuse_other_ends(sink: &Sink, golden: &Golden, ends: &[(u64, Vec<u8>)]) -> Result<()> {
     sink.settle()?;
     for (at, bytes) in ends {
@@ -100,8 +103,8 @@ fn refuse_other_ends(sink: &Sink, golden: &Golden, ends: &[(u64, Vec<u8>)]) -> R
         sink.read(*at, &mut found)?;
         if found != *bytes {
             return Err(failed(
-                format!("{} gives back another partition table than was written to it", sink.name()),
-                format!("do not use this disk before you know why: smartctl -a {}", sink.name()),
+                format!("{} returns a different partition table than was written to it", sink.name()),
+                format!("do not use this disk until you know why: smartctl -a {}", sink.name()),
             ));
         }
     }

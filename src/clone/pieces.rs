@@ -1,4 +1,4 @@
-//! A disk as runs of bytes: what holds something, a MiB at a time, and what is zero.
+//! Reads a disk as runs of bytes: data, a MiB at a time, and zeros.
 
 use crate::clone::source::Source;
 use crate::clone::{ALIGNED, CHUNK, CHUNK_LENGTH};
@@ -12,22 +12,22 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// The longest run of zeros that is one piece: a disk that has to write them still shows progress.
+/// Longest run of zeros in one piece, in bytes: a disk that has to write them still shows progress.
 const ZEROS_MOST: u64 = 64 * MIB;
-/// Buffers that wait to be used again.
+/// Number of buffers that are kept for reuse.
 const SPARE: usize = 128;
 
-/// A part of the disk.
+/// A piece of the disk.
 #[derive(Clone)]
 pub enum Piece {
-    /// Bytes that are not all zeros: at most one chunk, which begins at a whole one.
+    /// Bytes that are not all zeros: at most one chunk, beginning at a multiple of [`CHUNK`].
     Data(Arc<Chunk>),
-    /// Zeros.
+    /// Byte range on the disk that is all zeros.
     Zeros(Range<u64>),
 }
 
 impl Piece {
-    /// Where it is on the disk, in bytes.
+    /// Returns the byte range on the disk.
     pub fn range(&self) -> Range<u64> {
         match self {
             Piece::Data(chunk) => chunk.offset..chunk.offset + chunk.length as u64,
@@ -36,9 +36,10 @@ impl Piece {
     }
 }
 
-/// Bytes at an address that every disk takes. The last one who holds it gives the memory back.
+/// Bytes at an address that every disk accepts for direct I/O. Dropping the last reference returns the memory
+/// for reuse.
 pub struct Chunk {
-    /// Where they are on the disk.
+    /// Offset on the disk, in bytes.
     pub offset: u64,
     memory: Vec<u8>,
     start: usize,
@@ -47,7 +48,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// The bytes.
+    /// Returns the bytes of the chunk.
     pub fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.start + self.length]
     }
@@ -55,37 +56,37 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        let _ = self.spare.try_send(std::mem::take(&mut self.memory)); // else it is freed
+        let _ = self.spare.try_send(std::mem::take(&mut self.memory)); // otherwise it is freed
     }
 }
 
-/// Memory for one chunk, and where in it the chunk begins.
+/// Allocates memory for one chunk; returns it with the aligned offset at which the chunk begins.
 pub fn memory() -> (Vec<u8>, usize) {
     let memory = vec![0; CHUNK_LENGTH + ALIGNED];
     let start = memory.as_ptr().align_offset(ALIGNED);
     (memory, start)
 }
 
-/// The pieces of a source from a byte on, in their order, with nothing between them.
+/// Iterator over the pieces of a source from a byte on, in order and without gaps.
 pub struct Pieces<'s> {
     source: &'s Source,
     at: u64,
     end: u64,
-    /// Where the run of data that was asked for last begins and ends.
+    /// The last run of data that was looked up.
     data: Range<u64>,
     zeros: Vec<u8>,
     spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
-    /// What was read, and comes after the zeros before it.
+    /// A piece of data that was read, and comes after the zeros before it.
     held: Option<Piece>,
 }
 
 impl<'s> Pieces<'s> {
-    /// Those from byte `at`, a whole chunk, up to `end`.
+    /// Iterates from byte `at`, a multiple of [`CHUNK`], up to `end`.
     pub fn new(source: &'s Source, at: u64, end: u64) -> Pieces<'s> {
         Pieces { source, at, end, data: 0..0, zeros: vec![0; CHUNK_LENGTH], spare: bounded(SPARE), held: None }
     }
 
-    /// The next chunk, if it is not all zeros; and moves on.
+    /// Reads the next chunk and moves on; returns `None` if it is all zeros.
     fn chunk(&mut self) -> Result<Option<Piece>> {
         let offset = self.at;
         let length = usize::try_from(CHUNK.min(self.end - offset))?;
@@ -139,7 +140,7 @@ impl Iterator for Pieces<'_> {
     }
 }
 
-/// How many bytes of `source` are allocated, up to byte `end`; of a device all are.
+/// Returns how many bytes of `source` are allocated up to byte `end`; all of them on a device.
 pub fn allocated(source: &Source, end: u64) -> Result<u64> {
     let (mut at, mut sum) = (0, 0);
     while at < end {
@@ -150,17 +151,17 @@ pub fn allocated(source: &Source, end: u64) -> Result<u64> {
     Ok(sum)
 }
 
-/// The first run of data at or behind `at` (lseek(2), SEEK_DATA and SEEK_HOLE); past every byte if
-/// there is none. A device is data from end to end.
+/// Finds the first run of data at or after `at` (lseek(2), SEEK_DATA and SEEK_HOLE); returns a range past
+/// every byte if there is none. A device is data from end to end.
 fn next_data(source: &Source, at: u64) -> Result<Range<u64>> {
     if source.numbers.is_some() {
         return Ok(0..u64::MAX);
     }
-    let looking = || format!("looking for what is allocated in {}", source.path.display());
+    let looking = || format!("finding the allocated ranges of {}", source.path.display());
     let start = match seek(&source.file, SeekFrom::Data(at)) {
         Ok(start) => start,
         Err(Errno::NXIO) => return Ok(u64::MAX..u64::MAX),
-        Err(Errno::INVAL) => return Ok(0..u64::MAX), // no such thing on this filesystem
+        Err(Errno::INVAL) => return Ok(0..u64::MAX), // not supported on this filesystem
         Err(errno) => return Err(errno).with_context(looking),
     };
     Ok(start..seek(&source.file, SeekFrom::Hole(start)).with_context(looking)?)

@@ -1,5 +1,5 @@
-//! What stays the same on every copy although it should not: said before anything is written. It stops
-//! nothing, because what a slot holds is its own.
+//! Warns, before anything is written, of what stays the same on every copy although it should not. Refuses
+//! nothing, because the contents of a slot are up to their owner.
 
 use crate::clone::golden::Golden;
 use crate::clone::identity::Identity;
@@ -16,16 +16,16 @@ use std::time::Duration;
 
 /// Files in which a system names disks.
 const NAMING: [&str; 3] = ["etc/fstab", "etc/crypttab", "etc/default/grub"];
-/// More bytes than any of them has.
+/// Limit for reading one file of a slot, in bytes: more than any of them has.
 const LONGEST: u64 = 256 << 10;
-/// How long it may take to read the beginning of a partition.
+/// Time limit for reading the beginning of a partition.
 const PROBE: Duration = Duration::from_secs(10);
 
-/// Sentences for people, each with its slot.
+/// Returns warnings for people, each with the slot that it is about.
 pub fn of(source: &Source, golden: &Golden, scratch: &Scratch) -> Vec<(Option<Slot>, String)> {
     let mut remarks = Vec::new();
     for slot in &golden.damaged {
-        let text = "its entry and its record do not belong together: on the copies it holds nothing that boots";
+        let text = "its entry and its record do not match: on the copies it holds nothing that boots";
         remarks.push((Some(*slot), text.to_owned()));
     }
     for part in &golden.table.parts {
@@ -38,7 +38,7 @@ pub fn of(source: &Source, golden: &Golden, scratch: &Scratch) -> Vec<(Option<Sl
         match of_slot {
             Some(Ok(found)) => remarks.extend(found.into_iter().map(|text| (Some(*slot), text))),
             Some(Err(error)) => {
-                remarks.push((Some(*slot), format!("what it holds could not be looked at: {error:#}")));
+                remarks.push((Some(*slot), format!("its contents could not be examined: {error:#}")));
             }
             None => {}
         }
@@ -46,7 +46,7 @@ pub fn of(source: &Source, golden: &Golden, scratch: &Scratch) -> Vec<(Option<Sl
     remarks
 }
 
-/// What a system in a slot says of its disk, and of itself.
+/// Looks in a slot for files that name its disk, or that make the system a particular machine.
 fn look_into(
     source: &Source,
     part: &Part,
@@ -63,7 +63,8 @@ fn look_into(
         for (number, line) in text.lines().enumerate().filter(|(_, line)| old.stand_in(line)) {
             let line = line.trim().escape_debug();
             remarks.push(format!(
-                "/{file} line {} names the golden disk by what each copy gets anew ({line}): write LABEL= or PARTLABEL= there, or mend it on each copy",
+                "/{file} line {} names the golden disk by an identifier that changes on each copy ({line}): \
+                 use LABEL= or PARTLABEL= there, or fix it on each copy",
                 number + 1
             ));
         }
@@ -74,10 +75,10 @@ fn look_into(
     Ok(remarks)
 }
 
-/// What a machine made for itself as it ran from the slot.
+/// Warns of files that a machine made for itself while it ran from the slot.
 fn own_identity(root: &Root) -> Result<Option<String>> {
     let id = root.read("etc/machine-id", LONGEST)?.unwrap_or_default();
-    // A first boot makes one of an empty file, or of this word (machine-id(5)).
+    // A first boot generates an id if the file is empty or holds this word (machine-id(5)).
     let mut found = Vec::from_iter((!["", "uninitialized"].contains(&id.trim())).then_some("/etc/machine-id"));
     let is_key = |name: &String| name.starts_with("ssh_host_") && name.ends_with("_key");
     if root.list("etc/ssh")?.iter().any(is_key) {
@@ -85,13 +86,13 @@ fn own_identity(root: &Root) -> Result<Option<String>> {
     }
     Ok((!found.is_empty()).then(|| {
         format!(
-            "it has {}: every copy will be the same machine to its network; remove them before",
+            "it has {}: every copy will be the same machine to its network; remove them before cloning",
             found.join(" and ")
         )
     }))
 }
 
-/// What is in a partition that is neither a slot nor GRUB's, and keeps the name that it has (blkid(8)).
+/// Warns of a partition whose contents are not known here, and so keep their UUID (blkid(8)).
 fn unknown(source: &Source, golden: &Golden, part: &Part) -> Option<String> {
     let number = part.region.number;
     let is_known = number == golden.boot.number || golden.filesystems.contains_key(&number);
@@ -105,7 +106,6 @@ fn unknown(source: &Source, golden: &Golden, part: &Part) -> Option<String> {
         .arg(&source.path)
         .deadline(PROBE);
     let kind = probe.run().ok()?.stdout.trim().to_owned();
-    (!kind.is_empty()).then(|| {
-        format!("partition {number} ({}) holds {kind}: it is copied, and keeps the UUID that it has", part.name)
-    })
+    (!kind.is_empty())
+        .then(|| format!("partition {number} ({}) holds {kind}: it is copied, but keeps its UUID", part.name))
 }

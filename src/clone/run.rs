@@ -1,4 +1,4 @@
-//! All copies at the same time: a thread that reads, one that hashes, and one a disk.
+//! Makes all copies at the same time: one thread reads, one hashes, and one per disk writes.
 
 use crate::clone::CHUNK;
 use crate::clone::golden::Golden;
@@ -16,23 +16,23 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What became of one disk.
+/// The result for one disk.
 pub struct Outcome {
-    /// Where it is.
+    /// Path as the user wrote it.
     pub path: PathBuf,
-    /// What it calls itself.
+    /// Serial number that the disk reports; a disk file has none.
     pub serial: Option<String>,
     /// Its size in bytes.
     pub size: u64,
-    /// Bytes of data that it took; zeros are not counted.
+    /// Bytes of data that were written; zeros are not counted.
     pub written: u64,
-    /// How long it took.
+    /// Time from the start of the copy to its end.
     pub elapsed: Duration,
-    /// The copy, or why it is none; then it does not boot.
+    /// The copy, or why there is none; in that case the disk does not boot.
     pub result: Result<Copy>,
 }
 
-/// Makes every disk a copy. One that fails costs itself alone.
+/// Makes every disk a copy. A failure on one disk does not affect the others.
 pub fn run(
     (source, golden): (&Source, &Golden),
     targets: Vec<Claimed>,
@@ -56,15 +56,15 @@ pub fn run(
         let all = read
             .and_then(|_| source.refuse_if_changed())
             .and_then(|()| hashes.ok_or_else(|| failed("what was read could not be hashed", "run the command again")));
-        // Nobody else sets it.
+        // No other thread sets it.
         let _ = shared.hashes.set(all.map_err(|error| format!("{error:#}")));
         copies.into_iter().map(|(name, copy)| copy.join().unwrap_or_else(|_| broken(name))).collect()
     })
 }
 
-/// A thread that panicked has said why on stderr.
+/// Returns the outcome of a thread that panicked, which has already said why on stderr.
 fn broken((path, serial, size): (PathBuf, Option<String>, u64)) -> Outcome {
-    let result = Err(failed("this disk's part of the program broke off", "report it, with what stderr says"));
+    let result = Err(failed("the thread for this disk panicked", "report it, with the message on stderr"));
     Outcome { path, serial, size, written: 0, elapsed: Duration::ZERO, result }
 }
 

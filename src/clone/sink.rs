@@ -1,4 +1,4 @@
-//! A disk that takes pieces.
+//! Writes pieces to a disk, and reads them back.
 
 use crate::clone::ALIGNED;
 use crate::clone::pieces::Piece;
@@ -10,48 +10,49 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What it is made unbootable by, written to and read back from.
+/// A target disk while it is made unbootable, written and read back.
 pub struct Sink {
     target: Target,
     path: PathBuf,
-    /// Past the kernel's memory, where that is possible.
+    /// The disk opened for direct I/O, past the kernel's cache, where that is possible.
     direct: Option<File>,
     is_device: bool,
 }
 
 impl Sink {
-    /// A target that was claimed at `path`.
+    /// Prepares a target that was claimed at `path` for writing.
     pub fn new(target: Target, path: &Path) -> Result<Sink> {
         let direct = target.direct()?;
         let is_device = target.numbers().is_some();
         Ok(Sink { target, path: path.to_owned(), direct, is_device })
     }
 
-    /// What the user calls it.
+    /// Returns the path as the user wrote it.
     pub fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// The disk itself, and nothing more of this.
+    /// Returns the target, and closes the rest.
     pub fn into_target(self) -> Target {
         self.target
     }
 
-    /// The disk itself.
+    /// Returns the target disk.
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Writes a piece; returns how many bytes of it were written. Zeros of a new file are there.
+    /// Writes a piece; returns how many bytes of data were written. The zeros of a new file are there
+    /// already.
     pub fn put(&self, piece: &Piece) -> Result<u64> {
         let range = piece.range();
         let writing = |error: std::io::Error| {
             let found = format!("writing {} at byte {}: {error}", self.name(), range.start);
-            failed(found, format!("see what the kernel says of the disk: dmesg; smartctl -a {}", self.name()))
+            failed(found, format!("see what the kernel says about the disk: dmesg; smartctl -a {}", self.name()))
         };
         match piece {
             Piece::Data(chunk) if self.is_device => {
-                // The last chunk of a table that others made may end anywhere.
+                // The last chunk of a table that another program made may end anywhere.
                 let file = match &self.direct {
                     Some(direct) if chunk.bytes().len().is_multiple_of(ALIGNED) => direct,
                     _ => self.target.file(),
@@ -72,13 +73,13 @@ impl Sink {
         }
     }
 
-    /// Waits until all is on the disk, and forgets what is in memory of it.
+    /// Waits until everything is on the disk, and drops the kernel's cache of it.
     pub fn settle(&self) -> Result<()> {
         self.target.forget()
     }
 
-    /// Reads `bytes` at `at`: from the disk itself, or after [`Sink::settle`] through the kernel's memory,
-    /// which then holds nothing of it.
+    /// Reads `bytes` at `at`: directly from the disk, or, after [`Sink::settle`], through the kernel's cache,
+    /// which then holds nothing of the disk.
     pub fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
         let is_aligned = bytes.as_ptr().align_offset(ALIGNED) == 0 && bytes.len().is_multiple_of(ALIGNED);
         let file = match &self.direct {

@@ -1,4 +1,5 @@
-//! The golden disk: a disk file or a device, opened to be read, that nobody writes meanwhile.
+//! Opens the golden disk, a disk file or a device, for reading, and ensures that nothing writes to it in the
+//! meantime.
 
 use crate::disk::layout::Region;
 use crate::disk::lock::lock_shared;
@@ -14,34 +15,34 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// A disk that is copied.
+/// The disk that is copied.
 pub struct Source {
-    /// Where it is.
+    /// Path as the user wrote it.
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
-    /// Bytes of a logical sector; of a file those that its table counts in.
+    /// Logical sector size in bytes; for a file, the size in which its table counts.
     pub sector: u64,
-    /// The numbers of a device, as sysfs writes them; a file has none.
+    /// Device number as sysfs writes it; a file has none.
     pub numbers: Option<String>,
     pub(crate) file: File,
-    /// What the file was when it was opened.
+    /// Metadata of the file at the time it was opened.
     found: Stat,
 }
 
-/// What to do about a source that is in use.
-const RELEASE: &str = "shut down what runs from it and unmount it, or copy it while nobody writes it";
+/// Hint for a source that is in use.
+const RELEASE: &str = "shut down what runs from it and unmount it, or copy it while nothing writes to it";
 
 impl Source {
-    /// Opens and locks it. Refuses what is no disk, the disk that this system runs from, and one that
-    /// somebody may be writing: a copy of that would be torn.
+    /// Opens and locks the source. Refuses anything that is not a disk, the disk that this system runs from,
+    /// and a disk that may be written in the meantime: a copy of it would be inconsistent.
     pub fn open(path: &Path) -> Result<Source> {
         const NEXT: &str = "name a disk or a disk file that flipslot made";
         let name = path.display();
         let found = stat(path).map_err(|errno| refused(format!("{name}: {errno}"), NEXT))?;
         let kind = FileType::from_raw_mode(found.st_mode);
         if !matches!(kind, FileType::RegularFile | FileType::BlockDevice) {
-            return Err(refused(format!("{name} is no disk"), NEXT));
+            return Err(refused(format!("{name} is not a disk"), NEXT));
         }
         let numbers =
             (kind == FileType::BlockDevice).then(|| format!("{}:{}", major(found.st_rdev), minor(found.st_rdev)));
@@ -55,33 +56,35 @@ impl Source {
             Some(_) => (block::size(&file)?, block::sector_size(&file)?),
             None => (file.metadata()?.len(), table::sector_of_file(&file)),
         };
-        fadvise(&file, 0, None, Advice::Sequential).context("telling the kernel how the source is read")?;
+        fadvise(&file, 0, None, Advice::Sequential)
+            .context("announcing sequential reads of the source to the kernel")?;
         Ok(Source { path: path.to_owned(), size, sector, numbers, file, found: opened })
     }
 
-    /// Fails if the file was changed since it was opened. A device cannot be: it is held.
+    /// Fails if the file was changed since it was opened. A device cannot change, because it is open
+    /// exclusively.
     pub fn refuse_if_changed(&self) -> Result<()> {
         let now = fstat(&self.file)?;
         let times = |of: &Stat| (of.st_size, of.st_mtime, of.st_mtime_nsec, of.st_ctime, of.st_ctime_nsec);
         if self.numbers.is_none() && times(&now) != times(&self.found) {
             return Err(failed(
                 format!(
-                    "{} was changed while it was copied: what was read of it may not fit together",
+                    "{} was changed while it was copied: the data that was read may be inconsistent",
                     self.path.display()
                 ),
-                "see who writes it: lsof; then run the command again",
+                "see which program writes to it: lsof; then run the command again",
             ));
         }
         Ok(())
     }
 
-    /// Whether `other` is the same disk.
+    /// Returns whether `other` describes this disk.
     pub fn is(&self, other: &Stat) -> bool {
         is_same(&self.found, other)
     }
 }
 
-/// Whether two paths led to the same disk.
+/// Returns whether two paths led to the same disk.
 pub fn is_same(one: &Stat, other: &Stat) -> bool {
     let is_device = |of: &Stat| FileType::from_raw_mode(of.st_mode) == FileType::BlockDevice;
     match (is_device(one), is_device(other)) {
@@ -94,27 +97,31 @@ pub fn is_same(one: &Stat, other: &Stat) -> bool {
 fn open_device(path: &Path, numbers: &str) -> Result<File> {
     let name = path.display();
     if Running::find().is_some_and(|running| running.numbers == *numbers) {
-        return Err(refused(format!("this system runs from {name}, and writes it at every moment"), RELEASE));
+        return Err(refused(format!("this system runs from {name}, and may write to it at any moment"), RELEASE));
     }
     let device = stat(path).map(|found| Device::new(major(found.st_rdev), minor(found.st_rdev)))?;
     if device.block(&System::this()?, &name.to_string())?.is_partition() {
         return Err(refused(
-            format!("{name} is a partition, and a golden disk is a whole one"),
+            format!("{name} is a partition, but a golden disk is a whole disk"),
             "name its disk: lsblk",
         ));
     }
-    device.refuse_if_used(&name.to_string(), "a copy of what is written meanwhile is torn")?;
-    // O_EXCL on a block device: nobody has it or a partition of it mounted, held or open so, now and
-    // as long as it is open here (open(2)).
+    device.refuse_if_used(&name.to_string(), "a copy of a disk that is written in the meantime is inconsistent")?;
+    // O_EXCL on a block device: no other process has it or one of its partitions mounted, held or opened
+    // exclusively, now and for as long as it is open here (open(2)).
     let exclusive = i32::try_from(OFlags::EXCL.bits())?;
     let file = File::options().read(true).custom_flags(exclusive).open(path).map_err(|error| {
         refused(
-            format!("{name} cannot be had for this program alone: {error}; a disk that is written meanwhile gives a torn copy"),
+            format!(
+                "{name} cannot be opened exclusively: {error}; a copy of a disk that is written in the \
+                 meantime is inconsistent"
+            ),
             format!("see what uses it: lsblk {name}; lsof {name}; {RELEASE}"),
         )
     })?;
-    // Who has it open to read it keeps what was read, while its partitions were written.
-    block::drop_cache(&file).with_context(|| format!("reading {name} anew"))?;
+    // A process that has the disk open for reading may have filled the cache before its partitions were
+    // written.
+    block::drop_cache(&file).with_context(|| format!("dropping the cached contents of {name}"))?;
     Ok(file)
 }
 
@@ -123,14 +130,16 @@ fn open_file(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(|error| refused(format!("{name}: {error}"), "run as root"))?;
     let size = file.metadata()?.len();
     if let Some(device) = loops::writable_over_file(path, Region { number: 0, start: 0, size })? {
-        let found = format!("{name} is in use: {device} is a loop device over it, and may be written meanwhile");
+        let found = format!("{name} is in use: {device} is a loop device over it, and may be written in the meantime");
         return Err(refused(found, format!("release it: umount {device}; losetup --detach {device}")));
     }
-    let asking = || format!("asking who writes {name}");
+    let asking = || format!("asking whether {name} is open for writing");
     let writer = || Ok(lease::is_open_for_writing(&file).with_context(asking)?.filter(|is_written| *is_written));
     if writers::lasting(writer)?.is_some() {
-        let found =
-            format!("{name} is open in a program that may write it (a virtual machine, say); the copy would be torn");
+        let found = format!(
+            "{name} is open in a program that may write to it (such as a virtual machine); the copy would be \
+             inconsistent"
+        );
         return Err(refused(found, format!("see which: lsof {name}; {RELEASE}")));
     }
     Ok(file)

@@ -1,8 +1,8 @@
-//! One reader, many writers: every piece goes to every disk that still takes them. The queues are
-//! bounded and hold references, so what is in memory does not grow with the number of disks.
+//! Fans pieces out from one reader to many writers: every piece goes to every disk that still takes pieces.
+//! The queues are bounded and hold references, so memory use does not grow with the number of disks.
 //!
-//! A disk that is slower than the others is waited for, up to a second in all; from then on it
-//! reads the rest by itself, and the others go on (docs/decisions/0029).
+//! A disk that is slower than the others is waited for, up to a second in total; from then on it reads the
+//! rest by itself, and the others go on (docs/decisions/0029).
 
 use crate::clone::pieces::Piece;
 use crate::error::{Result, failed};
@@ -11,61 +11,61 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Pieces that wait for a disk, at most: 64 MiB.
+/// Largest number of pieces that wait for one disk: 64 MiB of data.
 const QUEUE: usize = 64;
-/// How long one disk may hold up others that have nothing left to do, in all.
+/// Total time for which one disk may hold up others that have nothing left to do.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often it is looked whether others have nothing left to do.
+/// Interval at which the reader checks whether others have nothing left to do.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Where the pieces for one disk come out.
+/// The receiving end of the pieces for one disk.
 pub struct Incoming {
     pieces: Receiver<Piece>,
     rest: Arc<AtomicU64>,
 }
 
 impl Incoming {
-    /// The pieces, as far as they are given to this disk.
+    /// Iterates over the pieces that are given to this disk, until there are no more.
     pub fn pieces(&self) -> impl Iterator<Item = Piece> {
         self.pieces.iter()
     }
 
-    /// After the last piece: the byte from which the disk has to read by itself; the end of all
-    /// pieces, if there is no more; `None` if the reader failed.
+    /// Returns, after the last piece, the byte from which the disk has to read by itself; this is the end of
+    /// all pieces if nothing is left. Returns `None` if the reader failed.
     pub fn rest(&self) -> Option<u64> {
         Some(self.rest.load(Ordering::Acquire)).filter(|rest| *rest != FAILED)
     }
 }
 
-/// The reader did not come to its end.
+/// Value of `rest` as long as the reader has not finished.
 const FAILED: u64 = u64::MAX;
 
-/// Who takes the pieces.
+/// The kind of receiver that takes the pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taker {
-    /// A disk: if it is slow, it reads by itself.
+    /// A disk, which reads by itself if it is slow.
     Disk,
-    /// Who must see every piece, such as the one who hashes them.
+    /// A receiver that must see every piece, such as the hasher.
     Witness,
 }
 
 struct Outgoing {
     taker: Taker,
-    /// `None` once it takes no more.
+    /// `None` once the receiver takes no more pieces.
     sender: Option<Sender<Piece>>,
     rest: Arc<AtomicU64>,
-    /// How long it has held up others.
+    /// Total time for which this receiver has held up others.
     held_up: Duration,
 }
 
-/// Gives pieces to all who take them.
+/// Gives pieces to all receivers.
 #[derive(Default)]
 pub struct Spread {
     outgoing: Vec<Outgoing>,
 }
 
 impl Spread {
-    /// Adds one who takes pieces.
+    /// Adds a receiver; returns its end of the queue.
     pub fn add(&mut self, taker: Taker) -> Incoming {
         let (sender, pieces) = bounded(QUEUE);
         let rest = Arc::new(AtomicU64::new(FAILED));
@@ -74,8 +74,8 @@ impl Spread {
         Incoming { pieces, rest }
     }
 
-    /// Gives all of `pieces`, which end at byte `end`. Fails if one cannot be read, or if nobody is
-    /// left who takes them. How many disks read the rest by themselves is returned.
+    /// Gives all of `pieces`, which end at byte `end`, to the receivers. Fails if a piece cannot be read, or
+    /// if no disk is left. Returns how many disks read the rest by themselves.
     pub fn run(mut self, pieces: impl Iterator<Item = Result<Piece>>, end: u64) -> Result<usize> {
         let mut alone = 0;
         for piece in pieces {
@@ -86,8 +86,8 @@ impl Spread {
             let is_disk = |one: &&Outgoing| one.taker == Taker::Disk;
             if self.outgoing.iter().filter(is_disk).all(|one| one.sender.is_none()) && alone == 0 {
                 return Err(failed(
-                    "no disk is left that takes what is read",
-                    "see why each of them failed, and run the command again",
+                    "no disk is left to copy to",
+                    "see why each disk failed, and run the command again",
                 ));
             }
         }
@@ -116,7 +116,7 @@ impl Spread {
                 slow.held_up += TICK;
             }
             if slow.held_up > PATIENCE {
-                // Before the queue is closed: the disk looks at it then.
+                // Stored before the queue is closed, because the disk reads it then.
                 slow.rest.store(piece.range().start, Ordering::Release);
                 slow.sender = None;
                 return Given::GoesAlone;
@@ -165,7 +165,7 @@ mod tests {
         drop(spread.add(Taker::Disk));
         let witness = spread.add(Taker::Witness);
         assert!(spread.run(zeros(10), 10).is_err());
-        assert_eq!(witness.rest(), None, "nobody takes what was read for all");
+        assert_eq!(witness.rest(), None, "what was read does not count as everything");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The disks that become copies: all of them are looked at before any is written.
+//! Claims the disks that become copies: all of them are examined before any is written.
 
 use crate::artifact::Format;
 use crate::clone::golden::Golden;
@@ -12,44 +12,44 @@ use rustix::fs::{FileType, stat};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A disk that is to become a copy.
+/// A disk that was claimed to become a copy.
 pub struct Claimed {
-    /// Where it is, as the user wrote it.
+    /// Path as the user wrote it.
     pub path: PathBuf,
-    /// What it calls itself; a file has no such name.
+    /// Serial number that the disk reports; a disk file has none.
     pub serial: Option<String>,
     /// Its size in bytes.
     pub size: u64,
-    /// Takes what is written.
+    /// The disk, open for writing.
     pub sink: Sink,
 }
 
 impl Claimed {
-    /// What is known of it, for when it is gone: path, serial number, size.
+    /// Returns path, serial number and size, which identify the disk in a report even after `self` was lost.
     pub fn name(&self) -> (PathBuf, Option<String>, u64) {
         (self.path.clone(), self.serial.clone(), self.size)
     }
 }
 
-/// A disk that could be a copy, by its size.
+/// A disk that is large enough to become a copy.
 pub struct Measured {
-    /// Where it is, as the user wrote it.
+    /// Path as the user wrote it.
     pub path: PathBuf,
-    /// Its size.
+    /// Size of the disk.
     pub size: Bytes,
-    /// Bytes of a logical sector.
+    /// Logical sector size, in bytes.
     sector: u64,
     is_device: bool,
 }
 
-/// Looks at every target, and changes none. Disk files have `size` bytes, or those of the golden disk.
+/// Examines every target, and changes none. Disk files get `size` bytes, or the size of the golden disk.
 pub fn measure(paths: &[PathBuf], (source, golden): (&Source, &Golden), size: Option<Bytes>) -> Result<Vec<Measured>> {
     refuse_same(paths, source)?;
     paths.iter().map(|path| measure_one(path, (source, golden), size)).collect()
 }
 
-/// Claims every one, or none, by `take`, the one place that asks for a target: a disk file, or a disk, of this
-/// size and with sectors of that, which may be overwritten. Each is opened by `open` once all are granted.
+/// Claims all targets, or none, through `take`, the single place that asks for a target: a disk file or a
+/// disk of this size and sector size, which may be overwritten. Opens each with `open` once all are granted.
 pub fn claim<G>(
     targets: Vec<Measured>,
     take: impl Fn(&Path, (Bytes, u64)) -> Result<G>,
@@ -66,8 +66,8 @@ pub fn claim<G>(
     targets.into_iter().zip(granted).map(claim_one).collect()
 }
 
-/// A disk file of the size of the golden disk: in whole MiB no larger than that, so that it fits such a disk
-/// again, unless that is too small for its partitions.
+/// Returns the size of a disk file for a golden disk of `size` bytes: whole MiBs and no larger, so that the
+/// file fits such a disk again, unless that is too small for its partitions.
 fn whole_mib(size: u64, smallest: u64) -> Bytes {
     let floor = size / MIB * MIB;
     Bytes(if floor >= smallest { floor } else { floor + MIB })
@@ -76,15 +76,15 @@ fn whole_mib(size: u64, smallest: u64) -> Bytes {
 fn measure_one(path: &Path, (source, golden): (&Source, &Golden), wished: Option<Bytes>) -> Result<Measured> {
     let is_device = stat(path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice);
     if !is_device && Format::of(path)? != Format::Raw {
-        let found = format!("{} names another format than raw, which is what a copy is", path.display());
-        return Err(usage(found, "name it .raw, and convert it: qemu-img convert"));
+        let found = format!("{} names a format other than raw, but a copy is raw", path.display());
+        return Err(usage(found, "name it .raw, and convert it afterwards: qemu-img convert"));
     }
     let asked = if is_device { None } else { Some(wished.unwrap_or(whole_mib(source.size, golden.table.smallest()))) };
     let (size, sector) = size_of(path, asked, asked.map(|_| golden.table.sector))?;
     let smallest = golden.table.smallest();
     if size.0 < smallest {
         let found = format!(
-            "{} has {size}; the partitions of {} and the table behind them need {}",
+            "{} is too small: it has {size}, but the partitions of {} and the table behind them need {}",
             path.display(),
             source.path.display(),
             Bytes(smallest)
@@ -93,18 +93,18 @@ fn measure_one(path: &Path, (source, golden): (&Source, &Golden), wished: Option
     }
     if sector != golden.table.sector {
         let (name, meant) = (path.display(), golden.table.sector);
-        let found = format!("{name} has sectors of {sector} bytes, and the golden disk is made for {meant}");
+        let found = format!("{name} has sectors of {sector} bytes, but the golden disk is made for {meant}");
         return Err(refused(found, format!("name disks with sectors of {meant} bytes")));
     }
     let table = golden.table.renewed(&golden.table.fresh_ids(), size.0, golden.first_mib.clone());
     table.map_err(|error| {
-        let found = format!("the table of {} cannot be written anew: {error:#}", source.path.display());
-        refused(found, "mend it first: sgdisk --verify, sfdisk --verify")
+        let found = format!("the table of {} cannot be rewritten for a copy: {error:#}", source.path.display());
+        refused(found, "fix it first: sgdisk --verify, sfdisk --verify")
     })?;
     Ok(Measured { path: path.to_owned(), size, sector, is_device })
 }
 
-/// Refuses the golden disk as its own copy, and the same disk twice, under whatever names.
+/// Refuses the golden disk as its own copy, and the same disk twice, under any names.
 fn refuse_same(paths: &[PathBuf], source: &Source) -> Result<()> {
     let mut seen = Vec::new();
     for path in paths {
@@ -128,7 +128,7 @@ fn refuse_same(paths: &[PathBuf], source: &Source) -> Result<()> {
     Ok(())
 }
 
-/// Where a path leads, also if nothing stands there yet.
+/// Returns the canonical form of a path, even if there is no file at the path yet.
 fn place_of(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::canonicalize(folder).unwrap_or(folder.to_owned()).join(path.file_name().unwrap_or_default())

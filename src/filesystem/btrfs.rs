@@ -1,4 +1,4 @@
-//! btrfs in a slot: made with features that the slot's kernel and GRUB read, and checked after.
+//! btrfs in a slot: made with features that the slot's kernel and GRUB read, and checked afterwards.
 
 use crate::error::{Result, usage};
 use crate::filesystem::feature_table::BTRFS;
@@ -8,44 +8,44 @@ use crate::units::{Bytes, MIB};
 use anyhow::Context;
 use std::path::Path;
 
-/// btrfs, to everybody else.
+/// Properties and operations of btrfs.
 pub const KIND: Kind = Kind {
     name: "btrfs",
-    // What a slot does not use is not discarded as it is written: Linux 6.2 and newer would by
-    // themselves (btrfs(5), "discard").
+    // Do not discard unused space as the slot is written: Linux 6.2 and newer would do so by default
+    // (btrfs(5), "discard").
     to_write: c"nodiscard",
-    // Do not replay the log of what was fsynced since the last commit (btrfs(5), "rescue"): Linux
-    // 5.9 and newer. The older word, `nologreplay`, is not in Linux 6.18 any more.
+    // Do not replay the log of what was fsynced since the last commit (btrfs(5), "rescue"): Linux 5.9 and
+    // newer. The older option, `nologreplay`, is no longer in Linux 6.18.
     as_grub_reads: c"rescue=nologreplay",
     programs: &[("mkfs.btrfs", "btrfs-progs"), ("btrfs", "btrfs-progs")],
-    // Its checksums, as for ext4; its other ones stand in modules.softdep, the rest of what it needs
-    // (xor, raid6_pq, zstd) in modules.dep.
+    // For its checksums, as for ext4; the others are in modules.softdep, the rest of what it needs (xor,
+    // raid6_pq, zstd) in modules.dep.
     helpers: &["crc32c_generic", "crc32c_intel"],
-    // To load, it measures how fast this processor computes parity, for longer than it takes to find
-    // the root's partition, and the first mount fails: "request_module fs-btrfs succeeded, but still
-    // no fs?" (dracut issue 658).
+    // As it loads, it measures how fast this processor computes parity, which takes longer than to find the
+    // root's partition, and the first mount fails: "request_module fs-btrfs succeeded, but still no fs?"
+    // (dracut issue 658).
     early: true,
-    // What mkfs.btrfs 6.2 and 6.14 refuse to go below with metadata twice and nodes of 16 KiB: by
-    // trial; 28 MiB of it are left for files.
+    // Minimum of mkfs.btrfs 6.2 and 6.14 with duplicated metadata and nodes of 16 KiB, found by trial; 28 MiB
+    // of it are left for files.
     smallest: Bytes(109 * MIB),
     refuse_words,
     format,
     check,
 };
 
-/// What to install where the programs are missing.
+/// Hint where the programs are missing.
 const HINT: &str = "install btrfs-progs (apt-get install btrfs-progs)";
 
-/// What is on, of all that mkfs.btrfs can turn on. Everything else that it knows is off, whatever it
-/// would do by itself: an older GRUB or kernel would not read what a newer program thinks of. Linux 4.9
-/// or newer reads this, and so does every GRUB with btrfs. Sources: mkfs.btrfs(8), "FILESYSTEM
-/// FEATURES"; GRUB's `grub-core/fs/btrfs.c`. The versions of each are in `feature_table.rs`. Off are
-/// so, of what is on by default somewhere: `no-holes`, since 5.15, because GRUB before 2.12 reads no
-/// file with a hole then; `block-group-tree`, which Linux before 6.1 mounts only to read.
+/// Features that are on, of all that mkfs.btrfs can turn on. Everything else that it knows is off, whatever
+/// its defaults: an older GRUB or kernel would not read what a newer program adds. Linux 4.9 or newer reads
+/// this, and so does every GRUB with btrfs. Sources: mkfs.btrfs(8), "FILESYSTEM FEATURES"; GRUB's
+/// `grub-core/fs/btrfs.c`. The versions of each are in `feature_table.rs`. Off, although on by default
+/// somewhere: `no-holes`, since 5.15, because GRUB before 2.12 then reads no file with a hole;
+/// `block-group-tree`, which Linux before 6.1 mounts read-only.
 const FEATURES: [&str; 3] = ["extref", "skinny-metadata", FREE_SPACE_TREE];
 const FREE_SPACE_TREE: &str = "free-space-tree";
 
-/// Options of mkfs.btrfs(8) that a user may give, with their value behind them.
+/// Options of mkfs.btrfs(8) that a user may give and that take a value.
 const VALUED: [&str; 15] = [
     "-O",
     "--features",
@@ -63,11 +63,11 @@ const VALUED: [&str; 15] = [
     "--checksum",
     "--device-uuid",
 ];
-/// Those without one.
+/// Options of mkfs.btrfs(8) that a user may give and that take no value.
 const PLAIN: [&str; 8] = ["-M", "--mixed", "-K", "--nodiscard", "-f", "--force", "-q", "--quiet"];
 
-/// Refuses all that does not only say how the filesystem on the slot's device is made. A word that
-/// belongs to no option would be one more device, and be overwritten.
+/// Refuses options that do more than say how the filesystem on the slot's device is made. A word that belongs
+/// to no option would be another device, and be overwritten.
 fn refuse_words(options: &MkfsOptions) -> Result<()> {
     let mut words = options.words();
     while let Some(word) = words.next() {
@@ -75,39 +75,42 @@ fn refuse_words(options: &MkfsOptions) -> Result<()> {
             _ if PLAIN.contains(&word) => true,
             _ if VALUED.contains(&word) => words.next().is_some_and(|value| !value.starts_with('-')),
             Some((option, _)) if option.starts_with("--") => VALUED.contains(&option),
-            // A letter and its value in one word.
+            // An option letter and its value in one word.
             _ => word.split_at_checked(2).is_some_and(|(option, _)| VALUED.contains(&option)),
         };
         if !is_known {
-            let found = format!("--mkfs-options holds '{}', which a slot with btrfs cannot have", word.escape_debug());
+            let found = format!(
+                "--mkfs-options contains '{}', which is not allowed for a slot with btrfs",
+                word.escape_debug()
+            );
             let known = [&VALUED[..], &PLAIN].concat().join(" ");
-            return Err(usage(found, format!("leave it away; these are known: {known}")));
+            return Err(usage(found, format!("omit it; these are allowed: {known}")));
         }
     }
     Ok(())
 }
 
-/// Makes a btrfs over all of `device`. Of two options, and of two words about one feature, the last
-/// one counts: the user's are behind ours; label and UUID stay.
+/// Makes a btrfs filesystem over all of `device`. Of two options, and of two words about one feature, the
+/// last one counts: the user's come after ours, but label and UUID come last.
 fn format(device: &Path, new: &New) -> Result<()> {
     let (known, runtime) = (names("-O")?, names("-R").unwrap_or_default());
-    // A free-space-tree is made valid, which has a bit of its own.
+    // A free-space-tree is made valid, which is a feature with a bit of its own.
     let knows = |name: &str| {
         new.may_have(&BTRFS, name) && (name != FREE_SPACE_TREE || new.may_have(&BTRFS, "free-space-tree-valid"))
     };
     let ours: Vec<&str> = FEATURES.into_iter().filter(|name| knows(name)).collect();
     Tool::new("mkfs.btrfs")
         .arg("-q")
-        // What stands there now is the caller's business: it has refused what must be kept.
+        // The caller decides about what is there now: it has refused what must be kept.
         .arg("-f")
-        // No discard: on a file it would undo nothing, on a disk the caller has decided.
+        // No discard: useless on a file; on a disk, the caller has decided.
         .arg("-K")
-        // What every x86-64 kernel mounts: the size of its page.
+        // Mounted by every x86-64 kernel: its page has this size.
         .args(["-s", "4096"])
-        // The default since 3.12; larger ones make less of a small slot.
+        // The default since 3.12; larger nodes leave less of a small slot.
         .args(["-n", "16384"])
-        // Twice, whatever the disk is: before 5.15 mkfs.btrfs made it once on what it took for an SSD.
-        // One block that cannot be read would take the whole slot; and a slot is the way back.
+        // Duplicated, whatever the disk is: before 5.15 mkfs.btrfs did not on what it took for an SSD. One
+        // unreadable block would cost the entire slot; and a slot is the way back.
         .args(["-m", "dup"])
         .args(["-d", "single"])
         .args(lists(&known, &runtime, &ours))
@@ -121,8 +124,8 @@ fn format(device: &Path, new: &New) -> Result<()> {
         .context("making a btrfs filesystem")
 }
 
-/// The features that mkfs.btrfs knows for `option`: since 6.3 all stand under `-O`, and `-R` says some
-/// of them again. It prints them to standard error.
+/// Returns the features that mkfs.btrfs knows for `option`: since 6.3 all are under `-O`, and `-R` repeats
+/// some of them. It prints them to standard error.
 fn names(option: &str) -> Result<Vec<String>> {
     let printed = Tool::new("mkfs.btrfs").args([option, "list-all"]).hint(HINT).run();
     let printed = printed.context("asking mkfs.btrfs for the features that it knows")?;
@@ -131,7 +134,7 @@ fn names(option: &str) -> Result<Vec<String>> {
     Ok(printed.stderr.lines().chain(printed.stdout.lines()).filter_map(name).collect())
 }
 
-/// The options that turn on what is ours, and off what is not. Off comes first: some have two names.
+/// Builds the options that turn on `features` and turn off all others. Off comes first: some have two names.
 fn lists(known: &[String], runtime: &[String], features: &[&str]) -> Vec<String> {
     let list = |names: &[&String]| {
         let (ours, others): (Vec<&str>, Vec<&str>) =
@@ -178,7 +181,7 @@ mod tests {
         assert_eq!(
             line(&["quota", "fst", "free-space-tree", "bgt", "of-tomorrow"], &["quota", "free-space-tree"]),
             "-O ^quota,^fst,^bgt,^of-tomorrow,free-space-tree",
-            "another name of what is ours stands before it"
+            "an alias of one of our features comes before it"
         );
         assert_eq!(line(&[], &[]), "");
     }

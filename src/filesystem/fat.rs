@@ -1,5 +1,5 @@
-//! The boot partition: FAT32, made in memory, and looked into without a mount, so that no kernel
-//! needs to know vfat.
+//! The filesystem of the boot partition: FAT32, made in memory, and read without a mount, so that the kernel
+//! need not support vfat.
 
 use crate::error::Result;
 use anyhow::{Context, bail};
@@ -11,17 +11,17 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
-/// A FAT32 image of `size` bytes, in sectors of `sector`, with these files; directories are made as needed.
-/// The same files give the same bytes.
+/// Builds a FAT32 image of `size` bytes, in sectors of `sector` bytes, with these files; makes directories as
+/// needed. The same files give the same bytes.
 pub fn image((size, sector): (u64, u64), label: &str, volume_id: u32, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     // Only the pages that are written take memory; the rest are the kernel's zero page.
     let mut disk = Cursor::new(vec![0; usize::try_from(size)?]);
     let mut name = [b' '; 11];
     name[..label.len()].copy_from_slice(label.as_bytes());
     let options = FormatVolumeOptions::new()
-        // The UEFI specification (13.3.1) wants FAT32 on a fixed disk; the crate would take FAT16.
+        // The UEFI specification (13.3.1) requires FAT32 on a fixed disk; the crate would choose FAT16.
         .fat_type(FatType::Fat32)
-        // One sector: else 64 MiB have too few clusters for FAT32.
+        // One sector: otherwise 64 MiB have too few clusters for FAT32.
         .bytes_per_cluster(u32::try_from(sector)?)
         .bytes_per_sector(u16::try_from(sector)?)
         .volume_id(volume_id)
@@ -36,12 +36,11 @@ pub fn image((size, sector): (u64, u64), label: &str, volume_id: u32, files: &[(
     Ok(disk.into_inner())
 }
 
-/// More runs than a file of ours has.
+/// Limit on the runs of a file: more than a file of ours has.
 const RUNS_MOST: usize = 65536;
 
-/// Where the bytes of the file `path` lie: runs of (offset in the filesystem, length), in their
-/// order. The filesystem begins at byte `start` of `disk`. `None` if there is no such file, or no
-/// such filesystem.
+/// Finds the bytes of the file `path`: runs of (offset in the filesystem, length), in order. The filesystem
+/// begins at byte `start` of `disk`. Returns `None` if there is no such file, or no such filesystem.
 pub fn extents(disk: &File, start: u64, path: &str) -> Result<Option<Vec<(u64, u64)>>> {
     let window = StdIoWrapper::new(Window { disk, start, at: 0 });
     let Ok(fat) = FileSystem::new(window, FsOptions::new().time_provider(Fixed)) else { return Ok(None) };
@@ -55,13 +54,13 @@ pub fn extents(disk: &File, start: u64, path: &str) -> Result<Option<Vec<(u64, u
         let extent = extent.with_context(|| format!("finding the bytes of {path} on the boot partition"))?;
         runs.push((extent.offset, u64::from(extent.size)));
         if runs.len() > RUNS_MOST {
-            bail!("{path} on the boot partition has no end: its clusters lead in a circle");
+            bail!("{path} on the boot partition has no end: its chain of clusters is a loop");
         }
     }
     Ok(Some(runs.into_iter().filter(|(_, length)| *length > 0).collect()))
 }
 
-/// A filesystem on a disk, to be read alone.
+/// Read-only view of a filesystem that begins at byte `start` of a disk.
 struct Window<'d> {
     disk: &'d File,
     start: u64,
@@ -115,7 +114,7 @@ fn write(fat: &Volume, path: &str, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Every file is of 1980-01-01, the first day that FAT knows: so the image depends on nothing else.
+/// Dates every file 1980-01-01, the first day that FAT knows, so that the image depends on nothing else.
 #[derive(Debug, Clone, Copy)]
 struct Fixed;
 

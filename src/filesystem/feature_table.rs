@@ -1,46 +1,46 @@
-//! Which feature of a filesystem a kernel and GRUB can read, since when.
+//! First versions of Linux and GRUB that can read each feature of a filesystem.
 //!
 //! Sources: the bits are those of Linux 6.15, `fs/ext4/ext4.h` ("Feature set definitions"),
-//! `fs/xfs/libxfs/xfs_format.h` (`XFS_SB_FEAT_*`) and `include/uapi/linux/btrfs.h` (`BTRFS_FEATURE_*`). The kernels of ext4 are those of ext4(5),
-//! "KERNEL SUPPORT" (e2fsprogs 1.47), those of btrfs what mkfs.btrfs 6.14 prints for `-O list-all`
-//! ("compat="); for what these do not list, and for XFS, the release whose `*_SUPP` or `*_ALL` mask
-//! has the bit first. GRUB refuses only bits of the set "incompat" that it does not know:
-//! `EXT2_DRIVER_SUPPORTED_INCOMPAT` and `EXT2_DRIVER_IGNORED_INCOMPAT` in `grub-core/fs/ext2.c`,
-//! `XFS_SB_FEAT_INCOMPAT_SUPPORTED` in `grub-core/fs/xfs.c`; `grub-core/fs/btrfs.c` looks at no bit,
-//! and finds out on the way. Its versions are upstream's. Distributions put newer readers into older versions: Debian 12's 2.06-13+deb12u2 is
-//! 2.12 in both files.
+//! `fs/xfs/libxfs/xfs_format.h` (`XFS_SB_FEAT_*`) and `include/uapi/linux/btrfs.h` (`BTRFS_FEATURE_*`). The
+//! kernels of ext4 are those of ext4(5), "KERNEL SUPPORT" (e2fsprogs 1.47), those of btrfs what mkfs.btrfs
+//! 6.14 prints for `-O list-all` ("compat="); for what these do not list, and for XFS, the first release
+//! whose `*_SUPP` or `*_ALL` mask has the bit. GRUB refuses only bits of the set "incompat" that it does not
+//! know: `EXT2_DRIVER_SUPPORTED_INCOMPAT` and `EXT2_DRIVER_IGNORED_INCOMPAT` in `grub-core/fs/ext2.c`,
+//! `XFS_SB_FEAT_INCOMPAT_SUPPORTED` in `grub-core/fs/xfs.c`; `grub-core/fs/btrfs.c` checks no bit, and fails
+//! only as it reads. The versions of GRUB are upstream's. Distributions put newer readers into older
+//! versions: Debian 12's 2.06-13+deb12u2 is 2.12 in both of the first two files.
 
-/// A version, of which the first two numbers count: (5, 10); GRUB 2.06 is (2, 6).
+/// A version by its first two numbers: (5, 10); GRUB 2.06 is (2, 6).
 pub type Version = (u32, u32);
 
-/// In every version that flipslot can meet.
+/// Version for a feature that is in every version that flipslot can meet.
 pub const EVER: Version = (0, 0);
-/// In none that is known.
+/// Version for a feature that is in no known version.
 pub const NEVER: Version = (u32::MAX, 0);
 
-/// Which of the superblock's words a bit stands in.
+/// The word of the superblock that a bit is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Set {
-    /// Who does not know it may write.
+    /// A program that does not know the bit may write.
     Compat,
-    /// Who does not know it may read.
+    /// A program that does not know the bit may only read.
     RoCompat,
-    /// Who does not know it must not touch the filesystem.
+    /// A program that does not know the bit must not touch the filesystem.
     Incompat,
 }
 
-/// A feature.
+/// A feature of a filesystem, and the first versions that support it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Feature {
-    /// Its name, as mke2fs(8), mkfs.xfs(8) or mkfs.btrfs(8) has it where they have one.
+    /// Name as in mke2fs(8), mkfs.xfs(8) or mkfs.btrfs(8), where they have one.
     pub name: &'static str,
-    /// Where its bit is.
+    /// Word that the bit is in.
     pub set: Set,
-    /// Its bit.
+    /// Value of the bit; for a checksum of btrfs, its number.
     pub bit: u64,
-    /// The first Linux that mounts it to be written.
+    /// First Linux that mounts it for writing.
     pub linux: Version,
-    /// The first GRUB that reads files beside it.
+    /// First GRUB that reads files on a filesystem with it.
     pub grub: Version,
 }
 
@@ -65,8 +65,8 @@ pub const EXT4: [Feature; 39] = [
     compat("resize_inode", 0x10, EVER),
     compat("dir_index", 0x20, EVER),
     compat("sparse_super2", 0x200, (3, 16)),
-    // An older kernel mounts this one and orphan_file only after a clean end: a newer one that is
-    // cut while it carries files over leaves what the older one refuses (jbd2's FAST_COMMIT,
+    // An older kernel mounts this one and orphan_file only after a clean unmount: a newer one that is cut off
+    // while it carries files over leaves a filesystem that the older one refuses (jbd2's FAST_COMMIT,
     // orphan_present).
     compat("fast_commit", 0x400, (5, 10)),
     compat("stable_inodes", 0x800, (5, 5)),
@@ -81,7 +81,7 @@ pub const EXT4: [Feature; 39] = [
     ro_compat("quota", 0x100, (3, 6)),
     ro_compat("bigalloc", 0x200, (3, 2)),
     ro_compat("metadata_csum", 0x400, (3, 18)),
-    // Every kernel mounts it only to read: that is what it means.
+    // Every kernel mounts it read-only: that is its meaning.
     ro_compat("read-only", 0x1000, NEVER),
     ro_compat("project", 0x2000, (4, 5)),
     ro_compat("verity", 0x8000, (5, 4)),
@@ -89,7 +89,7 @@ pub const EXT4: [Feature; 39] = [
     incompat("compression", 0x1, NEVER, NEVER),
     incompat("filetype", 0x2, EVER, EVER),
     incompat("needs_recovery", 0x4, EVER, EVER),
-    // A journal for another device, and no filesystem.
+    // A journal for another device, not a filesystem.
     incompat("journal_dev", 0x8, NEVER, NEVER),
     incompat("meta_bg", 0x10, EVER, EVER),
     incompat("extent", 0x40, EVER, EVER),
@@ -119,7 +119,7 @@ pub const XFS: [Feature; 15] = [
     incompat("sparse", 0x2, (4, 2), (2, 4)),
     // GRUB 2.02.
     incompat("meta_uuid", 0x4, (4, 3), EVER),
-    // GRUB 8b1e5d1936ff, in 2.06: Debian's 2.06-1 had to mend what it broke (see `V4`).
+    // GRUB 8b1e5d1936ff, in 2.06: Debian's 2.06-1 had to fix what it broke (see `V4`).
     incompat("bigtime", 0x8, (5, 10), (2, 6)),
     // Set by xfs_repair or xfs_admin until their work is done; no kernel mounts it.
     incompat("needsrepair", 0x10, NEVER, (2, 12)),
@@ -132,29 +132,29 @@ pub const XFS: [Feature; 15] = [
     incompat("zone_gaps", 0x400, (6, 15), NEVER),
 ];
 
-/// XFS, version 5 (`crc=1`): out of its trial in Linux 3.15; GRUB 2.02.
+/// XFS, version 5 (`crc=1`): no longer experimental since Linux 3.15; GRUB 2.02.
 pub const V5: Feature = Feature { name: "crc", set: Set::Incompat, bit: 0, linux: (3, 15), grub: EVER };
 
-/// XFS, version 4 (`crc=0`): GRUB 2.06 reads beyond its directories (mended by a4b495520e4d).
+/// XFS, version 4 (`crc=0`): GRUB 2.06 reads beyond its directories (fixed by a4b495520e4d).
 pub const V4: Feature = Feature { name: "crc=0", set: Set::Incompat, bit: 0, linux: EVER, grub: (2, 12) };
 
-/// What a kernel since that version is built with to mount XFS of version 4 (fs/xfs/Kconfig); before it, all
-/// mount it.
+/// Kernel option needed to mount XFS of version 4, and the first version that has the option
+/// (fs/xfs/Kconfig); older kernels all mount it.
 pub const V4_OPTION: (&str, Version) = ("CONFIG_XFS_SUPPORT_V4", (5, 9));
 
-/// XFS, version 4, whose names differ in more than the case of letters (`version=ci`,
-/// XFS_SB_VERSION_BORGBIT); GRUB refuses the bit in a superblock of version 4 alone.
+/// XFS, version 4, with names in which case does not matter (`version=ci`, XFS_SB_VERSION_BORGBIT); GRUB
+/// refuses the bit only in a superblock of version 4.
 pub const V4_CI: Feature = Feature { name: "version=ci", set: Set::Incompat, bit: 0x4000, linux: EVER, grub: NEVER };
 
-/// The features of btrfs. All its sets of bits have 64.
+/// The features of btrfs. Each of its words has 64 bits.
 pub const BTRFS: [Feature; 20] = [
     ro_compat("free-space-tree", 0x1, (4, 5)),
-    // Without it the tree is made anew: 4.5 wrote it in another byte order.
+    // Without it the tree is built again: 4.5 wrote it in another byte order.
     ro_compat("free-space-tree-valid", 0x2, (4, 9)),
     ro_compat("verity", 0x4, (5, 15)),
     ro_compat("block-group-tree", 0x8, (6, 1)),
     incompat("mixed-backref", 0x1, EVER, EVER),
-    // GRUB reads the files beside the default subvolume, as those that a flash wrote are.
+    // GRUB reads files outside the default subvolume, which is where a flash writes them.
     incompat("default-subvol", 0x2, EVER, EVER),
     incompat("mixed-bg", 0x4, EVER, EVER),
     incompat("compress-lzo", 0x8, EVER, EVER),
@@ -165,21 +165,21 @@ pub const BTRFS: [Feature; 20] = [
     // GRUB 2.04 (its NEWS).
     incompat("raid56", 0x80, (3, 9), (2, 4)),
     incompat("skinny-metadata", 0x100, (3, 10), EVER),
-    // Files with holes alone are not read: "extent not found". GRUB 7f4e017a1416.
+    // Only files with holes are not read: "extent not found". GRUB 7f4e017a1416.
     incompat("no-holes", 0x200, (3, 14), (2, 12)),
     incompat("metadata-uuid", 0x400, (5, 0), EVER),
     // GRUB_BTRFS_CHUNK_TYPE_RAID1C3 and C4 are in 2.06.
     incompat("raid1c34", 0x800, (5, 5), (2, 6)),
-    // A disk with real zones, which a slot has not, keeps its superblock elsewhere.
+    // A disk with real zones, which a slot does not have, keeps its superblock elsewhere.
     incompat("zoned", 0x1000, (5, 12), EVER),
-    // These two only in kernels that were made for experiments; files lie elsewhere than GRUB looks.
+    // These two exist only in experimental kernels; files are elsewhere than where GRUB looks.
     incompat("extent-tree-v2", 0x2000, NEVER, NEVER),
     incompat("raid-stripe-tree", 0x4000, NEVER, NEVER),
     incompat("squota", 0x1_0000, (6, 7), EVER),
 ];
 
-/// The checksums of btrfs by number (`enum btrfs_csum_type`, include/uapi/linux/btrfs_tree.h). GRUB
-/// looks at none.
+/// The checksums of btrfs by number (`enum btrfs_csum_type`, include/uapi/linux/btrfs_tree.h). GRUB verifies
+/// none of them.
 pub const BTRFS_CHECKSUMS: [Feature; 4] = [
     incompat("crc32c", 0, EVER, EVER),
     incompat("xxhash64", 1, (5, 5), EVER),

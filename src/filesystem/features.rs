@@ -1,5 +1,5 @@
-//! What filesystem a partition has and with which features, read from its superblock alone; and
-//! whether a kernel or GRUB can read it. Nothing is mounted, and any bytes will do.
+//! Reads from its superblock alone which filesystem a partition has, and with which features; says whether a
+//! kernel or GRUB can read it. Mounts nothing, and accepts any bytes.
 
 use crate::error::Result;
 use crate::filesystem::feature_table::{
@@ -12,22 +12,22 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use uuid::Uuid;
 
-/// The bytes that are looked at: up to what is read of btrfs' superblock.
+/// Number of bytes to read: up to the last field of btrfs' superblock that is used.
 const LENGTH: usize = BTRFS_PLACE + 0xc6;
-/// Where btrfs has its superblock, in bytes (fs/btrfs/fs.h, BTRFS_SUPER_INFO_OFFSET).
+/// Offset of btrfs' superblock, in bytes (fs/btrfs/fs.h, BTRFS_SUPER_INFO_OFFSET).
 const BTRFS_PLACE: usize = 0x1_0000;
 
-/// The features of a filesystem.
+/// The features of a filesystem, as read from its superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features {
-    /// Which filesystem has them; ext2 and ext3 are ext4 that lacks some.
+    /// The filesystem that has them; ext2 and ext3 count as ext4 that lacks some.
     pub of: Filesystem,
-    /// The one that it is.
+    /// UUID of the filesystem.
     pub uuid: Uuid,
     found: Vec<Has>,
 }
 
-/// A feature that is there.
+/// A feature that is present, with the first versions that read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Has {
     name: String,
@@ -36,19 +36,19 @@ struct Has {
 }
 
 impl Features {
-    /// Those of the filesystem on a device or in a file that holds nothing else; `None` if it is
-    /// none that is known here.
+    /// Reads the features of the filesystem on a device, or in a file that holds nothing else; returns `None`
+    /// if it is not a known filesystem.
     pub fn read(path: &Path) -> Result<Option<Features>> {
         let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
         Features::of_file(&file, 0).with_context(|| format!("reading the superblock on {}", path.display()))
     }
 
-    /// The same, of the filesystem that begins at byte `start`.
+    /// Like [`Features::read`], but for the filesystem that begins at byte `start` of an open file.
     pub fn of_file(file: &File, start: u64) -> Result<Option<Features>> {
         let mut bytes = vec![0; LENGTH];
         let mut length = 0;
         while length < LENGTH {
-            match file.read_at(&mut bytes[length..], start.checked_add(length as u64).context("no such place")?)? {
+            match file.read_at(&mut bytes[length..], start.checked_add(length as u64).context("offset too large")?)? {
                 0 => break,
                 more => length += more,
             }
@@ -56,21 +56,21 @@ impl Features {
         Ok(parse(&bytes[..length]))
     }
 
-    /// Their names, in the order of the superblock.
+    /// Returns the names of the features, in the order of the superblock.
     pub fn names(&self) -> Vec<&str> {
         self.which(|_| true)
     }
 
-    /// Those with which a kernel of this version (`uname -r`: "5.10.0-32-amd64") does not mount the
-    /// filesystem to be written. A bit that nobody knew when this was written always counts; so
-    /// nothing does if the version is none. Distributions put features into older kernels; what
-    /// this says is true of the kernel of that name as it was released.
+    /// Returns the features with which a kernel of this version (`uname -r`: "5.10.0-32-amd64") does not
+    /// mount the filesystem for writing. A bit that is not in the tables always counts, but nothing does if
+    /// the version cannot be read. Distributions put features into older kernels; the answer is true of the
+    /// kernel of that version as it was released.
     pub fn too_new_for_kernel(&self, kernel_version: &str) -> Vec<&str> {
         let Some(kernel) = version(kernel_version) else { return Vec::new() };
         self.which(|has| has.linux > kernel)
     }
 
-    /// Those for which GRUB of this version, as it was released, says "unknown filesystem".
+    /// Returns the features for which GRUB of this version, as it was released, says "unknown filesystem".
     pub fn unread_by_grub(&self, grub: Version) -> Vec<&str> {
         self.which(|has| has.grub > grub)
     }
@@ -80,16 +80,16 @@ impl Features {
     }
 }
 
-/// The first two numbers of a version: (6, 1) of "6.1.0-49-amd64", (2, 6) of "2.06-13+deb12u2".
+/// Parses the first two numbers of a version: (6, 1) of "6.1.0-49-amd64", (2, 6) of "2.06-13+deb12u2".
 pub fn version(text: &str) -> Option<Version> {
     let (major, rest) = text.split_once('.')?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     Some((major.parse().ok()?, rest[..digits].parse().ok()?))
 }
 
-/// The features that the beginning of a filesystem tells. ext4 leaves its first KiB alone, XFS
-/// begins at byte 0, and their programs clear each other's magic: XFS is looked for first, because
-/// what it overwrites could still look like ext4.
+/// Reads the features from the beginning of a filesystem. ext4 leaves its first KiB alone, XFS begins at byte
+/// 0, and their programs clear each other's magic: XFS is tried first, because what it overwrites could still
+/// look like ext4.
 fn parse(bytes: &[u8]) -> Option<Features> {
     // sb_uuid, fsid, s_uuid in the structures below.
     let (of, found, uuid) = if bytes.starts_with(b"XFSB") {
@@ -103,8 +103,8 @@ fn parse(bytes: &[u8]) -> Option<Features> {
     Some(Features { of, uuid, found })
 }
 
-/// `struct ext4_super_block` at byte 1024 (fs/ext4/ext4.h): s_magic at 0x38, s_feature_compat at
-/// 0x5c, s_feature_incompat at 0x60, s_feature_ro_compat at 0x64, little-endian.
+/// Reads `struct ext4_super_block` at byte 1024 (fs/ext4/ext4.h): s_magic at 0x38, s_feature_compat at 0x5c,
+/// s_feature_incompat at 0x60, s_feature_ro_compat at 0x64, little-endian.
 fn ext4(bytes: &[u8]) -> Option<Vec<Has>> {
     const MAGIC: u16 = 0xef53;
     let superblock = bytes.get(1024..2048)?;
@@ -115,10 +115,10 @@ fn ext4(bytes: &[u8]) -> Option<Vec<Has>> {
     Some(in_words(&EXT4, word(0x5c)?, word(0x64)?, word(0x60)?))
 }
 
-/// `struct xfs_dsb` at byte 0 (fs/xfs/libxfs/xfs_format.h): sb_versionnum at 100,
-/// sb_features_compat at 208, sb_features_ro_compat at 212, sb_features_incompat at 216, big-endian.
+/// Reads `struct xfs_dsb` at byte 0 (fs/xfs/libxfs/xfs_format.h): sb_versionnum at 100, sb_features_compat at
+/// 208, sb_features_ro_compat at 212, sb_features_incompat at 216, big-endian.
 fn xfs(bytes: &[u8]) -> Option<Vec<Has>> {
-    /// XFS_SB_VERSION_NUMBITS.
+    /// Mask of the version number, XFS_SB_VERSION_NUMBITS.
     const NUMBER: u16 = 0xf;
     let bits = bytes.get(100..102)?.try_into().map(u16::from_be_bytes).ok()?;
     let word = |at: usize| bytes.get(at..at + 4)?.try_into().map(u32::from_be_bytes).map(u64::from).ok();
@@ -134,11 +134,10 @@ fn xfs(bytes: &[u8]) -> Option<Vec<Has>> {
     }
 }
 
-/// `struct btrfs_super_block` at 64 KiB (include/uapi/linux/btrfs_tree.h): magic at 0x40,
-/// compat_flags at 0xac, compat_ro_flags at 0xb4, incompat_flags at 0xbc, csum_type at 0xc4,
-/// little-endian.
+/// Reads `struct btrfs_super_block` at 64 KiB (include/uapi/linux/btrfs_tree.h): magic at 0x40, compat_flags
+/// at 0xac, compat_ro_flags at 0xb4, incompat_flags at 0xbc, csum_type at 0xc4, little-endian.
 fn btrfs(bytes: &[u8]) -> Option<Vec<Has>> {
-    /// BTRFS_MAGIC (fs/btrfs/fs.h).
+    /// Magic number, BTRFS_MAGIC (fs/btrfs/fs.h).
     const MAGIC: &[u8] = b"_BHRfS_M";
     let superblock = bytes.get(BTRFS_PLACE..LENGTH)?;
     if &superblock[0x40..0x48] != MAGIC {
@@ -154,7 +153,7 @@ fn btrfs(bytes: &[u8]) -> Option<Vec<Has>> {
     Some(found)
 }
 
-/// The features whose bits are set in the three words; and each bit that is set and not known.
+/// Returns the features whose bits are set in the three words, and every bit that is set but not known.
 fn in_words(table: &[Feature], compat: u64, ro_compat: u64, incompat: u64) -> Vec<Has> {
     let mut found = Vec::new();
     for (set, name, word) in [
@@ -168,7 +167,7 @@ fn in_words(table: &[Feature], compat: u64, ro_compat: u64, incompat: u64) -> Ve
                 None => Has {
                     name: format!("{name} {bit:#x}"),
                     linux: NEVER,
-                    // GRUB only reads, and looks at no other set.
+                    // GRUB only reads, and checks no other set.
                     grub: if set == Set::Incompat { NEVER } else { EVER },
                 },
             });

@@ -1,5 +1,5 @@
-//! A filesystem that was copied, UUID and all, becomes one of its own; and one in a partition that
-//! became larger takes the room. Nothing is mounted.
+//! Gives a filesystem that was copied, UUID and all, a UUID of its own; and grows a filesystem whose
+//! partition became larger. Mounts nothing.
 
 use crate::error::Result;
 use crate::filesystem::Filesystem;
@@ -8,7 +8,7 @@ use anyhow::Context;
 use std::path::Path;
 use uuid::Uuid;
 
-/// Programs that are needed for it, each with the package that has it.
+/// Returns the programs that these changes need, each with the package that has it.
 pub fn programs(of: Filesystem) -> &'static [(&'static str, &'static str)] {
     match of {
         Filesystem::Ext4 => &[("e2fsck", "e2fsprogs"), ("tune2fs", "e2fsprogs"), ("resize2fs", "e2fsprogs")],
@@ -17,15 +17,16 @@ pub fn programs(of: Filesystem) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Whether the filesystem on `device` has a log that must be replayed before it takes a UUID, which only the
-/// kernel does: the machine was not shut down. e2fsck replays that of ext4, and btrfs needs no replay for it.
+/// Returns whether the filesystem on `device` has a log that must be replayed before it takes a UUID, which
+/// only the kernel does: the machine was not shut down. Always false for ext4, whose log e2fsck replays, and
+/// for btrfs, which needs no replay for that.
 pub fn waits_for_replay(of: Filesystem, device: &Path) -> Result<bool> {
     if of != Filesystem::Xfs {
         return Ok(false);
     }
     let log =
         Tool::new("xfs_logprint").arg("-t").arg(device).run().context("looking at the log of the XFS filesystem")?;
-    // What a dirty log holds comes behind its state, and may be long; a clean one ends with it.
+    // A dirty log prints its content after its state, and that may be long; a clean one ends with its state.
     Ok(!log.stdout.contains("<CLEAN>"))
 }
 
@@ -33,7 +34,7 @@ pub fn waits_for_replay(of: Filesystem, device: &Path) -> Result<bool> {
 pub fn renew(of: Filesystem, device: &Path, uuid: Uuid) -> Result<()> {
     match of {
         Filesystem::Ext4 => {
-            // tune2fs takes a filesystem with checksums only freshly checked (tune2fs(8), "-U"): the
+            // tune2fs takes a filesystem with checksums only if it was just checked (tune2fs(8), "-U"): the
             // UUID is in every one of them.
             check_and_mend(device)?;
             let set = Tool::new("tune2fs").args(["-U", &uuid.to_string()]).arg(device);
@@ -44,7 +45,7 @@ pub fn renew(of: Filesystem, device: &Path, uuid: Uuid) -> Result<()> {
             let set = set.hint("mount the golden disk's slot once, and unmount it: its log is replayed then");
             set.run().map(drop).context("giving the XFS filesystem a UUID of its own")
         }
-        // It is in every block of metadata; written there (-U), it needs nothing of who reads it.
+        // The UUID is in every block of metadata; written there (-U), it demands nothing of a reader.
         Filesystem::Btrfs => {
             let set = Tool::new("btrfstune").args(["-f", "-U", &uuid.to_string()]).arg(device);
             set.run().map(drop).context("giving the btrfs filesystem a UUID of its own")
@@ -52,12 +53,12 @@ pub fn renew(of: Filesystem, device: &Path, uuid: Uuid) -> Result<()> {
     }
 }
 
-/// Whether the filesystem can take the room of a larger partition while it is not mounted.
+/// Returns whether the filesystem can grow with its partition while it is not mounted.
 pub fn grows_unmounted(of: Filesystem) -> bool {
     of == Filesystem::Ext4
 }
 
-/// What to run where the filesystem is mounted, for one that grows nowhere else.
+/// Returns the program, with its arguments, that grows a mounted filesystem.
 const fn growing(of: Filesystem) -> (&'static str, &'static [&'static str]) {
     match of {
         Filesystem::Ext4 => ("resize2fs", &[]),
@@ -66,26 +67,27 @@ const fn growing(of: Filesystem) -> (&'static str, &'static [&'static str]) {
     }
 }
 
-/// The same for people.
+/// Returns the command that grows a mounted filesystem, for people to run.
 pub fn how_to_grow(of: Filesystem) -> String {
     let (program, words) = growing(of);
     [&[program], words, &["MOUNTPOINT"]].concat().join(" ")
 }
 
-/// Makes a filesystem that is mounted at `place` as large as its partition.
+/// Grows the filesystem that is mounted at `place` to the size of its partition.
 pub fn grow_at(of: Filesystem, place: &Path) -> Result<()> {
     let (program, words) = growing(of);
     let grow = Tool::new(program).args(words).arg(place);
     grow.run().map(drop).with_context(|| format!("growing the {of} filesystem"))
 }
 
-/// Makes an ext4 filesystem as large as `device`; [`renew`] has just checked it.
+/// Grows an ext4 filesystem, which is not mounted, to the size of `device`. Checks it again: [`renew`] has
+/// changed it since its check.
 pub fn grow(device: &Path) -> Result<()> {
-    check_and_mend(device)?; // resize2fs wants it anew after tune2fs
+    check_and_mend(device)?; // required by resize2fs after tune2fs
     Tool::new("resize2fs").arg(device).run().map(drop).context("growing the ext4 filesystem")
 }
 
-/// e2fsck(8), "-p": replays the journal, and mends what can be mended without a question; exit code 1
+/// Runs e2fsck(8) with "-p": replays the journal, and fixes what can be fixed without a question; exit code 1
 /// says that it did. Anything worse is a failure.
 fn check_and_mend(device: &Path) -> Result<()> {
     let check = Tool::new("e2fsck").args(["-f", "-p"]).arg(device);

@@ -1,5 +1,4 @@
-//! Files that belong to the machine and not to an image: carried from the running slot into
-//! another one.
+//! Carries files that belong to the machine, and not to an image, from the running slot into another one.
 
 use crate::error::{Result, usage};
 use crate::filesystem::metadata;
@@ -13,32 +12,33 @@ use std::io::{Read, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What is carried where nobody says otherwise: who the machine is to its network and its users.
+/// Files carried by default: the identity of the machine to its network and its users.
 const DEFAULT: [&str; 3] = ["/etc/machine-id", "/etc/ssh/ssh_host_*", "/etc/hostname"];
-/// What belongs to the image: it was verified, and a jump checks it.
+/// Folders that belong to the image: they were verified, and a jump checks them.
 const IMAGES_OWN: [&str; 6] = ["boot", "usr", "lib", "lib64", "bin", "sbin"];
-/// The word that stands for no file at all.
+/// The word for no file at all.
 const NONE: &str = "none";
-/// A carried file is configuration; a larger one would fill the slot.
+/// Largest file that is carried, in bytes: such files are configuration, and a larger one would fill the
+/// slot.
 const LARGEST: u64 = 64 << 20;
 
-/// Absolute paths and patterns (glob(7)).
+/// Absolute paths and patterns (glob(7)) of files to carry over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keep {
     patterns: Vec<String>,
 }
 
-/// Which of two copies of a file counts.
+/// The choice between two copies of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// The running slot's.
+    /// The running slot's copy.
     Running,
-    /// The one that was changed last.
+    /// The copy that was changed last.
     Newer,
 }
 
 impl Keep {
-    /// What the user listed; `None` is the default, the one word "none" no file.
+    /// Takes the patterns that the user listed: `None` is the default, the single word "none" is no file.
     pub fn new(listed: Option<Vec<String>>) -> Result<Keep> {
         let patterns = match listed {
             None => DEFAULT.map(ToOwned::to_owned).to_vec(),
@@ -48,14 +48,15 @@ impl Keep {
         Keep::of_record(patterns)
     }
 
-    /// What a slot's record says.
+    /// Takes the patterns of a slot's record. Refuses relative ones, and those of files that belong to the
+    /// image.
     pub fn of_record(patterns: Vec<String>) -> Result<Keep> {
         for pattern in &patterns {
             let is_plain = Path::new(pattern).components().all(|part| part != std::path::Component::ParentDir);
             let is_root = Path::new(pattern).parent().is_none();
             if is_root || !pattern.starts_with('/') || !is_plain || glob::Pattern::new(pattern).is_err() {
                 return Err(usage(
-                    format!("--keep {pattern} is no absolute path or pattern"),
+                    format!("--keep {pattern} is not an absolute path or pattern"),
                     "write --keep /etc/hostname, --keep '/etc/ssh/ssh_host_*', or --keep none",
                 ));
             }
@@ -69,7 +70,7 @@ impl Keep {
         Ok(Keep { patterns })
     }
 
-    /// The patterns, for the slot's record.
+    /// Returns the patterns, for the slot's record.
     pub fn patterns(&self) -> &[String] {
         &self.patterns
     }
@@ -108,7 +109,7 @@ fn copy(from: &Path, source: &Path, to: &Root, which: Which, carried: &mut Vec<S
     }
     if kind.is_symlink() {
         if which == Which::Newer {
-            return Ok(()); // it went along when the slot was written
+            return Ok(()); // it was carried over when the slot was written
         }
         put::symlink(to, &path, fs::read_link(source)?.as_os_str().as_bytes())?;
     } else if kind.is_file() && kind.len() <= LARGEST {
@@ -120,14 +121,14 @@ fn copy(from: &Path, source: &Path, to: &Root, which: Which, carried: &mut Vec<S
         file.rewind()?;
         put::file(to, &path, &meta, &mut file)?;
     } else {
-        crate::tell!("flipslot: {} is no file of at most 64 MiB: it is not carried over", source.display());
+        crate::tell!("flipslot: {} is not a file of at most 64 MiB: it is not carried over", source.display());
         return Ok(());
     }
     carried.push(format!("/{}", inside.display()));
     Ok(())
 }
 
-/// Makes the directories of `folder` that the slot does not have, each as it is here.
+/// Makes the directories of `folder` that the slot lacks, each with the metadata that it has here.
 fn make_like(from: &Path, folder: &Path, to: &Root) -> Result<()> {
     let mut above: Vec<&Path> = folder.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
     above.reverse();
@@ -140,13 +141,13 @@ fn make_like(from: &Path, folder: &Path, to: &Root) -> Result<()> {
     Ok(())
 }
 
-/// Whether a path, with or without its leading slash, is one of [`IMAGES_OWN`].
+/// Returns whether a path, with or without its leading slash, is in one of [`IMAGES_OWN`].
 fn is_images_own(path: &Path) -> bool {
     let path = path.strip_prefix("/").unwrap_or(path);
     IMAGES_OWN.iter().any(|own| path.starts_with(own))
 }
 
-/// Whether the slot's own copy is as good: changed later, or equal.
+/// Returns whether the slot's own copy is as good: changed later, or equal.
 fn is_same_or_newer(to: &Root, path: &LayerPath, source: &mut File, mtime: (i64, u32)) -> Result<bool> {
     let Ok(mut there) = to.file(path) else { return Ok(false) };
     if metadata::get(&there)?.mtime > mtime {

@@ -1,5 +1,5 @@
-//! The filesystems that a slot can have, and the seam through which everybody makes, checks and
-//! mounts them. What there is to know of each stands in a file of its own.
+//! The filesystems that a slot can have, and the interface through which they are made, checked and mounted.
+//! The details of each are in a file of its own.
 
 use crate::error::{Result, usage};
 use crate::filesystem::feature_table::{Feature, Version};
@@ -26,67 +26,68 @@ pub enum Filesystem {
     Btrfs,
 }
 
-/// What there is to know of one filesystem.
+/// Properties and operations of one filesystem.
 pub struct Kind {
-    /// Its name for mount(2), for `rootfstype=`, for dracut, and of its kernel module.
+    /// Name for mount(2), for `rootfstype=`, for dracut, and of its kernel module.
     pub name: &'static str,
-    /// What mount(2) is told when a new one is written.
+    /// Options of mount(2) for writing a new filesystem.
     pub to_write: &'static CStr,
-    /// What mount(2) is told, beside read-only, so that it reads what GRUB reads: nothing of what
-    /// the journal still holds.
+    /// Options of mount(2), besides read-only, with which it reads what GRUB reads: nothing that is still in
+    /// the journal only.
     pub as_grub_reads: &'static CStr,
-    /// Programs that make and check it, each with the package that has it.
+    /// Programs that make and check the filesystem, each with the package that has it.
     pub programs: &'static [(&'static str, &'static str)],
-    /// Kernel modules that an initramfs needs beside the one of its name, where a kernel has them.
+    /// Kernel modules that an initramfs needs besides [`Kind::name`], where a kernel has them.
     pub helpers: &'static [&'static str],
-    /// Whether its module must be there before an initramfs looks for disks.
+    /// Set if the module must be loaded before an initramfs looks for disks.
     pub early: bool,
-    /// The smallest partition that it can be made in.
+    /// Smallest partition that the filesystem can be made in.
     pub smallest: Bytes,
-    /// See [`Filesystem::refuse_words`].
+    /// Implements [`Filesystem::refuse_words`].
     pub(super) refuse_words: fn(&MkfsOptions) -> Result<()>,
-    /// See [`Filesystem::format`].
+    /// Implements [`Filesystem::format`].
     pub(super) format: fn(&Path, &New) -> Result<()>,
-    /// See [`Filesystem::check`].
+    /// Implements [`Filesystem::check`].
     pub(super) check: fn(&Path) -> Result<()>,
 }
 
 /// An empty filesystem to be made.
 #[derive(Debug)]
 pub struct New<'n> {
-    /// Its label: at most 12 bytes, which is what XFS takes (ext4: 16).
+    /// Label of at most 12 bytes, which is the limit of XFS (ext4: 16).
     pub label: &'n str,
-    /// Its UUID.
+    /// UUID of the new filesystem.
     pub uuid: Uuid,
-    /// What stands there now.
+    /// Content of the device before.
     pub ground: Ground,
-    /// The user's own words for the program that makes it.
+    /// Options of the user for the program that makes it.
     pub options: &'n MkfsOptions,
-    /// The time that it takes for the present, in seconds since 1970; the clock's if there is none.
+    /// Time that counts as the present, in seconds since 1970; the clock's if there is none.
     pub epoch: Option<u64>,
-    /// The kernel that shall mount it; if there is none, one of 4.9 or newer.
+    /// Version of the kernel that must mount it; if there is none, any of 4.9 or newer.
     pub kernel: Option<Version>,
 }
 
 impl New<'_> {
-    /// Whether the kernel that shall mount it knows a feature that is in one of these tables, by name.
+    /// Returns whether the kernel that must mount it knows the feature called `name`. Features that are not
+    /// in `table` count as known.
     pub(super) fn may_have(&self, table: &[Feature], name: &str) -> bool {
         let since = table.iter().filter(|feature| feature.name == name).map(|feature| feature.linux).max();
         self.kernel.is_none_or(|kernel| since.is_none_or(|since| since <= kernel))
     }
 }
 
-/// What a partition's bytes are before they are written.
+/// The bytes of a partition before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ground {
     /// Zeros: a new file.
     Zeros,
-    /// Whatever was there.
+    /// Anything, from an earlier use.
     Used,
 }
 
 impl Filesystem {
-    /// What there is to know of it.
+    /// Returns the properties and operations of this filesystem.
     pub fn kind(self) -> &'static Kind {
         match self {
             Filesystem::Ext4 => &ext4::KIND,
@@ -95,26 +96,26 @@ impl Filesystem {
         }
     }
 
-    /// The kernel modules that its root needs: its own first, then what a kernel may have beside it.
+    /// Returns the kernel modules that a root on it needs: its own first, then others that a kernel may have.
     pub fn modules(self) -> Vec<&'static str> {
         let kind = self.kind();
         std::iter::once(kind.name).chain(kind.helpers.iter().copied()).collect()
     }
 
-    /// Refuses words of the user that would not only say how the one on the slot's device is made, as
-    /// far as the program that makes it does not refuse them before it writes.
+    /// Refuses options of the user that reach beyond the filesystem on the slot's device, as far as the
+    /// program that makes it does not refuse them itself before it writes.
     pub fn refuse_words(self, options: &MkfsOptions) -> Result<()> {
         (self.kind().refuse_words)(options)
     }
 
-    /// Makes a new one over all of `device`, whatever stands there.
+    /// Makes a new filesystem over all of `device`, whatever is there.
     pub fn format(self, device: &Path, new: &New) -> Result<()> {
         self.refuse_words(new.options)?;
         (self.kind().format)(device, new)
     }
 
-    /// Fails if the other program finds anything wrong with the one on `device`, which is not
-    /// mounted. Changes nothing.
+    /// Runs the checker on the filesystem on `device`, which is not mounted; fails if it finds anything
+    /// wrong. Changes nothing.
     pub fn check(self, device: &Path) -> Result<()> {
         (self.kind().check)(device)
     }
@@ -127,7 +128,7 @@ impl FromStr for Filesystem {
         <Filesystem as ValueEnum>::from_str(text, false).map_err(|_| {
             let known = Filesystem::value_variants().iter().map(ToString::to_string).collect::<Vec<_>>();
             usage(
-                format!("--filesystem '{}': there is no such filesystem for a slot", text.escape_debug()),
+                format!("--filesystem '{}' is not a filesystem that a slot can have", text.escape_debug()),
                 format!("name one of these: {}", known.join(", ")),
             )
         })
@@ -140,47 +141,47 @@ impl fmt::Display for Filesystem {
     }
 }
 
-/// Words that the user adds to the command line of the program that makes a filesystem
-/// (`--mkfs-options`). No shell sees them.
+/// Options that the user adds to the command line of the program that makes a filesystem (`--mkfs-options`).
+/// No shell interprets them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MkfsOptions(Vec<String>);
 
 impl FromStr for MkfsOptions {
     type Err = anyhow::Error;
 
-    /// Splits at white space. Refuses what begins with no option, which would be taken for the
-    /// device; and any path: a slot is its partition alone, with no journal on another device and
-    /// no file of this machine in it.
+    /// Splits at white space. Refuses text that does not begin with an option, which would be taken for the
+    /// device; and any path: a slot is its partition alone, with no journal on another device and no file of
+    /// this machine in it.
     fn from_str(text: &str) -> Result<MkfsOptions> {
         let words: Vec<String> = text.split_whitespace().map(ToOwned::to_owned).collect();
         if let Some(first) = words.first().filter(|first| !first.starts_with('-')) {
-            let found = format!("--mkfs-options begins with '{}', which is no option", first.escape_debug());
+            let found = format!("--mkfs-options begins with '{}', which is not an option", first.escape_debug());
             return Err(usage(found, "write them as on mkfs's command line: --mkfs-options '-i size=1024'"));
         }
         if let Some(path) = words.iter().find(|word| word.contains('/') || *word == "--") {
             let found = format!(
-                "--mkfs-options holds '{}': a slot's filesystem is made in its own partition, of nothing else",
+                "--mkfs-options contains '{}': a slot's filesystem is made in its own partition, from nothing else",
                 path.escape_debug()
             );
-            return Err(usage(found, "leave it away"));
+            return Err(usage(found, "omit it"));
         }
         Ok(MkfsOptions(words))
     }
 }
 
 impl MkfsOptions {
-    /// Whether there are none.
+    /// Returns whether there are no options.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The words in their order.
+    /// Returns the words in their order.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
-    /// The words in their order, but for those of the options `taken`, each a `-` and a letter; and
-    /// what these were given: `-O a,b` and `-Oa,b` alike.
+    /// Splits off the options `taken`, each a `-` and a letter. Returns the other words in their order, and
+    /// each option taken with its value: `-O a,b` and `-Oa,b` alike.
     pub fn without<'o>(&'o self, taken: &[&str]) -> (Vec<&'o str>, Vec<(&'o str, &'o str)>) {
         let (mut rest, mut given) = (Vec::new(), Vec::new());
         let mut words = self.words();

@@ -1,5 +1,5 @@
-//! Owner, mode, attributes and time of what was just made, in the order that keeps all of them:
-//! chown(2) clears setuid and file capabilities, so it comes first; the time comes last.
+//! Sets owner, mode, attributes and time of new files, in the order that keeps all of them: chown(2) clears
+//! setuid and file capabilities, so it comes first; the time comes last.
 
 use crate::layer::entry::Meta;
 use rustix::fs::{
@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Sets everything on an open file or directory. Attributes that stand there and that `meta` does
-/// not name are removed.
+/// Sets all metadata of an open file or directory. If it existed before, removes attributes that `meta` does
+/// not name.
 pub fn set(file: impl AsFd, meta: &Meta, before: Before) -> io::Result<()> {
     let file = file.as_fd();
     fchown(file, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
@@ -27,23 +27,24 @@ pub fn set(file: impl AsFd, meta: &Meta, before: Before) -> io::Result<()> {
     futimens(file, &times(meta.mtime))
 }
 
-/// Whether the thing stood there before, and may have attributes of its own.
+/// The state of a path before it is written: a file that existed may have attributes of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
-    /// It is new.
+    /// The file is new.
     Missing,
-    /// It was there.
+    /// The file existed before.
     Existed,
 }
 
-/// Sets everything on what is no file or directory; a link itself, not what it points to.
+/// Sets all metadata of a node that is neither file nor directory; of a link itself, not of what it points
+/// to.
 pub fn set_at(parent: BorrowedFd, name: &[u8], meta: &Meta, what: What) -> io::Result<()> {
     let link = AtFlags::SYMLINK_NOFOLLOW;
     chownat(parent, name, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)), link)?;
     if what == What::Node {
         chmodat(parent, name, Mode::from_raw_mode(meta.mode), AtFlags::empty())?;
     }
-    // No system call sets an attribute by descriptor on what cannot be opened; this path can: its
+    // No system call sets an attribute by descriptor on a node that cannot be opened; this path can: its
     // first part is our own descriptor, its last is not followed.
     let path = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd())).join(std::ffi::OsStr::from_bytes(name));
     for (key, value) in &meta.xattrs {
@@ -52,36 +53,36 @@ pub fn set_at(parent: BorrowedFd, name: &[u8], meta: &Meta, what: What) -> io::R
     utimensat(parent, name, &times(meta.mtime), link)
 }
 
-/// What [`set_at`] sets metadata of.
+/// The kind of node that [`set_at`] sets metadata of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// A symbolic link; it has no mode.
+    /// A symbolic link, which has no mode.
     Link,
     /// A device node or FIFO.
     Node,
 }
 
-/// The modification time: seconds since 1970, and nanoseconds.
+/// Returns the modification time: seconds since 1970, and nanoseconds.
 pub fn mtime_of(file: impl AsFd) -> io::Result<(i64, u32)> {
     let stat = fstat(file)?;
     Ok((stat.st_mtime, u32::try_from(stat.st_mtime_nsec).map_err(|_| Errno::RANGE)?))
 }
 
-/// Sets the modification time alone, and leaves the access time.
+/// Sets only the modification time, and leaves the access time.
 pub fn set_mtime(file: impl AsFd, mtime: (i64, u32)) -> io::Result<()> {
     let mut both = times(mtime);
     both.last_access.tv_nsec = UTIME_OMIT;
     futimens(file, &both)
 }
 
-/// Access time equals modification time: an image does not say when a file was last read.
+/// Returns access and modification times that are equal: an image does not say when a file was last read.
 fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
     Timestamps { last_access: time, last_modification: time }
 }
 
-/// Everything of an open file or directory. Labels of SELinux are left out: they belong to the
-/// system that gave them.
+/// Reads all metadata of an open file or directory. Omits SELinux labels: they belong to the system that gave
+/// them.
 pub fn get(file: impl AsFd) -> io::Result<Meta> {
     let file = file.as_fd();
     let stat = fstat(file)?;
@@ -96,11 +97,11 @@ pub fn get(file: impl AsFd) -> io::Result<Meta> {
     Ok(Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime: mtime_of(file)?, xattrs })
 }
 
-/// The attribute in which SELinux keeps its label.
+/// Name of the attribute in which SELinux keeps its label.
 pub(crate) const SELINUX: &CStr = c"security.selinux";
 
-/// Whether what `place` stands for has an SELinux label; `place` may be opened by `O_PATH` alone, by
-/// which an attribute can be read through /proc only (open(2)).
+/// Returns whether the node behind the descriptor `place` has an SELinux label. A descriptor opened with
+/// `O_PATH` will do, because the attribute is read through /proc (open(2)).
 pub fn is_labelled(place: impl AsFd) -> bool {
     let path = format!("/proc/self/fd/{}", place.as_fd().as_raw_fd());
     // XATTR_SIZE_MAX is 65536; a label has some 30 bytes.
@@ -110,7 +111,7 @@ pub fn is_labelled(place: impl AsFd) -> bool {
 fn clear_attributes(file: BorrowedFd) -> io::Result<()> {
     for name in attributes(file)? {
         match fremovexattr(file, name.as_c_str()) {
-            // A kernel with SELinux labels every file by itself, and lets nobody take it away.
+            // A kernel with SELinux labels every file by itself, and lets no program remove the label.
             Err(Errno::ACCESS) if name.as_c_str() == SELINUX => {}
             removed => removed?,
         }
@@ -118,7 +119,7 @@ fn clear_attributes(file: BorrowedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The names of a file's extended attributes; none where the filesystem has no such thing.
+/// Returns the names of a file's extended attributes; none if the filesystem does not support them.
 fn attributes(file: BorrowedFd) -> io::Result<Vec<CString>> {
     // XATTR_LIST_MAX (linux/limits.h): all names of one file fit.
     let mut names = vec![0; 65536];

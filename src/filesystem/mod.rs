@@ -1,4 +1,4 @@
-//! Filesystems: made, written through a mount, read without leaving them, and checked.
+//! Filesystems: made, written through a mount, read without leaving their root, and checked.
 
 pub mod btrfs;
 pub mod ext4;

@@ -1,4 +1,4 @@
-//! Layers written into a mounted filesystem, each path by a descriptor of its parent.
+//! Writes layers into a mounted filesystem, each path through a descriptor of its parent.
 
 use crate::error::{Result, failed};
 use crate::filesystem::metadata::{self, Before, What};
@@ -16,11 +16,11 @@ use rustix::io::{self, Errno};
 use std::io::BufRead;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A [`RootSink`] over a directory.
+/// A [`RootSink`] that writes into a directory.
 ///
-/// The directory of the entry before is kept open, because most entries have the same; when the
-/// next one lies elsewhere, the time that it had is put back. So a directory's time is the one
-/// that its own entry gave it, whatever was written into it later.
+/// The directory of the previous entry is kept open, because most entries have the same one; when the next
+/// entry is elsewhere, the directory gets back the time that it had. So a directory's time is the one that
+/// its own entry gave it, whatever was written into it later.
 pub struct MountedRoot {
     root: Root,
     parent: Option<Parent>,
@@ -37,18 +37,18 @@ struct Parent {
 }
 
 impl MountedRoot {
-    /// Writes below `root`, which nobody else may reach meanwhile.
+    /// Writes below `root`, which no other process may reach in the meantime.
     pub fn new(root: Root) -> Result<MountedRoot> {
         let upper = Upper::new(fstat(root.fd())?.st_ino);
         Ok(MountedRoot { root, parent: None, upper })
     }
 
-    /// The root, for reading what was written.
+    /// Returns the root, for reading what was written.
     pub fn root(&self) -> &Root {
         &self.root
     }
 
-    /// Opens the directory that holds `path`, made if it is missing.
+    /// Opens the directory that holds `path`, made if it is missing; returns it with the name in it.
     fn parent_of<'p>(&mut self, path: &'p LayerPath) -> Result<(&mut Parent, &'p [u8])> {
         let (directory, name) =
             path.split().ok_or_else(|| failed("the root directory cannot be replaced", "rebuild the layer"))?;
@@ -58,7 +58,7 @@ impl MountedRoot {
         Ok((parent, name))
     }
 
-    /// Makes `path` the open directory; `None` if it is missing and shall stay so.
+    /// Makes `path` the open directory; returns `None` if it is missing and must stay so.
     fn enter(&mut self, path: &LayerPath, missing: Missing) -> Result<Option<&mut Parent>> {
         if self.parent.as_ref().is_none_or(|parent| parent.path != *path) {
             self.leave()?;
@@ -79,7 +79,7 @@ impl MountedRoot {
         Ok(self.parent.as_mut())
     }
 
-    /// Leaves the open directory with the time that it had.
+    /// Closes the open directory, and gives it back the time that it had.
     fn leave(&mut self) -> Result<()> {
         if let Some(parent) = self.parent.take() {
             metadata::set_mtime(&parent.directory, parent.mtime)
@@ -88,7 +88,7 @@ impl MountedRoot {
         Ok(())
     }
 
-    /// Runs `make` for `path`; what stands there already is removed first.
+    /// Runs `make` for `path`; removes first what is there already.
     fn put<T>(&mut self, path: &LayerPath, make: impl Fn(BorrowedFd, &[u8]) -> io::Result<T>) -> Result<T> {
         let (parent, name) = self.parent_of(path)?;
         let directory = parent.directory.as_fd();
@@ -102,7 +102,8 @@ impl MountedRoot {
         let (made, stood) = made.map_err(problem)?;
         self.note(path)?;
         if stood == Stood::Something {
-            // It may have been a link that led to the open directory: the next path finds its own way.
+            // The removed node may have been a link that led to the open directory: the next path is resolved
+            // again.
             self.leave()?;
         }
         Ok(made)
@@ -120,14 +121,14 @@ impl MountedRoot {
     }
 }
 
-/// Whether something stood where an entry was put.
+/// The state of a path before an entry was put there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stood {
     Something,
     Nothing,
 }
 
-/// What to do about a directory that is missing.
+/// The way to handle a directory that is missing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Make,
@@ -186,7 +187,7 @@ impl RootSink for MountedRoot {
     fn hardlink(&mut self, path: &LayerPath, target: &LayerPath) -> Result<()> {
         let (folder, first) =
             target.split().ok_or_else(|| failed("a hard link to the root directory", "rebuild the layer"))?;
-        let missing = || format!("making a hard link to {target}, which must stand in this layer or a lower one");
+        let missing = || format!("making a hard link to {target}, which must be in this layer or a lower one");
         let folder = self.root.directory(&folder).map_err(problem).with_context(missing)?;
         self.put(path, |parent, name| linkat(&folder, first, parent, name, AtFlags::empty())).with_context(missing)
     }
@@ -213,7 +214,7 @@ impl RootSink for MountedRoot {
             .whiteout(parent.directory.as_fd(), name)
             .map_err(problem)
             .context("removing what lower layers put there")?;
-        self.leave() // which may have been a link on the way here
+        self.leave() // the removed node may have been a link on the way here
     }
 
     fn opaque(&mut self, path: &LayerPath) -> Result<()> {
@@ -230,10 +231,10 @@ impl RootSink for MountedRoot {
     }
 }
 
-/// A directory that no entry describes: 0755, root, 1970, so that two runs make the same. The
-/// time of the one above stays.
+/// Makes a directory that no entry describes: 0755, root, 1970, so that two runs make the same. Its parent
+/// keeps its time.
 pub(crate) fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
-    // The walk opens by O_PATH, which is good for looking alone.
+    // The walk opens with O_PATH, which is not enough to set a time.
     let parent = remove::open_directory(parent, b".")?;
     let before = metadata::mtime_of(&parent)?;
     mkdirat(&parent, name, Mode::RWXU)?;
@@ -242,7 +243,7 @@ pub(crate) fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
     metadata::set_mtime(parent, before)
 }
 
-/// A system call's error, with the way on where there is one.
+/// Converts the error of a system call, with the next step where there is one.
 pub(crate) fn problem(errno: Errno) -> anyhow::Error {
     match errno {
         Errno::NOSPC => failed("the slot is full", "give the slot a larger size: --slot-size"),

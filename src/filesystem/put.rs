@@ -1,4 +1,4 @@
-//! Single files put into a slot, beside what its image holds: whole or not at all.
+//! Puts single files into a slot, besides what its image holds: completely or not at all.
 
 use crate::error::Result;
 use crate::filesystem::metadata::{self, Before};
@@ -14,10 +14,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-/// What a file is called until it is whole; one run has the slot for itself.
+/// Name of a file until it is complete; only one run at a time writes to the slot.
 const NEW: &str = ".flipslot-new";
 
-/// Puts a file at `path`; what stood there is replaced at once. Directories are made as needed.
+/// Puts a file at `path`, and replaces what was there atomically. Makes directories as needed.
 pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut impl Read) -> Result<()> {
     put(root, path, |parent| {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -28,7 +28,7 @@ pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut impl Read) ->
     })
 }
 
-/// Puts a text at `path`; a file that stood there keeps its owner and mode.
+/// Puts a text at `path`; a file that was there keeps its owner and mode.
 pub fn text(root: &Root, path: &LayerPath, text: &(impl AsRef<[u8]> + ?Sized)) -> Result<()> {
     let meta = match root.file(path) {
         Ok(file) => metadata::get(&file)?,
@@ -37,7 +37,7 @@ pub fn text(root: &Root, path: &LayerPath, text: &(impl AsRef<[u8]> + ?Sized)) -
     file(root, path, &meta, &mut text.as_ref())
 }
 
-/// Takes away the file or link at `path`, which is not followed; nothing there is no error.
+/// Removes the file or link at `path`, which is not followed; it is not an error if nothing is there.
 pub fn remove(root: &Root, path: &LayerPath) -> Result<()> {
     let removing = || format!("removing {path} from the slot");
     let (folder, name) = path.split().context("the root directory cannot be removed").with_context(removing)?;
@@ -47,12 +47,12 @@ pub fn remove(root: &Root, path: &LayerPath) -> Result<()> {
     }
 }
 
-/// Puts a symbolic link at `path`.
+/// Puts a symbolic link at `path`, and replaces what was there atomically.
 pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
     put(root, path, |parent| Ok(symlinkat(target, parent, NEW)?))
 }
 
-/// Makes the directory `path`, which is not there.
+/// Makes the directory `path`, which does not exist yet.
 pub fn directory(root: &Root, path: &LayerPath, meta: &Meta) -> Result<()> {
     let making = || format!("making the directory {path} in the slot");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

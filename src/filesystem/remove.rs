@@ -1,18 +1,18 @@
-//! Removing a tree of any depth, without following a link and without recursion.
+//! Removes a tree of any depth, without following a link and without recursion.
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat, unlinkat};
 use rustix::io;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Removes what stands at `name` in `parent`, with all that is in it.
+/// Removes the node `name` in `parent`, with all that is in it.
 pub fn tree(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
     let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return unlinkat(parent, name, AtFlags::empty());
     }
     let mut here = open_directory(parent, name)?;
-    // The directories on the way down: what they are called, and which of theirs are still full.
+    // The directories on the way down: their names, and which of their subdirectories are still full.
     let mut way: Vec<CString> = Vec::new();
     let mut full: Vec<Vec<CString>> = vec![remove_files(&here)?];
     loop {
@@ -25,7 +25,7 @@ pub fn tree(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
         }
         full.pop();
         let Some(empty) = way.pop() else { break };
-        // A directory's `..` is where we came from: nobody else can reach the slot to move it.
+        // A directory's `..` is where we came from: no other process can reach the slot to move it.
         here = open_directory(here.as_fd(), b"..")?;
         unlinkat(&here, &empty, AtFlags::REMOVEDIR)?;
     }
@@ -37,7 +37,7 @@ pub fn open_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<OwnedFd> {
     openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// The names in a directory, without `.` and `..`.
+/// Returns the names in a directory, without `.` and `..`.
 pub fn names(directory: BorrowedFd) -> io::Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -49,7 +49,7 @@ pub fn names(directory: BorrowedFd) -> io::Result<Vec<CString>> {
     Ok(names)
 }
 
-/// Unlinks everything in `directory` that is no directory; returns the directories.
+/// Unlinks everything in `directory` that is not a directory; returns the directories.
 fn remove_files(directory: &OwnedFd) -> io::Result<Vec<CString>> {
     let mut directories = Vec::new();
     for name in names(directory.as_fd())? {

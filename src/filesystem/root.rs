@@ -1,7 +1,7 @@
-//! A slot's root directory, and paths that are resolved inside it as if it were `/`.
+//! A slot's root directory, with paths that are resolved inside it as if it were `/`.
 //!
-//! An image may hold any symbolic link; merged-usr needs absolute ones. They are followed, but
-//! never out of the slot: the kernel does that (openat2(2), Linux 5.6), or [`walk`] does.
+//! An image may hold any symbolic link; merged-usr needs absolute ones. They are followed, but never out of
+//! the slot: the kernel ensures that (openat2(2), Linux 5.6), or [`walk`] does.
 
 use crate::error::{Result, failed};
 use crate::filesystem::metadata;
@@ -16,7 +16,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// How often a resolution is tried again that raced with a rename (openat2(2), EAGAIN).
+/// Number of tries for a resolution that races with a rename (openat2(2), EAGAIN).
 const RACES: usize = 64;
 
 /// A directory that paths cannot leave.
@@ -25,17 +25,17 @@ pub struct Root {
     resolver: Resolver,
 }
 
-/// Who resolves paths inside the root.
+/// The means of resolving paths inside the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolver {
-    /// The kernel, by `RESOLVE_IN_ROOT`.
+    /// The kernel, by `RESOLVE_IN_ROOT` of openat2(2).
     Openat2,
-    /// This program, one component and one descriptor at a time.
+    /// Code of this program, one component and one descriptor at a time.
     Walk,
 }
 
 impl Resolver {
-    /// What this kernel (and whatever filters its system calls) offers.
+    /// Returns the best resolver that this kernel, and any filter of its system calls, offers.
     pub fn of_this_kernel() -> Resolver {
         match openat2(CWD, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT) {
             Ok(_) => Resolver::Openat2,
@@ -58,13 +58,13 @@ impl Root {
         Ok(Root { directory, resolver })
     }
 
-    /// The root directory itself.
+    /// Returns the descriptor of the root directory.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
 
-    /// Opens `path` inside the root. Links are followed inside it, the last one too; magic links
-    /// (those of /proc) never.
+    /// Opens `path` inside the root. Links are followed inside it, the last one too; magic links (those of
+    /// /proc) never are.
     pub fn openat(&self, path: &LayerPath, flags: OFlags) -> io::Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC;
         let bytes = if path.is_root() { &b"."[..] } else { path.as_bytes() };
@@ -81,13 +81,12 @@ impl Root {
         Err(Errno::AGAIN)
     }
 
-    /// Opens the directory `path`.
+    /// Opens the directory `path` for reading.
     pub fn directory(&self, path: &LayerPath) -> io::Result<OwnedFd> {
         self.openat(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
-    /// Opens the regular file `path` for reading. A device, FIFO or socket that stands there is
-    /// refused before it is opened.
+    /// Opens the regular file `path` for reading. Refuses a device, FIFO or socket before it is opened.
     pub fn file(&self, path: &LayerPath) -> io::Result<File> {
         let place = self.openat(path, OFlags::PATH)?;
         if FileType::from_raw_mode(fstat(&place)?.st_mode) != FileType::RegularFile {
@@ -126,7 +125,7 @@ impl Tree for Root {
         match self.file(&place) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(Errno::INVAL) => {
-                Err(failed(format!("{place} in the slot is no regular file"), "mend that file in the image"))
+                Err(failed(format!("{place} in the slot is not a regular file"), "fix that file in the image"))
             }
             file => Ok(Some(Box::new(file.with_context(|| format!("opening {place} in the slot"))?))),
         }
@@ -141,7 +140,7 @@ impl Tree for Root {
         let mut names = Vec::new();
         for entry in Dir::read_from(directory)? {
             let name = entry.with_context(|| format!("listing {place} in the slot"))?.file_name().to_owned();
-            // A name that is no UTF-8 is none that a kernel or a release is called by.
+            // A name that is not UTF-8 is not one that a kernel or a release has.
             names.extend(name.into_string().ok().filter(|name| name != "." && name != ".."));
         }
         names.sort();

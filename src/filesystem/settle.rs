@@ -1,4 +1,4 @@
-//! The times of what a run wrote into a slot, taken back to one that the next run has too
+//! Clamps the times of what a run wrote into a slot to one that the next run has too
 //! (reproducible-builds.org/docs/timestamps: clamping).
 
 use crate::filesystem::Root;
@@ -8,12 +8,12 @@ use rustix::io;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 
-/// Gives every file that is not older than `begin` the time `epoch`, both in seconds since 1970. What the
-/// image brought is older, and keeps its own. No link is followed.
+/// Gives every file that is not older than `begin` the time `epoch`, both in seconds since 1970. Files of the
+/// image are older, and keep their times. No link is followed.
 pub fn times(root: &Root, begin: i64, epoch: i64) -> io::Result<()> {
     let time = Timespec { tv_sec: epoch, tv_nsec: 0 };
     let both = Timestamps { last_access: time, last_modification: time };
-    // A path down to the directory that is looked at: what it is called, and what is left to look at.
+    // A path down to the directory that is looked at: for each directory on it, the names that are left.
     let mut here = open_directory(root.fd(), b".")?;
     let mut left: Vec<Vec<CString>> = vec![names(here.as_fd())?];
     let settle = |folder: &std::os::fd::OwnedFd, name: &CString| -> io::Result<FileType> {
@@ -33,7 +33,7 @@ pub fn times(root: &Root, begin: i64, epoch: i64) -> io::Result<()> {
         }
         left.pop();
         if !left.is_empty() {
-            // Nobody else can reach the slot to move a directory: `..` is where we came from.
+            // No other process can reach the slot to move a directory: `..` is where we came from.
             here = open_directory(here.as_fd(), b"..")?;
         }
     }

@@ -1,7 +1,7 @@
-//! What the current layer has written: whiteouts remove only what lower layers put there.
+//! Records what the current layer has written: whiteouts remove only what lower layers put there.
 //!
-//! Paths are known by inode numbers, not by text, so that two names of one directory (merged-usr)
-//! are one. A directory is its inode; anything else is its parent's inode and its name.
+//! Paths are identified by inode numbers, not by text, so that two names of one directory (merged-usr) are
+//! one. A directory is its inode; anything else is its parent's inode and its name.
 
 use rustix::fs::{AtFlags, FileType, fstat, statat};
 use rustix::io;
@@ -20,12 +20,12 @@ pub struct Upper {
 }
 
 impl Upper {
-    /// Nothing yet, below the root directory with this inode.
+    /// Begins with no entries, below the root directory with this inode.
     pub fn new(root: u64) -> Upper {
         Upper { root, directories: HashSet::new(), others: HashSet::new(), hash: RandomState::new() }
     }
 
-    /// Forgets everything: a new layer begins.
+    /// Forgets all entries, because a new layer begins.
     pub fn clear(&mut self) {
         self.directories.clear();
         self.others.clear();
@@ -36,8 +36,8 @@ impl Upper {
         self.others.insert(self.hash.hash_one((parent, name)));
     }
 
-    /// Notes a directory that this layer named, or that lies above something it wrote, and those
-    /// above it, up to the root.
+    /// Notes a directory that this layer named, or that is above something it wrote, and those above it, up
+    /// to the root.
     pub fn note_directory(&mut self, directory: BorrowedFd) -> io::Result<()> {
         let mut here = directory.try_clone_to_owned().map_err(|_| io::Errno::MFILE)?;
         loop {
@@ -49,7 +49,7 @@ impl Upper {
         }
     }
 
-    /// Whether this layer named the directory with this inode, or wrote below it.
+    /// Returns whether this layer named the directory with this inode, or wrote below it.
     fn has_directory(&self, inode: u64) -> bool {
         self.directories.contains(&inode)
     }
@@ -58,7 +58,7 @@ impl Upper {
         self.others.contains(&self.hash.hash_one((parent, name)))
     }
 
-    /// Removes `name` from `parent`, except what this layer wrote. Nothing there is no error.
+    /// Removes `name` from `parent`, except what this layer wrote. It is not an error if nothing is there.
     pub fn whiteout(&self, parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
         let stat = match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(io::Errno::NOENT | io::Errno::NOTDIR) => return Ok(()),

@@ -1,25 +1,25 @@
-//! Resolving a path inside a root, one component at a time: where the kernel has no openat2(2)
-//! (before Linux 5.6, or under a system call filter), and where directories are made on the way.
+//! Resolves a path inside a root, one component at a time: where the kernel has no openat2(2) (before Linux
+//! 5.6, or under a system call filter), and where directories are made on the way.
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::{self, Errno};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Links followed in one resolution before it is taken for a loop, as the kernel does
+/// Number of links that one resolution follows before it counts as a loop, as in the kernel
 /// (path_resolution(7)).
 pub(crate) const LINKS_MAX: usize = 40;
 
-/// Opens `path` below `root` with `flags`; links, also absolute ones, are followed inside it.
+/// Opens `path` below `root` with `flags`; follows links, absolute ones too, inside it.
 ///
-/// Each component is opened by its parent's descriptor and never followed by the kernel. A `..`
-/// starts again from the root with the real components so far, so that a directory which someone
-/// moves away meanwhile leads nowhere else.
+/// Each component is opened through its parent's descriptor and never followed by the kernel. A `..` starts
+/// again from the root with the real components so far, so that a directory that is moved away in the
+/// meantime leads nowhere else.
 pub fn open(root: BorrowedFd, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     open_or_make(root, path, flags, &|_, _| Err(Errno::NOENT))
 }
 
-/// The same; where a directory is missing, also behind a link, `make` is to make it.
+/// Like [`open`], but calls `make` where a directory is missing, also behind a link.
 pub fn open_or_make(
     root: BorrowedFd,
     path: &[u8],
@@ -83,10 +83,10 @@ fn reopen(root: BorrowedFd, real: &[Vec<u8>]) -> io::Result<OwnedFd> {
     Ok(here)
 }
 
-/// Opens the last component, which was no link when it was looked at.
+/// Opens the last component, which was not a link when it was looked at.
 fn open_last(here: BorrowedFd, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     let opened = openat(here, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
-    // With O_PATH a link that came meanwhile would be opened itself (open(2)).
+    // With O_PATH, a link that came in the meantime would be opened itself (open(2)).
     if FileType::from_raw_mode(fstat(&opened)?.st_mode) == FileType::Symlink {
         return Err(Errno::LOOP);
     }

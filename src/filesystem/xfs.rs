@@ -1,4 +1,4 @@
-//! XFS in a slot: made with features that the slot's kernel and GRUB read, and checked after.
+//! XFS in a slot: made with features that the slot's kernel and GRUB read, and checked afterwards.
 
 use crate::error::{Result, failed};
 use crate::filesystem::feature_table;
@@ -8,16 +8,16 @@ use crate::units::{Bytes, MIB};
 use anyhow::Context;
 use std::path::Path;
 
-/// XFS, to everybody else.
+/// Properties and operations of XFS.
 pub const KIND: Kind = Kind {
     name: "xfs",
     to_write: c"",
     // - norecovery: mount without running log recovery (xfs(5)).
-    // - nouuid: a second disk in the machine may be a copy of this one, and have the same UUID
-    //   mounted; to read, that is no danger.
+    // - nouuid: a second disk in the machine may be a copy of this one, with the same UUID, and mounted; for
+    //   reading, that is harmless.
     as_grub_reads: c"norecovery,nouuid",
     programs: &[("mkfs.xfs", "xfsprogs"), ("xfs_repair", "xfsprogs")],
-    // Its checksums, as for ext4; what else it needs stands in modules.dep.
+    // For its checksums, as for ext4; the rest of what it needs is in modules.dep.
     helpers: &["crc32c_generic", "crc32c_intel"],
     early: false,
     // mkfs.xfs(8), "-d size": the data section must be at least 300MB in size.
@@ -27,21 +27,21 @@ pub const KIND: Kind = Kind {
     check,
 };
 
-/// What to install where the programs are missing.
+/// Hint where the programs are missing.
 const HINT: &str = "install xfsprogs (apt-get install xfsprogs)";
 
-/// The longest label (mkfs.xfs(8), "-L"), in bytes.
+/// Longest label (mkfs.xfs(8), "-L"), in bytes.
 const LABEL_MAX: usize = 12;
 
-/// An option of mkfs.xfs that is given whatever its default is, because defaults are other ones in
-/// each version and distribution.
+/// An option of mkfs.xfs that is given whatever its default is, because defaults differ between versions and
+/// distributions.
 struct Pinned {
-    /// The option with a letter: its group.
+    /// Option letter, which is the group of the key.
     group: &'static str,
     key: &'static str,
     value: &'static str,
-    /// The version of xfsprogs that knows it first; an older one refuses it, and does not turn on
-    /// what it is about either.
+    /// First version of xfsprogs that knows the key; an older one refuses it, and does not turn on the
+    /// feature either.
     since: (u32, u32),
 }
 
@@ -49,36 +49,38 @@ const fn pinned(group: &'static str, key: &'static str, value: &'static str, sin
     Pinned { group, key, value, since }
 }
 
-/// In every xfsprogs that can be met: the oldest that makes a filesystem of version 5 by default.
+/// First version of xfsprogs that can be met: the oldest that makes a filesystem of version 5 by default.
 const EVER: (u32, u32) = (3, 2);
 
-/// The format, whole: that of Linux 4.9 or newer, which GRUB 2.04 or newer reads; for an older kernel that
-/// is known, without what it does not know. Sources:
-/// mkfs.xfs(8); the `lts_*.conf` in /usr/share/xfsprogs/mkfs, which say what each long-term kernel
-/// was released with; `fs/xfs/libxfs/xfs_format.h`; GRUB's `grub-core/fs/xfs.c`
-/// (XFS_SB_FEAT_INCOMPAT_SUPPORTED). The versions of each feature are in `feature_table.rs`.
+/// The complete format: that of Linux 4.9 or newer, which GRUB 2.04 or newer reads; for an older kernel that
+/// is known, without what it does not know. Sources: mkfs.xfs(8); the `lts_*.conf` in
+/// /usr/share/xfsprogs/mkfs, which say what each long-term kernel was released with;
+/// `fs/xfs/libxfs/xfs_format.h`; GRUB's `grub-core/fs/xfs.c` (XFS_SB_FEAT_INCOMPAT_SUPPORTED). The versions
+/// of each feature are in `feature_table.rs`.
 const FORMAT: [Pinned; 15] = [
-    // No larger than the smallest page: else Linux before 6.12 does not mount it.
+    // Not larger than the smallest page: otherwise Linux before 6.12 does not mount it.
     pinned("-b", "size", "4096", EVER),
-    // What a modern disk writes at once, whatever sector it shows; a disk with either mounts it.
-    // By itself mkfs.xfs takes that of this machine's disk, on which the slot may only be made.
+    // The unit in which a modern disk writes, whatever sector size it reports; disks with either size mount
+    // it. By default, mkfs.xfs takes the sector size of this machine's disk, on which the slot may only be
+    // made.
     pinned("-s", "size", "4096", EVER),
-    // Version 5: checksums, and the UUID in every block. Version 4 goes by 2030 (mkfs.xfs(8)).
+    // Version 5: checksums, and the UUID in every block. Support for version 4 ends by 2030 (mkfs.xfs(8)).
     pinned("-m", "crc", "1", EVER),
     pinned("-m", "finobt", "1", EVER),
-    // Off as it always was: it takes room in every slot for a repair that a new flash is better than.
+    // Off, as it always was: it takes room in every slot for repairs, and a new flash is better than a
+    // repair.
     pinned("-m", "rmapbt", "0", (4, 8)),
-    // Stable since 4.16; what people take XFS for: `cp --reflink`, containers.
+    // Stable since 4.16, and the reason to choose XFS: `cp --reflink`, containers.
     pinned("-m", "reflink", "1", (4, 9)),
-    // Linux before 5.10 does not mount it. Given up: times after 2038 become 2038.
+    // Linux before 5.10 does not mount it. The price: times after 2038 become 2038.
     pinned("-m", "bigtime", "0", (5, 10)),
-    // Linux before 5.10 mounts it only to read.
+    // Linux before 5.10 mounts it read-only.
     pinned("-m", "inobtcount", "0", (5, 10)),
     // Linux before 6.13 does not mount it, GRUB before 2.14 does not read it.
     pinned("-m", "metadir", "0", (6, 13)),
     // The smallest of version 5, and the default.
     pinned("-i", "size", "512", EVER),
-    // Inodes also where free space is in pieces; GRUB since 2.04.
+    // Inodes also where free space is fragmented; GRUB since 2.04.
     pinned("-i", "sparse", "1", (4, 2)),
     // On by default since xfsprogs 6.5. Linux before 5.19 does not mount it, GRUB before 2.12 does
     // not read it.
@@ -86,15 +88,15 @@ const FORMAT: [Pinned; 15] = [
     // Linux before 6.10 does not mount them, GRUB before 2.14 does not read them.
     pinned("-i", "exchange", "0", (6, 10)),
     pinned("-n", "parent", "0", (6, 10)),
-    // No stripes of the disk that this machine has.
+    // No alignment to the stripes of this machine's disk.
     pinned("-d", "noalign", "", EVER),
 ];
 
-/// The groups of options of mkfs.xfs(8) that hold a list.
+/// Option letters of mkfs.xfs(8) that take a list of keys.
 const GROUPS: [&str; 8] = ["-b", "-s", "-m", "-i", "-n", "-d", "-l", "-r"];
 
-/// Makes an XFS filesystem over all of `device`. What the user gives for a key replaces what is
-/// pinned: mkfs.xfs refuses a key that is given twice.
+/// Makes an XFS filesystem over all of `device`. The user's value for a key replaces the pinned one: mkfs.xfs
+/// refuses a key that is given twice.
 fn format(device: &Path, new: &New) -> Result<()> {
     if new.label.len() > LABEL_MAX {
         return Err(failed(format!("the label '{}' has more than {LABEL_MAX} bytes", new.label), ""));
@@ -105,9 +107,9 @@ fn format(device: &Path, new: &New) -> Result<()> {
     let lists = lists(version(&printed.stdout), &known, &given, &format!("uuid={}", new.uuid));
     Tool::new("mkfs.xfs")
         .arg("-q")
-        // What stands there now is the caller's business: it has refused what must be kept.
+        // The caller decides about what is there now: it has refused what must be kept.
         .arg("-f")
-        // No discard: on a file it would undo nothing, on a disk the caller has decided.
+        // No discard: useless on a file; on a disk, the caller has decided.
         .arg("-K")
         .args(["-L", new.label])
         .args(lists.iter().flat_map(|(group, list)| [*group, list.as_str()]))
@@ -119,8 +121,8 @@ fn format(device: &Path, new: &New) -> Result<()> {
         .context("making an XFS filesystem")
 }
 
-/// The version that `mkfs.xfs -V` prints ("mkfs.xfs version 6.1.0"). One that cannot be read is
-/// taken for a new one: an old one says itself which option it does not know, and makes nothing.
+/// Parses the version that `mkfs.xfs -V` prints ("mkfs.xfs version 6.1.0"). One that cannot be read counts as
+/// new: an old program itself refuses an option that it does not know, and makes nothing.
 fn version(printed: &str) -> (u32, u32) {
     let newest = (u32::MAX, 0);
     let Some(version) = printed.split_whitespace().next_back() else { return newest };
@@ -128,8 +130,8 @@ fn version(printed: &str) -> (u32, u32) {
     numbers.next().zip(numbers.next()).unwrap_or(newest)
 }
 
-/// One list for each group: what is pinned, as far as this version knows it and the user gives
-/// nothing else, off where the slot's kernel does not know it; the UUID; and what the user gives.
+/// Builds one list for each group: the pinned keys, as far as this version knows them and the user does not
+/// give them, turned off where the slot's kernel does not know them; the UUID; and the user's keys.
 fn lists(
     version: (u32, u32),
     known_to_kernel: &dyn Fn(&str) -> bool,

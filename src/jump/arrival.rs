@@ -1,4 +1,4 @@
-//! The end of a jump: what the system that came up notes of it.
+//! Records the end of a jump: what the system that came up notes in the ledger.
 
 use crate::boot::ledger::{Boot, By, Ledger, Moment};
 use crate::boot::trial::{BootedBy, terms_of};
@@ -11,16 +11,16 @@ use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::time::Duration;
 
-/// Stands there once this boot is confirmed; the memory that it is in ends with the boot.
+/// Path of a marker that exists once this boot is confirmed; `/run` is in memory, and ends with the boot.
 pub const CONFIRMED: &str = "/run/flipslot.confirmed";
 
-/// Time since the kernel started, also while the machine slept (clock_gettime(2), CLOCK_BOOTTIME).
+/// Returns the time since the kernel started, including time asleep (clock_gettime(2), CLOCK_BOOTTIME).
 pub fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Notes something of the running boot in the ledger, and returns all that is known of it.
+/// Changes the running boot's entry in the ledger, and returns the entry.
 pub fn note(disk: &Disk, change: impl FnOnce(&mut Boot)) -> Result<Boot> {
     let mut ledger = disk.files.ledger()?;
     let boot = find(disk, &mut ledger)?;
@@ -30,7 +30,7 @@ pub fn note(disk: &Disk, change: impl FnOnce(&mut Boot)) -> Result<Boot> {
     Ok(noted)
 }
 
-/// What is known of the running boot; nothing is written.
+/// Returns the running boot's entry in the ledger; writes nothing.
 pub fn look(disk: &Disk) -> Result<Boot> {
     let mut ledger = disk.files.ledger()?;
     find(disk, &mut ledger).cloned()
@@ -53,7 +53,7 @@ fn find<'l>(disk: &Disk, ledger: &'l mut Ledger) -> Result<&'l mut Boot> {
     Ok(boot)
 }
 
-/// Milliseconds from the kernel's start to that of systemd in the slot
+/// Returns the milliseconds from the start of the kernel to that of systemd in the slot
 /// (org.freedesktop.systemd1(5), UserspaceTimestampMonotonic in microseconds).
 fn userspace() -> Option<u64> {
     let printed = Tool::new("systemctl")

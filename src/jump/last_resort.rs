@@ -1,5 +1,5 @@
-//! What resets the machine when a trial has failed so badly that nothing else can: a thread that needs
-//! no disk, no systemd and no other program.
+//! Resets the machine when a trial has failed so badly that nothing else can: a thread that needs no disk, no
+//! systemd and no other program.
 
 use crate::jump::arrival::{CONFIRMED, uptime};
 use rustix::mm::{MlockAllFlags, mlockall};
@@ -12,23 +12,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How much longer than the deadline it waits: the usual way back has that time.
+/// Time to wait beyond the deadline, which leaves room for the usual way back.
 const GRACE: Duration = Duration::from_secs(150);
-/// How often it looks.
+/// Interval between checks.
 const EVERY: Duration = Duration::from_secs(5);
-/// Stands for a deadline that never comes.
+/// Value for a deadline that never comes.
 const NEVER: u64 = u64::MAX;
 
-/// The thread, and the deadline that it waits for: seconds since the kernel started.
+/// The thread that resets the machine, and the deadline that it waits for, in seconds since the kernel
+/// started.
 pub struct LastResort {
     deadline: Arc<AtomicU64>,
 }
 
 impl LastResort {
-    /// Starts to wait. All that it needs is in memory, and open, from then on.
+    /// Starts the thread. From then on all that it needs is open and in memory.
     pub fn wait(deadline: Duration) -> LastResort {
         if let Err(errno) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
-            crate::tell!("flipslot: this program may be swapped out: {errno}");
+            crate::tell!("flipslot: this program cannot be locked in memory, and may be swapped out: {errno}");
         }
         let shared = Arc::new(AtomicU64::new(deadline.as_secs()));
         let watched = Arc::clone(&shared);
@@ -53,12 +54,12 @@ impl LastResort {
         LastResort { deadline: shared }
     }
 
-    /// It waits for another deadline.
+    /// Replaces the deadline, which counts from the start of the kernel.
     pub fn not_before(&self, deadline: Duration) {
         self.deadline.store(deadline.as_secs(), Ordering::Relaxed);
     }
 
-    /// It is not needed.
+    /// Calls the reset off; the thread ends at its next check.
     pub fn call_off(&self) {
         self.deadline.store(NEVER, Ordering::Relaxed);
     }

@@ -1,5 +1,5 @@
-//! The jump itself, by kexec or through the firmware; in an order in which a cut at any line ends on
-//! a slot that was proven.
+//! Makes the jump, by kexec or through the firmware, in an order in which a power cut at any line ends in a
+//! slot that was proven.
 
 use crate::boot::ledger::{Boot, By, Confirm, Moment};
 use crate::boot::record::Record;
@@ -19,7 +19,7 @@ use crate::jump::watchdog::{Taken, Watchdog};
 use crate::slot::Slot;
 use std::path::Path;
 
-/// How to reach another slot.
+/// The way to reach another slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Way {
     /// kexec: no firmware, no boot loader
@@ -30,21 +30,21 @@ pub enum Way {
     Auto,
 }
 
-/// How to jump.
+/// Parameters of a jump.
 pub struct Plan {
-    /// Which way.
+    /// The way to reach the slot.
     pub way: Way,
-    /// Who confirms the slot.
+    /// Confirmation of the slot: by its health check or by hand.
     pub confirm: Confirm,
-    /// Seconds that it has for that.
+    /// Seconds within which the slot must be confirmed.
     pub deadline: u64,
-    /// What the disk says while a kexec is on its way.
+    /// State on the disk while a kexec is under way.
     pub by_kexec: State,
-    /// What the disk says before a restart.
+    /// State on the disk before a restart through the firmware.
     pub by_firmware: State,
 }
 
-/// A slot whose kernel is loaded, if it needs to be.
+/// A slot whose kernel is loaded, if the way needs that.
 struct Loaded {
     slot: Slot,
     record: Record,
@@ -52,15 +52,15 @@ struct Loaded {
     has_watchdog_driver: bool,
 }
 
-/// Jumps into the slot. Returns once nothing can stop it, and says how it goes; or the machine runs on,
-/// and the disk says what it said before. `announce` is told the way once it is known.
+/// Jumps into the slot. Returns the way once nothing can stop the jump; on an error the machine runs on, and
+/// the disk has the state that it had before. Calls `announce` with the way once it is known.
 pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan, announce: impl FnOnce(By)) -> Result<By> {
     let mut begun = Begun::note()?;
     let (by, ready) = load(ready, plan)?;
     begun.loaded = by == By::Kexec;
     announce(by);
     if let Err(error) = carry(scratch, disk, &ready) {
-        crate::tell!("flipslot: slot {} keeps its own copies: {error:#}", ready.slot);
+        crate::tell!("flipslot: files were not carried over, slot {} keeps its own copies: {error:#}", ready.slot);
     }
     let before = disk.state()?;
     let after = if by == By::Kexec { plan.by_kexec } else { plan.by_firmware };
@@ -73,7 +73,7 @@ pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan, announce: i
     Ok(by)
 }
 
-/// Writes down where this leads, starts the watchdog, and stops this system.
+/// Writes the state and the ledger for the jump, starts the watchdog, and stops this system.
 fn leave(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
     let (state, into) = match by {
         By::Kexec => (plan.by_kexec, Into::Kexec),
@@ -92,8 +92,8 @@ fn leave(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
     stopped
 }
 
-/// Loads the slot's kernel, unless the way leads through the firmware. The files, and with them the
-/// mount that they are in, are closed then.
+/// Loads the slot's kernel, unless the way leads through the firmware. Afterwards the files, and with them
+/// the mount that they are in, are closed.
 fn load(ready: Ready, plan: &Plan) -> Result<(By, Loaded)> {
     let Ready { slot, record, kernel, initramfs, has_watchdog_driver, idle } = ready;
     let ready = Loaded { slot, record, idle, has_watchdog_driver };
@@ -106,18 +106,18 @@ fn load(ready: Ready, plan: &Plan) -> Result<(By, Loaded)> {
     match loaded {
         Ok(()) => Ok((By::Kexec, ready)),
         Err(why) if plan.way == Way::Auto => {
-            crate::tell!("flipslot: no kexec: {why}; going through the firmware instead");
+            crate::tell!("flipslot: kexec is not possible: {why}; going through the firmware instead");
             Ok((By::Firmware, ready))
         }
         Err(why) => {
             let next = "go through the firmware: --by firmware";
-            Err(refused(format!("slot {} cannot be jumped into by kexec: {why}", ready.slot), next))
+            Err(refused(format!("cannot jump into slot {} by kexec: {why}", ready.slot), next))
         }
     }
 }
 
-/// Carries over what changed on the machine since the slot was written. Of the two slots, the one
-/// that was flashed last says which files these are.
+/// Carries over the files that changed on the machine since the slot was written. Which files these are comes
+/// from the record of the slot that was flashed last, of the two.
 fn carry(scratch: &Scratch, disk: &Disk, ready: &Loaded) -> Result<()> {
     let running = disk.running.map(|running| disk.files.holding(running)).transpose()?;
     let records = [running.as_ref().and_then(Holding::record), Some(&ready.record)];

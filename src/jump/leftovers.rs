@@ -1,4 +1,5 @@
-//! What a run that was killed on its way to a jump has left: a loaded kernel, a running watchdog.
+//! Finds and undoes what a run that was killed on its way to a jump has left: a loaded kernel, a running
+//! watchdog.
 
 use crate::boot::state::{self, State};
 use crate::disk::Disk;
@@ -8,31 +9,31 @@ use anyhow::Context;
 use std::fs;
 use std::path::Path;
 
-/// Stands there from before the first effect of a jump until it is given up; the memory that it is
-/// in goes with the jump.
+/// Path of a marker that exists from before the first effect of a jump until the jump is given up; `/run` is
+/// in memory, and ends with the jump.
 const MARK: &str = "/run/flipslot.jump";
-/// The place of private mounts, an empty directory when nobody has one.
+/// Directory of private mounts; empty if no process uses it.
 const PLACE: &str = "/run/flipslot";
 
-/// A jump that has begun and may still fail: then its effects are taken back.
+/// A jump that has begun and may still fail; dropping this undoes its effects.
 pub struct Begun {
-    /// Whether a kernel was loaded.
+    /// Set once a kernel was loaded.
     pub loaded: bool,
 }
 
 impl Begun {
-    /// Notes that a jump begins, and what the disk says before it.
+    /// Notes that a jump begins, before its first effect.
     pub fn note() -> Result<Begun> {
         fs::write(MARK, "").with_context(|| format!("writing {MARK}"))?;
         Ok(Begun { loaded: false })
     }
 
-    /// Notes which state is about to become which.
+    /// Notes the state on the disk and the one that is about to replace it.
     pub fn note_states(&self, before: State, after: State) -> Result<()> {
         fs::write(MARK, [before.render(), after.render()].concat()).with_context(|| format!("writing {MARK}"))
     }
 
-    /// The jump goes on without this program.
+    /// Keeps the effects: the jump goes on without this program.
     pub fn keep(self) {
         std::mem::forget(self);
     }
@@ -47,14 +48,15 @@ impl Drop for Begun {
     }
 }
 
-/// What a killed run has left of a jump from this system, for people.
+/// Returns what a killed run has left of a jump from this system, as phrases for people.
 pub fn find(disk: &Disk) -> Vec<&'static str> {
-    // Another disk's lock keeps nobody from jumping.
+    // The lock on another disk than the running one does not keep a process from jumping.
     let is_left = disk.running.is_some() && Path::new(MARK).exists() && !restart::is_stopping();
     if is_left { vec!["a jump that was prepared and not made"] } else { Vec::new() }
 }
 
-/// Takes it back; returns what. `disk` is locked: nobody else is on his way to a jump.
+/// Undoes what a killed run has left, and returns what that was. `disk` is locked: no other process is on its
+/// way to a jump.
 pub fn remove(disk: &Disk) -> Result<Vec<&'static str>> {
     let found = find(disk);
     if !found.is_empty() {
@@ -73,7 +75,7 @@ pub fn remove(disk: &Disk) -> Result<Vec<&'static str>> {
         unmark();
     }
     if disk.running.is_some() {
-        // Only an empty one goes, and nobody misses it.
+        // Only an empty directory is removed, and nothing needs it.
         let _ = fs::remove_dir(PLACE);
     }
     Ok(found)

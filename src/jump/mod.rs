@@ -1,4 +1,4 @@
-//! From the running slot into another one: checked before, on trial after.
+//! Jumps from the running slot into another one: checked before, on trial after.
 
 pub mod arrival;
 pub mod kexec;

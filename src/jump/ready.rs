@@ -1,4 +1,4 @@
-//! A slot that was looked at before a jump: whole, and the bytes that were recorded.
+//! Checks a slot before a jump: it must be complete, and hold the bytes that were recorded.
 
 use crate::boot::record::Record;
 use crate::check::report::Ask;
@@ -20,29 +20,30 @@ use std::fs::File;
 
 /// A slot that can be jumped into.
 pub struct Ready {
-    /// Which.
+    /// Name of the slot.
     pub slot: Slot,
-    /// What it holds.
+    /// Record of what the slot holds.
     pub record: Record,
-    /// Its kernel, verified.
+    /// Kernel of the slot, verified.
     pub kernel: File,
-    /// Its initramfs, verified.
+    /// Initramfs of the slot, verified.
     pub initramfs: File,
-    /// Whether the slot can take over the watchdog that this machine has: it has its driver.
+    /// False if the slot lacks the driver of this machine's watchdog, and so cannot take it over.
     pub has_watchdog_driver: bool,
-    /// Claimed until the jump, so that nobody writes it meanwhile.
+    /// Claim on the slot until the jump, so that nothing writes to it in the meantime.
     pub idle: Idle,
 }
 
 impl Ready {
-    /// Looks at `slot`; whatever is wrong with it is refused, and so is what would not come up on this
-    /// machine, unless `policy` allows it. With none, a slot that was proven on it is not asked again.
+    /// Examines `slot`. Refuses it if it is damaged in any way, and if it would not come up on this machine,
+    /// unless `policy` allows that. Without a policy, the check for this machine is skipped: the slot was
+    /// proven on it.
     pub fn check(scratch: &Scratch, disk: &Disk, slot: Slot, policy: Option<&Policy>) -> Result<Ready> {
         let idle = Idle::claim(disk, slot)?;
         let record = whole(slot, disk.files.holding(slot)?)?;
         let partuuid = format!("root=PARTUUID={} ", idle.partuuid);
         if record.entry.partition != idle.region.number || !record.entry.cmdline.to_string().starts_with(&partuuid) {
-            let found = format!("slot {slot} was written for another partition than the one that the table has now");
+            let found = format!("slot {slot} was written for a partition other than the one that the table has now");
             return Err(refused(found, flash_again(slot)));
         }
         let device = idle.attach()?;
@@ -59,7 +60,7 @@ impl Ready {
             // The descriptor that is hashed is the one that the kernel reads, from its beginning.
             match Digest::of_stream(&file) {
                 Ok(found) if found == *digest => Ok(file),
-                Ok(_) => Err(odd("does not hash to what was recorded")),
+                Ok(_) => Err(odd("does not match its recorded digest")),
                 Err(error) => Err(odd(&format!("cannot be read ({error:#})"))),
             }
         };
@@ -79,17 +80,17 @@ impl Ready {
             let written = OnDisk { slot, tree: &root, insight: &insight, features, record: &record };
             refuse_hopeless(disk, written, policy)?;
         }
-        // The two files keep the filesystem; it goes with them.
+        // The two open files keep the filesystem mounted; it is released with them.
         drop(mount);
         Ok(Ready { slot, record, kernel: image, initramfs, has_watchdog_driver, idle })
     }
 }
 
-/// Refuses what would not come up on this machine.
+/// Refuses a slot that would not come up on this machine.
 fn refuse_hopeless(disk: &Disk, written: OnDisk, policy: &Policy) -> Result<()> {
     let slot = written.slot;
     let machine = disk.machine();
-    // What was allowed as it was written is allowed now.
+    // What was allowed when the slot was written is allowed now.
     let policy = policy.allowing(&written.record.allowed);
     let report = Report::of(&disk.subject(&written, &machine)?, Ask::Slot, &policy)?;
     let next = format!("write it again for this machine: flipslot flash REFERENCE --slot {slot} --hardware this");
@@ -98,13 +99,13 @@ fn refuse_hopeless(disk: &Disk, written: OnDisk, policy: &Policy) -> Result<()> 
     Ok(())
 }
 
-/// The record of a slot that holds a whole image.
+/// Returns the record of a slot that holds a complete image.
 fn whole(slot: Slot, holding: Holding) -> Result<Record> {
     let found = match holding {
         Holding::Image(record) => return Ok(*record),
         Holding::Nothing => format!("slot {slot} holds nothing"),
-        Holding::Half => format!("slot {slot} is half written: a flash did not come to its end"),
-        Holding::Damaged => format!("slot {slot} is damaged: its entry and its record do not belong together"),
+        Holding::Half => format!("slot {slot} is half written: a flash did not finish"),
+        Holding::Damaged => format!("slot {slot} is damaged: its entry and its record do not match"),
     };
     Err(refused(found, flash_again(slot)))
 }

@@ -1,4 +1,4 @@
-//! Stopping this system: by systemd, which stops services and unmounts, or without it.
+//! Stops this system: by systemd, which stops services and unmounts, or without it.
 
 use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
@@ -14,39 +14,39 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the kernel may take to make all filesystems read-only, which it does by itself.
+/// Time for the kernel to make all filesystems read-only, which it does in the background.
 const REMOUNT: Duration = Duration::from_secs(2);
 
-/// How long flushing may take.
+/// Time limit for flushing what was written.
 const FLUSH: Duration = Duration::from_secs(20);
-/// How long systemd may take to accept a request.
+/// Time limit for systemd to accept a request.
 const SYSTEMCTL: Duration = Duration::from_secs(60);
 
-/// What comes after this system.
+/// The next system after this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Into {
-    /// The kernel that was loaded.
+    /// The kernel that was loaded for kexec.
     Kexec,
-    /// The firmware.
+    /// The system that the firmware starts.
     Firmware,
 }
 
-/// Whether systemd runs this system (sd_booted(3)).
+/// Returns whether systemd runs this system (sd_booted(3)).
 fn has_systemd() -> bool {
     Path::new("/run/systemd/system").exists()
 }
 
-/// Stops this system. With systemd it returns once systemd has begun, and services stop after.
+/// Stops this system. Under systemd, returns once systemd has begun; services stop after that.
 pub fn stop(into: Into) -> Result<()> {
     if into == Into::Firmware && kexec::is_loaded() {
-        kexec::unload(); // else systemd, or the kernel's own way down, may take it for the next system
+        kexec::unload(); // otherwise systemd, or the kernel as it goes down, may start it as the next system
     }
     if !has_systemd() {
         return force(into);
     }
     let systemctl = Tool::new("systemctl")
         .args(["--no-block", if into == Into::Kexec { "kexec" } else { "reboot" }])
-        // A restart shall reach the firmware, whatever else is prepared (systemctl(1)).
+        // A restart must reach the firmware, whatever else is prepared (systemctl(1)).
         .variable("SYSTEMCTL_SKIP_AUTO_KEXEC", "1")
         .variable("SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT", "1")
         .deadline(SYSTEMCTL)
@@ -54,15 +54,15 @@ pub fn stop(into: Into) -> Result<()> {
     systemctl.run().map(drop)
 }
 
-/// Stops this system at once: what is written is flushed, and no service is asked.
+/// Stops this system at once: flushes what was written, and stops no service.
 pub fn force(into: Into) -> Result<()> {
-    // A disk that hangs must not keep the machine: what can be flushed is flushed by then.
+    // A disk that does not respond must not block the restart: what can be flushed is flushed by then.
     let flushed = thread::spawn(sync);
     let begin = Instant::now();
     while !flushed.is_finished() && begin.elapsed() < FLUSH {
         thread::sleep(Duration::from_millis(50));
     }
-    // kernel: admin-guide/sysrq.rst; a kernel without it has been told to sync, at least.
+    // kernel: admin-guide/sysrq.rst; a kernel without SysRq has at least been asked to sync.
     if fs::write("/proc/sysrq-trigger", "u").is_ok() {
         thread::sleep(REMOUNT);
     }
@@ -70,9 +70,9 @@ pub fn force(into: Into) -> Result<()> {
     reboot(command).context("restarting the machine (reboot(2))")
 }
 
-/// Whether this system is already on its way down.
+/// Returns whether this system is already on its way down.
 pub fn is_stopping() -> bool {
-    // The exit code tells the state too, so an error is an answer.
+    // The exit code reflects the state too, so an error is an answer.
     has_systemd()
         && Tool::new("systemctl")
             .arg("is-system-running")
@@ -81,25 +81,25 @@ pub fn is_stopping() -> bool {
             .is_err_and(|error| format!("{error:#}").contains("stopping"))
 }
 
-/// How long systemd may take to stop a system that is not healthy.
+/// Time limit for systemd to stop a system that is not healthy.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Restarts a trial that has failed and is not confirmed, and notes why. The disk's state is left alone: it still says
-/// which slot works.
+/// Restarts the machine if a trial has failed and is not confirmed, and notes why. Leaves the state on the
+/// disk alone: it still says which slot works.
 pub fn go_back(why: &str) -> Result<()> {
     if Path::new(CONFIRMED).exists() {
-        return Ok(()); // somebody was faster
+        return Ok(()); // confirmed in the meantime
     }
     let noted = Disk::open(None, Access::Change)
         .and_then(|disk| arrival::note(&disk, |boot| boot.failed = Some(why.chars().take(500).collect())));
     if let Err(error) = noted {
-        crate::tell!("flipslot: noting that in the ledger: {error:#}");
+        crate::tell!("flipslot: noting the failure in the ledger: {error:#}");
     }
     if let Err(error) = stop(Into::Firmware) {
         crate::tell!("flipslot: {error:#}");
         return force(Into::Firmware);
     }
-    // systemd ends this program on its way down, and what it does not end in time is reset.
+    // systemd ends this program on its way down; if it does not do so in time, the machine is reset.
     thread::sleep(PATIENCE);
     force(Into::Firmware)
 }

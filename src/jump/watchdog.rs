@@ -1,4 +1,4 @@
-//! The hardware watchdog: what resets a machine that hangs, also across a jump.
+//! Controls the hardware watchdog, which resets a machine that hangs, also across a jump.
 
 use crate::sys::watchdog;
 use crate::tool::Tool;
@@ -8,33 +8,33 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-/// What the kernel tells of watchdogs (kernel: ABI/testing/sysfs-class-watchdog). The device of each is
-/// called as its folder here is.
+/// Folder in which the kernel describes its watchdogs (kernel: ABI/testing/sysfs-class-watchdog). Each has a
+/// folder here with the name of its device.
 const SYSFS: &str = "/sys/class/watchdog";
-/// A jump may take this long before the new slot takes the watchdog over, in seconds: less would
-/// reset slots that are only slow.
+/// Shortest timeout that is used, in seconds: a jump may take this long before the new slot takes the
+/// watchdog over, and less would reset slots that are only slow.
 const SHORTEST: u32 = 60;
 
-/// A watchdog that runs, and is this program's alone. Dropped as it is it goes on running, and
-/// resets the machine.
+/// A running watchdog that only this program has open. Dropped without [`Watchdog::stop`], it goes on
+/// running, and resets the machine.
 pub struct Watchdog {
     name: String,
     device: File,
-    /// Seconds until it resets the machine.
+    /// Seconds without a ping after which it resets the machine.
     pub timeout: u32,
 }
 
-/// What became of the wish for a watchdog.
+/// The result of a request for a watchdog.
 pub enum Taken {
-    /// It runs.
+    /// The watchdog is running.
     Running(Watchdog),
-    /// systemd has it, and keeps it running across the jump.
+    /// systemd has the watchdog, and keeps it running across the jump.
     BySystemd,
-    /// There is none, or none that can be used: why.
+    /// There is no watchdog, or none that can be used, for this reason.
     No(String),
 }
 
-/// The watchdogs that this machine has now, by name.
+/// Returns the names of the watchdogs that this machine has now, sorted.
 pub fn names() -> Vec<String> {
     let entries = fs::read_dir(SYSFS).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -42,15 +42,15 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// The kernel module that drives a watchdog; `None` if that is built in, or not known.
+/// Returns the kernel module that drives a watchdog; `None` if it is built in, or not known.
 pub fn driver(name: &str) -> Option<String> {
     let module = fs::read_link(format!("{SYSFS}/{name}/device/driver/module")).ok()?;
     Some(module.file_name()?.to_str()?.to_owned())
 }
 
 impl Watchdog {
-    /// Starts a watchdog with at most `seconds`; the longest that the hardware can, if that is less.
-    /// An error is the open's, such as EBUSY.
+    /// Starts a watchdog with a timeout of at most `seconds`, or the longest that the hardware supports if
+    /// that is less. Errors are those of opening the device, such as EBUSY.
     pub fn start(name: &str, seconds: u32) -> std::io::Result<Watchdog> {
         let device = File::options().write(true).open(Path::new("/dev").join(name))?;
         let longest = number(name, "max_timeout").filter(|longest| *longest > 0).unwrap_or(u32::MAX);
@@ -63,8 +63,8 @@ impl Watchdog {
         Ok(Watchdog { name: name.to_owned(), device, timeout })
     }
 
-    /// Starts the machine's first watchdog for a jump that may take `seconds`. One that could not be
-    /// stopped again, if the jump is given up, is left alone.
+    /// Starts the machine's first watchdog for a jump that may take `seconds`. Leaves a watchdog alone that
+    /// could not be stopped again if the jump is given up.
     pub fn arm(seconds: u32) -> Taken {
         let Some(name) = names().into_iter().next() else {
             return Taken::No("this machine has no hardware watchdog".to_owned());
@@ -87,19 +87,19 @@ impl Watchdog {
         }
     }
 
-    /// Starts the time anew.
+    /// Restarts the watchdog's timeout.
     pub fn ping(&mut self) {
         if let Err(error) = self.device.write_all(b"\0") {
             crate::tell!("flipslot: {}: {error}", self.name);
         }
     }
 
-    /// Stops it, if the hardware lets it be stopped; else it must be pinged for ever.
+    /// Stops the watchdog. Returns it if the hardware does not allow that; it must then be pinged for ever.
     pub fn stop(mut self) -> Result<(), Watchdog> {
         if number(&self.name, "nowayout") == Some(1) {
             return Err(self);
         }
-        // The magic close: without it the driver takes the close for a crash.
+        // The magic close: without it, the driver treats the close as a crash.
         match self.device.write_all(b"V") {
             Ok(()) => Ok(()),
             Err(_) => Err(self),
@@ -107,8 +107,8 @@ impl Watchdog {
     }
 }
 
-/// Stops the first watchdog, which a killed run has left running; nothing if it does not run, if
-/// somebody has it, or if it cannot be stopped.
+/// Stops the first watchdog if a killed run has left it running. Does nothing if it is not running, if
+/// another program has it open, or if it cannot be stopped.
 pub fn stop_left_running() {
     let Some(name) = names().into_iter().next() else { return };
     let runs = fs::read_to_string(format!("{SYSFS}/{name}/state")).is_ok_and(|state| state.trim() == "active");
@@ -124,8 +124,8 @@ fn number(name: &str, attribute: &str) -> Option<u32> {
     fs::read_to_string(format!("{SYSFS}/{name}/{attribute}")).ok()?.trim().parse().ok()
 }
 
-/// systemd closes its watchdog before a kexec unless it is told a time for that
-/// (systemd-system.conf(5), KExecWatchdogSec).
+/// Asks systemd, which has the watchdog, to keep it running for `seconds` across the jump: by default systemd
+/// closes it before a kexec (systemd-system.conf(5), KExecWatchdogSec).
 fn by_systemd(seconds: u32) -> Taken {
     let patience = Duration::from_secs(20);
     let show = ["show", "--property=RuntimeWatchdogUSec", "--value"];
@@ -141,6 +141,6 @@ fn by_systemd(seconds: u32) -> Taken {
         .run();
     match set {
         Ok(_) => Taken::BySystemd,
-        Err(error) => Taken::No(format!("systemd has the hardware watchdog, and does not keep it: {error:#}")),
+        Err(error) => Taken::No(format!("systemd has the hardware watchdog, and would stop it at the jump: {error:#}")),
     }
 }

@@ -66,7 +66,7 @@ fn an_empty_and_a_half_written_slot_cannot_be_jumped_into() {
     images::no_kernel().write(&disk.folder().join("image"), "1");
     disk.flash("oci:image:1", "b", &[]).must_end(1, &["no kernel"]);
     let before = disk.content();
-    must_be_refused(&disk, "b", "slot b is half written: a flash did not come to its end");
+    must_be_refused(&disk, "b", "slot b is half written: a flash did not finish");
     let (code, found, _) = refusal(&disk, "c").expect("it is refused");
     assert!(code == 3 && found.contains("has no slot c; it has a, b"), "{found}");
     assert_eq!(disk.changed_since(&before), Vec::<u64>::new());
@@ -90,7 +90,7 @@ fn a_slot_whose_kernel_or_initramfs_is_not_the_recorded_one_cannot_be_jumped_int
         let mut byte = [0];
         disk.file().read_exact_at(&mut byte, place).unwrap();
         disk.file().write_all_at(&[byte[0] ^ 1], place).unwrap();
-        must_be_refused(&disk, "a", &format!("{path} does not hash to what was recorded"));
+        must_be_refused(&disk, "a", &format!("{path} does not match its recorded digest"));
     }
 }
 
@@ -102,7 +102,7 @@ fn a_slot_whose_entry_boots_something_else_than_its_record_says_cannot_be_jumped
     let at = entry.find("'quiet'").expect("it was made with this word");
     disk.file().write_all_at(b"'quick'", place + at as u64).unwrap();
     assert!(disk.boot_file("flipslot/slot-a.cfg").contains("'quick'"));
-    must_be_refused(&disk, "a", "its entry and its record do not belong together");
+    must_be_refused(&disk, "a", "its entry and its record do not match");
     assert_eq!(disk.status()["slots"][0]["holds"], "damaged");
 }
 

@@ -69,7 +69,7 @@ fn a_disk_that_gives_back_something_else_than_was_written_is_no_copy() {
     let rest = disturbed(command(folder.path(), &arguments), || {
         File::options().write(true).open(&disk.file).unwrap().write_all_at(b"rot", DATA.start * MIB + 1100).unwrap();
     });
-    assert!(rest.contains(&format!("gives back something else at byte {}", DATA.start * MIB)), "{rest}");
+    assert!(rest.contains(&format!("returns different data at byte {}", DATA.start * MIB)), "{rest}");
     assert!(is_zero(&disk.bytes(0)) && is_zero(&disk.bytes(2299)));
 }
 

@@ -70,11 +70,11 @@ fn a_source_that_is_no_golden_disk_or_that_somebody_may_write_is_refused() {
     tool("cp", &["--sparse=always", "--reflink=auto", &golden().to_string_lossy(), &disk.to_string_lossy()]);
     refused(Path::new("nothing"), "No such file");
     refused(Path::new("other"), "has no flipslot table");
-    refused(Path::new("/dev/null"), "is no disk");
-    refused(path, "is no disk");
+    refused(Path::new("/dev/null"), "is not a disk");
+    refused(path, "is not a disk");
 
     let writer = File::options().append(true).open(&disk).unwrap();
-    refused(&disk, "is open in a program that may write it");
+    refused(&disk, "is open in a program that may write to it");
     drop(writer);
     let locked = File::open(&disk).unwrap();
     locked.lock().unwrap();
@@ -97,9 +97,9 @@ fn a_source_that_is_no_golden_disk_or_that_somebody_may_write_is_refused() {
 
     // What the table does not show boots all the same, and names the golden disk.
     tool("sgdisk", &["--change-name=3:rescue", &disk.to_string_lossy()]);
-    refused(&disk, "boots a slot a, and its table has none");
+    refused(&disk, "has an entry for slot a, but its table has no such slot");
     tool("sgdisk", &["--change-name=3:slot-a", "--change-name=5:slot-c", "--typecode=5:8304", &disk.to_string_lossy()]);
-    refused(&disk, "slot c of the golden disk has no files on the boot partition");
+    refused(&disk, "slot c of the golden disk has missing or damaged files on the boot partition");
     tool("sgdisk", &["--change-name=5:data", "--typecode=5:8300", &disk.to_string_lossy()]);
 
     // Made for another partition than its own: every copy would boot the golden disk's.
@@ -121,6 +121,6 @@ fn an_xfs_whose_machine_was_not_shut_down_is_refused_and_no_disk_is_written() {
     tool("umount", &[&folder]);
     drop(attached);
     let run = clone(disk.folder(), &disk.path(), &["copy.raw"], &[]);
-    run.must_end(3, &["has a log to be replayed", "mount it once"]);
+    run.must_end(3, &["has a log that must be replayed", "mount it once"]);
     assert_nothing_left(disk.folder(), &["d.raw"]);
 }

@@ -161,8 +161,8 @@ fn what_is_no_file_is_an_error_and_does_not_hang() {
     let tree =
         keep(&[Tar::of([fifo("fifo"), character("null", 1, 3), dir("dir"), symlink("link", "fifo")])], rules_read);
     for path in ["fifo", "null", "dir", "link", "/"] {
-        assert!(refusal(tree.read(path, 100)).contains("no regular file"), "{path}");
-        assert!(refusal(tree.head(path, 1)).contains("no regular file"), "{path}");
+        assert!(refusal(tree.read(path, 100)).contains("not a regular file"), "{path}");
+        assert!(refusal(tree.head(path, 1)).contains("not a regular file"), "{path}");
         assert!(!tree.has_file(path));
     }
     assert_eq!(tree.look("fifo", Last::Follow).unwrap().unwrap().what, What::Other);

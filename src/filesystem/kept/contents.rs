@@ -1,5 +1,5 @@
-//! The contents that were kept of an image's files: small ones in memory, large ones in one file that
-//! has no name, so that memory stays bounded whatever an image holds.
+//! Contents that were kept of an image's files: small ones in memory, large ones in one file without a name,
+//! so that memory stays bounded whatever an image holds.
 
 use crate::error::{Result, failed, from_io};
 use crate::filesystem::kept::wanted::Keep;
@@ -13,39 +13,40 @@ use std::io::{self, BufRead, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What may be kept, in bytes. What is replaced or removed later still counts.
+/// Limits on what is kept, in bytes. Content that is replaced or removed later still counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The longest content that is kept in memory.
+    /// Longest content that is kept in memory.
     pub small: u64,
-    /// All contents in memory together.
+    /// Limit on all contents in memory together.
     pub memory: u64,
-    /// All contents together.
+    /// Limit on all contents together, in memory and in the file.
     pub total: u64,
 }
 
 impl Limits {
-    /// `/etc`, units, lists of modules and heads of programs have 5 MiB together in Debian 12 with a
-    /// kernel. An initramfs of every driver has 100 MiB, and an image may have one for each kernel.
+    /// Limits for one image. `/etc`, units, lists of modules and heads of programs take 5 MiB together in
+    /// Debian 12 with a kernel. An initramfs with every driver takes 100 MiB, and an image may have one for
+    /// each kernel.
     pub const OF_AN_IMAGE: Limits = Limits { small: MIB, memory: 64 * MIB, total: 2048 * MIB };
 }
 
-/// What was kept of one file: the beginning of its content.
+/// The kept beginning of one file's content.
 #[derive(Debug)]
 pub enum Held {
-    /// In memory.
+    /// Bytes kept in memory.
     Memory(Box<[u8]>),
-    /// In the file that has no name.
+    /// Bytes kept in the file without a name.
     Spooled {
-        /// Its first byte there.
+        /// Offset of the first byte in that file.
         offset: u64,
-        /// How many bytes.
+        /// Number of bytes.
         length: u64,
     },
 }
 
 impl Held {
-    /// How many bytes were kept.
+    /// Returns how many bytes were kept.
     pub fn length(&self) -> u64 {
         match self {
             Held::Memory(bytes) => bytes.len() as u64,
@@ -54,7 +55,7 @@ impl Held {
     }
 }
 
-/// All contents that were kept.
+/// All contents that were kept of an image.
 pub struct Contents {
     limits: Limits,
     in_memory: u64,
@@ -63,19 +64,19 @@ pub struct Contents {
     spool: Option<Spool>,
 }
 
-/// The file that has no name, and its length.
+/// The file without a name, and its length.
 struct Spool {
     file: File,
     end: u64,
 }
 
 impl Contents {
-    /// Nothing yet. The file, if there is to be one, is made in `folder`, by whoever this runs as.
+    /// Begins with nothing kept. The file, if one is needed, is made in `folder`, with this process's rights.
     pub fn new(limits: Limits, folder: PathBuf) -> Contents {
         Contents { limits, in_memory: 0, total: 0, folder, spool: None }
     }
 
-    /// Reads all of `body` and keeps what is asked for; returns also how long it is.
+    /// Reads all of `body` and keeps what `keep` asks for; returns the length of `body`, too.
     pub fn take(&mut self, mut body: &mut dyn BufRead, keep: Keep) -> Result<(u64, Held)> {
         let longest = match keep {
             Keep::Nothing => 0,
@@ -98,7 +99,7 @@ impl Contents {
         Ok((held.length().saturating_add(passed), held))
     }
 
-    /// Writes `small` and what `rest` still has to the end of the file.
+    /// Appends `small` and the rest of `rest` to the file.
     fn spool(&mut self, small: &[u8], mut rest: impl BufRead) -> Result<Held> {
         let offset = self.append(small)?;
         let mut length = small.len() as u64;
@@ -114,7 +115,7 @@ impl Contents {
         }
     }
 
-    /// Appends to the file, which is made if this is the first time; returns where that begins.
+    /// Appends to the file, and makes it the first time; returns the offset at which the bytes begin.
     fn append(&mut self, bytes: &[u8]) -> Result<u64> {
         self.charge(bytes.len() as u64)?;
         let folder = &self.folder;
@@ -125,7 +126,7 @@ impl Contents {
         let offset = spool.end;
         spool.file.write_all_at(bytes, offset).map_err(|error| match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => failed(
-                format!("{} is full, where what is kept of the image stands meanwhile", folder.display()),
+                format!("{} is full: no room for the kept files of the image", folder.display()),
                 "name a directory with more room: TMPDIR=/var/tmp",
             ),
             _ => anyhow::Error::new(error).context(format!("keeping files of the image in {}", folder.display())),
@@ -139,16 +140,16 @@ impl Contents {
         if self.total > self.limits.total {
             return Err(failed(
                 format!(
-                    "the files that are looked into (initramfs, configuration, units) have more than {} together",
+                    "the files to examine (initramfs, configuration, units) have more than {} together",
                     Bytes(self.limits.total)
                 ),
-                "leave one kernel and its initramfs in the image",
+                "keep only one kernel and its initramfs in the image",
             ));
         }
         Ok(())
     }
 
-    /// The bytes that were kept of a file.
+    /// Opens the kept bytes of a file for reading.
     pub fn open<'c>(&'c self, held: &'c Held) -> Box<dyn Read + 'c> {
         match (held, &self.spool) {
             (Held::Memory(bytes), _) => Box::new(&bytes[..]),
@@ -160,7 +161,7 @@ impl Contents {
     }
 }
 
-/// Reads one file's bytes out of the many, by their offset: several can be read at once.
+/// Reads one file's bytes out of the shared file by their offset, so that several can be read at once.
 struct Spooled<'c> {
     file: &'c File,
     at: u64,
@@ -180,18 +181,18 @@ impl Read for Spooled<'_> {
     }
 }
 
-/// A file in `folder` that has no name and that nobody else can open.
+/// Makes a file in `folder` that has no name and that no other process can open.
 fn nameless(folder: &Path) -> Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     open(folder, flags, Mode::RUSR | Mode::WUSR)
         .or_else(|_| unnamed(folder))
         .map(File::from)
-        .with_context(|| format!("making a file in {} for what is kept of the image", folder.display()))
+        .with_context(|| format!("making a file in {} for the kept files of the image", folder.display()))
 }
 
-/// The same, where the filesystem has no `O_TMPFILE`: it has a name for a moment.
+/// Like [`nameless`], for filesystems without `O_TMPFILE`: the file has a name for a moment.
 fn unnamed(folder: &Path) -> rustix::io::Result<rustix::fd::OwnedFd> {
-    /// More names than anybody guesses.
+    /// Number of random names to try: more than anyone can guess.
     const TRIES: u32 = 16;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let random = RandomState::new();
@@ -283,6 +284,6 @@ mod tests {
         file.write_all_at(b"here", 0).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let missing = folder.path().join("missing");
-        assert!(format!("{:#}", nameless(&missing).unwrap_err()).contains("missing for what is kept"));
+        assert!(format!("{:#}", nameless(&missing).unwrap_err()).contains("missing for the kept files"));
     }
 }

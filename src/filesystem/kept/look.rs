@@ -1,4 +1,4 @@
-//! What rules see of a kept tree: the same as of a mounted slot.
+//! Shows a kept tree to the rules just as a mounted slot is shown.
 
 use crate::error::{Result, failed};
 use crate::filesystem::kept::KeptTree;
@@ -13,7 +13,7 @@ use rustix::io::{self, Errno};
 use std::io::Read;
 
 impl KeptTree {
-    /// What stands at `path`, links followed.
+    /// Finds the node at `path`, links followed.
     fn find(&self, path: &LayerPath) -> io::Result<Id> {
         match Walk::to(path).go(&self.nodes)? {
             Step::Found(id) => Ok(id),
@@ -21,14 +21,14 @@ impl KeptTree {
         }
     }
 
-    /// The regular file at `path`: its size, and what was kept of it.
+    /// Finds the regular file at `path`: its size, and what was kept of it.
     fn file_at(&self, path: &LayerPath) -> Result<Option<(u64, &Held)>> {
         let Some(id) = present(self.find(path)).with_context(|| format!("opening {path} in the image"))? else {
             return Ok(None);
         };
         match &self.nodes.get(id).body {
             Body::File { size, held } => Ok(Some((*size, held))),
-            _ => Err(failed(format!("{path} in the image is no regular file"), "mend that file in the image")),
+            _ => Err(failed(format!("{path} in the image is not a regular file"), "fix that file in the image")),
         }
     }
 }
@@ -73,7 +73,7 @@ impl Tree for KeptTree {
         Ok(directory.names().filter_map(|name| std::str::from_utf8(name).ok()).map(ToOwned::to_owned).collect())
     }
 
-    /// Works also where only the beginning was kept, and that is long enough.
+    /// Works also where only the beginning was kept, if that is long enough.
     fn head(&self, path: &str, length: u64) -> Result<Option<Vec<u8>>> {
         let place = LayerPath::clean(path.as_bytes())?;
         let Some((size, held)) = self.file_at(&place)? else { return Ok(None) };
@@ -87,7 +87,7 @@ impl Tree for KeptTree {
     }
 }
 
-/// What is not there, or where links on the way lead nowhere or in a circle, is none.
+/// Converts to `None` the errors of a path that does not exist, or whose links lead nowhere or in a circle.
 fn present(found: io::Result<Id>) -> io::Result<Option<Id>> {
     match found {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
@@ -97,7 +97,7 @@ fn present(found: io::Result<Id>) -> io::Result<Option<Id>> {
 
 fn not_kept(path: &LayerPath, size: u64, held: &Held) -> anyhow::Error {
     failed(
-        format!("of the {} of {path} in the image, only {} were kept on their way", Bytes(size), Bytes(held.length())),
-        "if it is as long as it should be, this is a defect of flipslot: kept/wanted.rs names what rules read",
+        format!("of the {} of {path} in the image, only {} were kept", Bytes(size), Bytes(held.length())),
+        "if the file has the right length, this is a defect of flipslot: kept/wanted.rs lists what rules read",
     )
 }

@@ -1,5 +1,5 @@
-//! An image's root filesystem in memory: every name, and of the contents what the rules read. For
-//! this no disk is needed and no right that others lack.
+//! An image's root filesystem in memory: every name, and of the contents what the rules read. Needs neither a
+//! disk nor privileges.
 
 pub mod contents;
 mod look;
@@ -21,19 +21,19 @@ use anyhow::Context;
 use rustix::io::Errno;
 use std::io::BufRead;
 
-/// Components that all paths of an image may lead through, links included: 64 for each of as many entries
-/// as there may be. One path can lead through 80000, by 40 links of 4095 bytes.
+/// Limit on the components that all paths of an image may lead through, links included: 64 for each of as
+/// many entries as there may be. One path can lead through 80000, by 40 links of 4095 bytes.
 const STEPS_MAX: u64 = 1 << 28;
 
-/// A [`RootSink`] that keeps names, modes and sizes, and of the contents what it is told; and the
+/// A [`RootSink`] that keeps names, modes and sizes, and of the contents what it is asked to keep; and the
 /// [`Tree`](crate::filesystem::Tree) of what it kept.
 ///
-/// It does with an image's entries what [`MountedRoot`](crate::filesystem::MountedRoot) does, and
-/// refuses what that refuses, but for what depends on a filesystem: its room, the longest attribute.
-/// Owners, times and attributes are not kept, but for whether there is an SELinux label.
+/// Treats an image's entries as [`MountedRoot`](crate::filesystem::MountedRoot) does, and refuses what that
+/// refuses, except for what depends on a filesystem: its room, the longest attribute. Owners, times and
+/// attributes are not kept, only whether there is an SELinux label.
 ///
-/// Memory: at most 1 GiB for names, for an image that was made to fill it, and 64 MiB for contents;
-/// beside, 2 GiB in `$TMPDIR`.
+/// Memory: at most 1 GiB for names, for an image that was made to fill it, and 64 MiB for contents; in
+/// addition, 2 GiB in `$TMPDIR`.
 pub struct KeptTree {
     nodes: Nodes,
     contents: Contents,
@@ -42,19 +42,19 @@ pub struct KeptTree {
 }
 
 impl KeptTree {
-    /// An empty root that will keep what `wants` says; [`wanted::rules_read`] for the rules.
+    /// Makes an empty root that will keep what `wants` says; [`wanted::rules_read`] for the rules.
     pub fn new(wants: Wants) -> KeptTree {
         let contents = Contents::new(Limits::OF_AN_IMAGE, std::env::temp_dir());
         KeptTree { nodes: Nodes::new(), contents, wants, steps: 0 }
     }
 
-    /// What an image may write into it: as many entries as fit into the memory that names may take,
-    /// and more bytes than any slot has, since most of them only pass by.
+    /// Returns the limits for an image: as many entries as fit into the memory that names may take, and more
+    /// bytes than any slot has, since most of them are not kept.
     pub fn budget() -> Budget {
         Budget { bytes: 1 << 40, entries: 4 << 20 }
     }
 
-    /// The directory `path`, links followed; `None` if it is missing and shall stay so.
+    /// Finds the directory `path`, links followed; returns `None` if it is missing and must stay so.
     fn enter(&mut self, path: &LayerPath, missing: Missing) -> Result<Option<Id>> {
         let mut walk = Walk::to(path);
         let found = loop {
@@ -82,7 +82,7 @@ impl KeptTree {
         }
     }
 
-    /// The directory that holds `path`, made if it is missing, and the name in it.
+    /// Finds the directory that holds `path`, made if it is missing, and the name in it.
     fn place<'p>(&mut self, path: &'p LayerPath) -> Result<Place<'p>> {
         let (folder, name) =
             path.split().ok_or_else(|| failed("the root directory cannot be replaced", "rebuild the layer"))?;
@@ -91,7 +91,7 @@ impl KeptTree {
     }
 }
 
-/// What to do about a directory that is missing.
+/// The way to handle a directory that is missing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Make,
@@ -136,10 +136,11 @@ impl RootSink for KeptTree {
     fn hardlink(&mut self, path: &LayerPath, target: &LayerPath) -> Result<()> {
         let (folder, name) =
             target.split().ok_or_else(|| failed("a hard link to the root directory", "rebuild the layer"))?;
-        let missing = || format!("making a hard link to {target}, which must stand in this layer or a lower one");
+        let missing = || format!("making a hard link to {target}, which must be in this layer or a lower one");
         let folder = self.enter(&folder, Missing::Skip).with_context(missing)?;
         let place = self.place(path)?;
-        // What it replaces goes first: a link to itself, or to what is below it, finds nothing more.
+        // The replaced node is removed first: a link to itself, or to something below it, then finds no
+        // target.
         self.nodes.remove(place);
         let first = folder.and_then(|directory| self.nodes.at(Place { directory, name }));
         let first = first.ok_or(Errno::NOENT).with_context(missing)?;

@@ -1,5 +1,5 @@
-//! What stands in an image's root, in memory: nodes in one row, and directories that name them by
-//! their numbers. No node owns another one, so nothing here recurses, however deep a tree is.
+//! The nodes of an image's root, in memory: one list of nodes, and directories that refer to them by number.
+//! No node owns another one, so nothing here recurses, however deep a tree is.
 
 use crate::error::{Result, failed};
 use crate::filesystem::kept::contents::Held;
@@ -11,13 +11,13 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::mem;
 
-/// Bytes that all nodes and names may take. Debian 12 with a kernel takes 3 MiB of it. A slot bounds
-/// these by its inodes; here one entry of 4095 bytes can ask for 2000 directories.
+/// Limit on the bytes that all nodes and names take. Debian 12 with a kernel takes 3 MiB of it. In a slot,
+/// its inodes are the limit; here one entry of 4095 bytes can ask for 2000 directories.
 const MEMORY_MAX: u64 = 1 << 30;
-/// Bytes of a name and its node, beside the text: the node, 48 in the map of a directory whose leaves
-/// are half full, 32 for the allocator.
+/// Bytes of a name and its node, besides the text: the node, 48 in the map of a directory whose leaves are
+/// half full, 32 for the allocator.
 const NAME_COST: u64 = size_of::<Node>() as u64 + 80;
-/// Bytes that a directory takes beside: the first leaf of its map has room for 11 names.
+/// Additional bytes of a directory: the first leaf of its map has room for 11 names.
 const DIRECTORY_COST: u64 = 320;
 
 /// The number of a node.
@@ -27,75 +27,75 @@ pub struct Id(u32);
 /// The root directory, which is always there.
 pub const ROOT: Id = Id(0);
 
-/// A name in a directory.
+/// The position of a name in a directory.
 #[derive(Clone, Copy)]
 pub struct Place<'p> {
-    /// The directory.
+    /// Directory that the name is in.
     pub directory: Id,
     /// One component, neither `.` nor `..`.
     pub name: &'p [u8],
 }
 
-/// What an inode is.
+/// A file, directory, link or other node, like an inode.
 pub struct Node {
-    /// What it is.
+    /// Type of the node, with its data.
     pub body: Body,
     /// Permission bits with setuid, setgid and sticky: 0 to 0o7777.
     pub mode: u32,
-    /// Whether it has an SELinux label.
+    /// Set if it has an SELinux label.
     pub labelled: bool,
 }
 
 /// The types of nodes, with what only that type has.
 pub enum Body {
-    /// A directory.
+    /// A directory, with its names.
     Directory(Directory),
     /// A regular file of `size` bytes.
     File {
-        /// Length in bytes.
+        /// Length of the content in bytes.
         size: u64,
-        /// What was kept of them.
+        /// Kept part of the content.
         held: Held,
     },
     /// A symbolic link.
     Symlink {
-        /// What it says, 1 to 4095 bytes.
+        /// Target of the link, 1 to 4095 bytes.
         target: Box<[u8]>,
     },
     /// A device or FIFO.
     Other,
 }
 
-/// A directory, which has one name only: Linux makes no hard links to directories.
+/// A directory, which has one name only: Linux allows no hard links to directories.
 pub struct Directory {
     name: Box<[u8]>,
     parent: Id,
-    /// The last layer that named it, or wrote below it.
+    /// Last layer that named the directory, or wrote below it.
     pub(super) written: u32,
-    /// The last layer that took what lower layers put here; what came later is that layer's own.
+    /// Last layer that removed what lower layers had put here; later names are that layer's own.
     pub(super) cleared: u32,
     pub(super) names: BTreeMap<Box<[u8]>, Name>,
 }
 
-/// What a name in a directory stands for.
+/// The node behind a name in a directory.
 pub(super) struct Name {
     pub(super) node: Id,
-    /// The layer that put it there.
+    /// Layer that put the name there.
     pub(super) layer: u32,
 }
 
 impl Directory {
-    /// The directory that holds it; the root holds itself.
+    /// Returns the directory that holds this one; the root holds itself.
     pub fn parent(&self) -> Id {
         self.parent
     }
 
-    /// What `name` stands for in it.
+    /// Returns the node called `name` in the directory.
     pub fn get(&self, name: &[u8]) -> Option<Id> {
         self.names.get(name).map(|name| name.node)
     }
 
-    /// The names in it, in byte order.
+    /// Iterates over the names in the directory, in byte order.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.names.keys().map(AsRef::as_ref)
     }
@@ -105,35 +105,35 @@ impl Directory {
 pub struct Nodes {
     nodes: Vec<Node>,
     pub(super) layer: u32,
-    /// Bytes of [`MEMORY_MAX`] that are left. What is removed does not come back.
+    /// Bytes of [`MEMORY_MAX`] that are left. Removing a node does not give any back.
     room: u64,
 }
 
 impl Nodes {
-    /// An empty root directory, 0755 as mkfs makes it.
+    /// Makes an empty root directory, 0755 as mkfs makes it.
     pub fn new() -> Nodes {
         let directory = Directory { name: [].into(), parent: ROOT, written: 0, cleared: 0, names: BTreeMap::new() };
         let root = Node { body: Body::Directory(directory), mode: 0o755, labelled: false };
         Nodes { nodes: vec![root], layer: 0, room: MEMORY_MAX }
     }
 
-    /// A new layer begins: whiteouts from here on spare what this layer writes.
+    /// Begins a new layer: whiteouts from here on spare what this layer writes.
     pub fn begin_layer(&mut self) -> Result<()> {
         self.layer = self.layer.checked_add(1).context("counting the layers")?;
         Ok(())
     }
 
-    /// The node with this number.
+    /// Returns the node with this number.
     pub fn get(&self, id: Id) -> &Node {
         &self.nodes[id.0 as usize]
     }
 
-    /// The same, to be changed.
+    /// Like [`Nodes::get`], but for changing the node.
     pub fn get_mut(&mut self, id: Id) -> &mut Node {
         &mut self.nodes[id.0 as usize]
     }
 
-    /// The directory with this number, if it is one.
+    /// Returns the directory with this number, if the node is one.
     pub fn directory(&self, id: Id) -> Option<&Directory> {
         match &self.get(id).body {
             Body::Directory(directory) => Some(directory),
@@ -148,19 +148,19 @@ impl Nodes {
         }
     }
 
-    /// What stands at a place.
+    /// Returns the node at a place.
     pub fn at(&self, place: Place) -> Option<Id> {
         self.directory(place.directory)?.get(place.name)
     }
 
-    /// Puts a file, link or other node at a place; what stood there is removed.
+    /// Puts a file, link or other node at a place, and removes what was there.
     pub fn put(&mut self, place: Place, node: Node) -> Result<()> {
         let text = if let Body::Symlink { target } = &node.body { target.len() as u64 } else { 0 };
         let id = self.add(node, text)?;
         self.link(place, id)
     }
 
-    /// Puts an empty directory at a place; what stood there is removed.
+    /// Puts an empty directory at a place, and removes what was there.
     pub fn put_directory(&mut self, place: Place, mode: u32, labelled: bool) -> Result<Id> {
         let Place { directory: parent, name } = place;
         // Nothing of lower layers is in it.
@@ -178,7 +178,7 @@ impl Nodes {
         Ok(id)
     }
 
-    /// Gives the node `id` one more name; what stood there is removed.
+    /// Gives the node `id` one more name, and removes what was there.
     pub fn link(&mut self, place: Place, id: Id) -> Result<()> {
         self.charge(NAME_COST + 2 * place.name.len() as u64)?;
         self.remove(place);
@@ -199,13 +199,13 @@ impl Nodes {
         Ok(())
     }
 
-    /// Removes what stands at a place, with all that is in it.
+    /// Removes the node at a place, with all that is in it.
     pub fn remove(&mut self, place: Place) {
         let gone = self.directory_mut(place.directory).and_then(|directory| directory.names.remove(place.name));
         self.empty(gone.into_iter().map(|name| name.node).collect());
     }
 
-    /// Takes the names out of directories that were removed, and of those in them.
+    /// Empties directories that were removed, and those in them.
     pub(super) fn empty(&mut self, mut gone: Vec<Id>) {
         while let Some(id) = gone.pop() {
             if let Some(directory) = self.directory_mut(id) {
@@ -214,7 +214,7 @@ impl Nodes {
         }
     }
 
-    /// The path to a place that has no link in it; `None` if it is longer than Linux takes.
+    /// Returns the path to a place, with no link in it; `None` if it is longer than Linux allows.
     pub fn real_path(&self, place: Place) -> Option<LayerPath> {
         let (mut names, mut length, mut id) = (vec![place.name], place.name.len(), place.directory);
         while let Some(directory) = self.directory(id).filter(|_| id != ROOT) {

@@ -1,5 +1,5 @@
-//! Finding a path among the nodes, one component at a time, as the kernel does it for a process whose
-//! root is the slot's: links are followed inside it, `..` of the root is the root.
+//! Finds a path among the nodes, one component at a time, as the kernel does for a process whose root is the
+//! slot's: links are followed inside it, `..` of the root is the root.
 
 use crate::filesystem::kept::nodes::{Body, Id, Nodes, ROOT};
 use crate::filesystem::walk::LINKS_MAX;
@@ -7,40 +7,41 @@ use crate::layer::LayerPath;
 use crate::layer::path::NAME_MAX;
 use rustix::io::{self, Errno};
 
-/// A resolution on its way.
+/// A resolution in progress.
 pub struct Walk {
     here: Id,
-    /// The path that is left begins at byte `at` of this; all of it is done if `at` is beyond.
+    /// Path whose rest, from byte `at` on, is still to be resolved; none is left if `at` is past its end.
     path: Vec<u8>,
     at: usize,
     links: usize,
-    /// Components that were looked at so far.
+    /// Number of components that were looked at so far.
     pub steps: u64,
 }
 
-/// Where a resolution stands.
+/// The state of a resolution.
 pub enum Step {
-    /// At its end.
+    /// At its end, the node of the path.
     Found(Id),
-    /// Before a component that is not there.
+    /// Before a component that does not exist.
     Missing {
-        /// The directory that lacks it.
+        /// Directory that lacks the component.
         directory: Id,
-        /// The component.
+        /// Name of the component.
         name: Vec<u8>,
     },
 }
 
 impl Walk {
-    /// A resolution of `path`, which begins at the root.
+    /// Begins a resolution of `path` at the root.
     pub fn to(path: &LayerPath) -> Walk {
         Walk { here: ROOT, path: path.as_bytes().to_vec(), at: 0, links: 0, steps: 0 }
     }
 
-    /// Goes to the end of the path, or to where something is missing; who makes that can go on.
+    /// Goes to the end of the path, or to where something is missing; after making that, the caller can go
+    /// on.
     ///
-    /// The errors are those of the kernel: `NOTDIR`, `NAMETOOLONG`, and `LOOP` after 40 links. A
-    /// path that ends in `/` or `/.`, which only a link can say, leads to a directory or nowhere.
+    /// The errors are those of the kernel: `NOTDIR`, `NAMETOOLONG`, and `LOOP` after 40 links. A path that
+    /// ends in `/` or `/.`, which only a link can contain, leads to a directory or nowhere.
     pub fn go(&mut self, nodes: &Nodes) -> io::Result<Step> {
         while self.at <= self.path.len() {
             self.steps += 1;
@@ -68,7 +69,7 @@ impl Walk {
         Ok(Step::Found(self.here))
     }
 
-    /// Puts a link's target before what is left from byte `after` on.
+    /// Puts a link's target before the rest of the path, which begins at byte `after`.
     fn follow(&mut self, target: &[u8], after: usize) -> io::Result<()> {
         self.links += 1;
         if self.links > LINKS_MAX {

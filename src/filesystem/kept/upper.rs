@@ -1,13 +1,13 @@
-//! What the current layer has written: whiteouts remove only what lower layers put there.
+//! Records what the current layer has written: whiteouts remove only what lower layers put there.
 //!
-//! Each name knows the layer that put it there, and each directory the last layer that named it or
-//! wrote below it. So two paths to one directory are one, as they are in a slot by inode numbers.
+//! Each name has the layer that put it there, and each directory the last layer that named it or wrote below
+//! it. So two paths to one directory are one, as they are in a slot by inode numbers.
 
 use crate::filesystem::kept::nodes::{Id, Name, Nodes, Place};
 use std::mem;
 
 impl Nodes {
-    /// Notes that this layer named a directory or wrote below it, and so below those above it.
+    /// Notes that this layer named a directory or wrote below it, and so below the directories above it.
     pub fn note_directory(&mut self, id: Id) {
         let (layer, mut id) = (self.layer, id);
         while let Some(directory) = self.directory_mut(id).filter(|directory| directory.written != layer) {
@@ -16,7 +16,7 @@ impl Nodes {
         }
     }
 
-    /// Removes what stands at a place, except what this layer wrote. Nothing there is no error.
+    /// Removes the node at a place, except what this layer wrote. It is not an error if nothing is there.
     pub fn whiteout(&mut self, place: Place) {
         let Some(name) = self.directory(place.directory).and_then(|directory| directory.names.get(place.name)) else {
             return;
@@ -29,8 +29,8 @@ impl Nodes {
         }
     }
 
-    /// Removes what lower layers put into a directory. Doing it again costs nothing, so that many
-    /// whiteouts of one large directory do not take for ever.
+    /// Removes what lower layers put into a directory. Repeating it costs nothing, so that many whiteouts of
+    /// one large directory do not take for ever.
     pub fn opaque(&mut self, directory: Id) {
         let layer = self.layer;
         let (mut waiting, mut gone) = (vec![directory], Vec::new());
@@ -56,7 +56,7 @@ impl Nodes {
         self.empty(gone);
     }
 
-    /// Whether whiteouts of this layer spare what a name stands for.
+    /// Returns whether whiteouts of this layer spare the node behind a name.
     fn is_spared(&self, name: &Name) -> bool {
         self.layer == self.directory(name.node).map_or(name.layer, |directory| directory.written)
     }

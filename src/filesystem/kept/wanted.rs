@@ -1,49 +1,50 @@
-//! Which contents of an image are kept on their way: those that a rule may read.
+//! Selects which contents of an image are kept as its layers are read: those that a rule may read.
 
 use crate::layer::LayerPath;
 use crate::units::MIB;
 
-/// How much of a file's content is kept. Its name, mode and size always are.
+/// The part of a file's content that is kept. Its name, mode and size always are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Nothing.
+    /// No content at all.
     Nothing,
-    /// The first bytes, at most this many: all of a file that is no longer.
+    /// The first bytes, at most this many: all of a file that is not longer.
     Head(u64),
     /// Everything, however long it is.
     All,
 }
 
-/// Says by its path and mode what is kept of a file that a layer brings.
+/// Selects by its path and mode what is kept of a file that a layer brings.
 ///
-/// The path is the real one: links in the directories that lead there are followed, so with a
-/// merged `/usr` it is `usr/lib/modules/…` whatever the layer says. It is the one by which the
-/// content came; a hard link or a link to it shares what was kept by that name.
+/// The path is the real one: links in the directories that lead there are followed, so with a merged `/usr`
+/// it is `usr/lib/modules/…` whatever the layer says. The path is the one by which the content came; a hard
+/// link or a link to it shares what was kept.
 pub type Wants = fn(path: &LayerPath, mode: u32) -> Keep;
 
-/// The beginning of a program or kernel that says what it is: an ELF header with its program headers
-/// and the interpreter's name (elf(5)), the first line of a script, a kernel's setup header
+/// Beginning of a program or kernel, which says what it is: an ELF header with its program headers and the
+/// interpreter's name (elf(5)), the first line of a script, a kernel's setup header
 /// (Documentation/arch/x86/boot.rst).
 const FIRST: Keep = Keep::Head(4096);
-/// More than any file has that people or programs write into `/etc` to be read by lines. What is
-/// longer there is a database.
+/// More than any file has that people or programs write into `/etc` to be read by lines. A longer file there
+/// is a database.
 const CONFIGURATION: Keep = Keep::Head(MIB);
-/// More than any unit has (systemd.unit(5)).
+/// Beginning of a unit, more than any unit has (systemd.unit(5)).
 const UNIT: Keep = Keep::Head(64 * 1024);
-/// What the rules read at most of a kernel's config, which has 300 kB in Debian 13.
+/// Most that the rules read of a kernel's config, which has 300 kB in Debian 13.
 const KERNEL_CONFIG: Keep = Keep::Head(4 * MIB);
-/// What the rules read at most of a list of modules; the longest has 2 MB in Debian 13.
+/// Most that the rules read of a list of modules; the longest has 2 MB in Debian 13.
 const MODULE_LIST: Keep = Keep::Head(16 * MIB);
 
-/// What the rules read. A rule that reads another file needs a line here, or it gets an error.
+/// Selects the contents that the rules read. A rule that reads another file needs a line here, or it gets an
+/// error.
 pub fn rules_read(path: &LayerPath, mode: u32) -> Keep {
     let parts: Vec<&[u8]> = path.as_bytes().split(|byte| *byte == b'/').collect();
-    // Before the merge of /usr these stood below the root; /usr/etc is where ostree keeps /etc.
+    // Before the merge of /usr these were below the root; /usr/etc is where ostree keeps /etc.
     let parts = if parts[0] == b"usr" { &parts[1..] } else { &parts[..] };
     match parts {
         // fstab, os-release, machine-id, the links and drop-ins of units, dracut.conf.d, and so on.
         [b"etc", ..] => CONFIGURATION,
-        // Where os-release(5) stands, to which /etc has a link.
+        // The file of os-release(5), to which /etc has a link.
         [b"lib", b"os-release"] => CONFIGURATION,
         // The kernels, also below /boot/<machine-id>/<version> (kernel-install(8)).
         [b"boot", .., name] if has_prefix(name, &[b"vmlinuz"]) || *name == b"linux" => FIRST,
@@ -52,18 +53,19 @@ pub fn rules_read(path: &LayerPath, mode: u32) -> Keep {
         [b"lib", b"modules", _, name] => beside_modules(name),
         // The units that the image brings, and their drop-ins.
         [b"lib", b"systemd", b"system", ..] => UNIT,
-        // Whether /sbin/init can run here, and finds its interpreter: which file that is, only
-        // links say that may come later. Some interpreters cannot be executed themselves.
+        // To see whether /sbin/init can run here and finds its interpreter: only links that may come later say
+        // which file that is. Some interpreters cannot be executed themselves.
         [.., name] if mode & 0o111 != 0 || name.starts_with(b"ld-") => FIRST,
         _ => Keep::Nothing,
     }
 }
 
-/// What an initramfs is called: by Debian and SUSE, and by Fedora and dracut. One that an image
-/// brings is looked into as a whole.
+/// Beginnings of an initramfs's name: in Debian and SUSE, and in Fedora and dracut. One that an image brings
+/// is examined completely.
 const INITRAMFS: &[&[u8]] = &[b"initrd", b"initramfs"];
 
-/// What is kept of a file in `/lib/modules/<version>`: Fedora keeps the kernel and its initramfs there.
+/// Selects what is kept of a file in `/lib/modules/<version>`: Fedora keeps the kernel and its initramfs
+/// there.
 fn beside_modules(name: &[u8]) -> Keep {
     match name {
         b"modules.alias" | b"modules.dep" | b"modules.builtin" | b"modules.builtin.modinfo" | b"modules.softdep" => {
