@@ -131,7 +131,7 @@ fn make_devices(dev: &Path) -> Result<()> {
 /// Makes the slot at `place` the root and executes one of its programs in place of this one; returns only
 /// if that fails. Runs in the namespaces that [`Chamber::run`] has made.
 ///
-/// This machine's root is unmounted, so that there is nothing to escape to; only the capabilities that
+/// The root of this machine is unmounted, so that there is nothing to escape to; only the capabilities that
 /// unpacking files needs are left. New device nodes cannot be opened: every writable mount is nodev, and
 /// `/dev` and `/proc` are read-only.
 pub fn enter(place: &Path, program: &OsStr, arguments: &[OsString]) -> Result<()> {
