@@ -1,5 +1,6 @@
-//! What flipslot adds to a slot: itself, and the units that watch over a trial. All of it lies under
-//! `/usr/lib`, where an image's own packages have nothing called flipslot.
+//! The agent, which flipslot adds to a slot: its own program, and the units that watch over a trial. All
+//! of it, except for the link `/usr/bin/flipslot`, is below `/usr/lib`, where an image's own packages have
+//! nothing called flipslot.
 
 use crate::boot::elf::{self, Elf};
 use crate::error::{Result, refused};
@@ -10,31 +11,32 @@ use anyhow::Context;
 use std::fs::File;
 use std::io::Read;
 
-/// Whether a slot gets the agent.
+/// Choice of whether to add the agent to a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Agent {
-    /// It does.
+    /// Install the program and its units.
     Add,
-    /// The image stays as it is (`--no-agent`): no deadline, no health check.
+    /// Leave the image as it is (`--no-agent`): no deadline, no health check.
     LeaveOut,
 }
 
-/// The program.
+/// Path of the program in the slot.
 const PROGRAM: &str = "/usr/lib/flipslot/flipslot";
-/// The units, and what runs after the last service has stopped (systemd-shutdown(8)).
+/// Units, and the script that runs after the last service has stopped (systemd-shutdown(8)): path, text
+/// and permissions.
 const FILES: [(&str, &str, u32); 3] = [
     ("/usr/lib/systemd/system/flipslot-trial.service", include_str!("../../agent/flipslot-trial.service"), 0o644),
     ("/usr/lib/systemd/system/flipslot-health.service", include_str!("../../agent/flipslot-health.service"), 0o644),
     ("/usr/lib/systemd/system-shutdown/flipslot", include_str!("../../agent/shutdown"), 0o755),
 ];
-/// Links: the units are started by these, and the program is found in `PATH`.
+/// Symbolic links, as path and target: two start the units, one puts the program into `PATH`.
 const LINKS: [(&str, &str); 3] = [
     ("/usr/lib/systemd/system/sysinit.target.wants/flipslot-trial.service", "../flipslot-trial.service"),
     ("/usr/lib/systemd/system/basic.target.wants/flipslot-health.service", "../flipslot-health.service"),
     ("/usr/bin/flipslot", "../lib/flipslot/flipslot"),
 ];
-/// What a slot on trial needs in its initramfs: path there, and text. Units are started by settings of targets, not by links: dracut
-/// copies what a link leads to.
+/// Files that a slot on trial needs in its initramfs: path there, and text. Units are started by drop-ins of
+/// targets, not by links: dracut copies the file that a link points to.
 pub const IN_INITRAMFS: [(&str, &str); 6] = [
     ("usr/lib/systemd/system/flipslot-init.service", include_str!("../../agent/initramfs-init.service")),
     (
@@ -46,23 +48,23 @@ pub const IN_INITRAMFS: [(&str, &str); 6] = [
     ("usr/lib/systemd/system/sysinit.target.d/flipslot.conf", include_str!("../../agent/initramfs-deadline.conf")),
     ("usr/lib/flipslot/deadline", include_str!("../../agent/initramfs-deadline")),
 ];
-/// Where systemd is, with a merged /usr and without.
+/// Paths of systemd, with a merged /usr and without.
 pub const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
 
 impl Agent {
-    /// Refuses to begin with a program that an image's C library may not run.
+    /// Refuses to add the agent if this program is linked dynamically: an image's C library may not run it.
     pub fn refuse_if_dynamic(self) -> Result<()> {
         if self == Agent::Add && is_dynamic(own_program()?)? {
             return Err(refused(
-                "this flipslot is linked dynamically, and an image may bring another C library than this machine's",
-                "build it as the project does (make build), or leave the agent out: --no-agent",
+                "this flipslot is linked dynamically, and the image's C library may differ from this machine's",
+                "build a static one (make build), or omit the agent: --no-agent",
             ));
         }
         Ok(())
     }
 
-    /// Puts the agent into a slot; returns the paths of what was added. A system without systemd, which
-    /// would run it, gets none.
+    /// Adds the agent to a slot, unless that has no systemd, which would run it. Returns the paths that were
+    /// added.
     pub fn install(self, root: &Root) -> Result<Vec<String>> {
         let mut added = Vec::new();
         if self == Agent::LeaveOut {

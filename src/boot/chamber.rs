@@ -1,7 +1,6 @@
-//! Running the image's own programs in its slot, shut off from this machine: own mount, PID, IPC,
-//! UTS and network namespaces with nothing of this machine mounted in them, a `/dev` with nothing
-//! but memory in it, a slot that cannot be written, and few capabilities. An image is not trusted
-//! because its layers were verified.
+//! Runs the image's own programs in its slot, isolated from this machine: separate mount, PID, IPC, UTS and
+//! network namespaces with nothing of this machine mounted in them, a `/dev` that has only memory devices, a
+//! read-only slot, and few capabilities. Verified layers are no reason to trust an image.
 
 use crate::disk::mount::{Mount, Scratch};
 use crate::error::{Result, failed};
@@ -22,22 +21,22 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The devices of the chamber (kernel: admin-guide/devices.txt, major 1).
+/// Devices of the chamber, as name and minor number (kernel: admin-guide/devices.txt, major 1).
 const DEVICES: [(&str, u32); 5] = [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)];
-/// Links that shells and dracut expect in `/dev`.
+/// Links that shells and dracut expect in `/dev`, as name and target.
 const LINKS: [(&str, &str); 4] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
 ];
-/// The directories of a slot that are covered by memory while its programs run: the only ones that
-/// they can write, and what they leave there is no part of the image.
+/// Directories of a slot that a tmpfs covers while its programs run: the only ones that they can write to.
+/// Anything that they leave there is not part of the image.
 const MEMORY: [&str; 2] = ["run", "tmp"];
-/// The directories without which neither these programs run nor the slot boots.
+/// Directories that both these programs and a booting slot need.
 const NEEDED: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
-/// What root may still do in a chamber: give files their owners and modes, make nodes that nobody
-/// can open, and chroot(2) further down, as ldconfig(8) does.
+/// Capabilities that root keeps in a chamber: to set owners and modes of files, to make device nodes (which
+/// cannot be opened there), and to chroot(2) further down, as ldconfig(8) does.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
@@ -45,18 +44,18 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SETFCAP)
     .union(CapabilitySet::MKNOD)
     .union(CapabilitySet::SYS_CHROOT);
-/// No program of an image that makes a slot bootable runs longer than this.
+/// Time limit for one program of the image, such as dracut.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// A slot whose programs can be run.
+/// A slot that is prepared to run its own programs.
 pub struct Chamber {
     place: PathBuf,
-    /// In the order in which they were made; undone in the opposite one.
+    /// Mounts in the order in which they were made; undone in reverse.
     mounts: Vec<Mount>,
 }
 
 impl Chamber {
-    /// Prepares the slot that is mounted at `slot`.
+    /// Prepares the slot that is mounted at `slot`. Fails if it lacks one of the directories in [`NEEDED`].
     pub fn open(scratch: &Scratch, slot: &Path) -> Result<Chamber> {
         let place = scratch.directory("chamber")?;
         let mounts = vec![Mount::runnable(slot, &place)?];
@@ -76,21 +75,21 @@ impl Chamber {
         Ok(chamber)
     }
 
-    /// Opens a file that a program of the slot made. It is looked up inside the slot: the program
-    /// may have left a link there.
+    /// Opens a file that a program of the slot made. The path is resolved inside the slot: the program may
+    /// have left a link there.
     pub fn file(&self, path: &str) -> Result<File> {
         let opening = || format!("opening {path} of the slot");
         Root::open(&self.place)?.file(&LayerPath::clean(path.as_bytes())?).with_context(opening)
     }
 
-    /// Puts a text file into the chamber's memory, at a path below `/run` or `/tmp`.
+    /// Writes a text file into the chamber's memory, at a path below `/run` or `/tmp`.
     pub fn put(&self, path: &str, text: &str) -> Result<()> {
         let meta = Meta { mode: 0o644, ..Meta::default() };
         put::file(&Root::open(&self.place)?, &LayerPath::clean(path.as_bytes())?, &meta, &mut text.as_bytes())
     }
 
-    /// Runs a program of the slot. unshare(1) makes the namespaces and kills everything in them
-    /// when it ends or is killed; this program, started again, goes the last step: [`enter`].
+    /// Runs a program of the slot. unshare(1) makes the namespaces, and kills everything in them when it ends
+    /// or is killed; this program, started again in them, does the rest: [`enter`].
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<Printed> {
         Tool::new("unshare")
             .args(["--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child=KILL", "--"])
@@ -110,7 +109,7 @@ impl Chamber {
             .run()
     }
 
-    /// Undoes the mounts; an error means that something still runs in the slot.
+    /// Undoes the mounts. An error means that something still runs in the slot.
     pub fn close(mut self) -> Result<()> {
         while let Some(mount) = self.mounts.pop() {
             mount.close()?;
@@ -124,17 +123,17 @@ fn make_devices(dev: &Path) -> Result<()> {
         let path = dev.join(name);
         let mode = Mode::from_raw_mode(0o666);
         mknodat(CWD, &path, FileType::CharacterDevice, mode, makedev(1, minor))?;
-        chmodat(CWD, &path, mode, AtFlags::empty())?; // whatever the umask is
+        chmodat(CWD, &path, mode, AtFlags::empty())?; // regardless of the umask
     }
     LINKS.iter().try_for_each(|(name, target)| Ok(symlink(target, dev.join(name))?))
 }
 
-/// Leaves this machine for the slot at `place` and becomes one of its programs; returns only if
-/// that fails. Runs in the namespaces that [`Chamber::run`] has made.
+/// Makes the slot at `place` the root and executes one of its programs in place of this one; returns only
+/// if that fails. Runs in the namespaces that [`Chamber::run`] has made.
 ///
-/// This machine's root is unmounted, so that there is nothing to escape to; what may still be
-/// done is what unpacking files takes. New device nodes cannot be opened: every mount that can be
-/// written is nodev, and `/dev` and `/proc` are read-only.
+/// The root of this machine is unmounted, so that there is nothing to escape to; only the capabilities that
+/// unpacking files needs are left. New device nodes cannot be opened: every writable mount is nodev, and
+/// `/dev` and `/proc` are read-only.
 pub fn enter(place: &Path, program: &OsStr, arguments: &[OsString]) -> Result<()> {
     let proc = inside(place, "proc")?.context("the slot has no directory /proc")?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
@@ -144,7 +143,7 @@ pub fn enter(place: &Path, program: &OsStr, arguments: &[OsString]) -> Result<()
     unmount(".", UnmountFlags::DETACH).context("leaving this machine's root")?;
     for capability in CapabilitySet::all().difference(KEPT).iter() {
         match remove_capability_from_bounding_set(capability) {
-            Ok(()) | Err(Errno::INVAL) => {} // one that this kernel does not have
+            Ok(()) | Err(Errno::INVAL) => {} // this kernel does not have it
             Err(errno) => return Err(errno).context("giving up capabilities"),
         }
     }
@@ -152,8 +151,8 @@ pub fn enter(place: &Path, program: &OsStr, arguments: &[OsString]) -> Result<()
     Err(Tool::new(program).args(arguments).become_it())
 }
 
-/// Where the directory `folder` of the slot really is, links followed inside the slot only; a
-/// mount must not land on a directory of this machine.
+/// Returns the real path of the directory `folder` of the slot; `None` if there is none. Links are followed
+/// inside the slot only: a mount must not end up on a directory of this machine.
 fn inside(place: &Path, folder: &str) -> Result<Option<PathBuf>> {
     match Root::open(place)?.openat(&LayerPath::clean(folder.as_bytes())?, OFlags::PATH | OFlags::DIRECTORY) {
         Ok(directory) => Ok(Some(fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?)),

@@ -9,21 +9,23 @@ use crate::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Words of a kernel command line, in their order. No word holds a space, a quote or a control
-/// byte, so that GRUB, kexec and the kernel all split it the same way.
+/// Words of a kernel command line, in order. No word contains a space, a quote, a backslash or a control
+/// byte, so that GRUB, kexec and the kernel all split the line the same way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cmdline(Vec<String>);
 
-/// A hardware watchdog that was started goes on across a kexec: else the kernel stops it there, and
-/// nothing resets a machine that hangs in the jump (kernel: watchdog/watchdog-parameters.rst).
+/// Kernel parameter that keeps a started hardware watchdog running across a kexec: otherwise the kernel stops
+/// it there, and nothing resets a machine that hangs in the jump (kernel: watchdog/watchdog-parameters.rst).
 const KEEP_WATCHDOG: &str = "watchdog.stop_on_reboot=0";
 
 impl Cmdline {
-    /// The command line that boots `slot`, whose root is that partition with that filesystem; with the user's own words last, where they win.
+    /// Makes the command line that boots `slot` from the partition and filesystem in `root`. The words of
+    /// `kargs` come last, where they win. Refuses words that GRUB and the kernel read differently, `--`, and a
+    /// second `root=`.
     pub fn new(slot: Slot, root: (PartUuid, Filesystem), consoles: &[String], kargs: &str) -> Result<Cmdline> {
         let (partuuid, filesystem) = root;
-        // - PARTUUID needs no label and no udev, and two disks never share one.
+        // - PARTUUID needs no label and no udev, and is never the same on two disks.
         // - rw: an image has no fstab that would remount its root.
         let root = format!("root=PARTUUID={partuuid}");
         let mut words = vec![root, format!("rootfstype={filesystem}"), "rw".to_owned()];
@@ -39,30 +41,30 @@ impl Cmdline {
             words.iter().find(|word| !word.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(&byte)))
         {
             let found = format!(
-                "'{}' cannot stand on a kernel command line: quotes, backslashes and control bytes mean different things to GRUB and to the kernel",
+                "'{}' cannot be used on a kernel command line: quotes, backslashes and control bytes mean different things to GRUB and to the kernel",
                 odd.escape_debug()
             );
             return Err(usage(found, "write --kargs with plain words: key=value"));
         }
         if words.iter().any(|word| word == "--") {
-            // What follows is init's, and with it the words that make a trial safe.
-            return Err(usage("--kargs holds '--', which ends the kernel's words", "leave it away"));
+            // Everything after it goes to init, including the words that make a trial safe.
+            return Err(usage("--kargs contains '--', which ends the words for the kernel", "omit '--'"));
         }
         if let Some(root) = words[1..].iter().find(|word| word.starts_with("root=")) {
             return Err(usage(
-                format!("--kargs holds '{root}', but each slot's root is its own partition"),
-                "leave root= away",
+                format!("--kargs contains '{root}', but each slot's root is its own partition"),
+                "omit root=",
             ));
         }
         Ok(Cmdline(words))
     }
 
-    /// The words that tell the consoles, for another slot of the same machine.
+    /// Returns the `console=` words, to be used for another slot of the same machine.
     pub fn console_words(&self) -> String {
         self.0.iter().filter(|word| word.starts_with("console=")).map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
-    /// The user's own words, without the consoles.
+    /// Returns the user's own words: all but those that flipslot adds, and the consoles.
     pub fn own_words(&self) -> String {
         let ours = |word: &&String| {
             ["root=PARTUUID=", "rootfstype=", "flipslot.", "console="].iter().any(|start| word.starts_with(start))
@@ -71,28 +73,28 @@ impl Cmdline {
         self.0.iter().filter(|word| !ours(word)).map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
-    /// The line as a kernel gets it by kexec, for a trial of `deadline` seconds that `confirm` ends.
+    /// Returns the line as passed to a kernel by kexec, for a trial of `deadline` seconds that `confirm` ends.
     pub fn by_kexec(&self, deadline: u64, confirm: Confirm) -> String {
         format!("{self} {} {DEADLINE_KEY}{deadline} {CONFIRM_KEY}{confirm}", BootedBy::Kexec.words())
     }
 
-    /// The words, in their order.
+    /// Returns the words, in order.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
-    /// The same line with more words at its end, where they win.
+    /// Appends words to the line; at its end they win.
     pub fn with(mut self, words: &[String]) -> Cmdline {
         self.0.extend_from_slice(words);
         self
     }
 
-    /// The same line with every word made anew by `renew`, which adds no space and no quote.
+    /// Returns a copy in which each word was replaced by `renew`, which must not add spaces or quotes.
     pub fn renewed(&self, renew: impl Fn(&str) -> String) -> Cmdline {
         Cmdline(self.0.iter().map(|word| renew(word)).collect())
     }
 
-    /// Bytes of the line with the longest words that a trial adds.
+    /// Returns the length in bytes of the line with the longest words that a trial adds.
     pub fn longest(&self) -> usize {
         self.by_kexec(u64::from(u32::MAX), Confirm::Manual).len()
     }
@@ -104,7 +106,7 @@ impl fmt::Display for Cmdline {
     }
 }
 
-/// A serial port without a speed gets the one that GRUB uses, too.
+/// Adds the speed that GRUB uses, 115200, to a serial port that has none.
 pub fn with_speed(console: &str) -> String {
     if console.starts_with("ttyS") && !console.contains(',') { format!("{console},115200") } else { console.to_owned() }
 }

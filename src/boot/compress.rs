@@ -1,4 +1,4 @@
-//! Compressing an initramfs: as well as the slot's kernel can read it, on all cores.
+//! Compresses an initramfs with the best method that the slot's kernel can read; zstd runs on all cores.
 
 use crate::boot::kernel::{Kernel, has_option};
 use crate::error::Result;
@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use std::io::{self, Read, Write};
 use std::thread::available_parallelism;
 
-/// What a kernel can unpack.
+/// A compression method that kernels can unpack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// zstd, since Linux 5.9 with `CONFIG_RD_ZSTD`.
@@ -23,7 +23,7 @@ pub enum Method {
 const ZSTD_LEVEL: i32 = 1;
 
 impl Method {
-    /// The best method that the slot's kernel says it has; gzip if it says nothing.
+    /// Returns zstd if the config of the slot's kernel enables it; gzip if it does not, or if there is no config.
     pub fn of(root: &dyn Tree, kernel: &Kernel) -> Result<Method> {
         Ok(if has_option(root, kernel, "CONFIG_RD_ZSTD")? == Some(true) { Method::Zstd } else { Method::Gzip })
     }
@@ -34,7 +34,7 @@ impl Method {
             Method::Zstd => {
                 let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
                 encoder.multithread(u32::try_from(available_parallelism()?.get())?)?;
-                // The kernel checks nothing else (lib/decompress_unzstd.c).
+                // The kernel has no other check of what it unpacks (lib/decompress_unzstd.c).
                 encoder.include_checksum(true)?;
                 io::copy(&mut input, &mut encoder)
                     .and_then(|_| encoder.finish().map(drop))

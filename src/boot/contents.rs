@@ -1,5 +1,5 @@
-//! What is in an initramfs: archives one after the other, each plain or compressed, read as the
-//! kernel reads them (init/initramfs.c).
+//! Reads the contents of an initramfs: consecutive archives, each plain or compressed, read as the kernel
+//! reads them (init/initramfs.c).
 
 use crate::boot::cpio::{self, REMAKE, from_root};
 use crate::boot::modules;
@@ -11,52 +11,53 @@ use anyhow::Context;
 use std::collections::BTreeSet;
 use std::io::Read;
 
-/// What is in an initramfs.
+/// The archives and names in an initramfs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contents {
-    /// Its archives, in their order.
+    /// Archives and compressed streams, in order.
     pub parts: Vec<Part>,
-    /// Every path in it, from the root, with no `./` or `/` in front.
+    /// All paths in it, from the root, without a leading `./` or `/`.
     pub names: BTreeSet<String>,
-    /// Bytes of all archives when they are unpacked.
+    /// Size in bytes of all archives when unpacked.
     pub unpacked: u64,
 }
 
-/// One stream of an initramfs: a plain archive, or what was compressed as one, which may be several.
+/// One stream of an initramfs: a plain archive, or a compressed stream, which may contain several archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// How it is compressed.
+    /// Compression method.
     pub compression: Compression,
-    /// Bytes of it in the file, with the zeros that follow.
+    /// Size in bytes in the file, including the zeros that follow.
     pub stored: u64,
-    /// Bytes of what it unpacks to.
+    /// Size in bytes when unpacked.
     pub unpacked: u64,
-    /// Whether the kernel reads it before it can unpack anything: microcode, ACPI tables
+    /// True if the kernel reads it before it can unpack anything: microcode, ACPI tables
     /// (arch/x86/microcode.rst, admin-guide/acpi/initrd_table_override.rst).
     pub early: bool,
 }
 
-/// How much of a file is read: an image can bring any.
+/// Limits on the size of an initramfs, which may come from an untrusted image.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// The most bytes as they are stored, and the most when they are unpacked.
+    /// Maximum of the stored bytes, and of the unpacked bytes.
     bytes: u64,
-    /// The most archives.
+    /// Maximum number of streams.
     parts: usize,
-    /// The most names, and the most bytes of them.
+    /// Maximum number of names.
     names: usize,
+    /// Maximum total length of the names in bytes.
     name_bytes: usize,
 }
 
-/// Ten times what a full initramfs has, or more. One with all modules of a distribution's kernel
-/// unpacks to about 500 MB, has 10 000 names of 60 bytes, and two or three parts.
+/// Limits at least ten times as high as a full initramfs needs: one with all modules of a distribution's
+/// kernel unpacks to about 500 MB, has 10 000 names of 60 bytes, and two or three parts.
 const LIMITS: Limits = Limits { bytes: 8 << 30, parts: 100, names: 200_000, name_bytes: 64 << 20 };
 
 impl Contents {
-    /// Reads an initramfs to its end, in one pass; of what is in it only the names are kept. What
-    /// the kernel would not unpack to its end is an error: where nothing is in it, where it is cut
-    /// short, where something else than an archive begins. So is one that is larger than 8 GiB or has
-    /// more than 200,000 names.
+    /// Reads an initramfs to its end, in one pass, and keeps only the names in it. Fails if the kernel would
+    /// not unpack it to its end: if it is empty, is cut short, or contains something other than archives.
+    /// Fails, too, if it is larger than 8 GiB, stored or unpacked, or has more than 100 archives, 200,000 names
+    /// or 64 MiB of names.
     pub fn read(input: impl Read) -> Result<Contents> {
         Contents::read_within(input, LIMITS)
     }
@@ -69,18 +70,18 @@ impl Contents {
             reading.part(&mut input)?;
         }
         if reading.contents.names.is_empty() {
-            return Err(failed(format!("the initramfs has {} bytes, and no file in them", input.at()), REMAKE));
+            return Err(failed(format!("the initramfs has {} bytes, and contains no file", input.at()), REMAKE));
         }
         Ok(reading.contents)
     }
 
-    /// Whether something has this path.
+    /// Returns true if the initramfs contains this path.
     pub fn has(&self, path: &str) -> bool {
         self.names.contains(from_root(path))
     }
 
-    /// The modules that it has for the kernel `version`, by the name that the kernel gives them:
-    /// `dm_mod` for `dm-mod.ko.xz`.
+    /// Returns the modules in it for the kernel `version`, by the names that the kernel gives them: `dm_mod`
+    /// for `dm-mod.ko.xz`.
     pub fn modules(&self, version: &str) -> BTreeSet<String> {
         let of = |name: &String| {
             let below = name.strip_prefix("usr/").unwrap_or(name).strip_prefix("lib/modules/")?;
@@ -91,7 +92,7 @@ impl Contents {
     }
 }
 
-/// An initramfs that is being read.
+/// State of reading an initramfs.
 struct Reading {
     contents: Contents,
     name_bytes: usize,
@@ -99,11 +100,12 @@ struct Reading {
 }
 
 impl Reading {
-    /// Reads the part that `input` stands before, and the zeros that follow.
+    /// Reads the part that begins at the position of `input`, and the zeros that follow.
     fn part(&mut self, input: &mut Stream<impl Read>) -> Result<()> {
         let begin = input.at();
         if self.contents.parts.len() == self.limits.parts {
-            let found = format!("the initramfs has more than {} archives; the next at byte {begin}", self.limits.parts);
+            let found =
+                format!("the initramfs has more than {} archives; the next one is at byte {begin}", self.limits.parts);
             return Err(failed(found, REMAKE));
         }
         let compression = beginning(input)?;
@@ -121,7 +123,7 @@ impl Reading {
             aligned(input)?;
         }
         let stored = input.at() - begin;
-        // The kernel looks for what is early in front of all else.
+        // The kernel looks for early archives only in front of everything else.
         let early = early && self.contents.parts.iter().all(|part| part.early);
         let part = Part { compression, stored, unpacked: unpacked.unwrap_or(stored), early };
         self.contents.unpacked += part.unpacked;
@@ -129,21 +131,21 @@ impl Reading {
         Ok(())
     }
 
-    /// Reads the one compressed stream that `input` stands before. Returns the bytes in it.
+    /// Reads the compressed stream that begins at the position of `input`. Returns its unpacked size in bytes.
     fn stream(&mut self, compression: Compression, input: &mut Stream<impl Read>) -> Result<u64> {
         let left = self.limits.bytes.saturating_sub(self.contents.unpacked);
         let mut inside = Stream::new(decoded(compression, input)?, left);
         loop {
-            self.archive(&mut inside).context("reading what it unpacks to")?;
+            self.archive(&mut inside).context("reading its unpacked content")?;
             inside.pass_zeros().map_err(from_io)?;
             if inside.is_at_end().map_err(from_io)? {
                 return Ok(inside.at());
             }
-            aligned(&mut inside).context("reading what it unpacks to")?;
+            aligned(&mut inside).context("reading its unpacked content")?;
         }
     }
 
-    /// Reads one archive. Returns whether nothing is in it but what the kernel reads early.
+    /// Reads one archive. Returns true if all that it contains is read early by the kernel.
     fn archive(&mut self, input: &mut Stream<impl Read>) -> Result<bool> {
         let (mut early, mut other) = (false, false);
         cpio::walk(input, |entry| {
@@ -164,34 +166,35 @@ impl Reading {
             let Limits { names, name_bytes, .. } = self.limits;
             let most = Bytes(name_bytes as u64);
             return Err(failed(
-                format!("the initramfs has more than {names} names, or more than {most} of them"),
-                "see what makes it so large, and leave that out",
+                format!("the initramfs has more than {names} names, or more than {most} of names"),
+                "find out what makes it so large, and remove that",
             ));
         }
         Ok(())
     }
 }
 
-/// Where the kernel looks before it unpacks, and the file with which dracut marks such an archive.
+/// Returns true for paths that the kernel reads before it unpacks, and for the file with which dracut marks
+/// such an archive.
 fn is_early(name: &str) -> bool {
     name == "early_cpio" || name == "kernel" || name.starts_with("kernel/")
 }
 
-/// What begins here.
+/// Returns the compression of the stream that begins here. Fails if the kernel would not read it.
 fn beginning(input: &mut Stream<impl Read>) -> Result<Compression> {
     let at = input.at();
     let magic = input.peek(8).map_err(from_io)?;
     let Some(compression) = Compression::of(magic) else {
         let found = format!(
-            "the initramfs has something at byte {at} that is no archive the kernel knows: '{}'",
+            "the initramfs has data at byte {at} that is not an archive the kernel knows: '{}'",
             magic.escape_ascii()
         );
         return Err(failed(found, REMAKE));
     };
-    // The low half of byte 7 says how an xz stream is checked: 0 not at all, 1 by CRC32
-    // (tukaani.org/xz/xz-file-format.txt). The kernel takes no other (staging/xz.rst).
+    // The low half of byte 7 is the kind of check of an xz stream: 0 for none, 1 for CRC32
+    // (tukaani.org/xz/xz-file-format.txt). The kernel accepts no other (staging/xz.rst).
     if compression == Compression::Xz && magic.get(7).is_some_and(|check| check & 0xf > 1) {
-        let found = format!("the xz stream at byte {at} of the initramfs has a checksum that the kernel does not take");
+        let found = format!("the xz stream at byte {at} of the initramfs has a checksum that the kernel rejects");
         return Err(failed(found, "compress it with xz --check=crc32"));
     }
     if compression == Compression::Plain {
@@ -200,13 +203,15 @@ fn beginning(input: &mut Stream<impl Read>) -> Result<Compression> {
     Ok(compression)
 }
 
-/// The kernel sees a plain archive, and what follows one, only at a multiple of 4 bytes.
+/// Fails unless `input` is at its end or at a multiple of 4 bytes: only there does the kernel see a plain
+/// archive, or anything that follows one.
 fn aligned(input: &mut Stream<impl Read>) -> Result<()> {
     if input.at().is_multiple_of(4) || input.is_at_end().map_err(from_io)? {
         return Ok(());
     }
-    let found = format!("the archive at byte {} begins at no multiple of 4: the kernel does not see it", input.at());
-    Err(failed(found, "fill up what stands before it with zeros to a multiple of 4 bytes"))
+    let found =
+        format!("the archive at byte {} does not begin at a multiple of 4: the kernel does not see it", input.at());
+    Err(failed(found, "pad the data before it with zeros to a multiple of 4 bytes"))
 }
 
 #[cfg(test)]
@@ -215,7 +220,7 @@ mod tests {
     use crate::boot::unpack::tests::{PROGRAMS, through};
     use std::io;
 
-    /// What the cpio program makes of these empty files, with the directories above them.
+    /// Makes an archive of empty files, and the directories above them, with the cpio program.
     fn archive(paths: &[&str]) -> Vec<u8> {
         let make = "while read -r path; do mkdir -p \"root/${path%/*}\" && : > \"root/$path\"; done && cd root";
         let paths: String = paths.iter().map(|path| format!("{path}\n")).collect();
@@ -238,7 +243,7 @@ mod tests {
         format!("{:#}", read(bytes).unwrap_err())
     }
 
-    /// Archives in a row, each filled up with zeros to a multiple of 512 bytes.
+    /// Concatenates archives, each padded with zeros to a multiple of 512 bytes.
     fn stack(parts: &[Vec<u8>]) -> Vec<u8> {
         let mut all = Vec::new();
         for part in parts {
@@ -305,11 +310,11 @@ mod tests {
         stacks.extend(PROGRAMS.map(|(_, program)| vec![early(), through(program, &main), through("gzip -n", &main)]));
         for parts in stacks {
             let whole = stack(&parts);
-            // Where an archive has ended, and the next has not begun.
+            // Ranges in which an archive has ended, and the next has not begun.
             let ends = (1..=parts.len()).map(|count| {
                 let begin = stack(&parts[..count - 1]).len();
                 let part = &parts[count - 1];
-                // The cpio program fills up with zeros; the name that ends the archive is padded to 4.
+                // The cpio program pads with zeros; the name that ends the archive is padded to 4.
                 let zeros = part.iter().rev().take_while(|byte| **byte == 0).count();
                 let used =
                     if part.starts_with(b"0707") { (part.len() - zeros + 1).next_multiple_of(4) } else { part.len() };
@@ -331,13 +336,13 @@ mod tests {
             for at in 0..2 {
                 let mut flipped = packed.clone();
                 flipped[at] ^= 0x40;
-                assert!(said(&flipped).contains("at byte 0 that is no archive"), "{compression}");
+                assert!(said(&flipped).contains("at byte 0 that is not an archive"), "{compression}");
             }
             if compression != Compression::Lz4 {
                 let at = packed.len();
                 let said = said(&[&packed[..], b"garbage"].concat());
                 assert!(
-                    said.contains(&format!("at byte {at} that is no archive the kernel knows: 'garbage'")),
+                    said.contains(&format!("at byte {at} that is not an archive the kernel knows: 'garbage'")),
                     "{said}"
                 );
             }
@@ -353,12 +358,12 @@ mod tests {
     fn what_the_kernel_does_not_see_or_take_is_an_error() {
         let gzip = through("gzip -n", &main());
         let odd = [&gzip[..], &vec![0; 5 - gzip.len() % 4], &main()].concat();
-        assert!(said(&odd).contains("at no multiple of 4"));
+        assert!(said(&odd).contains("does not begin at a multiple of 4"));
         let odd = [&main()[..], b"\0", &gzip].concat();
-        assert!(said(&odd).contains("at no multiple of 4"));
+        assert!(said(&odd).contains("does not begin at a multiple of 4"));
         let odd = [&main()[..], b"\0", &main()].concat();
-        assert!(said(&through("zstd -q", &odd)).contains("at no multiple of 4"));
-        assert!(said(&through("xz", &main())).contains("checksum that the kernel does not take"));
+        assert!(said(&through("zstd -q", &odd)).contains("does not begin at a multiple of 4"));
+        assert!(said(&through("xz", &main())).contains("checksum that the kernel rejects"));
         // An archive that goes on in a second gzip member.
         let (begin, rest) = (&main()[..600], &main()[600..]);
         assert!(said(&[through("gzip -n", begin), through("gzip -n", rest)].concat()).contains("cut short"));
@@ -369,7 +374,7 @@ mod tests {
     #[test]
     fn nothing_is_an_error() {
         assert!(said(b"").contains("0 bytes"));
-        assert!(said(&[0; 5000]).contains("5000 bytes, and no file"));
+        assert!(said(&[0; 5000]).contains("5000 bytes, and contains no file"));
         assert!(said(&through("gzip -n", b"")).contains("cut short"));
         assert!(said(&through("cpio -o -H newc --quiet", b"")).contains("no file"));
     }
@@ -400,7 +405,7 @@ mod tests {
         let mut bomb = main();
         bomb[54..62].copy_from_slice(b"ffffffff");
         bomb.resize(10 << 20, 0);
-        // Zeros in a file, after an archive, and as they are stored.
+        // Zeros in a file and after an archive, both compressed and stored.
         for bytes in [&bomb, &[main(), vec![0; 10 << 20]].concat()] {
             let packed = through("gzip -n", bytes);
             assert!(packed.len() < 1 << 20);

@@ -1,4 +1,4 @@
-//! The newc cpio archives of an initramfs, read and written
+//! Reads and writes the newc cpio archives of an initramfs
 //! (kernel: driver-api/early-userspace/buffer-format.rst).
 
 use crate::boot::stream::Stream;
@@ -6,39 +6,40 @@ use crate::error::{Result, failed, from_io};
 use std::collections::BTreeSet;
 use std::io::Read;
 
-/// Length of a newc header: a magic of 6 and 13 fields of 8 hexadecimal digits.
+/// Length in bytes of a newc header: a magic of 6, and 13 fields of 8 hexadecimal digits.
 const HEADER: usize = 110;
-/// What a header begins with: newc, and newc with checksums, which nobody looks at here.
+/// Magics of a header: newc, and newc with checksums, which are ignored here.
 const MAGICS: [&[u8]; 2] = [b"070701", b"070702"];
-/// The longest name, with its NUL, that a kernel unpacks (`PATH_MAX`, linux/limits.h).
+/// Maximum length in bytes of a name, including its NUL, that a kernel unpacks (`PATH_MAX`, linux/limits.h).
 const NAME_MAX: u32 = 4096;
-/// The name that ends an archive.
+/// Name of the entry that ends an archive.
 const TRAILER: &str = "TRAILER!!!";
-/// The way on when an initramfs is not what it should be.
-pub const REMAKE: &str = "make it anew in the image, with dracut or what else makes it there, and see what that says";
+/// Hint for an initramfs that is damaged or that the kernel cannot read.
+pub const REMAKE: &str =
+    "build it again in the image, with dracut or whatever built it there, and read what that prints";
 
 /// One archive of an uncompressed initramfs.
 #[derive(Debug)]
 pub struct Archive {
-    /// Bytes of it, with the zeros that follow.
+    /// Length in bytes, including the zeros that follow.
     pub length: u64,
-    /// What is in it.
+    /// Paths of its files, as [`Entry`] has them.
     pub names: BTreeSet<String>,
 }
 
-/// What an archive says of one file.
+/// One file in an archive, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its path from the root, with no `./` or `/` in front; empty for the root itself.
+    /// Path from the root, without a leading `./` or `/`; empty for the root itself.
     pub name: String,
-    /// Type and permissions, as in `st_mode` (inode(7)).
+    /// File type and permissions, as in `st_mode` (inode(7)).
     pub mode: u32,
-    /// Bytes of its content.
+    /// Size in bytes of the content.
     pub size: u64,
 }
 
-/// Reads the archive that `input` stands before, and the zeros that follow it. Only names are kept,
-/// so the memory does not depend on what is in it.
+/// Reads the archive that begins at the position of `input`, and the zeros that follow it. Keeps only names,
+/// so that the memory does not depend on the contents of files.
 pub fn first(input: &mut Stream<impl Read>) -> Result<Archive> {
     let begin = input.at();
     let mut names = BTreeSet::new();
@@ -50,8 +51,8 @@ pub fn first(input: &mut Stream<impl Read>) -> Result<Archive> {
     Ok(Archive { length: input.at() - begin, names })
 }
 
-/// Shows each entry of the archive that `input` stands before to `visit`, and reads on to the end
-/// of the entry that ends it. An archive that ends before is an error. No content is kept.
+/// Passes each entry of the archive that begins at the position of `input` to `visit`, and reads to the end of
+/// the trailer. Fails if the archive has no trailer. Keeps no content.
 pub fn walk(input: &mut Stream<impl Read>, mut visit: impl FnMut(Entry) -> Result<()>) -> Result<()> {
     while let Some(entry) = next(input)? {
         visit(entry)?;
@@ -59,7 +60,7 @@ pub fn walk(input: &mut Stream<impl Read>, mut visit: impl FnMut(Entry) -> Resul
     Ok(())
 }
 
-/// A path from the root, as [`Entry`] has it.
+/// Strips leading `./` and `/` from a path, as in [`Entry::name`].
 pub fn from_root(path: &str) -> &str {
     let mut path = path;
     while let Some(rest) = path.strip_prefix("./").or_else(|| path.strip_prefix('/')) {
@@ -68,7 +69,7 @@ pub fn from_root(path: &str) -> &str {
     if path == "." { "" } else { path }
 }
 
-/// The next entry, read with its content; `None` is the end of the archive.
+/// Reads the next entry, and skips its content; `None` at the end of the archive.
 fn next(input: &mut Stream<impl Read>) -> Result<Option<Entry>> {
     let header = header(input)?;
     let name = name(input, header.name)?;
@@ -82,15 +83,15 @@ fn next(input: &mut Stream<impl Read>) -> Result<Option<Entry>> {
     Ok((name != TRAILER).then(entry))
 }
 
-/// What is read of a header.
+/// The fields of a header that are used.
 struct Header {
     mode: u32,
     size: u32,
-    /// Bytes of the name, with its NUL.
+    /// Length in bytes of the name, including its NUL.
     name: u32,
 }
 
-/// Reads a header.
+/// Reads a header. Fails if it has another magic, or a name of no bytes or of more than [`NAME_MAX`].
 fn header(input: &mut Stream<impl Read>) -> Result<Header> {
     let begin = input.at();
     let bytes = input.peek(HEADER).map_err(from_io)?;
@@ -107,7 +108,7 @@ fn header(input: &mut Stream<impl Read>) -> Result<Header> {
         let fields = field(bytes, 1).zip(field(bytes, 6)).zip(field(bytes, 11));
         let header = fields.map(|((mode, size), name)| Header { mode, size, name });
         let header = header.filter(|header| (1..=NAME_MAX).contains(&header.name));
-        Some(header.ok_or_else(|| damaged("no cpio header that makes sense", bytes))?)
+        Some(header.ok_or_else(|| damaged("no valid cpio header", bytes))?)
     } else {
         None
     };
@@ -120,16 +121,16 @@ fn header(input: &mut Stream<impl Read>) -> Result<Header> {
     }
 }
 
-/// A field of a header, counted from 0: eight hexadecimal digits after the magic.
+/// Returns the field `index` of a header, counted from 0: eight hexadecimal digits after the magic.
 fn field(header: &[u8], index: usize) -> Option<u32> {
     let digits = header.get(6 + 8 * index..14 + 8 * index)?;
-    // A sign is no digit, but the parser takes one.
+    // The parser accepts a sign, which is not a digit.
     let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
     u32::from_str_radix(digits, 16).ok()
 }
 
-/// Reads a name of `length` bytes. What follows its first NUL is padding, as it is for the kernel:
-/// dracut-cpio makes it, to align what comes next.
+/// Reads a name of `length` bytes. Everything after its first NUL is padding, as it is for the kernel:
+/// dracut-cpio adds it to align the content that follows.
 fn name(input: &mut Stream<impl Read>, length: u32) -> Result<String> {
     let begin = input.at();
     let bytes = input.peek(usize::try_from(length)?).map_err(from_io)?.to_vec();
@@ -138,24 +139,24 @@ fn name(input: &mut Stream<impl Read>, length: u32) -> Result<String> {
     }
     let Some(end) = bytes.iter().position(|byte| *byte == 0) else {
         let found =
-            format!("the initramfs is damaged: the name at byte {begin} has no end: '{}'", bytes.escape_ascii());
+            format!("the initramfs is damaged: the name at byte {begin} does not end: '{}'", bytes.escape_ascii());
         return Err(failed(found, REMAKE));
     };
     Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
 }
 
-/// The archive ends where it should not.
+/// Makes the error for an archive that ends too early.
 fn cut<R: Read>(input: &Stream<R>, place: &str) -> anyhow::Error {
     failed(format!("the initramfs is cut short: it ends at byte {}, {place}", input.at()), REMAKE)
 }
 
-/// An archive of a few small files: a path from the root, type and permissions as in `st_mode`
-/// (inode(7)), and the content, which for a link is its target. The directories above them are made
-/// with permissions 0755, first; times and owners are 0, so the same files give the same bytes. Its
-/// length is a multiple of 4.
+/// Makes an archive of a few small files: path from the root, type and permissions as in `st_mode`
+/// (inode(7)), and content, which for a link is its target. The directories above a file precede it, with
+/// permissions 0755; times and owners are 0, so the same files give the same bytes. The length is a multiple
+/// of 4.
 ///
-/// A kernel that unpacks it over another archive replaces what is there by the same path: a link
-/// `lib` too, if a path begins with `lib/`.
+/// A kernel that unpacks it over another archive replaces files of the same path: also a link `lib`, if a
+/// path begins with `lib/`.
 pub fn write(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
     let mut archive = Vec::new();
     let mut made = BTreeSet::new();
@@ -175,11 +176,11 @@ pub fn write(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
 fn add(archive: &mut Vec<u8>, path: &str, mode: u32, content: &[u8]) -> Result<()> {
     let name = u32::try_from(path.len() + 1)?;
     if path.is_empty() || name > NAME_MAX || path.contains('\0') {
-        return Err(failed(format!("'{}' is no path for a cpio archive", path.escape_debug()), ""));
+        return Err(failed(format!("'{}' is not a valid path in a cpio archive", path.escape_debug()), ""));
     }
     let size = u32::try_from(content.len())?;
     // c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, four of devices, c_namesize, c_check.
-    // With one link each, no inode number is looked at.
+    // With one link each, the kernel ignores inode numbers.
     let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name, 0];
     archive.extend_from_slice(MAGICS[0]);
     for field in fields {

@@ -1,5 +1,5 @@
-//! dracut's command line: the image's own dracut makes the initramfs, with what this root needs
-//! and no more, and leaves compression to us.
+//! Runs the image's own dracut, which makes an uncompressed initramfs with only what this root needs; flipslot
+//! compresses it itself.
 
 use crate::boot::agent;
 use crate::boot::chamber::Chamber;
@@ -9,10 +9,10 @@ use crate::filesystem::{Filesystem, Root, Tree};
 use anyhow::Context;
 use std::collections::BTreeSet;
 
-/// The modules of dracut that a root on a plain partition needs; with them come those that they
-/// depend on. All others are for roots that a slot does not have (LVM, RAID, encryption, network),
-/// or show something on a screen; an image that wants more says so in its own dracut.conf.d. On
-/// Debian 13, asking each of the others whether it is needed takes 0.8 s.
+/// dracut modules that a root on a plain partition needs; dracut adds those that they depend on. All others
+/// are for roots that a slot does not have (LVM, RAID, encryption, network), or for graphical output; an image
+/// that wants more says so in its own dracut.conf.d. On Debian 13, asking each of the others whether it is
+/// needed takes 0.8 s.
 const MODULES: [&str; 10] = [
     "base",
     "systemd",
@@ -25,10 +25,10 @@ const MODULES: [&str; 10] = [
     "shutdown",
     "usrmount",
 ];
-/// Where dracut has its modules, in folders called by two digits and their name.
+/// Folder of dracut's modules; each has a folder named by two digits and its name.
 const FOLDER: &str = "usr/lib/dracut/modules.d";
 
-/// Where distributions install processor microcode.
+/// Folders in which distributions install processor microcode.
 const MICROCODE: [&str; 4] = [
     "usr/lib/firmware/intel-ucode",
     "usr/lib/firmware/amd-ucode",
@@ -36,31 +36,32 @@ const MICROCODE: [&str; 4] = [
     "lib/firmware/amd-ucode",
 ];
 
-/// What a slot on trial needs in its initramfs beside dracut's own: it is copied from here.
+/// Folder in the chamber that dracut copies into the initramfs: files that a slot on trial needs there.
 const INCLUDED: &str = "/run/flipslot-include";
-/// Words that dracut's programs read as if they stood on the kernel's command line (dracut.cmdline(7)).
+/// File in the initramfs, of words that dracut's programs read as if they were on the kernel command line
+/// (dracut.cmdline(7)).
 const EARLY: &str = "etc/cmdline.d/00-flipslot.conf";
-/// What an initramfs is made of.
+/// Choices for an initramfs that dracut makes.
 #[derive(Debug)]
 pub struct Recipe {
-    /// The kernel modules that it gets, and no others.
+    /// Kernel modules that it gets, and no others.
     pub drivers: BTreeSet<String>,
-    /// The root filesystem.
+    /// Type of the root filesystem.
     pub filesystem: Filesystem,
-    /// Whether it brings microcode for the processor.
+    /// Choice of whether to prepend microcode for the processor.
     pub microcode: Microcode,
 }
 
-/// Whether an initramfs brings microcode, where the image has some.
+/// Choice of whether to prepend microcode to an initramfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Microcode {
-    /// It does.
+    /// Prepend it, if the image has some.
     Early,
-    /// A guest gets it from its host; and looking for what is not there takes dracut half a second.
+    /// Omit it: the host of a guest loads it. dracut takes half a second to look for missing microcode.
     Without,
 }
 
-/// Makes the uncompressed initramfs of `kernel` at `output`, a path in the chamber.
+/// Makes the uncompressed initramfs of `kernel`, and writes it to `output`, a path in the chamber.
 pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&Recipe, &str)) -> Result<()> {
     let has_microcode = MICROCODE.iter().any(|folder| root.list(folder).is_ok_and(|names| !names.is_empty()));
     let microcode = match recipe.microcode {
@@ -70,8 +71,8 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&
     agent::IN_INITRAMFS.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
     let filesystem = recipe.filesystem.kind();
     if filesystem.early {
-        // dracut's own module for btrfs does the same; but it is for roots of several disks, and wants
-        // a program in the image that most have not (modules.d/90btrfs).
+        // dracut's own module for btrfs does the same; but it is for roots on several disks, and needs
+        // a program that most images do not have (modules.d/90btrfs).
         chamber.put(&format!("{INCLUDED}/{EARLY}"), &format!("rd.driver.pre={}\n", filesystem.name))?;
     }
     // A system without systemd, or with an older dracut, does not have all of them.
@@ -83,14 +84,14 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&
         "--quiet",
         "--kver",
         kernel.version.as_str(),
-        // The machine that this runs on is not the one that boots.
+        // This machine is not the one that boots.
         "--no-hostonly",
         "--no-hostonly-cmdline",
-        // Compression was 38 of dracut's 43 s; see boot/compress.rs.
+        // Compression took 38 of dracut's 43 s; see boot/compress.rs.
         "--no-compress",
-        // Debian's has no strip(1) in an image, and stripping takes longer than it saves.
+        // Debian images have no strip(1), and stripping takes longer than it saves.
         "--nostrip",
-        // Looking for equal files takes longer than unpacking them twice.
+        // Searching for identical files takes longer than unpacking them twice.
         "--nohardlink",
         "--reproducible",
         microcode,
@@ -103,7 +104,7 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&
         &modules,
     ];
     let drivers = recipe.drivers.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-    // An empty list would be no list: dracut would look for drivers by itself.
+    // With an empty list, dracut would look for drivers by itself.
     arguments.extend(["--drivers", if drivers.is_empty() { filesystem.name } else { &drivers }]);
     arguments.push(output);
     chamber.run("dracut", &arguments).map(drop).context("making the initramfs")

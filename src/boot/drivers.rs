@@ -1,4 +1,4 @@
-//! Which modules of a slot's kernel a machine's devices need, and where the slot has them.
+//! Finds the modules of a slot's kernel that a machine's devices need, and where the slot has them.
 
 use crate::boot::modules::{Modules, Place};
 use crate::hardware::Inventory;
@@ -6,10 +6,10 @@ use crate::hardware::inventory::{Device, Role, Storage};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// The folders below a kernel's `kernel/` where its drivers for disks, and for what disks hang on,
-/// are; and keyboards, for who must look why a machine does not come up. dracut's own search for
-/// storage drivers unpacks every module of the kernel to look at its symbols: 5 s on Debian 13, whose
-/// modules are compressed with xz. Their folders say the same.
+/// Paths below a kernel's `kernel/` that hold drivers for disks, for the controllers and buses to which disks
+/// are attached, and for keyboards, which people need to find out why a machine does not come up. dracut's own
+/// search for storage drivers unpacks every module of the kernel to look at its symbols: 5 s for the modules of
+/// Debian 13, which are compressed with xz. The folders give the same answer.
 const STORAGE: [&str; 16] = [
     "drivers/ata/",
     "drivers/block/",
@@ -29,45 +29,45 @@ const STORAGE: [&str; 16] = [
     "drivers/virtio/",
 ];
 
-/// A device of a machine, and what drives it.
+/// A device of a machine, and its driver.
 #[derive(Debug)]
 pub struct Need<'i> {
-    /// The device.
+    /// Device as listed in the inventory.
     pub device: &'i Device,
-    /// What drives it.
+    /// Driver that the slot's kernel has for it.
     pub driver: Driver,
 }
 
-/// What drives a device with a slot's kernel.
+/// Driver of a device in a slot's kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Driver {
-    /// Each of these modules says that it can; all that fit are loaded when the device turns up.
+    /// Modules with an alias that matches the device; all of them are loaded when the device appears.
     Modules(Vec<String>),
-    /// This one has it on the machine and says so here, too: no other will do.
+    /// Module that drives the device on the machine, and that this kernel has for it, too: no other will do.
     Module(String),
-    /// The kernel itself, without a module that has a name, or nothing.
+    /// No named module: the kernel drives the device by itself, or nothing does.
     Unnamed,
-    /// It needs one, and this kernel has none.
+    /// None: the device needs a driver, and this kernel has none.
     Missing,
 }
 
-/// Where the driver of a device is.
+/// Location of the driver of a device, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Where {
-    /// The device needs none that has a name.
+    /// No location: the device needs no named module.
     NotNeeded,
-    /// It is part of the kernel.
+    /// Part of the kernel.
     BuiltIn,
-    /// It is in the initramfs, with all that it needs.
+    /// In the initramfs, with all modules that it needs.
     Initramfs,
-    /// It is in the root filesystem alone, which it would have to be there before.
+    /// Only in the root filesystem: too late for a device that is needed to mount that.
     RootFilesystem,
-    /// The slot does not have it.
+    /// Nowhere in the slot.
     Nowhere,
 }
 
-/// What each device of `inventory` needs of the kernel with these `modules`.
+/// Returns the driver that each device of `inventory` needs from the kernel with these `modules`.
 pub fn needs<'i>(inventory: &'i Inventory, modules: &Modules) -> Vec<Need<'i>> {
     inventory.devices.iter().map(|device| Need { device, driver: driver(device, modules) }).collect()
 }
@@ -83,21 +83,21 @@ fn driver(device: &Device, modules: &Modules) -> Driver {
     if !candidates.is_empty() {
         return Driver::Modules(candidates);
     }
-    // A driver that is not part of a module is one that most kernels have built in: bridges, busses.
+    // Drivers outside of modules are those that most kernels have built in: bridges, buses.
     let has_none = device.driver.is_none() && device.role != Role::Possible;
     let is_core = device.module.is_none() && is_structure(&device.modalias);
     if has_none || is_core { Driver::Unnamed } else { Driver::Missing }
 }
 
-/// Whether a device is what others hang on, and not one that has its own kinds of drivers: PCI bridges
-/// (class 06, PCI Code and ID Assignment Specification), and what ACPI or the board names.
+/// Returns true for a device that only connects others, and has no drivers of its own kind: PCI bridges
+/// (class 06, PCI Code and ID Assignment Specification), and devices named by ACPI or the board.
 fn is_structure(modalias: &str) -> bool {
     let is_bridge = modalias.starts_with("pci:") && modalias.contains("bc06");
     is_bridge || ["acpi:", "platform:", "of:"].iter().any(|bus| modalias.starts_with(bus))
 }
 
 impl Driver {
-    /// The modules of it.
+    /// Returns the names of its modules; empty for none.
     pub fn names(&self) -> &[String] {
         match self {
             Driver::Modules(names) => names,
@@ -106,7 +106,8 @@ impl Driver {
         }
     }
 
-    /// Where it is, with the module that is meant; `initramfs` is the set of the modules in there.
+    /// Returns the best location of the driver, and the module found there. `initramfs` is the set of modules
+    /// in the initramfs.
     pub fn place(&self, modules: &Modules, initramfs: &BTreeSet<String>) -> (Where, Option<&str>) {
         let place = |name: &String| match modules.place(name) {
             Some(Place::BuiltIn) => Where::BuiltIn,
@@ -122,14 +123,14 @@ impl Driver {
     }
 }
 
-/// The modules that an initramfs gets for `inventory` and a root filesystem that the modules `root`
-/// drive: theirs, and all that they need. What is built in is left out.
+/// Returns the modules that an initramfs needs for `inventory` and for a root filesystem that needs the modules
+/// `root`, with their dependencies. Built-in modules are left out.
 pub fn of_initramfs(inventory: &Inventory, modules: &Modules, root: &[&str]) -> BTreeSet<String> {
     let boots = |need: &Need| need.device.role != Role::Network;
     let needs = needs(inventory, modules);
     let mut wanted: BTreeSet<String> =
         needs.iter().filter(|need| boots(need)).flat_map(|need| need.driver.names().iter().cloned()).collect();
-    // Also what else says that it fits: which of them takes the device is the kernel's business.
+    // Also all other modules that match: the kernel decides which of them takes the device.
     wanted.extend(needs.iter().filter(|need| boots(need)).flat_map(|need| modules.matching(&need.device.modalias)));
     if inventory.storage == Storage::EveryDriver {
         wanted.extend(modules.below(&STORAGE).cloned());
@@ -145,7 +146,7 @@ mod tests {
     use crate::filesystem::Root;
     use std::fs;
 
-    /// The lists of a kernel with virtio as modules, and NVMe built in.
+    /// Makes the lists of a kernel with virtio as modules, and NVMe built in.
     fn modules() -> Modules {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("lib/modules/6.1");

@@ -1,26 +1,26 @@
-//! What an ELF file says of itself in its first bytes: elf(5), little-endian.
+//! Reads headers and sections of little-endian ELF files: elf(5).
 
-/// A program or library.
+/// Header fields of a program or library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elf {
-    /// `e_machine`: what processor it is for.
+    /// Processor that it is for (`e_machine`).
     pub machine: u16,
-    /// The program that loads it; `None` if it is linked statically.
+    /// Path of the program that loads it; `None` if it is linked statically.
     pub interpreter: Option<String>,
 }
 
-/// `EM_386`.
+/// `e_machine` of 32-bit x86 (`EM_386`).
 pub const X86: u16 = 3;
-/// `EM_X86_64`.
+/// `e_machine` of x86-64 (`EM_X86_64`).
 pub const X86_64: u16 = 62;
-/// `PT_INTERP`: the program header that names the interpreter.
+/// Type of the program header that names the interpreter (`PT_INTERP`).
 const PT_INTERP: u32 = 3;
-/// Bytes at the beginning of a file that hold its headers and the interpreter's name: linkers put both
-/// first.
+/// Number of bytes at the beginning of a file that contain its headers and the interpreter's name: linkers put
+/// both first.
 pub const HEAD: u64 = 4096;
 
-/// Where 32 and 64 bits differ: offsets in the file header (`e_phoff`, `e_phentsize`, `e_phnum`), and in a
-/// program header (`p_offset`, `p_filesz`), and the size of an offset.
+/// Differences between 32 and 64 bits: offsets in the file header (`e_phoff`, `e_phentsize`, `e_phnum`) and in
+/// a program header (`p_offset`, `p_filesz`), and the size of an offset.
 struct Form {
     phoff: usize,
     phentsize: usize,
@@ -34,7 +34,8 @@ const FORM_32: Form = Form { phoff: 0x1c, phentsize: 0x2a, phnum: 0x2c, offset: 
 const FORM_64: Form = Form { phoff: 0x20, phentsize: 0x36, phnum: 0x38, offset: 8, filesz: 32, wide: true };
 
 impl Elf {
-    /// Reads the beginning of a file; `None` if it is no ELF file, or if its headers are not there.
+    /// Parses the beginning of a file; `None` if it is not an ELF file, or if its headers or the interpreter's
+    /// name are beyond it.
     pub fn parse(head: &[u8]) -> Option<Elf> {
         if head.get(..4)? != b"\x7fELF" {
             return None;
@@ -58,12 +59,12 @@ impl Elf {
     }
 }
 
-/// The content of a section of a 64-bit file; `None` if there is no such section, or if the headers lead
-/// out of the file.
+/// Returns the content of a section of a 64-bit file; `None` if there is no such section, or if the headers
+/// point beyond the end of the file.
 pub fn section<'f>(file: &'f [u8], name: &str) -> Option<&'f [u8]> {
-    /// Offsets in the file header (`e_shoff`, `e_shentsize`, `e_shnum`, `e_shstrndx`) and in a section
-    /// header (`sh_name`, `sh_offset`, `sh_size`).
+    /// Offsets in the file header: `e_shoff`, `e_shentsize`, `e_shnum`, `e_shstrndx`.
     const HEADER: [usize; 4] = [0x28, 0x3a, 0x3c, 0x3e];
+    /// Offsets in a section header: `sh_name`, `sh_offset`, `sh_size`.
     const SECTION: [usize; 3] = [0, 24, 32];
     if file.get(..5)? != b"\x7fELF\x02" {
         return None;

@@ -1,5 +1,5 @@
-//! Kernel, initramfs and command line of a slot: one value, from which both the GRUB entry and a
-//! kexec are made, so that they cannot differ.
+//! Kernel, initramfs and command line of a slot: one value, from which both the GRUB entry and a kexec are
+//! made, so that they cannot differ.
 
 use crate::boot::cmdline::Cmdline;
 use crate::boot::kernel::Kernel;
@@ -7,17 +7,17 @@ use crate::digest::Digest;
 use crate::disk::layout::TableKind;
 use serde::{Deserialize, Serialize};
 
-/// How to boot a slot.
+/// Everything needed to boot a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// For people: what the image's os-release calls itself.
+    /// Name for people, from the image's os-release.
     pub title: String,
-    /// The disk's table.
+    /// Kind of the disk's partition table.
     #[serde(default)]
     pub table: TableKind,
-    /// The partition's number in it: GRUB's `gptN` or `msdosN`.
+    /// Number of the slot's partition in that table: GRUB's `gptN` or `msdosN`.
     pub partition: u32,
-    /// The kernel in the slot.
+    /// Kernel in the slot.
     pub kernel: Kernel,
     /// SHA-256 of the kernel's bytes.
     pub kernel_digest: Digest,
@@ -25,6 +25,6 @@ pub struct Entry {
     pub initramfs: String,
     /// SHA-256 of the initramfs' bytes.
     pub initramfs_digest: Digest,
-    /// The command line.
+    /// Kernel command line, without the words of a trial.
     pub cmdline: Cmdline,
 }

@@ -1,4 +1,4 @@
-//! The firmware that a kernel module asks for when it starts its device: `modinfo -F firmware`.
+//! Finds the firmware that a kernel module requests when it starts its device (`modinfo -F firmware`).
 
 use crate::boot::contents::Contents;
 use crate::boot::elf;
@@ -11,29 +11,29 @@ use anyhow::Context;
 use serde::Serialize;
 use std::io::{BufReader, Read};
 
-/// More bytes than any module has, unpacked; amdgpu of Debian 13 has 30 MB.
+/// Maximum size in bytes of an unpacked module, more than any has: amdgpu of Debian 13 has 30 MB.
 const MODULE_MAX: u64 = 128 << 20;
-/// More names than are worth looking for.
+/// Maximum number of firmware names that are read of one module.
 const NAMES_MAX: usize = 256;
-/// Where firmware is (kernel: driver-api/firmware/fw_search_path.rst), with a merged /usr and without;
-/// also what a distribution puts before it.
+/// Folders of firmware, with a merged /usr and without, and those in which a distribution puts updates that
+/// come first (kernel: driver-api/firmware/fw_search_path.rst).
 const FOLDERS: [&str; 4] = ["usr/lib/firmware/updates", "usr/lib/firmware", "lib/firmware/updates", "lib/firmware"];
-/// A kernel takes it compressed, too (`CONFIG_FW_LOADER_COMPRESS`).
+/// Suffixes of firmware files: kernels also load compressed ones (`CONFIG_FW_LOADER_COMPRESS`).
 const SUFFIXES: [&str; 3] = ["", ".xz", ".zst"];
 
-/// A file that a module may ask for.
+/// A firmware file that a module may request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Firmware {
-    /// Its name, below the folders for firmware.
+    /// Path below the folders for firmware.
     pub name: String,
-    /// Whether the slot has it.
+    /// True if the slot has it.
     pub in_slot: bool,
-    /// Whether the initramfs has it; not known where there is none yet.
+    /// True if the initramfs has it; `None` if there is no initramfs yet.
     pub in_initramfs: Option<bool>,
 }
 
-/// The names that a module says of itself (`MODULE_FIRMWARE`), in their order. It asks for some of them:
-/// which, depends on the device. None are known of a tree that did not keep its modules.
+/// Returns the firmware names that a module lists (`MODULE_FIRMWARE`), in order. It requests only some of them,
+/// depending on the device. Returns none for a tree in which the contents of modules were not kept.
 pub fn of_module(tree: &dyn Tree, kernel: &Kernel, modules: &Modules, module: &str) -> Result<Vec<String>> {
     let place = kernel::modules(tree, kernel).zip(modules.path(module));
     let Some((folder, path)) = place else { return Ok(Vec::new()) };
@@ -49,7 +49,7 @@ pub fn of_module(tree: &dyn Tree, kernel: &Kernel, modules: &Modules, module: &s
     Ok(names.take(NAMES_MAX).map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }
 
-/// Looks for a file of that name.
+/// Looks for the firmware `name` in a slot and in its initramfs.
 pub fn find(tree: &dyn Tree, initramfs: Option<&Contents>, name: String) -> Firmware {
     let paths = || {
         let folders = FOLDERS.iter().map(|folder| format!("{folder}/{name}"));

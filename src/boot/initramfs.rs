@@ -1,4 +1,4 @@
-//! The initramfs of a slot: made by the image's dracut, or the one that the image brings.
+//! Provides the initramfs of a slot: makes one with the image's dracut, or takes the image's own.
 
 use crate::boot::agent;
 use crate::boot::chamber::Chamber;
@@ -21,35 +21,35 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// Where dracut writes, in the chamber's memory.
+/// Path in the chamber's memory to which dracut writes.
 const RAW: &str = "/run/flipslot-initramfs";
 
-/// Where the initramfs of a slot shall come from.
+/// Requested origin of the initramfs of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// The image's own, if it has one that fits; else dracut
+    /// The image's own, if it has one that fits; otherwise one made by dracut
     #[default]
     Auto,
     /// The image's own
     Image,
-    /// The image's dracut makes one
+    /// One made by the image's dracut
     Dracut,
 }
 
-/// Who made the initramfs of a slot.
+/// Actual origin of the initramfs of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MadeBy {
-    /// The image's dracut, when the slot was written.
+    /// Made by the image's dracut, when the slot was written.
     #[default]
     Dracut,
-    /// Whoever made the image.
+    /// Brought by the image.
     Image,
 }
 
 impl MadeBy {
-    /// For people.
+    /// Describes the origin for people.
     pub fn in_words(self) -> &'static str {
         match self {
             MadeBy::Dracut => "made by dracut",
@@ -58,8 +58,8 @@ impl MadeBy {
     }
 }
 
-/// Makes the initramfs of `kernel`, with these drivers, in the slot that is mounted at `slot`; returns
-/// its path there.
+/// Makes the initramfs of `kernel` according to `recipe`, in the slot that is mounted at `slot`. Returns its
+/// path there.
 pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, recipe: &Recipe) -> Result<String> {
     let chamber = Chamber::open(scratch, slot)?;
     dracut::run(&chamber, root, kernel, (recipe, RAW))?;
@@ -78,14 +78,14 @@ pub fn make(scratch: &Scratch, slot: &Path, root: &Root, kernel: &Kernel, recipe
     Ok(path)
 }
 
-/// Length of the archive that must stay uncompressed in front; 0 if there is none.
+/// Returns the length in bytes of the archive that must stay uncompressed in front; 0 if there is none.
 fn early_length(raw: &File) -> Result<u64> {
     let first = cpio::first(&mut Stream::new(raw, u64::MAX))?;
     Ok(if first.names.contains("early_cpio") { first.length } else { 0 })
 }
 
-/// Where images keep the initramfs of a kernel: Debian, Fedora, SUSE; beside its modules (Fedora, ostree);
-/// kernel-install(8).
+/// Lists the paths at which a tree has an initramfs for a kernel: in `/boot` (Debian, Fedora, SUSE), beside the
+/// modules (Fedora, ostree), beside the kernel (kernel-install(8)).
 fn places(tree: &dyn Tree, kernel: &Kernel) -> Vec<String> {
     let version = &kernel.version;
     let mut places: Vec<String> = ["initrd.img-", "initramfs-", "initrd-"]
@@ -101,13 +101,14 @@ fn places(tree: &dyn Tree, kernel: &Kernel) -> Vec<String> {
     places
 }
 
-/// The initramfs that an image brings for a kernel, if it brings one.
+/// Returns the path of the initramfs that an image brings for a kernel, if it brings one.
 pub fn of_image(tree: &dyn Tree, kernel: &Kernel) -> Option<String> {
     places(tree, kernel).into_iter().next()
 }
 
-/// Takes an image's own initramfs, with what a slot on trial needs behind it if systemd can start that:
-/// archives are unpacked one over the other. Returns the path in the slot of what is to be loaded.
+/// Uses the image's own initramfs, at `own`. If that has systemd, copies it and appends the files that a slot on
+/// trial needs, because the kernel unpacks archives one over the other. Returns the path in the slot of the
+/// initramfs to load.
 pub fn take(root: &Root, kernel: &Kernel, own: &str, contents: &Contents) -> Result<String> {
     if !agent::SYSTEMD.iter().any(|path| contents.has(path)) {
         return Ok(own.to_owned());
@@ -116,8 +117,8 @@ pub fn take(root: &Root, kernel: &Kernel, own: &str, contents: &Contents) -> Res
     let mut bytes = root.open(own)?.with_context(|| format!("opening /{own}"))?;
     let mut file = create(root, &path)?;
     let length = io::copy(&mut bytes, &mut file).with_context(|| format!("copying /{own}"))?;
-    // The next archive begins at a multiple of 4; a kernel's lz4 wants a length of zero to see its end
-    // (lib/decompress_unlz4.c).
+    // The next archive must begin at a multiple of 4, and the kernel finds the end of an lz4 stream by a
+    // length of zero (lib/decompress_unlz4.c).
     let zeros = length.next_multiple_of(4) + 4 - length;
     let mut more = vec![0; usize::try_from(zeros)?];
     more.extend(cpio::write(&agent::IN_INITRAMFS.map(|(path, text)| (path, 0o100_644, text.as_bytes())))?);
@@ -125,12 +126,12 @@ pub fn take(root: &Root, kernel: &Kernel, own: &str, contents: &Contents) -> Res
     Ok(path)
 }
 
-/// A new file in the slot; what stood there is removed, not followed.
+/// Creates a file in the slot. Removes anything at its path first, without following a link.
 fn create(root: &Root, path: &str) -> Result<File> {
     let path = LayerPath::clean(path.as_bytes())?;
-    let (folder, name) = path.split().context("the root is no file")?;
+    let (folder, name) = path.split().context("the root is not a file")?;
     let folder = match root.directory(&folder) {
-        // An image may keep its kernel with its modules, and have no /boot.
+        // An image that keeps its kernel with its modules may not have a /boot.
         Err(Errno::NOENT) => {
             mkdirat(root.fd(), folder.as_bytes(), Mode::from_raw_mode(0o755)).and_then(|()| root.directory(&folder))
         }

@@ -1,4 +1,4 @@
-//! The kernel of a slot: where images keep it, which one is meant, and whether it is one.
+//! Finds and chooses the kernel of a slot, and reads its setup header and its config.
 
 use crate::error::{Result, failed};
 use crate::filesystem::Tree;
@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 /// A kernel that was found in a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kernel {
-    /// What `uname -r` will say, and what its modules' directory is called.
+    /// Version as in `uname -r`, which is also the name of its modules' directory.
     pub version: String,
-    /// Its path in the slot.
+    /// Path in the slot.
     pub path: String,
 }
 
-/// Finds the kernels of a slot, by version: in `/boot/vmlinuz-*` (Debian, Fedora, SUSE), in
+/// Finds the kernels of a slot, sorted by version: in `/boot/vmlinuz-*` (Debian, Fedora, SUSE), in
 /// `/usr/lib/modules/*/vmlinuz` (Fedora, ostree), in `/boot/<machine-id>/<version>/linux`
-/// (kernel-install(8)). One that stands in several places is one kernel.
+/// (kernel-install(8)). A version that is found in several of them is one kernel.
 pub fn find(root: &dyn Tree) -> Result<Vec<Kernel>> {
     let mut found = BTreeMap::new();
     let mut add = |version: &str, path: String| {
@@ -43,15 +43,15 @@ pub fn find(root: &dyn Tree) -> Result<Vec<Kernel>> {
     Ok(found.into_iter().map(|(version, path)| Kernel { version, path }).collect())
 }
 
-/// The one kernel of those found, or the one of version `wanted`. Two and no choice is an error:
-/// the first match would boot something else after the next update.
+/// Returns the only kernel, or the one of version `wanted`. Fails for several kernels without a choice: the
+/// first match could be another one after the next update.
 pub fn choose(kernels: &[Kernel], wanted: Option<&str>) -> Result<Kernel> {
     let versions = || kernels.iter().map(|kernel| kernel.version.as_str()).collect::<Vec<_>>().join(", ");
     match (wanted, kernels) {
         (None, [one]) => Ok(one.clone()),
         (None, several) => Err(failed(
-            format!("the image has {} kernels and no rule says which one is meant: {}", several.len(), versions()),
-            "choose one with --kernel VERSION (or --kernel SLOT=VERSION), or leave one in the image",
+            format!("the image has {} kernels, and none of them was chosen: {}", several.len(), versions()),
+            "choose one with --kernel VERSION (or --kernel SLOT=VERSION), or keep only one in the image",
         )),
         (Some(wanted), _) => kernels.iter().find(|kernel| kernel.version == wanted).cloned().ok_or_else(|| {
             failed(
@@ -62,36 +62,37 @@ pub fn choose(kernels: &[Kernel], wanted: Option<&str>) -> Result<Kernel> {
     }
 }
 
-/// Bytes at a kernel's beginning that say what it is: its setup header ends before
+/// Number of bytes at the beginning of a kernel that contain its setup header
 /// (Documentation/arch/x86/boot.rst).
 pub const SETUP: u64 = 0x260;
 
-/// What a file is, whose first bytes are those of no x86-64 kernel.
+/// Describes a file that is not an x86-64 kernel, by its first bytes.
 pub fn what_it_is(head: &[u8]) -> &'static str {
     match head {
         [] => "it is empty",
         // Documentation/arch/arm64/booting.rst: magic at 56.
         _ if head.get(56..60) == Some(b"ARM\x64") => "it is a kernel for arm64",
-        _ if head.get(0x202..0x206) == Some(b"HdrS") => "it is a kernel for x86 of 32 bits, or a damaged one",
+        _ if head.get(0x202..0x206) == Some(b"HdrS") => "it is a 32-bit x86 kernel, or a damaged one",
         // elf(5), gzip (RFC 1952), the magic of a PE file.
         [0x7f, b'E', b'L', b'F', ..] => "it is an ELF file",
-        [0x1f, 0x8b, ..] => "it is compressed by gzip",
+        [0x1f, 0x8b, ..] => "it is compressed with gzip",
         [b'M', b'Z', ..] => "it is an EFI program without a setup header",
         _ => "it has no setup header",
     }
 }
 
-/// The folder of the kernel's modules in the slot, if there is one with a `modules.dep`.
+/// Returns the folder of the kernel's modules in the slot, if there is one with a `modules.dep`.
 pub fn modules(root: &dyn Tree, kernel: &Kernel) -> Option<String> {
     let folders = ["usr/lib/modules", "lib/modules"].map(|folder| format!("{folder}/{}", kernel.version));
     folders.into_iter().find(|folder| root.has_file(&format!("{folder}/modules.dep")))
 }
 
-/// `cmdline_size` of the setup header, or what kernels before it had; `None` if this is no bzImage
-/// that runs in 64 bits (Documentation/arch/x86/boot.rst: boot_flag at 0x1fe, "HdrS" at 0x202, version
-/// at 0x206, xloadflags at 0x236 since protocol 2.12, cmdline_size at 0x238 since 2.06).
+/// Returns the maximum length in bytes of the command line: `cmdline_size` of the setup header, or 255 for
+/// kernels that are too old to have it. `None` if this is not a 64-bit bzImage
+/// (Documentation/arch/x86/boot.rst: boot_flag at 0x1fe, "HdrS" at 0x202, version at 0x206, xloadflags at
+/// 0x236 since protocol 2.12, cmdline_size at 0x238 since 2.06).
 pub fn cmdline_size(setup: &[u8]) -> Option<u32> {
-    /// `XLF_KERNEL_64`: it has a 64-bit entry point.
+    /// Bit in xloadflags of a kernel with a 64-bit entry point (`XLF_KERNEL_64`).
     const KERNEL_64: u8 = 1;
     let is_bzimage = setup.get(0x1fe..0x200)? == [0x55, 0xaa] && setup.get(0x202..0x206)? == *b"HdrS";
     let version = u16::from_le_bytes(setup.get(0x206..0x208)?.try_into().ok()?);
@@ -100,7 +101,7 @@ pub fn cmdline_size(setup: &[u8]) -> Option<u32> {
     (is_bzimage && is_64).then_some(if version >= 0x0206 { size } else { 255 })
 }
 
-/// Whether the kernel's config has `option=y`; `None` if the image does not carry the config.
+/// Returns true if the kernel's config has `option=y`; `None` if the image does not have the config.
 pub fn has_option(root: &dyn Tree, kernel: &Kernel, option: &str) -> Result<Option<bool>> {
     Ok(config(root, kernel)?.map(|config| {
         let line = format!("{option}=y");
@@ -108,9 +109,9 @@ pub fn has_option(root: &dyn Tree, kernel: &Kernel, option: &str) -> Result<Opti
     }))
 }
 
-/// The kernel's config, where the image carries it.
+/// Reads the kernel's config, if the image has it.
 fn config(root: &dyn Tree, kernel: &Kernel) -> Result<Option<String>> {
-    /// 300 kB in Debian 13.
+    /// Maximum size in bytes of a config; Debian 13's has 300 kB.
     const LONGEST: u64 = 4 << 20;
     let version = &kernel.version;
     for place in [
@@ -172,7 +173,7 @@ mod tests {
         setup[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
         setup[0x202..0x208].copy_from_slice(b"HdrS\x0f\x02");
         setup[0x238..0x23c].copy_from_slice(&2047u32.to_le_bytes());
-        assert_eq!(cmdline_size(&setup), None, "32 bits alone");
+        assert_eq!(cmdline_size(&setup), None, "32 bits only");
         setup[0x236] = 1;
         assert_eq!(cmdline_size(&setup), Some(2047));
     }

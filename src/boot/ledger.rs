@@ -1,8 +1,8 @@
-//! The downtime ledger: what each switch and each boot took, from the last service that stopped to
-//! the slot that is healthy again.
+//! The downtime ledger: how long each switch and each boot took, from the stop of the services to a healthy
+//! slot.
 //!
-//! Times are this machine's clock. Across a jump or a reset the clock comes back from the hardware
-//! clock, which knows whole seconds: figures are good to about one second.
+//! Times are from this machine's clock. Across a jump or a reset it is restored from the hardware clock, which
+//! has a resolution of one second: figures are accurate to about one second.
 
 use crate::error::Result;
 use crate::slot::Slot;
@@ -10,39 +10,39 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Size of the file in bytes, for ever: it is rewritten in place.
+/// Size of the file in bytes, which never changes: the file is rewritten in place.
 pub const SIZE: usize = 16 * 1024;
-/// How many boots are remembered.
+/// Maximum number of boots in the ledger.
 const KEPT: usize = 24;
-/// A jump that was asked for longer ago than this was given up, and a boot is not its end.
+/// Time in milliseconds after which a requested jump counts as given up; a later boot is not its result.
 const STALE: u64 = 3_600_000;
 
-/// Milliseconds since 1970.
+/// A time in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Moment(pub u64);
 
 impl Moment {
-    /// This moment.
+    /// Returns the current time.
     pub fn now() -> Moment {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Moment(u64::try_from(since.as_millis()).unwrap_or(0))
     }
 
-    /// Seconds from `earlier` to this.
+    /// Returns the seconds from `earlier` to this; 0 if `earlier` is later.
     #[allow(clippy::cast_precision_loss)] // milliseconds of a boot are far below 2^52
     pub fn seconds_since(self, earlier: Moment) -> f64 {
         self.0.saturating_sub(earlier.0) as f64 / 1000.0
     }
 }
 
-/// Who brings a slot up.
+/// Means of booting a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
-    /// kexec.
+    /// A kexec from the running system.
     Kexec,
-    /// The firmware, and GRUB.
+    /// A reset: the firmware, then GRUB.
     Firmware,
 }
 
@@ -52,13 +52,13 @@ impl fmt::Display for By {
     }
 }
 
-/// Who confirms a trial.
+/// Means of confirming a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Confirm {
-    /// The health check.
+    /// Confirmed by the health check.
     Auto,
-    /// Someone who runs `flipslot confirm`.
+    /// Confirmed by a person with `flipslot confirm`.
     Manual,
 }
 
@@ -71,38 +71,38 @@ impl fmt::Display for Confirm {
 /// One boot, and what led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {
-    /// The slot it leads to.
+    /// Slot that it leads to.
     pub to: Slot,
-    /// The slot that ran before, where it is known.
+    /// Slot that ran before, if known.
     pub from: Option<Slot>,
-    /// How.
+    /// Means of the boot.
     pub by: By,
-    /// Who confirms it.
+    /// Means of confirmation, if it is a trial.
     pub confirm: Confirm,
     /// Seconds after the kernel's start at which an unconfirmed trial ends.
     pub deadline: u64,
-    /// When `switch` or `rollback` told the services to stop.
+    /// Time at which `switch` or `rollback` asked the services to stop.
     pub asked: Option<Moment>,
-    /// When they had stopped, and the jump or the reset came.
+    /// Time at which the services had stopped, just before the jump or the reset.
     pub down: Option<Moment>,
-    /// Which boot of the machine it is (proc_sys_kernel(5), random/boot_id).
+    /// Unique id of the boot (proc_sys_kernel(5), random/boot_id).
     #[serde(default)]
     pub boot_id: Option<String>,
-    /// When the new kernel started.
+    /// Time at which the new kernel started.
     pub kernel: Option<Moment>,
-    /// When its init started.
+    /// Time at which the new kernel's init started.
     pub userspace: Option<Moment>,
-    /// When it was healthy: confirmed, or all services up.
+    /// Time at which the slot was healthy: confirmed, or all services up.
     pub healthy: Option<Moment>,
-    /// Why it was given up.
+    /// Reason why the boot was given up.
     pub failed: Option<String>,
 }
 
-/// Seconds that a trial has, where nobody said otherwise.
+/// Default deadline of a trial in seconds.
 pub const DEADLINE: u64 = 600;
 
 impl Boot {
-    /// A boot of which no more is known yet.
+    /// Makes a boot of which only the slot and the means are known yet.
     pub fn new(to: Slot, by: By) -> Boot {
         Boot {
             to,
@@ -120,19 +120,19 @@ impl Boot {
         }
     }
 
-    /// Seconds without service: from the stop of the services, or as near to it as is known, to
-    /// health.
+    /// Returns the seconds without service: from the request to stop the services, or from their stop if only
+    /// that is known, until the slot was healthy. `None` if it is not healthy yet, or if neither is known.
     pub fn downtime(&self) -> Option<f64> {
         Some(self.healthy?.seconds_since(self.asked.or(self.down)?))
     }
 
-    /// Whether nobody has seen it arrive.
+    /// Returns true if the boot began less than [`STALE`] ago, and its kernel has not been seen.
     fn is_on_its_way(&self, now: Moment) -> bool {
         self.kernel.is_none() && self.asked.or(self.down).is_some_and(|left| now.0.saturating_sub(left.0) < STALE)
     }
 }
 
-/// The last boots, the newest last.
+/// Log of the last boots, the newest last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     version: u32,
@@ -146,13 +146,13 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// The ledger in a file's bytes. One that cannot be read begins anew: nothing depends on it but
-    /// figures, and the deadline of a switch by firmware.
+    /// Reads the ledger in a file's bytes; empty if they cannot be read. Only figures and the deadline of a switch
+    /// by firmware depend on it.
     pub fn parse(bytes: &[u8]) -> Ledger {
         serde_json::from_slice(bytes).ok().filter(|ledger: &Ledger| ledger.version == 1).unwrap_or_default()
     }
 
-    /// The bytes of the file, padded with spaces.
+    /// Returns the bytes of the file, padded with spaces to [`SIZE`]. Drops the oldest boots if they do not fit.
     pub fn render(&self) -> Result<Vec<u8>> {
         let mut newest = self.clone();
         let mut text = serde_json::to_vec(&newest)?;
@@ -165,19 +165,19 @@ impl Ledger {
         Ok(text)
     }
 
-    /// Notes a boot that is about to begin.
+    /// Adds a boot, and drops the oldest ones beyond the maximum.
     pub fn push(&mut self, boot: Boot) {
         self.boots.push(boot);
         self.boots.drain(..self.boots.len().saturating_sub(KEPT));
     }
 
-    /// The boot that has been asked for and has not come up.
+    /// Returns the boot that was requested and has not come up yet.
     pub fn on_its_way(&mut self, now: Moment) -> Option<&mut Boot> {
         self.boots.last_mut().filter(|boot| boot.is_on_its_way(now))
     }
 
-    /// The boot `boot_id` of the system that runs now, in `slot`, since `kernel`: the one that was on
-    /// its way, or one that nobody announced. Such a one is confirmed as that slot was last time.
+    /// Notes that `slot` runs, in the boot `boot_id`, since `kernel`. Returns that boot: the requested one, if it is
+    /// expected, or a new one, which is confirmed in the same way as the slot's last healthy boot.
     pub fn arrived(&mut self, slot: Slot, by: By, (boot_id, kernel): (&str, Moment)) -> &mut Boot {
         let expected = |boot: &Boot| boot.to == slot && boot.by == by && boot.is_on_its_way(kernel);
         let is_it = |boot: &Boot| boot.boot_id.as_deref() == Some(boot_id) || expected(boot);
@@ -193,12 +193,12 @@ impl Ledger {
         boot
     }
 
-    /// The newest boot that somebody asked for: a switch.
+    /// Returns the newest boot that was requested: the last switch.
     pub fn last_switch(&self) -> Option<&Boot> {
         self.boots.iter().rev().find(|boot| boot.asked.is_some())
     }
 
-    /// The newest boot by the firmware of which the whole time is known.
+    /// Returns the newest boot by the firmware with a known downtime.
     pub fn last_firmware_boot(&self) -> Option<&Boot> {
         self.boots.iter().rev().find(|boot| boot.by == By::Firmware && boot.downtime().is_some())
     }
@@ -234,7 +234,7 @@ mod tests {
         ledger.arrived(slot("a"), By::Firmware, ("y", Moment(1_060_000)));
         assert_eq!(ledger.boots.len(), 2);
         assert_eq!(ledger.last_switch().unwrap().kernel, None);
-        assert!(ledger.last_firmware_boot().is_none(), "nobody knows when it began");
+        assert!(ledger.last_firmware_boot().is_none(), "its beginning is not known");
     }
 
     #[test]

@@ -1,26 +1,27 @@
-//! The legacy frame format of lz4, the only one that the kernel reads (lib/decompress_unlz4.c).
+//! Reads the legacy frame format of lz4, the only one that the kernel reads (lib/decompress_unlz4.c).
 //!
-//! The crate's own reader of it takes the four bytes after the last block for a block's length,
-//! whatever they are, and refuses blocks that did not get smaller.
+//! The crate's own reader takes any four bytes after the last block for the length of a block, and refuses
+//! blocks that compression did not make smaller.
 
 use lz4_flex::block::decompress_into;
 use std::io::{self, BufRead, ErrorKind, Read};
 
-/// What the format begins with (lz4's doc/lz4_Frame_format.md, "Legacy frame").
+/// First four bytes of a stream, little-endian (lz4's doc/lz4_Frame_format.md, "Legacy frame").
 const MAGIC: u32 = 0x184c_2102;
-/// The most bytes that one block unpacks to.
+/// Maximum size in bytes of an unpacked block.
 const BLOCK: usize = 8 << 20;
-/// The most bytes that one block takes (`LZ4_compressBound`, lz4.h).
+/// Maximum size in bytes of a stored block (`LZ4_compressBound`, lz4.h).
 const STORED: usize = BLOCK + BLOCK / 255 + 16;
 
-/// Reads the blocks of `input` to its end, or to a length of 0: so the kernel finds the end of the
-/// stream where zeros follow it. Nothing else can.
+/// Decoder of a stream, which ends with `input` or at a block length of 0: by that the kernel finds the end of a
+/// stream that is followed by zeros. Nothing else may follow it.
 pub struct Lz4<R> {
     input: R,
     stored: Vec<u8>,
     block: Vec<u8>,
-    /// How much of the current block there is, and how much of it was read.
+    /// Number of bytes in the current block.
     length: usize,
+    /// Number of bytes of the current block that were read.
     at: usize,
     state: State,
 }
@@ -33,13 +34,13 @@ enum State {
 }
 
 impl<R: BufRead> Lz4<R> {
-    /// A reader at the start of a stream.
+    /// Makes a decoder for the stream that begins at the position of `input`.
     pub fn new(input: R) -> Lz4<R> {
         Lz4 { input, stored: Vec::new(), block: vec![0; BLOCK], length: 0, at: 0, state: State::Beginning }
     }
 
-    /// The next number; `None` where less than four bytes are left, which the kernel passes over if
-    /// they are zeros.
+    /// Reads the next number; `None` if fewer than four bytes are left, which the kernel ignores if they are
+    /// zeros. Fails if they are not.
     fn number(&mut self) -> io::Result<Option<u32>> {
         let mut bytes = Vec::with_capacity(4);
         self.input.by_ref().take(4).read_to_end(&mut bytes)?;
@@ -50,7 +51,7 @@ impl<R: BufRead> Lz4<R> {
         }
     }
 
-    /// Unpacks the next block, or finds the end.
+    /// Unpacks the next block, or detects the end of the stream.
     fn advance(&mut self) -> io::Result<()> {
         let invalid = |what: String| io::Error::new(ErrorKind::InvalidData, what);
         let number = self.number()?;
@@ -58,7 +59,7 @@ impl<R: BufRead> Lz4<R> {
             self.state = State::Blocks;
             return match number {
                 Some(MAGIC) => Ok(()),
-                Some(_) => Err(invalid("it is not in lz4's legacy format".into())),
+                Some(_) => Err(invalid("it is not in the legacy format of lz4".into())),
                 None => Err(ErrorKind::UnexpectedEof.into()),
             };
         }
@@ -67,13 +68,13 @@ impl<R: BufRead> Lz4<R> {
                 self.state = State::Ended;
                 return Ok(());
             }
-            // Two streams, one after the other, are one.
+            // The kernel reads consecutive streams as one.
             Some(MAGIC) => return Ok(()),
             Some(length) => usize::try_from(length).ok().filter(|length| *length <= STORED),
         };
         let Some(stored) = stored else {
             return Err(invalid(
-                "a block is longer than 8 MiB, or something else than zeros follows the last one".into(),
+                "a block is longer than 8 MiB, or something other than zeros follows the last one".into(),
             ));
         };
         self.stored.resize(stored, 0);

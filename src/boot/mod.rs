@@ -1,4 +1,4 @@
-//! What makes a slot boot: kernel, initramfs, command line, and GRUB's view of them.
+//! Everything that a slot boots with: kernel, initramfs, command line, and GRUB's entry for them.
 
 pub mod agent;
 pub mod chamber;

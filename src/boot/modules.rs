@@ -1,4 +1,4 @@
-//! What a slot's kernel can drive: the lists that depmod(8) left beside its modules.
+//! Reads the lists that depmod(8) wrote beside a kernel's modules, to find the modules for a device.
 
 use crate::boot::kernel::{self, Kernel};
 use crate::error::{Result, failed};
@@ -6,54 +6,54 @@ use crate::filesystem::Tree;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More bytes than any of these lists has; Debian 13's longest has 1.4 MB. As much is kept of an image
-/// (kept/wanted.rs).
+/// Maximum size in bytes of a list, more than any has: Debian 13's longest has 1.4 MB. As much is kept of an
+/// image (kept/wanted.rs).
 const LONGEST: u64 = 16 << 20;
-/// More words than any of these lists has; Debian 13's longest has 100 000. They bound time and memory.
+/// Maximum number of words in a list, which limits time and memory; Debian 13's longest list has 100 000.
 const WORDS_MAX: usize = 1_000_000;
-/// The longest pattern that any device fits: its name is part of an event of the kernel, which has no
-/// more bytes (`UEVENT_BUFFER_SIZE`, linux/kobject.h).
+/// Maximum length in bytes of a pattern that a device can match: its modalias is part of a kernel event, which
+/// is not longer (`UEVENT_BUFFER_SIZE`, linux/kobject.h).
 const PATTERN_MAX: usize = 2048;
-/// More devices of one kind than any module announces; a longer answer is none.
+/// Maximum number of modules that are returned for one device, more than match any real one.
 const CANDIDATES_MAX: usize = 64;
-/// More wishes than any module has.
+/// Maximum number of soft dependencies in one line of modules.softdep, more than any module has.
 const WISHES_MAX: usize = 32;
-/// What is no literal in a pattern (fnmatch(3)).
+/// Characters that begin something other than a literal in a pattern (fnmatch(3)).
 const WILDCARDS: [char; 3] = ['*', '?', '['];
 
-/// The modules of one kernel. Names are written with `_`, as the kernel does.
+/// Modules of one kernel. Names are written with `_`, as the kernel writes them.
 #[derive(Debug, Default)]
 pub struct Modules {
     loadable: BTreeMap<String, Loadable>,
     builtin: BTreeSet<String>,
-    /// What devices say that a module is for: a pattern of modules.alias, and the module.
+    /// Aliases with wildcards: the pattern for devices, and the module.
     aliases: Vec<(String, String)>,
-    /// Those that have no wildcard: other names of modules.
+    /// Aliases without wildcards: other names of modules.
     names: BTreeMap<String, Vec<String>>,
     soft: BTreeMap<String, Vec<String>>,
-    /// What was answered: a machine's devices are asked for again and again, and lists are long.
+    /// Cached answers of [`Modules::matching`]: the same devices are looked up many times in long lists.
     answers: RefCell<BTreeMap<String, Vec<String>>>,
 }
 
-/// A module that has to be loaded.
+/// A module that is a file.
 #[derive(Debug)]
 struct Loadable {
-    /// Below the folder of the kernel's modules.
+    /// Path below the folder of the kernel's modules.
     path: String,
     dependencies: Vec<String>,
 }
 
-/// Whether a module has to be loaded.
+/// Form in which a kernel has a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// It is part of the kernel.
+    /// Part of the kernel.
     BuiltIn,
-    /// It is a file.
+    /// A file, which has to be loaded.
     Loadable,
 }
 
 impl Modules {
-    /// Reads the lists; `None` if the kernel has no modules.dep.
+    /// Reads the lists of a kernel; `None` if it has no modules.dep. Fails if a list is absurdly long.
     pub fn read(tree: &dyn Tree, kernel: &Kernel) -> Result<Option<Modules>> {
         let Some(folder) = kernel::modules(tree, kernel) else { return Ok(None) };
         let list = |name: &str| {
@@ -61,7 +61,7 @@ impl Modules {
             let text = tree.read(&path, LONGEST)?.unwrap_or_default();
             let words = text.split(|c: char| c.is_ascii_whitespace() || c == '\0').count();
             if words > WORDS_MAX {
-                let found = format!("/{path} has more than {WORDS_MAX} words, which no kernel's has");
+                let found = format!("/{path} has more than {WORDS_MAX} words, more than any kernel's list has");
                 return Err(failed(found, "run depmod in the image"));
             }
             Ok(text)
@@ -75,7 +75,7 @@ impl Modules {
         Ok(Some(modules))
     }
 
-    /// Lines of modules.dep(5): a path, a colon, the paths of all that it needs.
+    /// Adds the lines of modules.dep(5): a path, a colon, the paths of all modules that it needs.
     fn add_dep(&mut self, text: &str) {
         for line in text.lines() {
             let Some((path, needs)) = line.split_once(':') else { continue };
@@ -85,7 +85,7 @@ impl Modules {
         }
     }
 
-    /// Lines of modules.alias: `alias PATTERN MODULE` (modprobe.d(5)).
+    /// Adds the lines of modules.alias: `alias PATTERN MODULE` (modprobe.d(5)).
     fn add_aliases(&mut self, text: &str) {
         let parts = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
         parts.for_each(|(pattern, module)| self.add_alias(pattern, module));
@@ -103,7 +103,8 @@ impl Modules {
         }
     }
 
-    /// What modules.builtin.modinfo says, since Linux 5.2: `MODULE.KEY=VALUE` and a NUL, again and again.
+    /// Adds the aliases in modules.builtin.modinfo, which exists since Linux 5.2: `MODULE.KEY=VALUE`, each followed
+    /// by a NUL.
     fn add_modinfo(&mut self, text: &str) {
         for line in text.split('\0') {
             if let Some((module, pattern)) = line.split_once(".alias=") {
@@ -112,7 +113,7 @@ impl Modules {
         }
     }
 
-    /// Lines of modules.softdep: `softdep MODULE pre: A B post: C` (modprobe.d(5)).
+    /// Adds the lines of modules.softdep: `softdep MODULE pre: A B post: C` (modprobe.d(5)).
     fn add_soft(&mut self, text: &str) {
         for line in text.lines().filter_map(|line| line.strip_prefix("softdep ")) {
             let mut words = line.split_whitespace();
@@ -122,7 +123,7 @@ impl Modules {
         }
     }
 
-    /// Where a module is; `None` if the kernel does not have it.
+    /// Returns the form in which the kernel has a module; `None` if it does not have it.
     pub fn place(&self, name: &str) -> Option<Place> {
         let name = with_underscores(name);
         if self.builtin.contains(&name) {
@@ -131,8 +132,8 @@ impl Modules {
         self.loadable.contains_key(&name).then_some(Place::Loadable)
     }
 
-    /// The modules for a device that says `modalias` of itself, or for any other alias; sorted, each
-    /// once. Those that the lists name and that are not there are left out.
+    /// Returns the modules for a device with this modalias, or for any other alias; sorted, each once. Modules that
+    /// are listed but that the kernel does not have are left out.
     pub fn matching(&self, modalias: &str) -> Vec<String> {
         let modalias = with_underscores(modalias);
         if let Some(known) = self.answers.borrow().get(&modalias) {
@@ -147,7 +148,7 @@ impl Modules {
         answer
     }
 
-    /// These modules, and all that they need to be loaded; those that are built in are left out.
+    /// Returns these modules with their dependencies, soft ones included. Built-in modules are left out.
     pub fn with_needs(&self, wanted: impl IntoIterator<Item = String>) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
         let mut left: Vec<String> = wanted.into_iter().collect();
@@ -158,8 +159,8 @@ impl Modules {
             match self.loadable.get(&name) {
                 Some(module) => left.extend(module.dependencies.iter().cloned()),
                 None => {
-                    // A soft dependency may be another name, such as crypto-crc32c. What that leads to is
-                    // no other name again, or an image could send this round in a circle.
+                    // A soft dependency may be another name, such as crypto-crc32c. It is only followed to
+                    // modules, not to further names: otherwise an image could make this loop forever.
                     let named = self.names.get(&name).into_iter().flatten();
                     left.extend(named.filter(|found| self.loadable.contains_key(*found)).cloned());
                     continue;
@@ -171,34 +172,35 @@ impl Modules {
         all
     }
 
-    /// What must be loaded for a module, itself included: without what it only wishes for.
+    /// Returns the modules to load for a module, itself last: its dependencies, without soft ones and without
+    /// built-in modules.
     pub fn chain<'m>(&'m self, name: &'m str) -> Vec<&'m str> {
         let needs = self.loadable.get(name).into_iter().flat_map(|module| &module.dependencies);
         needs.map(String::as_str).chain([name]).filter(|name| !self.builtin.contains(*name)).collect()
     }
 
-    /// The modules whose paths hold one of these words.
+    /// Returns the loadable modules that have one of `folders` in their path.
     pub fn below<'m>(&'m self, folders: &'m [&'m str]) -> impl Iterator<Item = &'m String> {
         let is_there = move |module: &Loadable| folders.iter().any(|folder| module.path.contains(folder));
         self.loadable.iter().filter(move |(_, module)| is_there(module)).map(|(name, _)| name)
     }
 
-    /// The path of a module below the folder of the kernel's modules.
+    /// Returns the path of a loadable module below the folder of the kernel's modules.
     pub fn path(&self, name: &str) -> Option<&str> {
         self.loadable.get(name).map(|module| module.path.as_str())
     }
 }
 
-/// The name of the module in a file: `kernel/fs/nls/nls-utf8.ko.xz` holds `nls_utf8`; `None` if its name is
-/// no module's.
+/// Returns the name of the module in a file: `nls_utf8` for `kernel/fs/nls/nls-utf8.ko.xz`; `None` if the file is
+/// not named like a module.
 pub fn name_of(path: &str) -> Option<String> {
     let (stem, compression) = path.trim().rsplit('/').next()?.rsplit_once(".ko")?;
     let known = matches!(compression, "" | ".gz" | ".xz" | ".zst") && !stem.is_empty();
     known.then(|| with_underscores(stem))
 }
 
-/// kmod and the kernel take `-` and `_` for the same (kmod: `alias_normalize`); what stands in
-/// brackets is a range, and stays.
+/// Replaces `-` with `_`, which kmod and the kernel treat as equal (kmod: `alias_normalize`), except in brackets,
+/// where it denotes a range.
 fn with_underscores(text: &str) -> String {
     let mut within = false;
     let normal = text.chars().map(|c| {
@@ -208,14 +210,14 @@ fn with_underscores(text: &str) -> String {
     normal.collect()
 }
 
-/// Whether a pattern of modules.alias fits, by the rules of fnmatch(3).
+/// Returns true if a pattern of modules.alias matches, by the rules of fnmatch(3).
 fn is_match(pattern: &str, modalias: &str) -> bool {
-    // Most patterns differ before their first wildcard: that is quick to see.
+    // Most patterns differ before their first wildcard, which is quick to check.
     let literal = pattern.find(WILDCARDS).unwrap_or(pattern.len());
     if !modalias.starts_with(&pattern[..literal]) {
         return false;
     }
-    // The crate has a meaning of its own for `**`, which fnmatch does not.
+    // The crate gives `**` a meaning of its own; fnmatch does not.
     let mut single = pattern.to_owned();
     while single.contains("**") {
         single = single.replace("**", "*");

@@ -1,18 +1,18 @@
-//! What an image says it is: os-release(5).
+//! Reads the name and family of an image's system from os-release(5).
 
 use crate::error::Result;
 use crate::filesystem::Tree;
 use std::collections::BTreeMap;
 
-/// More bytes than any os-release has.
+/// Maximum size in bytes of an os-release file.
 const LIMIT: u64 = 64 * 1024;
 
 /// The fields of os-release that are used here.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Release {
-    /// `PRETTY_NAME`, for people.
+    /// Name for people (`PRETTY_NAME`).
     pub pretty_name: Option<String>,
-    /// `ID` and `ID_LIKE`: what family it is of, nearest first.
+    /// Families that the system belongs to, nearest first (`ID`, then `ID_LIKE`).
     pub families: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ impl Release {
         Ok(text.as_deref().map(parse).unwrap_or_default())
     }
 
-    /// The name to show in a menu.
+    /// Returns the name to show in a menu; "Linux" if there is none.
     pub fn title(&self) -> &str {
         self.pretty_name.as_deref().unwrap_or("Linux")
     }

@@ -1,11 +1,11 @@
-//! What an image must hold to boot, and the line that adds it to a Dockerfile.
+//! Lists what an image needs to boot, and suggests Dockerfile lines that install what is missing.
 
 use crate::boot::release::Release;
 use crate::filesystem::Tree;
 
-/// How a family of distributions installs what is missing.
+/// Install command and package names of a family of distributions.
 struct Family {
-    /// `ID` or `ID_LIKE` of os-release.
+    /// Beginnings of `ID` or `ID_LIKE` in os-release.
     ids: &'static [&'static str],
     install: &'static str,
     kernel: &'static str,
@@ -37,33 +37,33 @@ const FAMILIES: [Family; 3] = [
     },
 ];
 
-/// Ubuntu calls its kernel otherwise than Debian does.
+/// Name of Ubuntu's kernel package, which differs from Debian's.
 const UBUNTU_KERNEL: &str = "linux-image-generic";
 
-/// What an image lacks that its distribution has packages for.
+/// Missing parts of an image that its distribution has packages for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Missing {
-    /// A kernel.
+    /// True if there is no kernel.
     pub kernel: bool,
-    /// `/sbin/init`.
+    /// True if there is no `/sbin/init`.
     pub init: bool,
-    /// dracut.
+    /// True if there is no dracut.
     pub dracut: bool,
 }
 
-/// Whether the image can make its own initramfs.
+/// Returns true if the image has dracut, and so can make its own initramfs.
 pub fn has_dracut(tree: &dyn Tree) -> bool {
     tree.has_program("usr/bin/dracut") || tree.has_program("usr/sbin/dracut")
 }
 
 impl Missing {
-    /// The line of a Dockerfile that adds it; `None` if nothing is missing.
+    /// Returns the Dockerfile line that installs the missing parts; `None` if nothing is missing.
     pub fn dockerfile(&self, release: &Release) -> Option<String> {
         (*self != Missing::default()).then(|| dockerfile(release, self))
     }
 }
 
-/// The `RUN` line for the image's own family, or for each family if it is of none.
+/// Makes the `RUN` line for the image's own family, or one for each family if its own is not known.
 fn dockerfile(release: &Release, missing: &Missing) -> String {
     let known = FAMILIES
         .iter()

@@ -1,62 +1,62 @@
-//! The state block: what GRUB reads first and writes when it tries a slot; and what each event
-//! makes of it. Everything here is pure: [`crate::disk::boot_files`] reads and writes the bytes.
+//! The state block, which GRUB reads first and writes when it tries a slot; and the state that follows each
+//! event. Everything here is pure: [`crate::disk::boot_files`] reads and writes the bytes.
 
 use crate::boot::trial::BootedBy;
 use crate::slot::Slot;
 
 /// Size of a GRUB environment block in bytes (GRUB manual, "Environment block").
 pub const SIZE: usize = 1024;
-/// All that matters stands in the first sector, which a disk writes whole or not at all.
+/// Size in bytes of the first sector, which contains all data, and which a disk writes completely or not at all.
 const LIVE: usize = 512;
-/// The first line that GRUB wants (grub-core/lib/envblk.c, GRUB_ENVBLK_SIGNATURE).
+/// First line, which GRUB requires (grub-core/lib/envblk.c, GRUB_ENVBLK_SIGNATURE).
 const SIGNATURE: &str = "# GRUB Environment Block\n";
-/// How often GRUB tries a slot that was confirmed after a kexec, before it falls back.
+/// Number of times that GRUB tries a slot that was confirmed after a kexec, before it falls back.
 const TRIES: u8 = 3;
 
-/// Which slot boots next, and which is the fallback.
+/// Choice of the slot that boots next, and of its fallback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct State {
-    /// The slot that should boot next.
+    /// Slot that should boot next.
     pub wanted: Slot,
-    /// The slot that has come up from the firmware, or the first one on a new disk.
+    /// Fallback: the slot that has come up from the firmware, or the first one on a new disk.
     pub proven: Slot,
-    /// How often `wanted` may still be tried if it is not `proven`: 0 to 3.
+    /// Number of times that `wanted` may still be tried if it is not `proven`: 0 to 3.
     pub tries: u8,
-    /// The slot that was proven before, as long as it holds what it held then.
+    /// Slot that was proven before, as long as its contents are the same as then.
     pub before: Option<Slot>,
 }
 
 impl State {
-    /// A new disk boots its first slot, and nothing is on trial.
+    /// Makes the state of a new disk: it boots its first slot, and nothing is on trial.
     pub fn first(slot: Slot) -> State {
         State { wanted: slot, proven: slot, tries: 0, before: None }
     }
 
-    /// The slot that GRUB boots at the next reset.
+    /// Returns the slot that GRUB boots at the next reset.
     pub fn next_boot(self) -> Slot {
         if self.wanted != self.proven && self.tries > 0 { self.wanted } else { self.proven }
     }
 
-    /// Before `slot` is written: nothing may point at it. `None` if it is the fallback, which must
-    /// not be burnt.
+    /// Returns the state to write before `slot` is flashed, in which nothing points at it. `None` if it is the
+    /// fallback, which must stay bootable.
     pub fn flashing(self, slot: Slot) -> Option<State> {
         let before = self.before.filter(|before| *before != slot);
         (slot != self.proven).then(|| State { before, ..self }.not_wanting(slot))
     }
 
-    /// GRUB shall try `slot` once.
+    /// Returns the state in which GRUB tries `slot` once.
     pub fn trying(self, slot: Slot) -> State {
         let tries = if slot == self.proven { 0 } else { 1 };
         State { wanted: slot, tries, ..self }
     }
 
-    /// Before a kexec into `slot`: the jump is the try, so a reset must not lead there.
+    /// Returns the state to write before a kexec into `slot`: the jump is the try, so a reset must not lead there.
     pub fn jumping(self, slot: Slot) -> State {
         self.not_wanting(slot)
     }
 
-    /// `slot` has come up healthy. After a kexec the firmware has yet to bring it up: GRUB tries it,
-    /// with the old one as fallback.
+    /// Returns the state after `slot` has come up healthy. After a kexec it has not been booted by the firmware
+    /// yet: GRUB tries that, with the old slot as fallback.
     pub fn confirmed(self, slot: Slot, by: BootedBy) -> State {
         match by {
             _ if slot == self.proven => State { wanted: slot, tries: 0, ..self },
@@ -65,14 +65,14 @@ impl State {
         }
     }
 
-    /// `slot` becomes the fallback.
+    /// Returns the state in which `slot` is the fallback.
     pub fn promoted(self, slot: Slot) -> State {
         let before = if slot == self.proven { self.before } else { Some(self.proven) };
         State { wanted: slot, proven: slot, tries: 0, before }
     }
 
-    /// Back from `running` to the slot that was proven before it; `None` if there is none. Where
-    /// it leads is the new `proven`.
+    /// Returns the state that leads back from `running` to the slot that was proven before it, which is the new
+    /// `proven`; `None` if there is none.
     pub fn rolled_back(self, running: Slot) -> Option<State> {
         if running == self.proven {
             return self.before.map(|before| self.promoted(before));
@@ -87,7 +87,7 @@ impl State {
         self
     }
 
-    /// The block's bytes; `end=1` comes last, so that a block that ends early is known to.
+    /// Returns the block's bytes. `end=1` comes last, so that a block that was cut short can be recognised.
     pub fn render(&self) -> [u8; SIZE] {
         let State { wanted, proven, tries, before } = self;
         let before = before.map(|slot| slot.to_string()).unwrap_or_default();
@@ -98,8 +98,8 @@ impl State {
         block
     }
 
-    /// The state in a block; `None` if it is not whole. Read as GRUB reads it: later lines win,
-    /// and keys that are not ours mean nothing.
+    /// Reads the state in a block, as GRUB does: later lines win, and unknown keys are ignored. `None` if the block
+    /// is incomplete or invalid.
     pub fn parse(block: &[u8]) -> Option<State> {
         let text = std::str::from_utf8(block.strip_prefix(SIGNATURE.as_bytes())?).ok()?;
         let value = |key: &str| {
@@ -114,19 +114,19 @@ impl State {
     }
 }
 
-/// What the two copies of the block say together.
+/// State that follows from the two copies of the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Copies {
-    /// Both say this.
+    /// State that both copies have.
     Whole(State),
-    /// One was cut, or is older: this counts, and the other is to be written again.
+    /// State of the copy that counts, and the reason why the other one must be written again.
     Half(State, &'static str),
-    /// Neither is whole: GRUB boots the first slot that holds something.
+    /// No valid copy: GRUB boots slot a, or else the first slot that has an image.
     Neither,
 }
 
 impl Copies {
-    /// Reads both; copy 1 counts if it is whole, because it is written first, and so does GRUB.
+    /// Reads both copies. Copy 1 counts if it is valid, because it is written first; GRUB does the same.
     pub fn parse(first: &[u8], second: &[u8]) -> Copies {
         match (State::parse(first), State::parse(second)) {
             (Some(one), Some(two)) if one == two => Copies::Whole(one),

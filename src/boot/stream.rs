@@ -1,48 +1,50 @@
-//! A stream that knows how far it was read, can be looked at before it is read, and has a limit.
+//! A reader that counts its bytes, can peek ahead, and limits the length of its input.
 
 use crate::error::{failed, into_io};
 use crate::units::Bytes;
 use std::io::{self, BufRead, ErrorKind, Read};
 
-/// Bytes of the buffer: what zstd gives at once (`ZSTD_BLOCKSIZE_MAX`, zstd.h).
+/// Size of the buffer in bytes: that of a zstd block (`ZSTD_BLOCKSIZE_MAX`, zstd.h).
 const BUFFER: usize = 128 * 1024;
 
-/// Reads `input` with a buffer of its own.
+/// A buffered reader with a position and a limit.
 pub struct Stream<R> {
     input: R,
     buffer: Vec<u8>,
-    /// What was read from `input` and not handed on: this range of the buffer.
+    /// Start of the bytes in the buffer that were read from `input` and not consumed yet.
     start: usize,
+    /// End of those bytes.
     end: usize,
-    /// Position of `start`, in bytes from the beginning.
+    /// Position of `start` in bytes from the beginning of `input`.
     at: u64,
     limit: u64,
 }
 
 impl<R: Read> Stream<R> {
-    /// A stream at its beginning. Once it proves longer than `limit` bytes, reading is an error.
+    /// Makes a stream at its beginning. Reading fails as soon as `input` turns out to be longer than `limit` bytes.
     pub fn new(input: R, limit: u64) -> Stream<R> {
         Stream { input, buffer: vec![0; BUFFER], start: 0, end: 0, at: 0, limit }
     }
 
-    /// How many bytes were read so far.
+    /// Returns the number of bytes consumed so far.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// The next bytes, at most `length`, which are not read by this; fewer only at the end.
+    /// Returns the next `length` bytes without consuming them; fewer only at the end. `length` is at most the size
+    /// of the buffer, 128 KiB.
     pub fn peek(&mut self, length: usize) -> io::Result<&[u8]> {
         while self.end - self.start < length && self.fill()? > 0 {}
         let end = self.end.min(self.start + length);
         Ok(&self.buffer[self.start..end])
     }
 
-    /// Whether all was read.
+    /// Returns true if everything was consumed.
     pub fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(self.peek(1)?.is_empty())
     }
 
-    /// Reads zeros; returns how many there were.
+    /// Skips zero bytes. Returns their number.
     pub fn pass_zeros(&mut self) -> io::Result<u64> {
         let begin = self.at;
         loop {
@@ -56,7 +58,7 @@ impl<R: Read> Stream<R> {
         }
     }
 
-    /// Reads `length` bytes and drops them; fewer if the stream ends. Returns how many there were.
+    /// Skips `length` bytes, or fewer if the stream ends. Returns their number.
     pub fn pass(&mut self, length: u64) -> io::Result<u64> {
         let mut left = length;
         while left > 0 {
@@ -71,7 +73,7 @@ impl<R: Read> Stream<R> {
         Ok(length - left)
     }
 
-    /// Gets more bytes behind those that wait; returns how many, 0 at the end.
+    /// Reads more bytes into the buffer. Returns their number, 0 at the end.
     fn fill(&mut self) -> io::Result<usize> {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
@@ -84,7 +86,7 @@ impl<R: Read> Stream<R> {
         self.end += length;
         if self.at.saturating_add(self.end as u64) > self.limit {
             let found = format!("it is longer than {}, more than flipslot reads", Bytes(self.limit));
-            return Err(into_io(failed(found, "see what makes it so large, and leave that out")));
+            return Err(into_io(failed(found, "find out what makes it so large, and remove that")));
         }
         Ok(length)
     }
@@ -118,7 +120,7 @@ impl<R: Read> BufRead for Stream<R> {
 mod tests {
     use super::*;
 
-    /// Gives one byte at a time, as a decoder may.
+    /// A reader that returns one byte at a time, as a decoder may.
     struct Drops<'a>(&'a [u8]);
 
     impl Read for Drops<'_> {
@@ -142,6 +144,6 @@ mod tests {
     fn a_stream_may_be_as_long_as_its_limit_and_no_longer() {
         assert_eq!(Stream::new(&[1; 100][..], 100).pass(u64::MAX).unwrap(), 100);
         assert!(Stream::new(&[1; 101][..], 100).pass(u64::MAX).is_err());
-        assert!(Stream::new(io::repeat(0), 1 << 20).pass_zeros().is_err(), "zeros without end");
+        assert!(Stream::new(io::repeat(0), 1 << 20).pass_zeros().is_err(), "endless zeros");
     }
 }

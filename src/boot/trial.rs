@@ -1,35 +1,35 @@
-//! A trial: what a kernel is told about it, and how a running system knows that it is one.
+//! Words on the kernel command line that make a boot a trial, and by which the running system recognises it.
 
 use crate::boot::ledger::Confirm;
 use std::fmt;
 
-/// What makes a boot that fails reset the machine, which leads back to the proven slot, instead of
+/// Words with which a boot that fails resets the machine, which leads back to the proven slot, instead of
 /// waiting for someone at the console:
 /// - a kernel panic resets after 10 s (kernel: admin-guide/kernel-parameters.rst);
 /// - an initramfs that finds no root resets instead of asking for a password (dracut.cmdline(7));
 /// - a crash of systemd resets (systemd(1)).
 pub const WORDS: [&str; 4] = ["panic=10", "rd.emergency=reboot", "rd.shell=0", "systemd.crash_reboot"];
 
-/// The word that says how many seconds a trial has.
+/// Key of the word for the deadline of a trial in seconds.
 pub const DEADLINE_KEY: &str = "flipslot.deadline=";
-/// The word that says who confirms it.
+/// Key of the word for the means of confirming a trial.
 pub const CONFIRM_KEY: &str = "flipslot.confirm=";
-/// The word that says how a kernel was started.
+/// Key of the word for the means by which a kernel was started.
 const KEY: &str = "flipslot.boot=";
 
-/// Who started the kernel that runs, by the word that he put on its command line himself.
+/// Means by which the running kernel was started, from `flipslot.boot=` on its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BootedBy {
     /// `flipslot switch`, without the firmware.
     Kexec,
-    /// GRUB, which tried a slot that is not the proven one.
+    /// GRUB, which tried a slot other than the proven one.
     Firmware,
-    /// GRUB, and the slot was the proven one.
+    /// GRUB, which booted the proven slot.
     Proven,
 }
 
-/// What a switch by kexec tells the slot on the command line: seconds, and who confirms it. A switch
-/// by firmware cannot; it leaves word in the ledger.
+/// Reads the terms that a switch by kexec passes on the command line: the deadline in seconds, and the means of
+/// confirming the trial. A switch by firmware cannot pass them, and notes them in the ledger instead.
 pub fn terms_of(cmdline: &str) -> Option<(u64, Confirm)> {
     let deadline = value_of(cmdline, DEADLINE_KEY)?.parse().ok()?;
     let confirm = [Confirm::Auto, Confirm::Manual];
@@ -42,19 +42,19 @@ fn value_of<'c>(cmdline: &'c str, key: &str) -> Option<&'c str> {
 }
 
 impl BootedBy {
-    /// What a kernel command line says; `None` if flipslot did not make it.
+    /// Reads the means from a kernel command line; `None` if flipslot did not make that.
     pub fn of(cmdline: &str) -> Option<BootedBy> {
         let value = value_of(cmdline, KEY)?;
         [BootedBy::Kexec, BootedBy::Firmware, BootedBy::Proven].into_iter().find(|by| by.to_string() == value)
     }
 
-    /// The words to add to the command line of a kernel that is started so.
+    /// Returns the words to add to the command line of a kernel that is started by this means.
     pub fn words(self) -> String {
         let how = format!("{KEY}{self}");
         if self == BootedBy::Proven { how } else { format!("{} {how}", WORDS.join(" ")) }
     }
 
-    /// Whether this boot is to be confirmed.
+    /// Returns true if a boot by this means is a trial, which must be confirmed.
     pub fn is_trial(self) -> bool {
         self != BootedBy::Proven
     }

@@ -1,4 +1,4 @@
-//! What the kernel can decompress, read one stream at a time: initramfs archives, kernel modules.
+//! Decompresses the formats that the kernel can decompress, one stream at a time: initramfs archives, modules.
 
 use crate::boot::lz4::Lz4;
 use crate::error::{Problem, Result, failed, from_io, into_io};
@@ -7,40 +7,40 @@ use liblzma::bufread::XzDecoder;
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read};
 
-/// The memory that an xz or lzma stream may ask for, in bytes. What is compressed says how large the
-/// dictionary is, up to 4 GiB; `xz -9` makes one of 64 MiB (xz(1)).
+/// Maximum memory in bytes for decoding an xz or lzma stream. The stream sets the size of the dictionary, up to
+/// 4 GiB; `xz -9` uses 64 MiB (xz(1)).
 const XZ_MEMORY_MAX: u64 = 256 << 20;
-/// The largest window that the kernel takes of zstd, as a power of two: 128 MiB
+/// Maximum zstd window that the kernel accepts, as a power of two: 128 MiB
 /// (`ZSTD_WINDOWSIZE_MAX`, lib/decompress_unzstd.c).
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-/// How something is compressed.
+/// A compression method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     Plain,
-    /// gzip, RFC 1952.
+    /// gzip (RFC 1952).
     Gzip,
-    /// bzip2.
+    /// bzip2 (`.bz2`).
     Bzip2,
-    /// What came before xz: `.lzma`.
+    /// lzma, the predecessor of xz (`.lzma`).
     Lzma,
-    /// xz.
+    /// xz (`.xz`).
     Xz,
-    /// lzop, which is recognised and not read.
+    /// lzop, which is recognised but cannot be read.
     Lzo,
     /// lz4, in the legacy frame format, which is the only one that the kernel reads.
     Lz4,
-    /// zstd, RFC 8878.
+    /// zstd (RFC 8878).
     Zstd,
 }
 
-/// Every method: what a stream of it begins with (`compressed_formats`, lib/decompress.c; for a
-/// plain archive, newc), and the kernel's option for an initramfs of it (usr/Kconfig).
+/// All methods, with the first bytes of a stream (`compressed_formats`, lib/decompress.c; for a plain archive,
+/// newc), and the kernel's option for such an initramfs (usr/Kconfig).
 const KNOWN: [(Compression, &[u8], Option<&str>); 9] = [
     (Compression::Plain, b"0707", None),
     (Compression::Gzip, &[0x1f, 0x8b], Some("CONFIG_RD_GZIP")),
-    // The kernel gives this one to its gzip decoder too, which does not take it.
+    // The kernel passes this one to its gzip decoder, too, which rejects it.
     (Compression::Gzip, &[0x1f, 0x9e], Some("CONFIG_RD_GZIP")),
     (Compression::Bzip2, b"BZ", Some("CONFIG_RD_BZIP2")),
     (Compression::Lzma, &[0x5d, 0x00], Some("CONFIG_RD_LZMA")),
@@ -51,13 +51,13 @@ const KNOWN: [(Compression, &[u8], Option<&str>); 9] = [
 ];
 
 impl Compression {
-    /// The method that the first bytes of an archive tell; `None` if the kernel knows none that
-    /// begins so. It needs 4 bytes.
+    /// Returns the method of an archive by its first bytes, of which 4 are needed; `None` if the kernel does not know
+    /// them.
     pub fn of(magic: &[u8]) -> Option<Compression> {
         KNOWN.iter().find(|(_, begin, _)| magic.starts_with(begin)).map(|known| known.0)
     }
 
-    /// The method that the name of a file tells, as kmod names modules: `ext4.ko.xz`.
+    /// Returns the method of a file by its name, as kmod names modules: xz for `ext4.ko.xz`.
     pub fn of_name(path: &str) -> Compression {
         match path.rsplit('.').next() {
             Some("gz") => Compression::Gzip,
@@ -67,8 +67,8 @@ impl Compression {
         }
     }
 
-    /// The option that a kernel must be built with to unpack an initramfs of it; `None` for a plain
-    /// one, which every kernel does.
+    /// Returns the option that a kernel must be built with to unpack such an initramfs; `None` for a plain one, which
+    /// every kernel unpacks.
     pub fn config_option(self) -> Option<&'static str> {
         KNOWN.iter().find(|known| known.0 == self).and_then(|known| known.2)
     }
@@ -89,11 +89,11 @@ impl fmt::Display for Compression {
     }
 }
 
-/// What the one compressed stream that `input` stands before unpacks to. Read to its end, it leaves
-/// `input` after that stream. A second gzip member or zstd frame is a stream of its own, as it is
-/// for the kernel. A plain input is handed through, to its end.
+/// Returns a decoder of the single stream that begins at the position of `input`. Read to its end, it leaves
+/// `input` just after that stream. A second gzip member or zstd frame is a separate stream, as it is for the
+/// kernel. Plain input is passed through to its end. Fails for lzo, which cannot be read.
 ///
-/// The memory is bounded, whatever the stream says; the length of what comes out is not.
+/// The memory that it uses is bounded for any stream; the length of its output is not.
 pub fn decoded<'a>(compression: Compression, input: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
     Ok(match compression {
         Compression::Plain => Box::new(input),
@@ -126,7 +126,7 @@ fn named<'a>(compression: Compression, decoder: impl Read + 'a) -> Box<dyn Read 
     Box::new(Named { compression, decoder })
 }
 
-/// A decoder whose errors say what was being read.
+/// A decoder that names the compression method in its errors.
 struct Named<R> {
     compression: Compression,
     decoder: R,
@@ -139,13 +139,13 @@ impl<R: Read> Read for Named<R> {
 }
 
 fn explain(compression: Compression, error: io::Error) -> io::Error {
-    const NEXT: &str = "make or copy the file anew";
+    const NEXT: &str = "make or copy the file again";
     match error.kind() {
         ErrorKind::Interrupted => error,
         ErrorKind::UnexpectedEof => {
             into_io(failed(format!("it is cut short: the {compression} stream does not end"), NEXT))
         }
-        // What the kernel says of a disk is not about the stream.
+        // An error of the operating system is not about the stream.
         _ if error.raw_os_error().is_some() => error,
         _ => match from_io(error) {
             known if known.is::<Problem>() => into_io(known),
@@ -160,7 +160,7 @@ pub(crate) mod tests {
     use crate::boot::stream::Stream;
     use crate::tool::Tool;
 
-    /// What `command`, a line of sh, makes of `input`.
+    /// Returns the output of `command`, a line of sh, for `input`.
     pub(crate) fn through(command: &str, input: &[u8]) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("in"), input).unwrap();
@@ -169,7 +169,7 @@ pub(crate) mod tests {
         std::fs::read(folder.path().join("out")).unwrap()
     }
 
-    /// Every method that is read, and the program that makes it.
+    /// All methods that can be read, with the program that compresses with each.
     pub(crate) const PROGRAMS: [(Compression, &str); 6] = [
         (Compression::Gzip, "gzip -n"),
         (Compression::Bzip2, "bzip2"),
@@ -189,7 +189,7 @@ pub(crate) mod tests {
         format!("{:#}", unpack(compression, input).unwrap_err())
     }
 
-    /// Bytes that get smaller, but not to nothing.
+    /// Makes bytes that can be compressed, but not to almost nothing.
     fn sample() -> Vec<u8> {
         (0..300_000u32).flat_map(|i| (i.wrapping_mul(i) / 7).to_le_bytes()).take(700_000).collect()
     }
@@ -200,7 +200,7 @@ pub(crate) mod tests {
         for (compression, program) in PROGRAMS {
             let packed = through(program, &sample);
             assert_eq!(Compression::of(&packed), Some(compression));
-            // After lz4, only four zeros end the stream; they are read with it.
+            // Only four zeros end an lz4 stream; they are read with it.
             let (after, rest) = if compression == Compression::Lz4 { ("\0\0\0\0next", 4) } else { ("next", 4) };
             let both = [&packed[..], after.as_bytes()].concat();
             let mut input = Stream::new(&both[..], u64::MAX);
@@ -262,7 +262,7 @@ pub(crate) mod tests {
         assert!(unpack(Compression::Lz4, &packed).unwrap() == noise);
         let twice = unpack(Compression::Lz4, &[&packed[..], &packed].concat()).unwrap();
         assert!(twice == [&noise[..], &noise].concat());
-        assert!(said(Compression::Lz4, &[&packed[..], b"070701"].concat()).contains("something else than zeros"));
+        assert!(said(Compression::Lz4, &[&packed[..], b"070701"].concat()).contains("something other than zeros"));
         assert!(said(Compression::Lz4, &through("lz4 -q", b"x")).contains("legacy"));
     }
 

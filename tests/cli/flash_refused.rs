@@ -46,7 +46,7 @@ fn what_the_disk_cannot_take_is_refused_and_no_byte_changes() {
         disk.flash(reference, slot, &[more, &["--dry-run"]].concat()).must_end(3, &texts);
     }
     disk.flash(IMAGE, "1", &[]).must_end(2, &["'1' is not a slot", "next: "]);
-    disk.flash(IMAGE, "b", &["--kargs=root=/dev/sda1"]).must_end(2, &["leave root= away"]);
+    disk.flash(IMAGE, "b", &["--kargs=root=/dev/sda1"]).must_end(2, &["omit root="]);
     disk.flash("ftp://h/x", "b", &[]).must_end(2, &["its scheme is unknown"]);
     assert_eq!(disk.changed_since(&before), Vec::<u64>::new());
     assert_nothing_left(disk.folder(), &[NAME, "foreign", "image"]);

@@ -1,6 +1,6 @@
-//! GRUB's static configuration: the numbered fragments of `grub/`, in their order.
+//! GRUB's static configuration: the numbered fragments of `grub/`, in order.
 
-/// The content of `grub/grub.cfg` on the boot partition, the same on every disk.
+/// Content of `grub/grub.cfg` on the boot partition, the same on every disk.
 pub const CONFIG: &str = concat!(
     include_str!("../../../grub/00-console.cfg"),
     include_str!("../../../grub/10-disk.cfg"),

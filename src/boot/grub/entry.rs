@@ -6,30 +6,30 @@ use crate::boot::trial::BootedBy;
 use crate::error::{Result, failed};
 use crate::slot::Slot;
 
-/// Size of `flipslot/slot-a.cfg` in bytes, the same for ever: a flash rewrites it in place.
+/// Size of `flipslot/slot-a.cfg` in bytes, which never changes: a flash rewrites it in place.
 pub const SIZE: usize = 4096;
 
-/// What the file of a slot says.
+/// Content of a slot's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content<'e> {
-    /// Nothing was ever written there.
+    /// No image: the slot was never written.
     Empty,
-    /// A flash has begun, and has not come to its end.
+    /// A flash that has begun and has not finished.
     Half,
-    /// An image.
+    /// The boot entry of an image.
     Entry(&'e Entry),
 }
 
-/// The file for a slot; only a comment if there is nothing to boot.
+/// Renders the file of a slot; only a comment if there is nothing to boot. Fails if it is longer than [`SIZE`].
 ///
-/// `boot_disk` and `proven` come from `grub/`, which asks for `entry`. A slot that is not the proven
-/// one is on trial, and its kernel is told so. A kernel without its initramfs would come up and
-/// find no root, so both must be there, or the entry fails and GRUB takes the next.
+/// The scripts in `grub/` set `boot_disk` and `proven`, and read `entry`. A slot other than the proven one is on
+/// trial, and its kernel gets the words for that. A kernel without its initramfs would start and not find its
+/// root, so both must be there; otherwise the entry fails and GRUB takes the next one.
 pub fn render(slot: Slot, content: Content) -> Result<Vec<u8>> {
     let text = match content {
         Content::Empty | Content::Half => first_line(slot, content),
         Content::Entry(entry) => {
-            // GRUB's menu takes c (command line) and e (editor) for itself.
+            // GRUB's menu uses c (command line) and e (editor) itself.
             let hotkey = if matches!(slot.to_string().as_str(), "c" | "e") {
                 String::new()
             } else {
@@ -63,17 +63,17 @@ pub fn render(slot: Slot, content: Content) -> Result<Vec<u8>> {
     let mut bytes = text.into_bytes();
     if bytes.len() > SIZE - 2 {
         return Err(failed(
-            format!("the GRUB entry of slot {slot} has {} bytes; {SIZE} are reserved", bytes.len()),
+            format!("the GRUB entry of slot {slot} has {} bytes, but its file only {SIZE}", bytes.len()),
             "shorten --kargs",
         ));
     }
-    // A comment to the end: what an earlier, longer entry left there means nothing.
+    // A comment to the end overwrites what an earlier, longer entry left there.
     bytes.resize(SIZE - 1, b'#');
     bytes.push(b'\n');
     Ok(bytes)
 }
 
-/// The line that tells what the file says; it comes first, in the first sector.
+/// Returns the first line of the file, in its first sector, by which the content is recognised.
 pub fn first_line(slot: Slot, content: Content) -> String {
     match content {
         Content::Empty => format!("# slot {slot} holds nothing\n"),
@@ -82,13 +82,13 @@ pub fn first_line(slot: Slot, content: Content) -> String {
     }
 }
 
-/// Whether the file of a slot boots just what `entry` says, so that a kexec boots the same.
+/// Returns true if the file of a slot boots exactly `entry`, so that a kexec of it boots the same.
 pub fn boots(file: &[u8], entry: &Entry) -> bool {
     let text = String::from_utf8_lossy(file);
     commands(entry).iter().all(|command| text.contains(command.as_str())) && text.starts_with("set entry=\"yes\"\n")
 }
 
-/// The commands that load kernel and initramfs.
+/// Returns the GRUB commands that load kernel and initramfs.
 fn commands(entry: &Entry) -> [String; 2] {
     let words: Vec<String> = entry.cmdline.to_string().split(' ').map(quote).collect();
     [

@@ -1,5 +1,5 @@
-//! GRUB's programs: the core for BIOS machines and the EFI application, both with every module
-//! that `grub/` uses, so that nothing is loaded later.
+//! Makes GRUB's programs: the core for BIOS machines and the EFI application, both with every module that
+//! `grub/` uses, so that nothing is loaded later.
 
 use crate::boot::chamber::Chamber;
 use crate::disk::mount::Scratch;
@@ -13,7 +13,8 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-/// What `grub/` and the entries use; `biosdisk` is added for BIOS, where UEFI has its own.
+/// Modules that `grub/` and the entries use. `biosdisk` is added for BIOS; for UEFI, GRUB's core accesses disks
+/// itself.
 const MODULES: [&str; 30] = [
     "part_gpt",
     "part_msdos",
@@ -47,29 +48,30 @@ const MODULES: [&str; 30] = [
     "help",
 ];
 
-/// Where distributions keep GRUB's modules.
+/// Folders in which distributions keep GRUB's modules.
 const FOLDERS: [&str; 2] = ["usr/lib/grub", "usr/share/grub2"];
-/// What distributions call the program.
+/// Names that distributions give the program.
 const PROGRAMS: [&str; 2] = ["grub-mkimage", "grub2-mkimage"];
-/// More bytes than any of GRUB's images has (868 kB for UEFI).
+/// Maximum size in bytes of a GRUB image that is read, more than any has (868 kB for UEFI).
 const CORE_MAX: u64 = 16 << 20;
-/// What to install where GRUB is missing.
+/// Hint for a missing GRUB: the packages to install.
 const HINT: &str = "install GRUB's tools and modules: apt-get install grub-common grub-pc-bin grub-efi-amd64-bin \
                     (Fedora: grub2-tools grub2-pc-modules grub2-efi-x64-modules), here or in the image";
 
-/// GRUB as it stands on a disk.
+/// GRUB's programs, as written to a disk.
 #[derive(Debug)]
 pub struct Grub {
-    /// The first 440 bytes of the disk; none where no BIOS boots from it.
+    /// Boot sector: the first 440 bytes of the disk; empty if a BIOS cannot boot from it.
     pub boot: Vec<u8>,
-    /// The core image with its own place in it; none where no BIOS boots from the disk.
+    /// Core image, with its own location written into it; empty if a BIOS cannot boot from the disk.
     pub core: Vec<u8>,
-    /// `EFI/BOOT/BOOTX64.EFI`.
+    /// EFI application: `EFI/BOOT/BOOTX64.EFI`.
     pub efi: Vec<u8>,
 }
 
 impl Grub {
-    /// Makes both with this machine's GRUB, or with that of the slot mounted at `slot`.
+    /// Makes the programs with this machine's GRUB, or with that of the slot mounted at `slot`. Fails if neither has
+    /// GRUB for both BIOS and UEFI.
     pub fn make(scratch: &Scratch, slot: &Path, layout: &Layout) -> Result<Grub> {
         let program = PROGRAMS.into_iter().find(|program| is_installed(program));
         let modules = modules_of(|file| Path::new("/").join(file).is_file());
@@ -85,18 +87,18 @@ impl Grub {
     }
 }
 
-/// The version of the GRUB with which this machine makes images, if it says one: "grub-mkimage
-/// (GRUB) 2.06-13+deb12u2".
+/// Returns the version of this machine's GRUB, if its program prints one: "grub-mkimage (GRUB)
+/// 2.06-13+deb12u2".
 pub fn version() -> Option<Version> {
     let program = PROGRAMS.into_iter().find(|program| is_installed(program))?;
     let printed = Tool::new(program).arg("--version").run().ok()?;
     printed.stdout.split_whitespace().find_map(features::version)
 }
 
-/// Bytes of a sector of which a BIOS reads (INT 13h); those of 4096 only UEFI reads.
+/// Size in bytes of the sectors that a BIOS can read (INT 13h); only UEFI reads those of 4096.
 const BIOS_SECTOR: u64 = 512;
 
-/// The two platforms: modules' folder, the disk module.
+/// A platform: folder of its modules, and modules that only it needs for disks.
 struct Platform {
     name: &'static str,
     disk: &'static [&'static str],
@@ -106,8 +108,8 @@ const BIOS: Platform = Platform { name: "i386-pc", disk: &["biosdisk"] };
 const EFI: Platform = Platform { name: "x86_64-efi", disk: &[] };
 
 impl Platform {
-    /// Where GRUB finds its config. A prefix with no device is on the partition that the program came from,
-    /// which only UEFI tells it.
+    /// Returns the prefix at which GRUB finds its config. Without a device it is on the partition that the program
+    /// was loaded from, which only UEFI reports.
     fn prefix(&self, layout: &Layout) -> String {
         match self.name {
             name if name == EFI.name => "/grub".to_owned(),
@@ -116,7 +118,7 @@ impl Platform {
     }
 }
 
-/// The folder that has the modules of both platforms.
+/// Returns the folder that has the modules of both platforms, if there is one.
 fn modules_of(has: impl Fn(&str) -> bool) -> Option<&'static str> {
     let platforms = [&BIOS, &EFI];
     FOLDERS
@@ -177,22 +179,29 @@ fn make_in_slot(scratch: &Scratch, slot: &Path, layout: &Layout) -> Result<(Vec<
     Ok((boot, core, efi))
 }
 
-/// Tells the boot sector where the core lies, and the core where the rest of it lies
+/// Writes the location of the core into the boot sector, and the location of the rest of the core into the core
 /// (GRUB: include/grub/i386/pc/boot.h and include/grub/offsets.h).
 fn embed(mut boot: Vec<u8>, mut core: Vec<u8>, region: Region) -> Result<(Vec<u8>, Vec<u8>)> {
-    /// GRUB_BOOT_MACHINE_KERNEL_SECTOR: LBA of the core's first sector, a u64.
+    /// Offset of the LBA of the core's first sector, a u64 (GRUB_BOOT_MACHINE_KERNEL_SECTOR).
     const KERNEL_SECTOR: usize = 0x5c;
-    /// GRUB_BOOT_MACHINE_DRIVE_CHECK: a jump that two NOPs (0x90) replace, so that the drive
-    /// number of the firmware is believed; grub-install does the same on hard disks.
+    /// Offset of a jump that is replaced by two NOPs (0x90), so that GRUB believes the firmware's drive number;
+    /// grub-install does the same on hard disks (GRUB_BOOT_MACHINE_DRIVE_CHECK).
     const DRIVE_CHECK: usize = 0x66;
-    /// The first blocklist entry at the end of the core's first sector (diskboot.img): a u64 LBA.
+    /// Offset of the first blocklist entry, a u64 LBA, at the end of the core's first sector (diskboot.img).
     const BLOCKLIST: usize = 0x1f4;
-    /// Bytes of the boot sector before the disk signature and the partition table.
+    /// Size in bytes of the boot code, which precedes the disk signature and the partition table.
     const BOOT_CODE: usize = 440;
 
     let sector = region.start / BIOS_SECTOR;
     if boot.len() < 512 || core.len() < 512 || core.len() as u64 > region.size {
-        return Err(failed(format!("GRUB's core has {} bytes, its boot sector {}", core.len(), boot.len()), HINT));
+        return Err(failed(
+            format!(
+                "GRUB's files have unusable sizes: {} bytes for the core, {} for the boot sector",
+                core.len(),
+                boot.len()
+            ),
+            HINT,
+        ));
     }
     boot.truncate(BOOT_CODE);
     boot[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&sector.to_le_bytes());

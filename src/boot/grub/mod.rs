@@ -1,4 +1,4 @@
-//! GRUB: the entry of a slot as text, and GRUB's own programs as bytes.
+//! GRUB on a disk: its configuration, the menu entries of slots, and its own programs.
 
 pub mod config;
 pub mod entry;

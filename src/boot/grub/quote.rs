@@ -1,7 +1,7 @@
-//! Text as one word of a GRUB script (GRUB manual, "Quoting").
+//! Quotes text for GRUB scripts (GRUB manual, "Quoting").
 
-/// `text` in single quotes, where nothing has a meaning but the quote itself. Control characters
-/// would break the menu, and become spaces.
+/// Quotes `text` as one word, in single quotes, in which only the quote itself is special. Control characters
+/// would break the menu, and are replaced by spaces.
 pub fn quote(text: &str) -> String {
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("'{}'", plain.replace('\'', r"'\''"))
