@@ -97,14 +97,9 @@ fn driver_cases() -> Vec<Case> {
             "virtio_pci is only in the root filesystem",
         )
         .words(&OWN),
-        Case::new(
-            "driver-missing",
-            "it has the modules of another kernel",
-            [other()],
-            "is only in the root filesystem",
-        )
-        .words(&OWN)
-        .machine(|machine| machine["devices"] = json!([device("boot", megaraid, "megaraid_sas")])),
+        Case::new("driver-missing", "it has the modules of another kernel", [other()], "only in the root filesystem")
+            .words(&OWN)
+            .machine(|machine| machine["devices"] = json!([device("boot", megaraid, "megaraid_sas")])),
         Case::new(
             "driver-missing",
             "lacks storage drivers",
