@@ -1,4 +1,4 @@
-//! Which initramfs a slot shall boot with: the image's own, or one that its dracut makes.
+//! Chooses the initramfs that a slot boots with: the image's own, or one that its dracut makes.
 
 use crate::boot::initramfs::{MadeBy, Source};
 use crate::boot::record::Mended;
@@ -9,28 +9,29 @@ use crate::check::rule::Policy;
 use crate::check::subject::{Initramfs, Subject};
 use crate::error::{Result, failed};
 
-/// Files in an initramfs that were written for one machine: words for its command line (dracut.cmdline(7)),
-/// encrypted disks (crypttab(5), also as initramfs-tools keeps it), where it resumes from.
+/// Files in an initramfs that are specific to one machine: its words for the command line
+/// (dracut.cmdline(7)), its encrypted disks (crypttab(5), also at the path that initramfs-tools uses), its
+/// resume device.
 const OF_ONE_MACHINE: [&str; 4] = ["etc/cmdline.d/", "etc/crypttab", "cryptroot/crypttab", "conf/conf.d/resume"];
 
-/// A choice.
+/// The maker of a slot's initramfs, with the reason for the choice.
 #[derive(Debug)]
 pub struct Chosen {
-    /// Who makes it, or has made it.
+    /// Maker of the initramfs: the image's dracut, or whoever made the image.
     pub by: MadeBy,
-    /// Why.
+    /// Reason for the choice, for people.
     pub why: String,
-    /// What is mended by it.
+    /// Rules whose findings the new initramfs fixes.
     pub mended: Vec<Mended>,
 }
 
-/// Chooses. The image's own is taken if no rule finds anything wrong with it; and if there is nothing
-/// else, for the rules to say what is wrong.
+/// Chooses the initramfs. Takes the image's own if no rule finds an error in it, and also if there is no
+/// alternative: the rules then report what is wrong.
 pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chosen> {
     let chosen = |by, why: &str| Chosen { by, why: why.to_owned(), mended: Vec::new() };
     if matches!(subject.initramfs, Initramfs::ToBeMade) {
         return match source {
-            Source::Auto => Ok(chosen(MadeBy::Dracut, "the image brings none")),
+            Source::Auto => Ok(chosen(MadeBy::Dracut, "the image has none")),
             Source::Dracut => Ok(chosen(MadeBy::Dracut, "it was asked for")),
             Source::Image => Err(failed(
                 "the image has no initramfs of its own for its kernel",
@@ -42,11 +43,11 @@ pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chos
         && requirements::has_dracut(subject.tree)
         && let Some(name) = bound_to_another(subject)
     {
-        let why = format!("the image's own was made for a machine that is set up otherwise: it holds {name}");
+        let why = format!("the image's own was made for a machine with a different setup: it holds {name}");
         return Ok(chosen(MadeBy::Dracut, &why));
     }
     let report = Report::of(subject, Ask::Initramfs, policy)?;
-    // What is allowed of the image's own is no reason to take it where a better one can be made.
+    // An allowed error is not a reason to take the image's own where a better one can be made.
     let stands = |found: &&Finding| source == Source::Auto || found.outcome != Outcome::Allowed;
     let Some(error) = report.errors().find(stands) else {
         return Ok(chosen(MadeBy::Image, &format!("the image's own fits {}", subject.inventory.machine)));
@@ -56,10 +57,10 @@ pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chos
     if !may_make || !requirements::has_dracut(subject.tree) {
         return Ok(chosen(MadeBy::Image, "there is no other"));
     }
-    Ok(Chosen { by: MadeBy::Dracut, why: format!("the image's own would not do: {}", error.found), mended })
+    Ok(Chosen { by: MadeBy::Dracut, why: format!("the image's own is unsuitable: {}", error.found), mended })
 }
 
-/// The first file of the image's own initramfs that was written for one machine.
+/// Returns the first file of the image's own initramfs that is specific to one machine.
 fn bound_to_another<'s>(subject: &'s Subject) -> Option<&'s str> {
     let Initramfs::There { contents: Ok(contents), .. } = &subject.initramfs else { return None };
     let is_bound = |name: &&String| {

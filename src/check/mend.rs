@@ -1,4 +1,4 @@
-//! Mending what was found, as a slot is written.
+//! Fixes what the rules found, while a slot is written.
 
 use crate::boot::record::Mended;
 use crate::check::report::{Outcome, Report, plain};
@@ -10,19 +10,19 @@ use crate::filesystem::Root;
 use anyhow::Context;
 use std::collections::BTreeSet;
 
-/// The rules of `report` that found something which shall be mended.
+/// Returns the rules that found something to fix according to `report`, with the way to fix it.
 fn to_mend(report: &Report) -> impl Iterator<Item = (&'static Rule, How)> {
     let is_found =
         |rule: &Rule| report.findings.iter().any(|found| found.rule == rule.id && found.outcome == Outcome::Mended);
     RULES.iter().filter(move |rule| is_found(rule)).filter_map(|rule| Some((rule, rule.fix.as_ref()?.how)))
 }
 
-/// The rules that shall be mended by making the filesystem again, as mended by what was `done`.
+/// Returns the rules whose findings are fixed by making the filesystem again, each with what was `done`.
 pub fn by_format(report: &Report, done: &str) -> Vec<Mended> {
     by(report, |how| matches!(how, How::Format), done)
 }
 
-/// The same, of those that shall be mended by a new initramfs.
+/// Like [`by_format`], but for the rules whose findings a new initramfs fixes.
 pub fn by_dracut(report: &Report, done: &str) -> Vec<Mended> {
     by(report, |how| matches!(how, How::Dracut), done)
 }
@@ -32,8 +32,8 @@ fn by(report: &Report, wanted: fn(&How) -> bool, done: &str) -> Vec<Mended> {
     rules.map(|(rule, _)| Mended { rule: rule.id.to_owned(), done: vec![done.to_owned()], words: Vec::new() }).collect()
 }
 
-/// Mends by words for the command line, and says which. What a file is mended for may hang on them: a
-/// login at a console that was added.
+/// Fixes findings by words for the command line, and returns these by rule. [`by_files`] may depend on them:
+/// it fixes the login at a console that was added.
 pub fn by_words(report: &Report, subject: &Subject) -> Vec<Mended> {
     let mut mended = Vec::new();
     for (rule, how) in to_mend(report) {
@@ -46,7 +46,8 @@ pub fn by_words(report: &Report, subject: &Subject) -> Vec<Mended> {
     mended
 }
 
-/// What was done, each once, and no more of it than somebody reads and a record has room for.
+/// Removes duplicates, and shortens the list to what a person reads and a record has room for: 8 texts of
+/// about 200 bytes each.
 fn told(mut done: Vec<String>) -> Vec<String> {
     const PLACES: usize = 8;
     let mut seen = BTreeSet::new();
@@ -60,12 +61,12 @@ fn told(mut done: Vec<String>) -> Vec<String> {
     done
 }
 
-/// Mends files of the slot at `root`.
+/// Fixes files of the slot at `root`, and returns what was done, by rule.
 pub fn by_files(report: &Report, subject: &Subject, root: &Root) -> Result<Vec<Mended>> {
     let mut mended = Vec::new();
     for (rule, how) in to_mend(report) {
         if let How::Files(change) = how {
-            let done = change(subject, root).with_context(|| format!("mending {}", rule.id))?;
+            let done = change(subject, root).with_context(|| format!("fixing {}", rule.id))?;
             mended.push(Mended { rule: rule.id.to_owned(), done: told(done), words: Vec::new() });
         }
     }

@@ -1,7 +1,7 @@
-//! Whether a slot would come up on a machine, told from its files before anything boots.
+//! Predicts from a slot's files whether it would come up on a machine, before anything boots.
 //!
-//! [`table::RULES`] says what is looked for. A rule looks at a [`Subject`]: a slot's files, the machine,
-//! the disk. What all rules find is a [`Report`].
+//! [`table::RULES`] lists the rules. A rule examines a [`Subject`]: a slot's files, the machine, the disk.
+//! The findings of all rules make up a [`Report`].
 
 pub mod choice;
 pub mod mend;

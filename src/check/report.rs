@@ -1,4 +1,4 @@
-//! What the rules have found in a slot.
+//! The findings of the rules in a slot.
 
 use crate::boot::drivers::{self, Where};
 use crate::boot::firmware::Firmware;
@@ -13,40 +13,40 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// More bytes than anybody reads of one finding.
+/// The most bytes that are kept of one finding, which is more than anybody reads.
 pub const LONGEST: usize = 1000;
-/// More places than anybody reads of one rule.
+/// The most findings that are kept of one rule, which is more than anybody reads.
 const PLACES_MAX: usize = 20;
 
-/// Everything that was found.
+/// The findings of all rules that ran, and the drivers of the machine's devices.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// What the rules found, in their order.
+    /// Findings, in the order of the rules.
     pub findings: Vec<Finding>,
-    /// What drives each device of the machine.
+    /// Devices of the machine, with their drivers.
     pub devices: Vec<DeviceReport>,
-    /// What the machine is called.
+    /// Name of the machine.
     #[serde(skip)]
     machine: String,
-    /// Which system it is.
+    /// The os-release of the slot.
     #[serde(skip)]
     release: Release,
 }
 
-/// One thing that was found.
+/// One finding of a rule.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// The rule's id.
+    /// Id of the rule, as on the command line.
     pub rule: &'static str,
-    /// How bad it is.
+    /// Severity of the rule.
     pub severity: Severity,
-    /// What it is, and where.
+    /// The problem and its place in the slot, without control characters and cut to [`LONGEST`].
     pub found: String,
-    /// What it leads to.
+    /// Consequence for the slot: [`Rule::why`].
     pub why: &'static str,
-    /// What `--fix` would do, if it can do something.
+    /// Effect of `--fix` for this rule; `None` if there is no fix.
     pub fix: Option<&'static str>,
-    /// What became of it.
+    /// Treatment of the finding: open, allowed or fixed.
     pub outcome: Outcome,
 }
 
@@ -56,48 +56,48 @@ impl Finding {
     }
 }
 
-/// What became of a finding.
+/// Treatment of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It stands.
+    /// Neither allowed nor fixed.
     Open,
-    /// It was accepted by name (`--allow`).
+    /// Accepted by the name of its rule (`--allow`).
     Allowed,
-    /// It is mended as the slot is written (`--fix`).
+    /// Fixed while the slot is written (`--fix`).
     Mended,
 }
 
-/// A device, its driver, and where that is.
+/// A device, its driver, and the place in which the driver is.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeviceReport {
-    /// Where the device is.
+    /// Path of the device, as in the inventory.
     pub path: String,
-    /// What it says it is.
+    /// Modalias of the device, by which its driver is found.
     pub modalias: String,
-    /// What it is needed for.
+    /// Need for the device: to boot, for the network, or possibly.
     pub role: Role,
-    /// The module; none if it needs none, or if the kernel has none for it.
+    /// Module that drives the device; none if it needs none, or if the kernel has none for it.
     pub module: Option<String>,
-    /// Where that is.
+    /// Place in which the driver is.
     pub found: Where,
-    /// What it may ask for.
+    /// Firmware that the module may request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub firmware: Vec<Firmware>,
 }
 
-/// Which rules are asked.
+/// A choice of rules to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
-    /// Those about files that an image brings, before an initramfs is made of them.
+    /// Rules about the files of an image, before an initramfs is made from them.
     Fresh,
-    /// Those about files that may have been written since.
+    /// Rules about files that may have been changed since the image was unpacked.
     Files,
-    /// Those about the initramfs.
+    /// Rules about the initramfs.
     Initramfs,
-    /// Those about a slot that is written, and may have run.
+    /// Rules about a slot that is written, and that may have run.
     Slot,
-    /// All of them.
+    /// All rules, as for an image that is only checked.
     All,
 }
 
@@ -114,22 +114,23 @@ impl Ask {
 }
 
 impl Report {
-    /// Asks the rules about a subject.
+    /// Runs the rules that `ask` includes. A rule that cannot judge the subject counts as a finding.
     pub fn of(subject: &Subject, ask: Ask, policy: &Policy) -> Result<Report> {
         let (machine, release) = (subject.inventory.machine.clone(), subject.release.clone());
         let mut report = Report { machine, release, devices: devices(subject), ..Report::default() };
         for rule in RULES.iter().filter(|rule| ask.includes(rule.needs)) {
-            // What cannot be judged may be anything.
-            let found = (rule.find)(subject).unwrap_or_else(|error| vec![format!("it cannot be judged: {error:#}")]);
+            // A subject that cannot be judged may have any fault.
+            let found = (rule.find)(subject).unwrap_or_else(|error| vec![format!("cannot be judged: {error:#}")]);
             report.findings.extend(found.into_iter().take(PLACES_MAX).map(|found| finding(rule, found, policy)));
         }
-        // What no mend reaches is offered none.
+        // Do not offer a fix that would have no effect.
         let unmendable = |id: &str| rule::named(id).is_ok_and(Rule::is_mended_by_dracut) && !subject.may_remake();
         report.findings.iter_mut().filter(|found| unmendable(found.rule)).for_each(|found| found.fix = None);
         Ok(report)
     }
 
-    /// Adds what was found at another stage of the same slot, and not at this one.
+    /// Adds the findings of another stage of the same slot that this report does not have, and takes over the
+    /// devices, the machine and the release of that stage.
     pub fn join(&mut self, other: Report) {
         let is_new = |found: &Finding| !self.findings.iter().any(|known| known.is_same(found));
         let new: Vec<Finding> = other.findings.into_iter().filter(is_new).collect();
@@ -137,7 +138,8 @@ impl Report {
         (self.devices, self.machine, self.release) = (other.devices, other.machine, other.release);
     }
 
-    /// Adds what `first` found to be mended and this one, which looked after that, does not find.
+    /// Adds the findings of `first` that were to be fixed and whose rules find nothing in this report, which
+    /// was made after the fixes.
     pub fn after(mut self, first: Report) -> Report {
         let gone = |found: &Finding| self.findings.iter().all(|now| now.rule != found.rule);
         let mended: Vec<Finding> =
@@ -146,34 +148,35 @@ impl Report {
         self
     }
 
-    /// What stands of this severity.
+    /// Returns the open findings of this severity.
     pub fn open(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |found| found.severity == severity && found.outcome == Outcome::Open)
     }
 
-    /// Every error, whatever became of it.
+    /// Returns every error, whether open, allowed or fixed.
     pub fn errors(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|found| found.severity == Severity::Error)
     }
 
-    /// Whether nothing stands, not even a warning.
+    /// Returns true if no finding is open, not even a warning.
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|found| found.outcome != Outcome::Open)
     }
 
-    /// Each warning that stands and that `before` did not have, as a line.
+    /// Returns each open warning that `before` does not have, as a line.
     pub fn warnings(&self, before: &Report) -> impl Iterator<Item = String> {
         let is_new = |found: &&Finding| !before.findings.iter().any(|known| known.is_same(found));
         let new = self.open(Severity::Warning).filter(is_new);
         new.map(|Finding { rule, found, why, .. }| format!("{found}: {why} [{rule}]"))
     }
 
-    /// The rules that were allowed, and found something.
+    /// Returns the ids of the rules that found something and were allowed.
     pub fn allowed(&self) -> BTreeSet<&'static str> {
         self.findings.iter().filter(|found| found.outcome == Outcome::Allowed).map(|found| found.rule).collect()
     }
 
-    /// Fails if an error stands: `what` would not come up. `next` is what to do where no rule knows it.
+    /// Fails if an error is open, because `what` would not come up. `next` is the hint where no rule has a
+    /// better one.
     pub fn refuse_errors(&self, what: &str, (kind, next): (Kind, &str)) -> Result<()> {
         let errors: Vec<&Finding> = self.open(Severity::Error).collect();
         if errors.is_empty() {
@@ -193,9 +196,9 @@ impl Report {
             Some(line) => format!("add to its Dockerfile:\n{line}"),
             None if is_final => next.to_owned(),
             None if mendable && kind != Kind::Refused => {
-                format!("let flipslot mend it: --fix {ids}; or go on with it: --allow {ids}")
+                format!("let flipslot fix it: --fix {ids}; or accept it: --allow {ids}")
             }
-            None => format!("{next}; or go on with it: --allow {ids}"),
+            None => format!("{next}; or accept it: --allow {ids}"),
         };
         Err(error::problem(kind, text, next))
     }
@@ -214,8 +217,8 @@ fn finding(rule: &Rule, found: String, policy: &Policy) -> Finding {
     Finding { rule: rule.id, severity: rule.severity, found, why: rule.why, fix, outcome }
 }
 
-/// A text with names of an image in it, which can hold anything, as it can be shown: no control
-/// characters, and about `most` bytes.
+/// Makes a text printable that quotes names of an image, which can hold anything: escapes control characters,
+/// and cuts the text after about `most` bytes.
 pub fn plain(text: &str, most: usize) -> String {
     let mut shown = String::new();
     for c in text.chars() {
@@ -228,7 +231,7 @@ pub fn plain(text: &str, most: usize) -> String {
     shown
 }
 
-/// What drives each device.
+/// Returns the machine's devices with their drivers; none if the modules of the kernel are missing.
 fn devices(subject: &Subject) -> Vec<DeviceReport> {
     let Some(modules) = &subject.modules else { return Vec::new() };
     let initramfs = subject.initramfs_modules().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A rule: what is looked for, how bad it is, why it matters, and how it is mended.
+//! A rule: what it looks for, how severe that is, why it matters, and how it is fixed.
 
 use crate::check::subject::Subject;
 use crate::check::table::RULES;
@@ -6,82 +6,82 @@ use crate::error::{Result, usage};
 use crate::filesystem::Root;
 use serde::Serialize;
 
-/// One way in which a slot does not come up, or not as it should.
+/// One way in which a slot fails to come up, or comes up with a fault.
 #[derive(Debug)]
 pub struct Rule {
-    /// What it is called on the command line and in JSON.
+    /// Name of the rule on the command line and in JSON.
     pub id: &'static str,
-    /// How bad it is.
+    /// Severity of every finding.
     pub severity: Severity,
-    /// What must be known to judge it.
+    /// Part of the slot that must be known to judge it.
     pub needs: Needs,
-    /// What happens to a slot that has it, in a sentence.
+    /// Consequence for a slot with such a finding, in a clause.
     pub why: &'static str,
-    /// How flipslot mends it, if it can.
+    /// Fix that flipslot has, if any.
     pub fix: Option<Fix>,
-    /// Looks for it; a text for each place where it is.
+    /// Examines a subject; returns a text for each finding.
     pub find: fn(&Subject) -> Result<Vec<String>>,
 }
 
 impl Rule {
-    /// Whether a new initramfs mends it.
+    /// Returns true if a new initramfs fixes the findings.
     pub fn is_mended_by_dracut(&self) -> bool {
         self.fix.as_ref().is_some_and(|fix| matches!(fix.how, How::Dracut))
     }
 
-    /// Whether nothing can be written in spite of it.
+    /// Returns true if no slot can be written in spite of a finding.
     pub fn is_final(&self) -> bool {
         FINAL.contains(&self.id)
     }
 }
 
-/// Without these there is nothing that an entry could name.
+/// Rules whose findings leave nothing that a boot entry could name.
 const FINAL: [&str; 3] = ["kernel-missing", "kernel-several", "dracut-missing"];
 
-/// How bad it is.
+/// Severity of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The slot does not come up, or nobody gets into it.
+    /// The slot does not come up, or nobody can log in.
     Error,
-    /// It comes up, and something is not as it should be.
+    /// The slot comes up, but something is not as it should be.
     Warning,
 }
 
-/// What a rule looks at.
+/// Part of a slot that a rule examines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Files of an image, as its layers made them: what comes up later writes them itself.
+    /// Files of an image as its layers made them: a system that comes up later writes its own.
     FreshFiles,
-    /// Files of a slot, whenever.
+    /// Files of a slot, at any time.
     Files,
-    /// The initramfs that it boots with.
+    /// Initramfs that the slot boots with.
     Initramfs,
 }
 
-/// A mend.
+/// A fix for the findings of a rule.
 #[derive(Debug)]
 pub struct Fix {
-    /// What it does, to follow "--fix RULE ".
+    /// Effect of the fix, as a clause after "--fix RULE ".
     pub does: &'static str,
-    /// How.
+    /// Kind of the fix, with its code.
     pub how: How,
 }
 
-/// The kinds of mends.
+/// Kind of a fix.
 #[derive(Debug, Clone, Copy)]
 pub enum How {
-    /// It changes files of the slot; returns what it did, a text for each.
+    /// Changes files of the slot; returns a text for each change.
     Files(fn(&Subject, &Root) -> Result<Vec<String>>),
-    /// It adds words to the kernel's command line.
+    /// Adds words to the kernel's command line.
     Words(fn(&Subject) -> Vec<String>),
-    /// The image's own dracut makes the initramfs, where the image's own would have been taken.
+    /// Makes an initramfs with the image's dracut, where the image's own initramfs would have been taken.
     Dracut,
-    /// The filesystem is made again, with features that every kernel and GRUB read.
+    /// Makes the filesystem again, with default options and only with features that the slot's kernel knows.
     Format,
 }
 
-/// The rule that is called `id`.
+/// Returns the rule with this id, or a usage error that lists all ids.
 pub fn named(id: &str) -> Result<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id).ok_or_else(|| {
         let all: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
@@ -89,7 +89,7 @@ pub fn named(id: &str) -> Result<&'static Rule> {
     })
 }
 
-/// What to do about what is found.
+/// The user's decisions on findings: rules to fix, and rules to allow.
 #[derive(Debug, Default, Clone)]
 pub struct Policy {
     fix: Vec<&'static str>,
@@ -97,8 +97,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads the names of rules; each text may hold several, with commas between them. A rule that has
-    /// no mend cannot be asked for one.
+    /// Reads ids of rules; each text may hold several, separated by commas. Refuses to fix a rule that has no
+    /// fix, and to allow one without which nothing can be written.
     pub fn new(fix: &[String], allow: &[String]) -> Result<Policy> {
         let names = |texts: &[String]| -> Result<Vec<&'static Rule>> {
             let words = texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|word| !word.is_empty());
@@ -107,42 +107,44 @@ impl Policy {
         let fix = names(fix)?;
         if let Some(rule) = fix.iter().find(|rule| rule.fix.is_none()) {
             let all: Vec<&str> = RULES.iter().filter(|rule| rule.fix.is_some()).map(|rule| rule.id).collect();
-            let found = format!("flipslot cannot mend '{}': {}", rule.id, rule.why);
-            return Err(usage(found, format!("mend the image; these can be mended: {}", all.join(" "))));
+            let found = format!("flipslot cannot fix '{}': {}", rule.id, rule.why);
+            return Err(usage(found, format!("fix the image; these rules can be fixed: {}", all.join(" "))));
         }
         let allow = names(allow)?;
         if let Some(rule) = allow.iter().find(|rule| rule.is_final()) {
             let found = format!("'{}' cannot be allowed: {}", rule.id, rule.why);
-            return Err(usage(found, "mend the image"));
+            return Err(usage(found, "fix the image"));
         }
         let ids = |rules: Vec<&'static Rule>| rules.into_iter().map(|rule| rule.id).collect();
         Ok(Policy { fix: ids(fix), allow: ids(allow) })
     }
 
-    /// The same, where more was allowed before. A rule that there is no more is none.
+    /// Returns this policy with more rules allowed. Ids that this version does not know are ignored.
     pub fn allowing(&self, more: &[String]) -> Policy {
         let mut policy = self.clone();
         policy.allow.extend(more.iter().filter_map(|id| named(id).ok()).map(|rule| rule.id));
         policy
     }
 
-    /// The same, after what can be mended was mended: what is found now, stands.
+    /// Returns this policy without fixes, for use after they were applied: what is found then is not fixed
+    /// again.
     pub fn after_mending(&self) -> Policy {
         Policy { fix: Vec::new(), allow: self.allow.clone() }
     }
 
-    /// The same, where it is settled who makes the initramfs: what is found in it, stands.
+    /// Returns this policy without fixes by a new initramfs, for use once the maker of the initramfs is
+    /// chosen: what is found in it then is not fixed.
     pub fn without_dracut(&self) -> Policy {
         let is_kept = |id: &&'static str| !RULES.iter().any(|rule| rule.id == *id && rule.is_mended_by_dracut());
         Policy { fix: self.fix.iter().copied().filter(is_kept).collect(), allow: self.allow.clone() }
     }
 
-    /// Whether what this rule finds shall be mended.
+    /// Returns true if the findings of this rule are to be fixed.
     pub fn fixes(&self, rule: &Rule) -> bool {
         self.fix.contains(&rule.id)
     }
 
-    /// Whether what this rule finds is accepted.
+    /// Returns true if the findings of this rule are accepted.
     pub fn allows(&self, rule: &Rule) -> bool {
         self.allow.contains(&rule.id)
     }
@@ -160,7 +162,7 @@ mod tests {
         assert_eq!([is("getty"), is("login"), is("init")], [(true, false), (false, true), (false, false)]);
         assert_eq!(kind(&Policy::new(&[], &["no-such".into()]).unwrap_err()).exit_code(), 2);
         let error = Policy::new(&["login".into()], &[]).unwrap_err();
-        assert!(format!("{error:#}").contains("cannot mend 'login'"), "{error:#}");
+        assert!(format!("{error:#}").contains("cannot fix 'login'"), "{error:#}");
         assert_eq!(kind(&Policy::new(&[], &["kernel-missing".into()]).unwrap_err()).exit_code(), 2);
         let later = Policy::default().allowing(&["login".into(), "of-another-version".into()]);
         assert!(later.allows(named("login").unwrap()) && !later.allows(named("init").unwrap()));

@@ -1,4 +1,4 @@
-//! What rules look at: a slot's files, the machine that it shall come up on, the disk it is on.
+//! The subject of the rules: a slot's files, the machine that it is for, the disk that it is on.
 
 use crate::boot::cmdline::Cmdline;
 use crate::boot::contents::Contents;
@@ -24,19 +24,19 @@ use std::ops::Deref;
 /// The oldest GRUB that a disk may have been made with: that of Debian 12 and Ubuntu 22.04.
 pub const OLDEST_GRUB: Version = (2, 6);
 
-/// What a tree says of itself, and what no mend changes.
+/// Facts read from the files of a slot or image that no fix changes.
 pub struct Insight {
-    /// Its os-release.
+    /// The os-release; empty if it cannot be read.
     pub release: Release,
-    /// Its kernels.
+    /// All kernels that were found.
     pub kernels: Vec<Kernel>,
-    /// The one that boots: the one that was asked for, or the only one.
+    /// Kernel that boots: the requested one, or the only one.
     pub kernel: Option<Kernel>,
-    /// Why none was chosen.
+    /// Reason why no kernel was chosen.
     pub no_kernel: Option<String>,
-    /// What that one can drive.
+    /// Modules of the chosen kernel; none if they are not there.
     pub modules: Option<Modules>,
-    /// What its modules may ask for, as far as that was read.
+    /// Cache of the firmware that modules may request, by module.
     firmware: RefCell<BTreeMap<String, Vec<String>>>,
 }
 
@@ -48,49 +48,49 @@ impl Deref for Subject<'_> {
     }
 }
 
-/// A slot, or an image that shall become one.
+/// A slot, or an image that is to become one.
 pub struct Subject<'a> {
-    /// Its files.
+    /// Files of the slot or image.
     pub tree: &'a dyn Tree,
-    /// What was read of them already.
+    /// Facts that were read from the files.
     insight: &'a Insight,
-    /// The machine.
+    /// Machine on which the slot is to come up.
     pub inventory: &'a Inventory,
-    /// The words that it gets, without those of a trial.
+    /// Command line of the kernel, without the words of a trial.
     pub cmdline: Cmdline,
-    /// The root filesystem's kind.
+    /// Type of the root filesystem.
     pub filesystem: Filesystem,
-    /// Its features, if it is there already.
+    /// Features of the root filesystem, if it exists already.
     pub features: Option<Features>,
-    /// The GRUB that shall read it.
+    /// Version of the GRUB that is to read the filesystem.
     pub grub: Version,
-    /// The disk that it is on; an image is on none.
+    /// Names on the disk of the slot; an image is not on a disk.
     pub disk: Option<Surroundings>,
-    /// What it boots with.
+    /// Initramfs that the slot boots with.
     pub initramfs: Initramfs,
-    /// Whether the slot's own dracut makes that, or has made it.
+    /// True if the slot's own dracut makes the initramfs, or has made it.
     pub by_dracut: bool,
 }
 
 /// The initramfs of a subject.
 #[derive(Debug, Clone, Default)]
 pub enum Initramfs {
-    /// The slot's own dracut makes one, of what the root filesystem has.
+    /// Still to be made by the slot's own dracut, from the files of the root filesystem.
     #[default]
     ToBeMade,
-    /// There is one.
+    /// Already a file of the slot.
     There {
-        /// Its path in the slot.
+        /// Path of the file in the slot.
         path: String,
-        /// What is in it, or why that cannot be told.
+        /// Contents, or the reason why they cannot be read.
         contents: std::result::Result<Contents, String>,
-        /// Bytes of its file.
+        /// Size of the file in bytes.
         size: u64,
     },
 }
 
 impl Initramfs {
-    /// Reads the one at `path`. What is wrong with it is for the rules to say.
+    /// Reads the initramfs at `path`. A damaged one is not an error here: the rules report it.
     pub fn read(tree: &dyn Tree, path: String) -> Result<Initramfs> {
         let size = match tree.look(&path, Last::Follow)?.map(|found| found.what) {
             Some(What::File { size }) => size,
@@ -106,7 +106,7 @@ impl Initramfs {
 }
 
 impl Insight {
-    /// Reads it. `wanted` is the version of the kernel that was asked for.
+    /// Reads the facts from a tree. `wanted` is the version of the requested kernel.
     pub fn of(tree: &dyn Tree, wanted: Option<&str>) -> Result<Insight> {
         let kernels = kernel::find(tree)?;
         let (kernel, no_kernel) = match kernel::choose(&kernels, wanted) {
@@ -114,29 +114,30 @@ impl Insight {
             Err(why) => (None, Some(why.to_string())),
         };
         let modules = kernel.as_ref().map(|kernel| Modules::read(tree, kernel)).transpose()?.flatten();
-        // A title decides nothing: one that cannot be read is none.
+        // The title decides nothing: without a readable os-release there is none.
         let release = Release::of(tree).unwrap_or_default();
         Ok(Insight { release, kernels, kernel, no_kernel, modules, firmware: RefCell::default() })
     }
 
-    /// The initramfs that the image brings for its kernel; one is to be made where it brings none, or
-    /// where that is wanted.
+    /// Reads the initramfs that the image has for its kernel. Returns [`Initramfs::ToBeMade`] if it has none,
+    /// or if dracut is `wanted`.
     pub fn initramfs(&self, tree: &dyn Tree, wanted: Source) -> Result<Initramfs> {
         let own = self.kernel.as_ref().and_then(|kernel| initramfs::of_image(tree, kernel));
         own.filter(|_| wanted != Source::Dracut).map_or(Ok(Initramfs::ToBeMade), |path| Initramfs::read(tree, path))
     }
 
-    /// The firmware that a module may ask for, by name; none where that cannot be told.
+    /// Returns the names of the firmware that a module may request; none if they cannot be read.
     fn firmware(&self, tree: &dyn Tree, module: &str) -> Vec<String> {
         let (Some(kernel), Some(modules)) = (&self.kernel, &self.modules) else { return Vec::new() };
         let read = || firmware::of_module(tree, kernel, modules, module).unwrap_or_default();
-        // To unpack a module takes longer than all else that the rules do.
+        // Unpacking a module takes longer than everything else that the rules do.
         self.firmware.borrow_mut().entry(module.to_owned()).or_insert_with(read).clone()
     }
 }
 
 impl<'a> Subject<'a> {
-    /// A tree that shall boot with `cmdline` on a machine, and what is known of it.
+    /// Creates the subject of a tree that is to boot with `cmdline` on a machine, with defaults for what is
+    /// not known yet.
     pub fn new(tree: &'a dyn Tree, insight: &'a Insight, inventory: &'a Inventory, cmdline: Cmdline) -> Subject<'a> {
         Subject {
             tree,
@@ -152,22 +153,22 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Whether the slot's own dracut can make another initramfs than this one.
+    /// Returns true if the slot's own dracut can make an initramfs other than this one.
     pub fn may_remake(&self) -> bool {
         !self.by_dracut && requirements::has_dracut(self.tree)
     }
 
-    /// The words of the command line.
+    /// Returns the words of the command line.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.cmdline.words()
     }
 
-    /// The value of the last word `key=`, which wins.
+    /// Returns the value of the last word `key=`, which wins.
     pub fn word(&self, key: &str) -> Option<&str> {
         self.words().filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')).last()
     }
 
-    /// The firmware that a module may ask for; none where that cannot be told.
+    /// Returns the firmware that a module may request, and whether it is there; none if that cannot be read.
     pub fn firmware(&self, module: &str) -> Vec<Firmware> {
         let contents = match &self.initramfs {
             Initramfs::There { contents: Ok(contents), .. } => Some(contents),
@@ -177,8 +178,8 @@ impl<'a> Subject<'a> {
         names.into_iter().map(|name| firmware::find(self.tree, contents, name)).collect()
     }
 
-    /// The modules in the initramfs, or those that dracut will be told to put there; `None` if it cannot
-    /// be read, or if there are no modules to choose from.
+    /// Returns the modules in the initramfs, or those that dracut will be made to put there; `None` if the
+    /// initramfs cannot be read, or if there are no modules to choose from.
     pub fn initramfs_modules(&self) -> Option<BTreeSet<String>> {
         match (&self.initramfs, &self.kernel, &self.modules) {
             (Initramfs::There { contents: Ok(contents), .. }, Some(kernel), _) => {

@@ -1,54 +1,53 @@
-//! What a slot's disk is called: the names by which fstab(5) and the kernel's command line find its
-//! partitions.
+//! Names by which fstab(5) and the kernel's command line find the partitions of a slot's disk.
 
 use crate::slot::Slot;
 
-/// What the boot partition's filesystem is called.
+/// Label of the boot partition's filesystem.
 pub const BOOT_LABEL: &str = "FLIPSLOT";
 
-/// The names of a disk's partitions as fstab spells them, such as `UUID=...`, `PARTLABEL=...`, and
-/// the slot that looks at them.
+/// Names of a disk's partitions as fstab spells them, such as `UUID=...` and `PARTLABEL=...`, and the slot
+/// whose fstab it is.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     me: Option<Slot>,
-    /// Whose they are; those of nobody are of what all slots share: boot partition, data.
+    /// Names with the slot of their partition; `None` for partitions that all slots share: boot and data.
     names: Vec<(Option<Slot>, String)>,
 }
 
-/// What a name in fstab stands for.
+/// Meaning of a name in fstab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stands {
-    /// For the slot itself, or for what all slots share.
+    /// The slot itself, or a partition that all slots share.
     Here,
-    /// For another slot.
+    /// A partition of another slot.
     OtherSlot(Slot),
-    /// For nothing on this disk.
+    /// Nothing on this disk.
     Nowhere,
 }
 
 impl Surroundings {
-    /// Those of a slot whose disk has nothing yet.
+    /// Creates an empty set of names for a slot.
     pub fn of(me: Slot) -> Surroundings {
         Surroundings { me: Some(me), names: Vec::new() }
     }
 
-    /// What every disk has that flipslot makes, whichever slot looks.
+    /// Returns the names that every disk has that flipslot makes, for any slot.
     pub fn of_any_disk() -> Surroundings {
         let names = [("LABEL", BOOT_LABEL), ("PARTLABEL", "boot"), ("PARTLABEL", "data")];
         Surroundings { me: None, names: names.map(|(key, value)| (None, spelled(key, value))).to_vec() }
     }
 
-    /// Adds a name of a slot, or of what all share.
+    /// Adds a name of a slot's partition, or, with `None`, of one that all slots share.
     pub fn add(&mut self, whose: Option<Slot>, key: &str, value: &str) {
         self.names.push((whose, spelled(key, value)));
     }
 
-    /// Adds a name that stands in `/dev`.
+    /// Like [`Surroundings::add`], but adds a path in `/dev`.
     pub fn add_path(&mut self, whose: Option<Slot>, path: &str) {
         self.names.push((whose, canonical(path)));
     }
 
-    /// What `name` stands for; quotes around its value are read as blkid(8) writes them.
+    /// Looks up what `name` means; quotes around its value are accepted, as blkid(8) writes them.
     pub fn stands(&self, name: &str) -> Stands {
         let name = canonical(name);
         match self.names.iter().find(|(_, known)| *known == name) {
@@ -59,7 +58,7 @@ impl Surroundings {
     }
 }
 
-/// A name, of those that stand for the same the one that is compared.
+/// Converts a name to the spelling in which names are compared.
 fn canonical(name: &str) -> String {
     if let Some((key, value)) = by_link(name) {
         return spelled(key, &unescaped(value, "\\x", 16));
@@ -70,15 +69,15 @@ fn canonical(name: &str) -> String {
     }
 }
 
-/// `/dev/disk/by-uuid/X` is `UUID=X`.
+/// Splits a link into key and value: `/dev/disk/by-uuid/X` is `UUID=X`.
 fn by_link(name: &str) -> Option<(&'static str, &str)> {
     let (folder, value) = name.strip_prefix("/dev/disk/by-")?.split_once('/')?;
     let keys = [("uuid", "UUID"), ("partuuid", "PARTUUID"), ("label", "LABEL"), ("partlabel", "PARTLABEL")];
     keys.iter().find(|(known, _)| *known == folder).map(|(_, key)| (*key, value))
 }
 
-/// A text whose odd bytes are written as numbers: of base 16 after `\x` in links that udev makes, of base 8
-/// after `\` in fstab(5).
+/// Decodes a text in which special bytes are written as numbers: in base 16 after `\x` in links that udev
+/// makes, in base 8 after `\` in fstab(5).
 pub fn unescaped(text: &str, mark: &str, base: u32) -> String {
     let digits = if base == 8 { 3 } else { 2 };
     let mut bytes = Vec::new();
@@ -96,7 +95,7 @@ pub fn unescaped(text: &str, mark: &str, base: u32) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Labels are read as they stand, the rest in any case (libblkid).
+/// Joins a key and a value. Case matters in labels, but not in other values (libblkid).
 fn spelled(key: &str, value: &str) -> String {
     let value = if key.ends_with("LABEL") { value.to_owned() } else { value.to_ascii_lowercase() };
     format!("{key}={value}")

@@ -1,33 +1,34 @@
-//! systemd's units in a slot: which there are, which are masked, which are started (systemd.unit(5)).
+//! systemd's units in a slot: which exist, which are masked, which are started (systemd.unit(5)).
 
 use crate::error::Result;
 use crate::filesystem::Tree;
 use crate::filesystem::tree::{Last, What};
 
-/// Where systemd looks for units; the first that has one wins.
+/// Folders of systemd's units; the first one that has a name wins.
 const FOLDERS: [&str; 4] =
     ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
-/// More units than pull others in.
+/// The most folders of links to units that are examined in one of [`FOLDERS`], which is more than there are.
 const ENTRIES_MAX: usize = 1000;
-/// Links of units to units that are followed here.
+/// The most links from unit to unit that are followed.
 const ALIASES_MAX: usize = 8;
-/// More bytes than a unit has. As much is kept of an image (kept/wanted.rs).
+/// The most bytes that are read of a unit, which is more than one has. Of an image's units as much is kept
+/// (kept/wanted.rs).
 const UNIT_MAX: u64 = 64 << 10;
 
-/// What systemd finds under a unit's name.
+/// Result of the search for a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unit {
-    /// A unit; where it is, below the root.
+    /// A unit, with its path below the root.
     Present(String),
-    /// It may not be started: where that is said.
+    /// A unit that cannot be started, with the path of its mask.
     Masked(String),
-    /// A link to what is not there: where it is, and what it says.
+    /// A link to a file that is not there, with its path and its target.
     Dangling(String, String),
-    /// Nothing.
+    /// No unit of this name.
     Missing,
 }
 
-/// Looks for a unit; an instance, such as `getty@tty1.service`, is made of its template.
+/// Finds a unit; an instance such as `getty@tty1.service` may come from its template.
 pub fn unit(tree: &dyn Tree, name: &str) -> Result<Unit> {
     let found = by_name(tree, name)?;
     match template(name) {
@@ -52,7 +53,7 @@ fn by_name(tree: &dyn Tree, name: &str) -> Result<Unit> {
                 if tree.has_file(&path) {
                     return Ok(Unit::Present(path));
                 }
-                // systemd takes the target for another unit's name, wherever that one is.
+                // systemd takes the target's name for that of another unit, wherever that one is.
                 let alias = target.rsplit('/').next().unwrap_or_default().to_owned();
                 dangling.get_or_insert((path, target));
                 if alias == name {
@@ -66,7 +67,7 @@ fn by_name(tree: &dyn Tree, name: &str) -> Result<Unit> {
     Ok(dangling.map_or(Unit::Missing, |(path, target)| Unit::Dangling(path, target)))
 }
 
-/// What stands first under this name in systemd's folders.
+/// Returns the path and the kind of the first file of this name in systemd's folders.
 fn first(tree: &dyn Tree, name: &str) -> Result<Option<(String, What)>> {
     for folder in FOLDERS {
         let path = format!("{folder}/{name}");
@@ -77,15 +78,14 @@ fn first(tree: &dyn Tree, name: &str) -> Result<Option<(String, What)>> {
     Ok(None)
 }
 
-/// `getty@.service` of `getty@tty1.service`.
+/// Returns the template of an instance: `getty@.service` for `getty@tty1.service`.
 pub fn template(name: &str) -> Option<String> {
     let (prefix, rest) = name.split_once('@')?;
     let (instance, kind) = rest.rsplit_once('.')?;
     (!instance.is_empty()).then(|| format!("{prefix}@.{kind}"))
 }
 
-/// Whether something starts this unit: a link in some unit's `.wants` or `.requires`, and a unit that is
-/// there.
+/// Returns true if the unit exists and something starts it: a link in some unit's `.wants` or `.requires`.
 pub fn is_enabled(tree: &dyn Tree, name: &str) -> Result<bool> {
     if !matches!(unit(tree, name)?, Unit::Present(_)) {
         return Ok(false);
@@ -101,11 +101,11 @@ pub fn is_enabled(tree: &dyn Tree, name: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// The program that a service starts, below the root; `None` if it says none in its own file.
+/// Returns the program that a service starts, below the root; `None` if the file of the service names none.
 pub fn program(tree: &dyn Tree, path: &str) -> Result<Option<String>> {
     let text = tree.read(path, UNIT_MAX)?.unwrap_or_default();
     let line = text.lines().find_map(|line| line.trim().strip_prefix("ExecStart="));
-    // Prefixes change how it is started (systemd.service(5)).
+    // Prefixes change how the program is started (systemd.service(5)).
     let command = line.map(|line| line.trim_start_matches(['-', '@', ':', '+', '!']));
     Ok(command
         .and_then(|command| command.split_whitespace().next())

@@ -1,15 +1,15 @@
-//! Values for slots: `--flag VALUE` for every one, `--flag SLOT=VALUE` for one, and the same in the config.
+//! Values for slots: `--flag VALUE` for all, `--flag SLOT=VALUE` for one, and likewise in the config.
 
 use crate::config::BySlot;
 use crate::error::Result;
 use crate::slot::Slot;
 use std::collections::BTreeMap;
 
-/// Values by slot; that of no slot is for all others.
+/// Values by slot; the one under `None` is for all other slots.
 pub type Values<T> = BTreeMap<Option<Slot>, T>;
 
-/// Joins the flags with the config; a flag for every slot overrides what the config says of each. No value
-/// holds a `=`: what stands before one is a slot.
+/// Joins the flags with the config; a flag for all slots overrides the config's value of each. No value
+/// contains a `=`: the text before one is a slot.
 pub fn joined<'c, T: Clone + 'c, U>(
     flags: &[String],
     config: Option<&'c BySlot<T>>,
@@ -31,7 +31,7 @@ pub fn joined<'c, T: Clone + 'c, U>(
     Ok(values)
 }
 
-/// The value of a slot.
+/// Returns the value of a slot: its own, or the one for all others.
 pub fn of<T>(values: &Values<T>, slot: Slot) -> Option<&T> {
     values.get(&Some(slot)).or_else(|| values.get(&None))
 }

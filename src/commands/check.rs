@@ -1,4 +1,4 @@
-//! `flipslot check`: would an image, or a slot, come up on a machine, and why not. Nothing is written.
+//! `flipslot check`: predicts whether an image or a slot would come up on a machine. Nothing is written.
 
 use crate::boot::cmdline::Cmdline;
 use crate::boot::initramfs::MadeBy;
@@ -27,7 +27,7 @@ use crate::slot::Slot;
 use anyhow::Context;
 use std::path::Path;
 
-/// Looks, and says what it finds. Fails if that is anything.
+/// Checks an image or a slot, and prints the findings. Fails if any of them is open.
 pub fn run(args: &CheckArgs) -> Result<()> {
     let checked = match (&args.reference, &args.slot) {
         (Some(reference), _) => image(args, reference)?,
@@ -41,13 +41,13 @@ fn config(args: &CheckArgs) -> Result<Config> {
     Ok(args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default())
 }
 
-/// What is wanted of a slot; what is not said is as in `like`.
+/// Builds the request for a slot; options that are not given are those of `like`.
 fn wish(args: &CheckArgs, config: &Config, like: Option<&Like>, disk: Option<&Path>) -> Result<SlotWish> {
     let untouched = WriteArgs { no_agent: true, ..WriteArgs::default() };
     SlotWish::of((&args.image, &untouched), config, like, disk)
 }
 
-/// An image, as its layers go by.
+/// Checks an image while its layers stream by.
 fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
@@ -80,18 +80,18 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     Ok(Checked::new(What::Image, image.reference.to_string(), &subject, (chosen.by, chosen.why), report))
 }
 
-/// A slot that is written.
+/// Checks a slot of a disk.
 fn slot_of_disk(args: &CheckArgs, slot: Slot) -> Result<Checked> {
     let disk = Disk::open(args.disk.as_deref(), Access::Look)?;
     disk.refuse_unknown(slot)?;
     let holding = disk.files.holding(slot)?;
     let Some(record) = holding.record() else {
-        let found = format!("slot {slot} of {} holds no whole image", disk.path.display());
+        let found = format!("slot {slot} of {} holds no complete image", disk.path.display());
         return Err(refused(found, format!("write it: flipslot flash REFERENCE --slot {slot}")));
     };
     let config = config(args)?;
     let is_here = disk.running.is_some() && args.image.hardware.is_none() && config.hardware.is_none();
-    // A disk that runs elsewhere boots on the machine that the slot was written for.
+    // A disk that this system does not run from boots on the machine that the slot was written for.
     let like = Some(Like { record: record.clone(), runs: false }).filter(|_| !is_here);
     let mut wanted = wish(args, &config, like.as_ref(), disk.device())?;
     if is_here {

@@ -17,25 +17,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The user's own checks: each executable file in it is run, and has to end with exit code 0.
+/// Folder of the user's own checks: each executable file in it is run, and must exit with code 0.
 const CHECKS: &str = "/etc/flipslot/health.d";
 
-/// Runs the checks. A trial that passes is confirmed, unless someone wants to do that by hand; one
-/// that does not ends here.
+/// Runs the health checks. Confirms a trial that passes and restarts from one that fails, unless the user is
+/// to confirm it.
 pub fn run() -> Result<()> {
     let disk = Disk::open(None, Access::ChangeLater)?;
     let (boot, is_trial) = (noted(&disk)?, disk.trial()?.is_some() && !Path::new(CONFIRMED).exists());
-    drop(disk); // others may have it while the checks run
-    // A check that hangs is the deadline's business; a boot that is no trial has no deadline.
+    drop(disk); // other commands may use it while the checks run
+    // The deadline ends a trial whose check hangs; a boot that is not a trial has no deadline.
     let patience = Duration::from_secs(boot.deadline.max(60) * if is_trial { 1 } else { 6 });
     match healthy(patience) {
         Err(error) if is_trial && boot.confirm == Confirm::Auto => {
             let why = format!("{error:#}");
             crate::tell!("flipslot: slot {} is not healthy: {why}", boot.to);
-            crate::tell!("flipslot: the machine restarts, which leads back to the slot that worked");
+            crate::tell!("flipslot: the machine restarts, and returns to the slot that worked");
             restart::go_back(&why)
         }
-        // Nothing is tried here, so there is nothing to go back from: whoever reads the journal decides.
+        // Not a trial, or one that the user confirms: whoever reads the journal decides.
         Err(error) => {
             crate::tell!("flipslot: slot {} is not healthy: {error:#}", boot.to);
             Ok(())
@@ -55,7 +55,7 @@ pub fn run() -> Result<()> {
             }
             if booted_by() == Some(BootedBy::Firmware) {
                 say_line(&format!(
-                    "slot {} was not to be tried, but is healthy; make it proven: flipslot confirm",
+                    "slot {} was not on trial, but is healthy; make it proven: flipslot confirm",
                     boot.to
                 ))?;
             }
@@ -67,10 +67,11 @@ pub fn run() -> Result<()> {
     }
 }
 
-/// What is known of this boot; a ledger that cannot be written is no reason to give up a slot.
+/// Records this boot in the ledger, and returns what is known of it. A ledger that cannot be written is not a
+/// reason to give up a slot.
 fn noted(disk: &Disk) -> Result<Boot> {
     arrival::note(disk, |_| {}).or_else(|error| {
-        crate::tell!("flipslot: the ledger does not know of this boot: {error:#}");
+        crate::tell!("flipslot: cannot record this boot in the ledger: {error:#}");
         arrival::look(disk)
     })
 }

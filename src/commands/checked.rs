@@ -1,4 +1,4 @@
-//! What `check` has found, for people and as JSON (docs/check.md).
+//! The result of `check`, for people and as JSON (docs/check.md).
 
 use crate::boot::drivers::Where;
 use crate::boot::initramfs::MadeBy;
@@ -12,11 +12,11 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Everything; the JSON form has this version.
+/// The result of a check; `version` is that of the JSON form.
 #[derive(Debug, Serialize)]
 pub struct Checked {
     version: u32,
-    /// The image, or the slot.
+    /// Name of the image or slot that was checked.
     subject: String,
     machine: String,
     os: String,
@@ -30,17 +30,17 @@ pub struct Checked {
     what: What,
 }
 
-/// What was looked at.
+/// Kind of subject that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// An image, which is not written yet.
     Image,
-    /// A slot that is.
+    /// A slot that is written.
     Slot(Slot),
 }
 
 impl Checked {
-    /// Gathers it.
+    /// Gathers the result of a check.
     pub fn new(what: What, name: String, subject: &Subject, (by, why): (MadeBy, String), report: Report) -> Checked {
         Checked {
             version: 1,
@@ -56,12 +56,12 @@ impl Checked {
         }
     }
 
-    /// Prints it: as one JSON document, or as text.
+    /// Prints the result, as one JSON document or as text.
     pub fn print(&self, json: bool) -> Result<()> {
         say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
     }
 
-    /// Fails if something was found that is neither mended nor allowed.
+    /// Fails if a finding is neither fixed nor allowed.
     pub fn refuse_unclean(&self) -> Result<()> {
         let open: Vec<&Finding> = self.report.findings.iter().filter(|found| found.outcome == Outcome::Open).collect();
         if open.is_empty() {
@@ -78,8 +78,8 @@ impl Checked {
         Err(failed(
             verdict,
             match self.what {
-                What::Image if flags.is_empty() => "mend the image".to_owned(),
-                What::Image => format!("mend the image; or have it mended or accepted as it is written:{flags}"),
+                What::Image if flags.is_empty() => "fix the image".to_owned(),
+                What::Image => format!("fix the image; or have it fixed or accepted when it is written:{flags}"),
                 What::Slot(slot) => format!(
                     "write it again, for that machine: flipslot flash REFERENCE --slot {slot} --hardware MACHINE{flags}"
                 ),
@@ -87,13 +87,13 @@ impl Checked {
         ))
     }
 
-    /// What makes a flash mend or accept what stands: " --fix a,b --allow c".
+    /// Returns the flags with which a flash fixes or accepts the open findings: " --fix a,b --allow c".
     fn flags(&self, mut open: Vec<&Finding>) -> String {
         let is = |found: &Finding, what: fn(&Rule) -> bool| rule::named(found.rule).is_ok_and(what);
-        // What is final is mended in the image alone.
+        // A final finding can only be fixed in the image.
         open.retain(|found| !is(found, Rule::is_final));
         if self.what != What::Image {
-            // To write a slot again makes its initramfs anew.
+            // Writing a slot again makes a new initramfs in any case.
             open.retain(|found| !is(found, Rule::is_mended_by_dracut));
         }
         let ids = |has_fix: bool| {
@@ -112,7 +112,7 @@ impl Checked {
         for Finding { rule, severity, found, why, fix, outcome } in &self.report.findings {
             let severity = match (outcome, severity) {
                 (Outcome::Allowed, _) => "allowed",
-                (Outcome::Mended, _) => "mended",
+                (Outcome::Mended, _) => "fixed",
                 (Outcome::Open, Severity::Error) => "error",
                 (Outcome::Open, Severity::Warning) => "warning",
             };
@@ -126,7 +126,7 @@ impl Checked {
             let _ = writeln!(text, "  {:<14} {module:<16} {path} ({modalias})", place(*found));
         }
         if self.report.is_clean() {
-            text.push_str("  nothing stands in its way\n");
+            text.push_str("  no open findings\n");
         }
         text
     }
@@ -142,7 +142,7 @@ fn place(found: Where) -> &'static str {
     }
 }
 
-/// "1 error", "2 errors".
+/// Formats a count with its noun: "1 error", "2 errors".
 fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

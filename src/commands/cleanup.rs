@@ -1,4 +1,4 @@
-//! `flipslot cleanup`: what an interrupted run left behind, and what a power cut tore.
+//! `flipslot cleanup`: removes what an interrupted run left behind, and repairs what a power cut tore.
 
 use crate::cli::CleanupArgs;
 use crate::commands::say::say_line;
@@ -9,10 +9,11 @@ use crate::disk::boot_partition::Access;
 use crate::error::Result;
 use crate::jump::leftovers;
 
-/// What there is to say where nothing is.
+/// Message for when there is nothing to remove or repair.
 const NOTHING: &str = "nothing was left behind";
 
-/// Removes it. Mounts and loop devices of a killed run are gone already: the kernel removes them.
+/// Removes what was left behind. Mounts and loop devices of a killed run are gone already: the kernel removes
+/// them.
 pub fn run(args: &CleanupArgs) -> Result<()> {
     let access = if args.plan.dry_run { Access::Look } else { Access::Change };
     let disk = Disk::open(args.disk.as_deref(), access)?;
@@ -29,7 +30,8 @@ pub fn run(args: &CleanupArgs) -> Result<()> {
 fn would(disk: &Disk) -> Result<Would> {
     let damage = disk.state_damage()?;
     let files: &[&str] = if damage.is_some() { &STATE } else { &[] };
-    let mut would: Vec<String> = damage.into_iter().map(|what| format!("would mend the state block: {what}")).collect();
+    let mut would: Vec<String> =
+        damage.into_iter().map(|what| format!("would repair the state block: {what}")).collect();
     would.extend(leftovers::find(disk).into_iter().map(|what| format!("would remove {what}")));
     would.extend(left(disk)?);
     if would.is_empty() {
@@ -38,7 +40,7 @@ fn would(disk: &Disk) -> Result<Would> {
     Ok(Would::new("cleanup", disk, files, would))
 }
 
-/// What only a flash mends.
+/// Returns a line for each slot that only a flash repairs.
 fn left(disk: &Disk) -> Result<Vec<String>> {
     let mut left = Vec::new();
     for slot in disk.table.slots.keys() {

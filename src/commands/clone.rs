@@ -18,8 +18,8 @@ use std::time::Instant;
 
 /// Makes every target a copy of the source.
 ///
-/// All that can be refused is refused before the first byte is written. From then on each disk is by
-/// itself: it does not boot until its own last effect, and what fails costs that disk alone.
+/// Everything that can be refused is refused before the first byte is written. From then on each disk is on
+/// its own: it does not boot until its own last write, and a failure costs that disk alone.
 pub fn run(args: &CloneArgs) -> Result<()> {
     let begin = Instant::now();
     let progress = Progress::new(args.progress);

@@ -1,4 +1,4 @@
-//! `clone --dry-run`: what would become of each disk (docs/plan.md).
+//! Result of `clone --dry-run`: what would become of each disk (docs/plan.md).
 
 use crate::clone::golden::Golden;
 use crate::clone::pieces;
@@ -13,23 +13,23 @@ use crate::units::Bytes;
 use serde::Serialize;
 use std::fmt::Write as _;
 
-/// What would be done; its JSON form has this version.
+/// The plan of a clone; `version` is that of the JSON form.
 #[derive(Debug, Serialize)]
 pub struct ClonePlan {
     version: u32,
     verb: &'static str,
     source: String,
     source_size: u64,
-    /// Bytes that would be read of it: what is allocated.
+    /// Bytes that would be read of the source: those that are allocated.
     bytes_to_copy: u64,
     disks: Vec<Plan>,
-    /// What else there is to say, for people.
+    /// Further remarks for people.
     notes: Vec<String>,
 }
 
 impl ClonePlan {
-    /// Looks at every target; refuses one that could not be claimed. `remarks` is what stays the same on the
-    /// copies.
+    /// Examines every target, and refuses one that could not be claimed. `remarks` say what stays the same on
+    /// the copies.
     pub fn of(
         (source, golden): (&Source, &Golden),
         targets: &[Measured],
@@ -56,7 +56,7 @@ impl ClonePlan {
         })
     }
 
-    /// Prints it: as one JSON document, or as text.
+    /// Prints the plan, as one JSON document or as text.
     pub fn print(&self, json: bool) -> Result<()> {
         say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
     }

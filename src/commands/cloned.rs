@@ -1,4 +1,4 @@
-//! What `clone` has made, for people and as JSON (docs/clone.md).
+//! The result of `clone`, for people and as JSON (docs/clone.md).
 
 use crate::clone::run::Outcome;
 use crate::clone::source::Source;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The result; its JSON form has this version.
+/// The result of a clone; `version` is that of the JSON form.
 #[derive(Debug, Serialize)]
 pub struct Cloned {
     version: u32,
@@ -38,14 +38,14 @@ struct ClonedDisk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum How {
-    /// Written, read back, and it boots.
+    /// Written and read back: the disk boots.
     Cloned,
-    /// It does not boot.
+    /// Not completed: the disk does not boot.
     Failed,
 }
 
 impl Cloned {
-    /// Gathers the result.
+    /// Gathers the result of a clone.
     pub fn new(source: &Source, outcomes: Vec<Outcome>, elapsed: Duration) -> Cloned {
         Cloned {
             version: 1,
@@ -56,7 +56,7 @@ impl Cloned {
         }
     }
 
-    /// Prints it: as one JSON document, or a line for each disk.
+    /// Prints the result, as one JSON document or with a line for each disk.
     pub fn print(&self, format: Format) -> Result<()> {
         let text = match format {
             Format::Json => serde_json::to_string_pretty(self)? + "\n",
@@ -65,7 +65,7 @@ impl Cloned {
         say(&text)
     }
 
-    /// Fails if a disk did, and says which.
+    /// Fails if any disk failed, and names the failed ones.
     pub fn refuse_if_any_failed(&self) -> Result<()> {
         let failures: Vec<_> = self.disks.iter().filter(|disk| disk.outcome == How::Failed).collect();
         let Some(first) = failures.first() else { return Ok(()) };

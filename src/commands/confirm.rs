@@ -1,4 +1,4 @@
-//! `flipslot confirm`: the running slot is healthy.
+//! `flipslot confirm`: declares that the running slot is healthy.
 
 use crate::boot::ledger::Moment;
 use crate::boot::state::State;
@@ -14,7 +14,7 @@ use crate::jump::arrival::{self, CONFIRMED};
 use anyhow::Context;
 use std::fs;
 
-/// Declares the running slot healthy.
+/// Confirms the running slot, or prints what that would do.
 pub fn run(args: &DryRunArgs) -> Result<()> {
     let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
     let slot = disk.running()?;
@@ -34,23 +34,24 @@ pub fn run(args: &DryRunArgs) -> Result<()> {
     say_line(&said)
 }
 
-/// What the disk says, and what it would say of a running slot that is healthy.
+/// Returns the state on the disk, and the state once the running slot is confirmed. Refuses a slot that GRUB
+/// could not boot again.
 fn confirmed(disk: &Disk) -> Result<(State, State)> {
     let slot = disk.running()?;
     if disk.files.holding(slot)?.record().is_none() {
         return Err(refused(
             format!("slot {slot} runs, but its record or its menu entry is damaged: GRUB could not boot it again"),
-            format!("go to another slot, and write this one: flipslot flash REFERENCE --slot {slot}"),
+            format!("switch to another slot, and write this one: flipslot flash REFERENCE --slot {slot}"),
         ));
     }
     let before = disk.state()?;
-    // A kernel that does not say who started it was not started by GRUB.
+    // A kernel that was started by GRUB has a word for that on its command line.
     let by = booted_by().unwrap_or(BootedBy::Kexec);
     let is_known = by == BootedBy::Proven && before.proven == slot;
     Ok((before, if is_known { before } else { before.confirmed(slot, by) }))
 }
 
-/// Writes down that the running slot is healthy; returns what the disk says now.
+/// Records on the disk that the running slot is healthy; returns the new state.
 pub fn confirm(disk: &Disk) -> Result<State> {
     let (before, state) = confirmed(disk)?;
     disk.mend()?;
@@ -62,7 +63,7 @@ pub fn confirm(disk: &Disk) -> Result<State> {
         boot.healthy.get_or_insert(Moment::now());
     });
     if let Err(error) = noted {
-        crate::tell!("flipslot: the ledger does not know of it: {error:#}");
+        crate::tell!("flipslot: cannot record the confirmation in the ledger: {error:#}");
     }
     Ok(state)
 }

@@ -1,5 +1,5 @@
-//! Whether a disk may be overwritten: the user says so at a prompt that shows which disk it is and what
-//! is on it, or in flags that name it.
+//! The user's consent to overwrite a disk: given at a prompt that shows which disk it is and what is on it,
+//! or in flags that name it.
 
 use crate::cli::ConsentArgs;
 use crate::commands::plan::Plan;
@@ -15,27 +15,27 @@ use anyhow::Context;
 use std::io::{BufRead, IsTerminal, stdin};
 use std::path::Path;
 
-/// What the user allows beforehand.
+/// Consent that the user gives beforehand.
 #[derive(Debug)]
 pub struct Consent {
     existing: Existing,
     expect_serial: Vec<String>,
     destroy: Vec<&'static Kind>,
-    /// What the disk was when a plan was made; inside, `None` for a file that was not there.
+    /// Fingerprint of the disk when a plan was made; the inner `None` is for a file that was not there.
     planned: Option<Option<Fingerprint>>,
 }
 
-/// What the user gave away, not yet opened to be written: a disk that was is looked at by udev when it is
-/// closed, which starts the arrays that are found.
+/// A target that the user gave up, not yet opened for writing: when a disk that was open for writing is
+/// closed, udev examines it, and starts the arrays that it finds.
 pub enum Granted {
-    /// A disk, and the size and sector that were planned for.
+    /// A disk, with the planned size and sector size.
     Disk(Box<WholeDisk>, (Bytes, u64)),
-    /// A file that is made, and has no name yet.
+    /// A new file that has no name yet.
     File(Target),
 }
 
 impl Granted {
-    /// Opens it to be written: nothing else may be refused any more.
+    /// Opens the target for writing. From here on nothing else may be refused.
     pub fn open(self) -> Result<Target> {
         match self {
             Granted::Disk(disk, planned) => Target::of_disk(*disk, planned),
@@ -45,7 +45,7 @@ impl Granted {
 }
 
 impl Consent {
-    /// What the flags say.
+    /// Reads the consent from the flags.
     pub fn of(args: &ConsentArgs) -> Result<Consent> {
         let kinds = args.destroy.iter().flat_map(|list| list.split(',')).map(|kind| Kind::named(kind.trim()));
         Ok(Consent {
@@ -56,7 +56,7 @@ impl Consent {
         })
     }
 
-    /// What the flags say; or what a plan does, which was looked at.
+    /// Reads the consent from the flags, or from a plan, which the user has reviewed.
     pub fn given(args: &ConsentArgs, plan: Option<&Plan>) -> Result<Consent> {
         let consent = Consent::of(args)?;
         Ok(match plan {
@@ -65,15 +65,16 @@ impl Consent {
         })
     }
 
-    /// The same for the disk that a plan was made for, and no other: who approves the plan has seen what is
-    /// on it.
+    /// Limits this consent to the disk as it was when a plan was made: a user who approves the plan has seen
+    /// what is on the disk.
     fn planned(self, planned: Option<Fingerprint>) -> Consent {
-        // A file that was not there may not go, should one be there by the end.
+        // A file that was not there must not be replaced, should one be there by then.
         let existing = if planned.is_some() { Existing::Replace } else { Existing::Keep };
         Consent { existing, planned: Some(planned), ..self }
     }
 
-    /// What stands at `path`, which is refused if it could not be claimed; nothing is asked.
+    /// Returns the fingerprint and a description of what is at `path`, without a prompt. Refuses a path that
+    /// could not be claimed.
     pub fn look(&self, path: &Path) -> Result<(Option<Fingerprint>, String)> {
         if !target::is_device(path)? {
             let found = Fingerprint::of_file(path)?;
@@ -86,8 +87,8 @@ impl Consent {
         Ok((Some(disk.identity().fingerprint()), summary(disk.identity())))
     }
 
-    /// Claims what is to be written: a disk file, or a disk that is free, is the one that is meant, and
-    /// may be overwritten.
+    /// Claims the target: a disk file, or a disk that is not in use, is the intended one, and may be
+    /// overwritten.
     pub fn claim(&self, path: &Path, size: (Bytes, u64)) -> Result<Granted> {
         if target::is_device(path)? {
             return Ok(Granted::Disk(Box::new(self.claim_disk(path)?), size));
@@ -98,15 +99,15 @@ impl Consent {
         Ok(Granted::File(Target::of_file(path, size, self.existing)?))
     }
 
-    /// Claims a disk that may be overwritten, with all that is on it.
+    /// Claims a disk that may be overwritten with everything on it.
     pub fn claim_disk(&self, path: &Path) -> Result<WholeDisk> {
         let disk = WholeDisk::claim(path)?;
         disk.refuse_members(&self.destroy)?;
-        self.approve(path, disk.identity(), "All that is on it")?;
+        self.approve(path, disk.identity(), "Everything on it")?;
         Ok(disk)
     }
 
-    /// Fails unless the user gives this disk away, or what is named of it: `lost` is what goes.
+    /// Fails unless the user gives up this disk, or the part of it that `lost` names.
     pub fn approve(&self, path: &Path, identity: &Identity, lost: &str) -> Result<()> {
         self.refuse_other(path, identity)?;
         if let Some(planned) = &self.planned {
@@ -119,28 +120,28 @@ impl Consent {
         }
     }
 
-    /// Fails unless what stands in this disk file may go: `what` is what does.
+    /// Fails unless the contents of this disk file may be replaced; `what` describes them in the error.
     pub fn approve_file(&self, path: &Path, what: &str) -> Result<()> {
         if let Some(planned) = &self.planned {
             return refuse_unplanned(path, &Fingerprint::of_file(path)?, planned);
         }
         match self.existing {
             Existing::Replace => Ok(()),
-            Existing::Keep => Err(refused(what, "replace it with --yes, or leave that slot away")),
+            Existing::Keep => Err(refused(what, "replace it with --yes, or omit that slot")),
         }
     }
 
-    /// Whether what stands there may go without a question.
+    /// Returns true if existing contents may be replaced without a prompt.
     pub fn replaces(&self) -> bool {
         self.existing == Existing::Replace
     }
 
-    /// The kinds of inactive members that may go.
+    /// Returns the kinds of inactive members that may be destroyed.
     pub fn destroy(&self) -> &[&'static Kind] {
         &self.destroy
     }
 
-    /// `--expect-serial` names another disk.
+    /// Refuses a disk whose serial number `--expect-serial` does not name.
     fn refuse_other(&self, path: &Path, identity: &Identity) -> Result<()> {
         let expected = &self.expect_serial;
         if expected.is_empty() || expected.iter().any(|serial| identity.is_called(serial)) {
@@ -148,11 +149,12 @@ impl Consent {
         }
         let expected = expected.join(" or ");
         let name = path.display();
-        let found = format!("{name} is not the disk that is meant: its serial is {}, not {expected}", told(identity));
+        let found = format!("{name} is not the expected disk: its serial is {}, not {expected}", told(identity));
         Err(refused(found, "see which disk is which: lsblk --nodeps --output NAME,MODEL,SERIAL,SIZE"))
     }
 
-    /// `--yes` alone does not say which disk it is about, and names move from boot to boot.
+    /// Refuses a disk that is not empty if `--yes` is given alone: it does not say which disk it is about,
+    /// and names change from boot to boot.
     fn refuse_unnamed(&self, path: &Path, identity: &Identity) -> Result<()> {
         if !self.expect_serial.is_empty() || identity.contents.empty {
             return Ok(());
@@ -160,11 +162,11 @@ impl Consent {
         let name = path.display();
         let found =
             format!("{name} is not empty, and --yes does not say which disk is meant; it is {}", summary(identity));
-        Err(refused(found, format!("if it may go, add --expect-serial {}", quoted(identity.serial()))))
+        Err(refused(found, format!("to overwrite it, add --expect-serial {}", quoted(identity.serial()))))
     }
 }
 
-/// The disk is not as it was when the plan was made.
+/// Refuses a disk that is not as it was when the plan was made.
 pub fn refuse_unplanned(path: &Path, now: &Option<Fingerprint>, planned: &Option<Fingerprint>) -> Result<()> {
     let what = match (now, planned) {
         (None, None) => return Ok(()),
@@ -178,10 +180,10 @@ pub fn refuse_unplanned(path: &Path, now: &Option<Fingerprint>, planned: &Option
         (Some(_), Some(_)) => return Ok(()),
     };
     let found = format!("{} is not as it was when the plan was made: {what}", path.display());
-    Err(refused(found, "make the plan anew, and look at it: flipslot create --dry-run --json"))
+    Err(refused(found, "make a new plan, and review it: flipslot create --dry-run --json"))
 }
 
-/// Without a prompt and without `--yes`, an empty disk alone is written.
+/// Refuses a disk that is not empty, where there is neither a prompt nor `--yes`.
 fn refuse_unasked(path: &Path, identity: &Identity) -> Result<()> {
     if identity.contents.empty {
         return Ok(());
@@ -193,7 +195,7 @@ fn refuse_unasked(path: &Path, identity: &Identity) -> Result<()> {
     ))
 }
 
-/// Shows the disk, says what of it will be lost, and wants its name typed.
+/// Shows the disk and what of it will be lost, and asks the user to type its name.
 fn ask(path: &Path, identity: &Identity, lost: &str) -> Result<()> {
     let name = path.display().to_string();
     let of_it = if identity.contents.empty { String::new() } else { format!("{lost} will be lost. ") };
@@ -210,7 +212,7 @@ fn ask(path: &Path, identity: &Identity, lost: &str) -> Result<()> {
     ))
 }
 
-/// A disk and what is on it, in one line.
+/// Describes a disk and what is on it, in one line.
 pub fn summary(identity: &Identity) -> String {
     identity.to_string().trim_end().replace("\n  ", "; ")
 }
@@ -222,7 +224,7 @@ fn told(identity: &Identity) -> String {
     }
 }
 
-/// As a word of the shell.
+/// Quotes a word for the shell, if necessary.
 fn quoted(word: &str) -> String {
     let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+".contains(c));
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

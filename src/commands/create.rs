@@ -1,4 +1,4 @@
-//! `flipslot create`: OCI images in, a disk that boots out.
+//! `flipslot create`: OCI images in, a bootable disk out.
 
 use crate::artifact::publish::Contents;
 use crate::boot::grub::config;
@@ -34,7 +34,7 @@ use anyhow::Context;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Makes a disk of images, or does what a plan says.
+/// Makes a disk from images, or carries out a plan.
 pub fn run(args: &CreateArgs) -> Result<()> {
     match &args.plan {
         Some(file) => {
@@ -45,11 +45,11 @@ pub fn run(args: &CreateArgs) -> Result<()> {
     }
 }
 
-/// Makes a disk of images; as `plan` says, if there is one.
+/// Makes a disk from images; as `plan` says, if there is one.
 ///
-/// Until the last effect nothing boots from it: a device has no partition table before
+/// Nothing boots from the disk until the last step: a device has no partition table before
 /// [`Target::write_ends`], a file no name before [`Artifact::publish`](crate::artifact::Artifact::publish).
-/// Whatever stood there is refused before anything is written.
+/// Whatever is there already is refused before anything is written.
 fn make(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     if args.keep_data {
         return refill::run(args, plan);
@@ -93,7 +93,7 @@ fn make(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
         .print(format)
 }
 
-/// Says what would be done, and what stands there now.
+/// Prints what would be done, and what is there now.
 fn tell(args: &CreateArgs, wanted: &Definition, layout: &Layout, progress: &Progress) -> Result<()> {
     let (fingerprint, now) = wanted.consent.look(args.disk())?;
     let images = Images::of(wanted, layout, progress)?.images;
@@ -102,7 +102,7 @@ fn tell(args: &CreateArgs, wanted: &Definition, layout: &Layout, progress: &Prog
     plan.by(planned::how(args, fingerprint)?).print(args.image.json)
 }
 
-/// What goes where, and what it will be called.
+/// The images with their places, and the identifiers of the disk.
 struct Images {
     origin: Origin,
     ids: Ids,
@@ -119,7 +119,7 @@ impl Images {
     }
 }
 
-/// What the slots of one disk have in common.
+/// The data that the slots of one disk have in common.
 struct Around<'a> {
     layout: &'a Layout,
     ids: &'a Ids,
@@ -129,8 +129,8 @@ struct Around<'a> {
 }
 
 impl Around<'_> {
-    /// Fills every slot that gets an image; and makes GRUB, with that of the first slot if this machine has
-    /// none.
+    /// Fills every slot that gets an image, and makes GRUB's images: with the first slot's GRUB if this
+    /// machine has none.
     fn fill(&self, disk: &Target, images: &[(Place, oci::Image)], slot: &SlotWish) -> Result<(Grub, Vec<Sealed>)> {
         let Around { layout, ids, origin, scratch, progress } = *self;
         let version = image::version().unwrap_or(OLDEST_GRUB);
@@ -153,7 +153,7 @@ impl Around<'_> {
     }
 }
 
-/// Looks up every image, by digest from here on.
+/// Looks up every image, which from here on is identified by its digest.
 fn look_up(wanted: &Filling, layout: &Layout, progress: &Progress) -> Result<Vec<(Slot, oci::Image)>> {
     let _step = progress.step(None, "looking up images", None);
     let mut images = Vec::new();
@@ -165,7 +165,7 @@ fn look_up(wanted: &Filling, layout: &Layout, progress: &Progress) -> Result<Vec
     Ok(images)
 }
 
-/// Where each image goes. Refuses those that cannot fit.
+/// Returns the place of each image. Refuses images that cannot fit.
 fn placed(
     wanted: &Filling,
     layout: &Layout,
@@ -180,7 +180,8 @@ fn placed(
     images.into_iter().map(place).collect()
 }
 
-/// The boot partition: GRUB, its static config, the state block, an entry and a record a slot.
+/// Builds the boot partition: GRUB, its static config, the state block, the ledger, and an entry and a record
+/// for each slot.
 fn boot_partition(layout: &Layout, grub: &Grub, sealed: &[Sealed]) -> Result<Vec<u8>> {
     let first = sealed.first().context("no slot was filled")?;
     let state = State::first(first.slot).render().to_vec();

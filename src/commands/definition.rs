@@ -1,5 +1,5 @@
-//! What `create` shall make: config file and flags, joined and checked before anything is read
-//! or written.
+//! The disk that `create` is to make: config file and flags, joined and checked before anything is read or
+//! written.
 
 use crate::artifact::Artifact;
 use crate::artifact::publish::Sidecars;
@@ -24,26 +24,26 @@ use std::path::Path;
 pub struct Definition {
     /// Size, table, slots and data partition.
     pub wish: Wish,
-    /// What goes into its slots.
+    /// Images for the slots, and how they boot.
     pub filling: Filling,
-    /// Whether what is there may go.
+    /// Consent to overwrite what is there.
     pub consent: Consent,
-    /// What stands at its path in the end, and beside it.
+    /// The file at the disk's path in the end, and the files beside it.
     pub artifact: Artifact,
     is_device: bool,
 }
 
-/// What goes into slots.
+/// Images for slots, and how they boot.
 pub struct Filling {
-    /// Which image goes into which.
+    /// Image for each slot that gets one.
     pub images: BTreeMap<Slot, Reference>,
-    /// How each slot shall boot.
+    /// Request for how each slot is made and boots.
     pub slot: SlotWish,
 }
 
 impl Filling {
-    /// Joins the flags with the config file that they name; a flag wins. `disk` is what is written to, if
-    /// that is a device of this machine.
+    /// Joins the flags with the config file that they name; a flag wins. `disk` is the target, if it is a
+    /// device of this machine.
     pub fn of(args: &CreateArgs, disk: Option<&Path>) -> Result<Filling> {
         Filling::joined(args, &config(args)?, disk)
     }
@@ -66,10 +66,10 @@ impl Definition {
         let last = filling.images.keys().next_back().map_or(0, |slot| slot.index() + 1);
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
         let (size, sector) = size_of(args.disk(), size, args.sector_size.or(config.sector_size))?;
-        Origin::of_environment(&[])?; // what is no time is refused here
+        Origin::of_environment(&[])?; // refuses an invalid SOURCE_DATE_EPOCH
         if device(args.disk()).is_none() && !args.consent.expect_serial.is_empty() {
             let found = format!("{} is a disk file, which has no serial number", args.disk().display());
-            return Err(usage(found, "leave --expect-serial away"));
+            return Err(usage(found, "omit --expect-serial"));
         }
         let consent = Consent::given(&args.consent, plan)?;
         let existing = if consent.replaces() { Existing::Replace } else { Existing::Keep };
@@ -93,8 +93,8 @@ impl Definition {
         })
     }
 
-    /// Where this disk's identifiers and times come from. A device is one machine's own disk, and gets its
-    /// own ones whatever the environment says.
+    /// Returns the origin of this disk's identifiers and times. A device is one machine's own disk, and gets
+    /// fresh ones whatever the environment says.
     pub fn origin(&self, layout: &Layout, images: &[(Slot, Image)]) -> Result<Origin> {
         if self.is_device {
             return Ok(Origin::Fresh);
@@ -109,19 +109,20 @@ impl Definition {
     }
 }
 
-/// Whether files shall stand beside the disk; there is no place beside a device.
+/// Returns whether files are written beside the disk; refuses them for a device, which has no place beside
+/// it.
 fn sidecars(args: &CreateArgs, config: &Config) -> Result<Sidecars> {
     match args.sidecars || config.sidecars == Some(true) {
         true if device(args.disk()).is_some() => {
-            let found = format!("{} is a device: nothing can stand beside it", args.disk().display());
-            Err(usage(found, "leave --sidecars away, or name a disk file"))
+            let found = format!("{} is a device: no files can be written beside it", args.disk().display());
+            Err(usage(found, "omit --sidecars, or name a disk file"))
         }
         true => Ok(Sidecars::Beside),
         false => Ok(Sidecars::None),
     }
 }
 
-/// The disk, if it is a device of this machine.
+/// Returns the path of the disk, if it is a device of this machine.
 fn device(disk: &Path) -> Option<&Path> {
     let is_device = disk.metadata().is_ok_and(|meta| meta.file_type().is_block_device());
     is_device.then_some(disk)

@@ -1,5 +1,5 @@
-//! A slot on its way from an empty partition to one that may boot. Each step takes the one before
-//! it, so that a slot which was not filled, verified and checked cannot be published.
+//! Takes a slot from an empty partition to one that may boot. Each step consumes the one before it, so that a
+//! slot that was not filled, verified and checked cannot be published.
 
 use crate::boot::Entry;
 use crate::boot::agent::Agent;
@@ -31,7 +31,7 @@ use std::path::Path;
 use std::thread::{self, JoinHandle};
 use uuid::Uuid;
 
-/// Refuses to begin where a slot with that filesystem can not be made so, checked or mounted.
+/// Refuses to begin if a filesystem of this kind cannot be made with these options, checked or mounted.
 pub fn refuse_unable(filesystem: Filesystem, options: &MkfsOptions) -> Result<()> {
     filesystem.refuse_words(options)?;
     tool::refuse_missing(filesystem.kind().programs)?;
@@ -39,20 +39,20 @@ pub fn refuse_unable(filesystem: Filesystem, options: &MkfsOptions) -> Result<()
     mount::refuse_unknown(filesystem)
 }
 
-/// A slot's partition, and what is known of its disk.
+/// A slot's partition, and facts about its disk.
 pub struct Site {
-    /// Where it is.
+    /// The slot and its partition.
     pub place: Place,
-    /// What its disk is called.
+    /// Names of the disk's partitions.
     pub surroundings: Surroundings,
-    /// The GRUB of its disk.
+    /// Version of the disk's GRUB, or the oldest that it can be.
     pub grub: Version,
-    /// Where its identifiers and times come from.
+    /// Origin of the identifiers and times.
     pub origin: Origin,
 }
 
 impl Site {
-    /// Fills the slot with an image, asks the rules about it, and adds the agent.
+    /// Fills the slot with an image, runs the rules on it, and adds the agent.
     pub fn filled(
         self,
         scratch: &Scratch,
@@ -67,12 +67,12 @@ impl Site {
     }
 }
 
-/// A root filesystem that was made.
+/// A newly made root filesystem.
 pub(super) struct Made {
     pub filesystem: Filesystem,
     pub features: Features,
     uuid: Uuid,
-    /// Before that, in seconds since 1970.
+    /// Time before the filesystem was made, in seconds since 1970.
     begin: u64,
 }
 
@@ -84,7 +84,7 @@ pub struct Formatted {
     mount: Mount,
 }
 
-/// A slot that holds all of an image, every byte of it verified.
+/// A slot that holds an entire image, every byte of it verified.
 pub struct Filled {
     pub(super) site: Site,
     pub(super) made: Made,
@@ -94,9 +94,9 @@ pub struct Filled {
     flushing: JoinHandle<std::io::Result<()>>,
     agent: Vec<String>,
     pub(super) keep: Option<Vec<String>>,
-    /// What it says of itself, once that was read.
+    /// Facts about the image, once they were read.
     pub(super) insight: Option<Insight>,
-    /// What it boots with: the image's own, until it is made.
+    /// Initramfs that the slot boots with: the image's own, until another is made.
     pub(super) initramfs: Initramfs,
     pub(super) start: Option<Start>,
     pub(super) mended: Vec<Mended>,
@@ -105,13 +105,13 @@ pub struct Filled {
 
 /// A slot that is flushed, unmounted, checked, and may boot.
 pub struct Sealed {
-    /// Which slot.
+    /// Name of the slot.
     pub slot: Slot,
-    /// What it holds and how it boots.
+    /// Record of what the slot holds and how it boots.
     pub record: Record,
-    /// Why it has the initramfs that it has.
+    /// Reason for the choice of the initramfs.
     pub initramfs_why: String,
-    /// What the rules say of it.
+    /// Findings of the rules.
     pub report: Report,
 }
 
@@ -139,14 +139,14 @@ impl Formatted {
         Ok(Formatted { site, made, device, mount })
     }
 
-    /// Writes all layers of `image` in one pass; the next one is on its way while one is written.
+    /// Writes all layers of `image` in one pass, and fetches the next one while one is written.
     pub fn fill(self, image: &Image, progress: &Progress) -> Result<Filled> {
         let Formatted { mut site, made, device, mount } = self;
         let slot = site.place.slot;
         let step = progress.step(Some(slot), "writing layers", Some(image.stored_bytes()));
         let root = Root::open(mount.place())?;
         let room = fstatvfs(root.fd())?;
-        // btrfs has no tables that could be full, and says so by zeros (fs/btrfs/super.c, btrfs_statfs).
+        // btrfs has no tables that could be full, and reports zeros (fs/btrfs/super.c, btrfs_statfs).
         let entries = if room.f_files == 0 { u64::MAX } else { room.f_favail };
         let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries };
         image.apply_to(&mut MountedRoot::new(root)?, budget, step.counter())?;
@@ -173,39 +173,38 @@ impl Formatted {
     }
 }
 
-/// What was made on `device`. Fails if it is not what was asked for: a user's options can make mkfs
-/// do nothing at all (`-n`), and what stood there before would be written to.
+/// Reads the features of the filesystem that was made on `device`. Fails if it is not the requested one: a
+/// user's options can make mkfs do nothing at all (`-n`), and the previous filesystem would be written to.
 fn made(device: &Path, new: &New) -> Result<Features> {
     Features::read(device)?.filter(|features| features.uuid == new.uuid).ok_or_else(|| {
-        let found = "the program that makes filesystems ended well, but did not make the one that was asked for";
-        failed(found, "leave --mkfs-options away, or look what each of them does")
+        let found = "mkfs exited with success, but did not make the requested filesystem";
+        failed(found, "omit --mkfs-options, or see what each of them does")
     })
 }
 
 impl Filled {
-    /// Where the slot is mounted.
+    /// Returns the path at which the slot is mounted.
     pub fn path(&self) -> &Path {
         self.mount.place()
     }
 
-    /// Adds the agent, if it is wanted.
+    /// Adds the agent, if it is requested and the image has a systemd to run it.
     fn add(&mut self, agent: Agent, progress: &Progress) -> Result<()> {
         self.agent = agent.install(&self.root).context("adding the agent")?;
         if agent == Agent::Add && self.agent.is_empty() {
-            let why = "the image has no systemd, which would run the agent: it is left out";
+            let why = "the image has no systemd to run the agent: it is left out";
             progress.warn(Some(self.site.place.slot), why);
         }
         Ok(())
     }
 
-    /// Carries files over from the running slot; returns which.
+    /// Carries files over from the running slot; returns their names.
     pub fn carry(&mut self, keep: &Keep) -> Result<Vec<String>> {
         self.keep = Some(keep.patterns().to_vec());
         keep.carry(Path::new("/"), &self.root, Which::Running)
     }
 
-    /// Empties the slot: its filesystem is made again, without the user's own words for that, for the kernel
-    /// that the image has.
+    /// Empties the slot: makes its filesystem again for the image's kernel, without the user's options.
     pub fn format_again(self, scratch: &Scratch, progress: &Progress) -> Result<Formatted> {
         let kernel = self.kernel_version().and_then(features::version);
         let Filled { site, made, device, mount, root, flushing, .. } = self;
@@ -251,6 +250,6 @@ impl Filled {
 }
 
 fn flushed(flushing: JoinHandle<std::io::Result<()>>) -> Result<()> {
-    let stopped = |_| failed("flushing the slot stopped short", "run the command again");
+    let stopped = |_| failed("flushing the slot stopped early", "run the command again");
     flushing.join().map_err(stopped)?.context("flushing the slot")
 }

@@ -1,4 +1,4 @@
-//! `flipslot flash`: an OCI image into another slot than the running one.
+//! `flipslot flash`: writes an OCI image into a slot other than the running one.
 
 use crate::boot::trial::BootedBy;
 use crate::check::subject::OLDEST_GRUB;
@@ -23,10 +23,10 @@ use crate::slot::Slot;
 use std::path::Path;
 use std::time::Instant;
 
-/// Puts an image into a slot that is not in use.
+/// Writes an image into a slot that is not in use.
 ///
-/// Until the last effect nothing points at that slot: a cut at any line costs what was being
-/// written, never the slot that boots.
+/// Nothing points at that slot until the last step: a power cut at any line costs what was being written,
+/// never the slot that boots.
 pub fn run(args: &FlashArgs) -> Result<()> {
     let begin = Instant::now();
     let progress = Progress::new(args.image.progress);
@@ -76,7 +76,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
         .print(format)
 }
 
-/// Says what `--promote` gives up.
+/// Prints what `--promote` gives up.
 fn tell_promotion(running: Slot) {
     let lost = match booted_by() {
         Some(BootedBy::Kexec) => {
@@ -87,11 +87,11 @@ fn tell_promotion(running: Slot) {
     crate::tell!("flipslot: slot {running} becomes the fallback{lost}");
 }
 
-/// A flash has the disk for minutes, in which a trial could not be confirmed, and a system that is on
-/// its way down could not end it.
+/// Refuses a flash during a trial or a shutdown: it holds the disk for minutes, in which a trial could not be
+/// confirmed, and a system that is shutting down could not end it.
 fn refuse_during_trial(disk: &Disk) -> Result<()> {
     if disk.running.is_some() && restart::is_stopping() {
-        return Err(refused("this system is on its way down", "run the command again after the restart"));
+        return Err(refused("this system is shutting down", "run the command again after the restart"));
     }
     if disk.running.is_some() && disk.trial()?.is_some() && !Path::new(CONFIRMED).exists() {
         return Err(refused(
@@ -102,7 +102,7 @@ fn refuse_during_trial(disk: &Disk) -> Result<()> {
     Ok(())
 }
 
-/// Only a slot that has shown that it works may become the fallback.
+/// Refuses to make a running slot the fallback before it has shown that it works.
 fn refuse_unconfirmed(disk: &Disk) -> Result<()> {
     let running = disk.running()?;
     let is_trial = booted_by().is_none_or(BootedBy::is_trial);

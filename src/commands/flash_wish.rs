@@ -1,4 +1,4 @@
-//! What `flash` shall write, and where: flags, config file and the slots that are there.
+//! The request to `flash`: flags, config file, and the slots that are there.
 
 use crate::boot::state::State;
 use crate::cli::FlashArgs;
@@ -12,21 +12,21 @@ use crate::filesystem::keep::Keep;
 use crate::oci::{Image, Reference};
 use crate::slot::Slot;
 
-/// An image for one slot.
+/// A request to write an image into one slot.
 pub struct FlashWish {
-    /// Which slot.
+    /// Slot to write.
     pub slot: Slot,
-    /// Which image.
+    /// Image to write into the slot.
     pub reference: Reference,
-    /// How it shall boot.
+    /// Request for how the slot is made and boots.
     pub how: SlotWish,
-    /// What is carried over from the running slot; `None` where nothing runs from the disk.
+    /// Files to carry over from the running slot; `None` where nothing runs from the disk.
     pub keep: Option<Keep>,
 }
 
 impl FlashWish {
-    /// Joins the flags with the config file; what neither says is as in the running slot, or in the
-    /// proven one of a disk that runs nothing.
+    /// Joins the flags with the config file. Options that neither gives are those of the running slot, or of
+    /// the proven one if nothing runs from the disk.
     pub fn of(args: &FlashArgs, slot: Slot, disk: &Disk) -> Result<FlashWish> {
         let config = args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
         let like = disk.files.holding(disk.running.unwrap_or(disk.state()?.proven))?.record().cloned();
@@ -38,7 +38,7 @@ impl FlashWish {
             // The files of this system are not those of the disk's machine.
             (None, Some(listed)) if listed != ["none"] => {
                 let found = format!("nothing runs from {}, so no file can be carried over", disk.path.display());
-                return Err(refused(found, "leave --keep away, or write --keep none"));
+                return Err(refused(found, "omit --keep, or write --keep none"));
             }
             (None, listed) => listed.map(|none| Keep::new(Some(none))).transpose()?,
         };
@@ -50,7 +50,7 @@ impl FlashWish {
         })
     }
 
-    /// What a flash would do.
+    /// Returns the plan of what the flash would do.
     pub fn plan(&self, disk: &Disk, image: &(Place, Image), state: State) -> Result<Plan> {
         let carried = self.keep.as_ref().map(|keep| keep.patterns().join(" ")).unwrap_or_default();
         let carried = if carried.is_empty() { "nothing" } else { &carried };

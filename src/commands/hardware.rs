@@ -1,4 +1,4 @@
-//! `flipslot hardware`: what this machine needs to boot, as JSON.
+//! `flipslot hardware`: prints what this machine needs to boot, as JSON.
 
 use crate::cli::HardwareArgs;
 use crate::commands::say::say;
@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-/// Prints it, or writes it to a file.
+/// Prints the inventory of this machine, or writes it to a file.
 pub fn run(args: &HardwareArgs) -> Result<()> {
     let text = this_machine(args.disk.as_deref())?.to_json()?;
     match &args.output {
@@ -18,14 +18,14 @@ pub fn run(args: &HardwareArgs) -> Result<()> {
     }
 }
 
-/// Puts `text` at `path`: all of it, or what stood there stays.
+/// Writes `text` to `path`: if that fails, the previous file stays.
 fn write(path: &Path, text: &str) -> Result<()> {
     // A device or a pipe would be replaced by a file.
     if path.exists() && !path.is_file() {
-        return Err(refused(format!("{} is no file", path.display()), "name a file, or leave -o away for stdout"));
+        return Err(refused(format!("{} is not a file", path.display()), "name a file, or omit -o for stdout"));
     }
     let path = if path.exists() { fs::canonicalize(path)? } else { path.to_owned() }; // a link stays one
-    let mut name = path.file_name().context("it has no name")?.to_owned();
+    let mut name = path.file_name().context("the path has no file name")?.to_owned();
     name.push(format!(".new-{}", std::process::id()));
     let new = path.with_file_name(name);
     let written = write_new(&new, text).and_then(|()| Ok(fs::rename(&new, &path)?));

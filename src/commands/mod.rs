@@ -1,4 +1,4 @@
-//! One verb a file, each a story that reads straight down.
+//! The commands, one verb per file, each of which reads from top to bottom.
 
 pub mod by_slot;
 pub mod check;

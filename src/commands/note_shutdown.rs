@@ -1,4 +1,4 @@
-//! `flipslot note-shutdown`, run by systemd-shutdown(8) as its last step: no service runs any more.
+//! `flipslot note-shutdown`, run by systemd-shutdown(8) as its last step, when no service runs any more.
 
 use crate::boot::ledger::{Boot, By, Moment};
 use crate::cli::NoteArgs;
@@ -6,12 +6,12 @@ use crate::disk::Disk;
 use crate::disk::boot_partition::Access;
 use crate::error::Result;
 
-/// Notes the moment in the ledger: the jump or the reset comes next.
+/// Records the time in the ledger: the jump or the reset comes next.
 pub fn run(args: &NoteArgs) -> Result<()> {
     let by = match args.verb.as_str() {
         "kexec" => By::Kexec,
         "reboot" => By::Firmware,
-        _ => return Ok(()), // the machine stays off, for nobody knows how long
+        _ => return Ok(()), // the machine stays off, for an unknown time
     };
     let disk = Disk::open(None, Access::Change)?;
     disk.mend()?;
@@ -23,7 +23,7 @@ pub fn run(args: &NoteArgs) -> Result<()> {
         None if by == By::Firmware => {
             ledger.push(Boot { from: disk.running, down: Some(now), ..Boot::new(next, by) });
         }
-        None => return Ok(()), // someone else's kexec
+        None => return Ok(()), // a kexec that flipslot did not prepare
     }
     disk.files.write_ledger(&ledger)
 }

@@ -1,4 +1,4 @@
-//! Where a slot is, and what can be there.
+//! The place of a slot, and what fits into it.
 
 use crate::commands::slot_wish::SlotWish;
 use crate::disk::Region;
@@ -12,31 +12,31 @@ use crate::slot::Slot;
 use crate::units::Bytes;
 use anyhow::Context;
 
-/// Where a slot is.
+/// A slot and its partition.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
-    /// Its name.
+    /// Name of the slot.
     pub slot: Slot,
-    /// Its partition.
+    /// Partition of the slot.
     pub region: Region,
-    /// What Linux calls it.
+    /// PARTUUID of the partition, by which Linux finds it.
     pub partuuid: PartUuid,
-    /// The table that it is in.
+    /// Kind of the disk's partition table.
     pub table: TableKind,
 }
 
 impl Place {
-    /// The place of `slot` in its partition.
+    /// Creates the place of `slot` in the partition `region`.
     pub fn new(slot: Slot, region: Region, (table, ids): (TableKind, &Ids)) -> Place {
         Place { slot, region, partuuid: ids.of(region), table }
     }
 
-    /// Refuses a partition that is too small for a filesystem of that kind.
+    /// Refuses a partition that is too small for a filesystem of this kind.
     fn refuse_too_small_for(&self, filesystem: Filesystem) -> Result<()> {
         let smallest = filesystem.kind().smallest;
         if self.region.size < smallest.0 {
             let found = format!(
-                "slot {} has {}; {filesystem} cannot be made in less than {smallest}",
+                "slot {} has {}, but {filesystem} needs at least {smallest}",
                 self.slot,
                 Bytes(self.region.size)
             );
@@ -48,7 +48,8 @@ impl Place {
         Ok(())
     }
 
-    /// Looks up an image for it, by digest from here on, and refuses one that cannot fit.
+    /// Looks up an image for this place, which from here on is identified by its digest. Refuses one that
+    /// cannot fit.
     pub fn resolve(&self, reference: &Reference, wanted: &SlotWish) -> Result<Image> {
         let image = oci::resolve(reference, &wanted.platform, &wanted.access);
         let image = image.with_context(|| format!("slot {}", self.slot))?;
@@ -56,17 +57,17 @@ impl Place {
         Ok(image)
     }
 
-    /// Refuses an image, and a filesystem, that cannot be there.
+    /// Refuses an image, and a filesystem, that cannot fit into this place.
     pub fn refuse_unfit(&self, image: &Image, filesystem: Filesystem) -> Result<()> {
         self.refuse_too_small_for(filesystem)?;
         self.refuse_larger(image)
     }
 
-    /// Fails if an image cannot fit: what is stored is hardly ever larger than what it unpacks to.
+    /// Refuses an image that cannot fit: its stored size is hardly ever larger than what it unpacks to.
     fn refuse_larger(&self, image: &Image) -> Result<()> {
         if image.stored_bytes() > self.region.size {
             let found = format!(
-                "{} has layers of {}, slot {} has {}",
+                "{} has layers of {}, but slot {} has {}",
                 image.reference,
                 Bytes(image.stored_bytes()),
                 self.slot,

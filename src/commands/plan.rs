@@ -1,4 +1,4 @@
-//! What a command would do to a disk, told before it does anything (docs/plan.md).
+//! The plan of what a command would do to a disk, printed before it does anything (docs/plan.md).
 
 use crate::clone::golden::Golden;
 use crate::commands::place::Place;
@@ -20,87 +20,90 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A plan; its JSON form has this version.
+/// A plan; `version` is that of the JSON form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     version: u32,
-    /// The command.
+    /// Name of the command.
     verb: String,
     disk: String,
-    /// Bytes of the disk, and of a logical sector.
+    /// Size of the disk in bytes.
     size: u64,
+    /// Size of a logical sector in bytes.
     sector_size: u64,
     table: TableKind,
-    /// Whether the table is written, too.
+    /// True if the partition table is written, too.
     table_written: bool,
     partitions: Vec<Planned>,
     /// Files of the boot partition that are written.
     boot_files: Vec<String>,
     images: Vec<PlannedImage>,
-    /// Bytes of all layers that a registry has, as they are stored.
+    /// Bytes of all layers that come from a registry, as they are stored there.
     bytes_to_fetch: u64,
-    /// What else there is to say, for people.
+    /// Further remarks for people.
     notes: Vec<String>,
-    /// How `create --plan` does it.
+    /// Data with which `create --plan` carries the plan out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     how: Option<How>,
 }
 
-/// What `create --plan` needs.
+/// Data with which `create --plan` carries a plan out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct How {
     /// The words after `flipslot create`.
     pub arguments: Vec<String>,
-    /// The folder in which relative paths begin.
+    /// Folder that relative paths start from.
     pub folder: PathBuf,
-    /// What stood there; `null` for a file that did not.
+    /// Fingerprint of what was there; `null` for a file that did not exist.
     pub fingerprint: Option<Fingerprint>,
-    /// A digest of all that the command line leads to: the config file, the inventory, `SOURCE_DATE_EPOCH`.
+    /// Digest of everything that the command line refers to: the config file, the inventory,
+    /// `SOURCE_DATE_EPOCH`.
     pub inputs: Digest,
 }
 
-/// What becomes of a partition.
+/// A partition, and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     number: u32,
     name: String,
-    /// First byte, and length in bytes.
+    /// Offset of the first byte.
     start: u64,
+    /// Length in bytes.
     size: u64,
     fate: Fate,
-    /// What is made there.
+    /// Filesystem that is made in the partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     filesystem: Option<String>,
 }
 
-/// What becomes of it.
+/// Fate of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
-    /// It stays as it is, byte for byte.
+    /// The partition stays as it is, byte for byte.
     Kept,
-    /// Files in it are rewritten in place.
+    /// Files in the partition are rewritten in place.
     Changed,
-    /// What it held goes.
+    /// The previous contents are lost.
     Written,
-    /// It is there afterwards, and what it holds means nothing.
+    /// The partition exists afterwards, but its contents mean nothing.
     Empty,
 }
 
-/// An image for a slot.
+/// An image that is to be written into a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedImage {
     slot: Slot,
     reference: String,
     digest: String,
     stored_bytes: u64,
-    /// What the slot holds now.
+    /// Title of what the slot holds now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replaces: Option<String>,
 }
 
 impl Plan {
-    /// To write slots of a disk that is there.
+    /// Plans to write slots of an existing disk.
     pub fn of_slots(
         verb: &str,
         disk: &Disk,
@@ -139,7 +142,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// To make a disk.
+    /// Plans to make a disk.
     pub fn of_disk(path: &Path, layout: &Layout, images: &[(Place, Image)], of: impl Fn(Slot) -> Filesystem) -> Plan {
         let mut partitions = Vec::new();
         if layout.core.number > 0 {
@@ -160,7 +163,7 @@ impl Plan {
         Plan { table, sector_size, table_written, partitions, boot_files, ..blank }.fetching(images)
     }
 
-    /// To make a disk of `size` bytes a copy of a golden one.
+    /// Plans to make a disk of `size` bytes a copy of a golden disk.
     pub fn of_copy(path: &Path, size: u64, golden: &Golden) -> Plan {
         let (table, sector_size, table_written) = (golden.table.kind(), golden.table.sector, true);
         let of_part = |part: &Part| {
@@ -208,12 +211,12 @@ impl Plan {
         self
     }
 
-    /// Adds how it is done.
+    /// Adds the data with which the plan is carried out.
     pub fn by(self, how: How) -> Plan {
         Plan { how: Some(how), ..self }
     }
 
-    /// Reads the plan in a file.
+    /// Reads a plan that can be carried out from a file.
     pub fn read(path: &Path) -> Result<Plan> {
         let unreadable = |why: String| {
             let found = format!("{} holds no plan of this version: {why}", path.display());
@@ -222,17 +225,17 @@ impl Plan {
         let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
         let plan: Plan = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         if plan.version != 1 || plan.how.is_none() {
-            return Err(unreadable("it does not say how a disk is made".to_owned()));
+            return Err(unreadable("it does not say how to make a disk".to_owned()));
         }
         Ok(plan)
     }
 
-    /// How it is done.
+    /// Returns the data with which the plan is carried out; fails if there is none.
     pub fn how(&self) -> Result<&How> {
         self.how.as_ref().context("the plan does not say how")
     }
 
-    /// Fails if `now`, what the same command line would do at this moment, is another plan.
+    /// Fails if `now`, the plan that the same command line makes at this moment, is a different one.
     pub fn refuse_other(&self, now: &Plan) -> Result<()> {
         let strip = |plan: &Plan| Plan { how: None, notes: Vec::new(), ..plan.clone() };
         if strip(self) == strip(now) {
@@ -242,23 +245,23 @@ impl Plan {
             |plan: &Plan| plan.images.iter().map(|image| (image.slot, image.digest.clone())).collect::<Vec<_>>();
         let what = match images(self) == images(now) {
             true => "what would be written is not what the plan says",
-            false => "an image is another one than when the plan was made: its tag has moved",
+            false => "an image has changed since the plan was made: its tag has moved",
         };
-        Err(refused(what, "make the plan anew, and look at it: flipslot create --dry-run --json"))
+        Err(refused(what, "make a new plan, and review it: flipslot create --dry-run --json"))
     }
 
-    /// Adds a line for people.
+    /// Adds a remark for people.
     pub fn noting(mut self, note: String) -> Plan {
         self.notes.push(note);
         self
     }
 
-    /// Prints it: as one JSON document, or as text.
+    /// Prints the plan, as one JSON document or as text.
     pub fn print(&self, json: bool) -> Result<()> {
         say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
     }
 
-    /// The same for people.
+    /// Formats the plan for people.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for PlannedImage { slot, reference, digest, stored_bytes, replaces } in &self.images {

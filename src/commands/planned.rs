@@ -1,4 +1,4 @@
-//! `flipslot create --plan`: what was planned and looked at, and nothing else.
+//! `flipslot create --plan`: carries out a plan that was reviewed, and nothing else.
 
 use crate::cli::{Cli, CreateArgs, Verb};
 use crate::commands::plan::{How, Plan};
@@ -12,9 +12,9 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-/// The plan in `file`, and the command line that it was made of; refused if what that leads to is another by
-/// now. How it is shown is as `args` say. Paths are relative to the folder that the plan names: that is the
-/// current one from now on.
+/// Reads the plan in `file` and the command line that it was made from. Refuses it if something that the
+/// command line refers to has changed. How the run is shown comes from `args`. Enters the folder of the plan,
+/// which relative paths start from.
 pub fn read(file: &Path, args: &CreateArgs) -> Result<(CreateArgs, Plan)> {
     refuse_more_words()?;
     let plan = Plan::read(file)?;
@@ -22,28 +22,28 @@ pub fn read(file: &Path, args: &CreateArgs) -> Result<(CreateArgs, Plan)> {
     let words = ["flipslot", "create"].into_iter().chain(how.arguments.iter().map(String::as_str));
     let parsed = Cli::try_parse_from(words).map_err(|error| {
         let found = format!("the command line in {} cannot be read: {error}", file.display());
-        refused(found, "make the plan anew: flipslot create ... --dry-run --json > plan.json")
+        refused(found, "make a new plan: flipslot create ... --dry-run --json > plan.json")
     })?;
     let Verb::Create(mut planned) = parsed.verb else {
-        return Err(refused("the plan is one of another command", "make one of create"));
+        return Err(refused("the plan is for another command", "make a plan with flipslot create"));
     };
     env::set_current_dir(&how.folder).with_context(|| format!("entering {}", how.folder.display()))?;
     if inputs(&planned)? != how.inputs {
         let found =
-            "what the planned command line leads to has changed: its config file, its inventory, or SOURCE_DATE_EPOCH";
-        return Err(refused(found, "make the plan anew, and look at it: flipslot create --dry-run --json"));
+            "what the planned command line refers to has changed: its config file, its inventory, or SOURCE_DATE_EPOCH";
+        return Err(refused(found, "make a new plan, and review it: flipslot create --dry-run --json"));
     }
     (planned.image.json, planned.image.progress) = (args.image.json, args.image.progress);
     Ok((*planned, plan))
 }
 
-/// How the command line of this run is done again.
+/// Returns the data with which the command line of this run is repeated.
 pub fn how(args: &CreateArgs, fingerprint: Option<Fingerprint>) -> Result<How> {
     let folder = env::current_dir().context("asking for the current folder")?;
     Ok(How { arguments: arguments()?, folder, fingerprint, inputs: inputs(args)? })
 }
 
-/// A digest of the files and the variable that the words stand for.
+/// Returns a digest of the files and the variable that the command line refers to.
 fn inputs(args: &CreateArgs) -> Result<Digest> {
     let mut all = Vec::new();
     let inventory = match &args.image.hardware {
@@ -58,7 +58,7 @@ fn inputs(args: &CreateArgs) -> Result<Digest> {
     Ok(Digest::of(&all))
 }
 
-/// What is printed is as this run says; all else is as the plan says.
+/// Refuses words beside `--plan`, except those that say how the run is shown: everything else is in the plan.
 fn refuse_more_words() -> Result<()> {
     let words = arguments()?;
     let mut rest = words.iter().map(String::as_str).peekable();
@@ -66,23 +66,24 @@ fn refuse_more_words() -> Result<()> {
         if word == "--plan" {
             rest.next();
         } else if !word.starts_with("--plan=") {
-            let found = format!("'{}' stands beside --plan, which says all that is done", word.escape_debug());
-            return Err(usage(found, "leave it away, or make another plan"));
+            let found =
+                format!("'{}' cannot be used with --plan, which says everything that is done", word.escape_debug());
+            return Err(usage(found, "omit it, or make another plan"));
         }
     }
     Ok(())
 }
 
-/// The words of this command line that a plan is made of: without those that say how it is shown.
+/// Returns the words of this command line that go into a plan: all but those that say how the run is shown.
 fn arguments() -> Result<Vec<String>> {
     /// Flags whose value may begin with a hyphen.
     const TEXTS: [&str; 2] = ["--kargs", "--mkfs-options"];
     let mut kept: Vec<String> = Vec::new();
     let mut words = env::args_os().skip(2);
     while let Some(word) = words.next() {
-        let word = word
-            .into_string()
-            .map_err(|word| usage(format!("{} is no UTF-8, which a plan is", word.display()), "name files in UTF-8"))?;
+        let word = word.into_string().map_err(|word| {
+            usage(format!("{} is not UTF-8, which a plan must be", word.display()), "name files in UTF-8")
+        })?;
         match word.as_str() {
             _ if kept.last().is_some_and(|last| TEXTS.contains(&last.as_str())) => kept.push(word),
             "--dry-run" | "--json" => {}

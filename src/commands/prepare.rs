@@ -1,5 +1,5 @@
-//! Between the last layer and the last flush: what would keep a slot from coming up is found, and mended
-//! or refused; then the slot gets an initramfs and an entry.
+//! Makes a filled slot bootable: runs the rules, applies fixes, refuses the remaining errors; then adds an
+//! initramfs and an entry.
 
 use crate::boot::cmdline::Cmdline;
 use crate::boot::dracut::{Microcode, Recipe};
@@ -21,23 +21,23 @@ use crate::oci::Image;
 use crate::progress::Progress;
 use anyhow::Context;
 
-/// What to do about an image that does not come up, where no rule knows better.
-const NEXT: (Kind, &str) = (Kind::Failed, "mend the image");
+/// Kind of error and hint for an image that would not come up, where no rule has a better hint.
+const NEXT: (Kind, &str) = (Kind::Failed, "fix the image");
 
-/// Who made the initramfs of a slot, and why.
+/// The maker of a slot's initramfs, with the reason for the choice.
 #[derive(Debug, Clone)]
 pub struct Start {
-    /// Who.
+    /// Maker of the initramfs.
     pub by: MadeBy,
-    /// Why.
+    /// Reason for the choice, for people.
     pub why: String,
-    /// The modules that the hardware and the root filesystem need of it.
+    /// Modules in the initramfs that the hardware and the root filesystem need.
     pub drivers: Vec<String>,
 }
 
 impl Filled {
-    /// Asks the rules about the files that the image brought. Mends what shall be mended, and refuses
-    /// what is left.
+    /// Runs the rules on the files that the image brought. Fixes what is to be fixed, and refuses the errors
+    /// that are left.
     pub fn inspect(self, scratch: &Scratch, image: &Image, wanted: &SlotWish, progress: &Progress) -> Result<Filled> {
         let mut filled = self;
         let slot = Some(filled.site.place.slot);
@@ -68,8 +68,8 @@ impl Filled {
         Ok(filled)
     }
 
-    /// Why the filesystem is made again, if flipslot itself has chosen what the image's kernel does not know:
-    /// which kernel that is, the image tells.
+    /// Returns the reason to make the filesystem again, if flipslot itself chose features that the image's
+    /// kernel does not know: that kernel is known only once the image is written.
     fn older_kernel(&self, wanted: &SlotWish) -> Option<String> {
         let version = self.kernel_version()?;
         let unknown = self.made.features.too_new_for_kernel(version);
@@ -79,12 +79,12 @@ impl Filled {
         })
     }
 
-    /// The version of the image's kernel, once it was read.
+    /// Returns the version of the image's kernel, once that was read.
     pub(super) fn kernel_version(&self) -> Option<&str> {
         Some(&self.insight.as_ref()?.kernel.as_ref()?.version)
     }
 
-    /// Mends files, as far as that is wanted; returns what was found in them before.
+    /// Fixes files, as far as that is requested; returns what was found before.
     fn mend_files(&mut self, ask: Ask, wanted: &SlotWish) -> Result<Report> {
         let report = Report::of(&self.subject(wanted)?, ask, &wanted.policy)?;
         let mended = mend::by_files(&report, &self.subject(wanted)?, &self.root)?;
@@ -92,7 +92,7 @@ impl Filled {
         Ok(report)
     }
 
-    /// The slot as the rules see it.
+    /// Returns the slot as the rules see it.
     fn subject<'s>(&'s self, wanted: &'s SlotWish) -> Result<Subject<'s>> {
         let slot = self.site.place.slot;
         let words: Vec<String> = self.mended.iter().flat_map(|mended| mended.words.iter().cloned()).collect();
@@ -109,11 +109,11 @@ impl Filled {
     }
 
     fn insight(&self) -> Result<&Insight> {
-        self.insight.as_ref().context("the slot was not looked at")
+        self.insight.as_ref().context("the slot was not examined")
     }
 
-    /// Reads what the image says of itself, and the initramfs that it brings for its kernel, unless none
-    /// is wanted.
+    /// Reads the facts about the image, and the initramfs that it has for its kernel, unless dracut is
+    /// requested.
     fn look(&mut self, wanted: &SlotWish) -> Result<()> {
         let insight = Insight::of(&self.root, wanted.kernel(self.site.place.slot))?;
         self.initramfs = insight.initramfs(&self.root, wanted.initramfs)?;
@@ -121,10 +121,10 @@ impl Filled {
         Ok(())
     }
 
-    /// Makes what the slot boots with, and its entry. What is wrong with the initramfs is refused.
+    /// Makes the initramfs and the entry of the slot. Refuses an initramfs with errors.
     pub fn entry(&mut self, scratch: &Scratch, wanted: &SlotWish, progress: &Progress) -> Result<Entry> {
         if self.keep.is_some() {
-            // What was carried over may have what the image had not.
+            // Files that were carried over may have faults that the image did not have.
             self.mend_files(Ask::Files, wanted)?;
             self.ask(Ask::Files, wanted, progress)?;
         }
@@ -158,17 +158,18 @@ impl Filled {
             return initramfs::make(scratch, self.path(), &self.root, kernel, recipe);
         };
         let _step = progress.step(slot, "taking the image's initramfs", None);
-        // The rules say what is wrong with one that cannot be read.
+        // The rules report an initramfs that cannot be read.
         let Ok(contents) = contents else { return Ok(path.clone()) };
         let taken = initramfs::take(&self.root, kernel, path, contents)?;
         if taken == *path {
-            let lost = "the image's own initramfs has no systemd: nothing but a hardware watchdog ends a trial that hangs in it";
+            let lost =
+                "the image's own initramfs has no systemd: only a hardware watchdog ends a trial that hangs in it";
             progress.warn(slot, lost);
         }
         Ok(taken)
     }
 
-    /// Asks the rules about the slot as it is now. What is wrong is refused, and what is new is said.
+    /// Runs the rules on the slot as it is now. Refuses errors, and prints new warnings.
     fn ask(&mut self, ask: Ask, wanted: &SlotWish, progress: &Progress) -> Result<()> {
         let report = Report::of(&self.subject(wanted)?, ask, &wanted.policy.after_mending())?;
         report.refuse_errors("the slot", NEXT)?;
@@ -177,7 +178,7 @@ impl Filled {
         Ok(())
     }
 
-    /// Asks the rules about the initramfs, and makes the entry.
+    /// Runs the rules on the initramfs, and makes the entry.
     fn finish_entry(
         &mut self,
         kernel: Kernel,

@@ -1,4 +1,4 @@
-//! `flipslot create --keep-data`: images into slots of a disk that flipslot has made before. Its table,
+//! `flipslot create --keep-data`: writes images into slots of a disk that flipslot made before. Its table,
 //! its data, its GRUB and the slots that are not named stay as they are.
 
 use crate::boot::state::State;
@@ -32,8 +32,8 @@ use anyhow::Context;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Writes the slots that are named. Before one is written nothing points at it; a slot that is not named
-/// is what the disk boots meanwhile, if it has one.
+/// Writes the named slots. Nothing points at a slot while it is written; in the meantime the disk boots a
+/// slot that is not named, if one holds an image.
 pub fn run(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     let begin = Instant::now();
     let progress = Progress::new(args.image.progress);
@@ -62,13 +62,13 @@ pub fn run(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     disk.mend()?;
     let keeper = keeper(&disk, &wanted)?;
     let (meanwhile, after) = states(&disk, &wanted, keeper)?;
-    disk.files.write_state(meanwhile)?; // what boots until the end
+    disk.files.write_state(meanwhile)?; // boots until the end
     let sealed = images
         .iter()
         .zip(&slots)
         .map(|(one, slot)| fill(&disk, slot, one, (&wanted.slot, &scratch, &progress)))
         .collect::<Result<_>>()?;
-    disk.files.write_state(after)?; // now it boots what it shall
+    disk.files.write_state(after)?; // boots from now on
     let format = if args.image.json { Format::Json } else { Format::Text };
     Written::new((args.disk(), disk.size), &images, sealed, (progress.phases(), begin.elapsed())).print(format)
 }
@@ -97,10 +97,10 @@ fn refuse_sidecars(args: &CreateArgs) -> Result<()> {
         return Ok(());
     }
     let found = "--keep-data rewrites a disk in place, and nothing is written beside it";
-    Err(usage(found, "leave --sidecars away"))
+    Err(usage(found, "omit --sidecars"))
 }
 
-/// What must be the same for a plan.
+/// Returns the fingerprint that must equal the one in a plan.
 fn fingerprint(disk: &Disk) -> Result<Fingerprint> {
     match disk.device() {
         Some(path) => Ok(whole::identity_of(&disk.file, &path.display().to_string())?.fingerprint()),
@@ -118,7 +118,7 @@ fn refuse_running(disk: &Disk) -> Result<()> {
     }
 }
 
-/// Claims the slots that are named, in their order. Refuses one in which something else lies.
+/// Claims the named slots, in their order. Refuses a slot that holds something else.
 fn claim(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<Vec<Expendable>> {
     let claimed: Vec<Expendable> =
         wanted.images.keys().map(|slot| Expendable::claim_any(disk, *slot)).collect::<Result<_>>()?;
@@ -129,17 +129,17 @@ fn claim(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<Vec<Expenda
     Ok(claimed)
 }
 
-/// Fails unless the user gives away what the named slots hold.
+/// Fails unless the user gives up what the named slots hold.
 fn approve(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<()> {
     if let Some(path) = disk.device() {
         let slots: Vec<String> = wanted.images.keys().map(|slot| format!("slot {slot}")).collect();
-        let lost = format!("What is in {} of it", slots.join(" and "));
+        let lost = format!("The contents of {}", slots.join(" and "));
         return consent.approve(path, &whole::identity_of(&disk.file, &path.display().to_string())?, &lost);
     }
     for slot in wanted.images.keys() {
         let what = match disk.files.holding(*slot)? {
             Holding::Image(record) => record.entry.title,
-            Holding::Damaged => "what its entry and its record do not agree on".to_owned(),
+            Holding::Damaged => "something on which its entry and its record disagree".to_owned(),
             Holding::Nothing | Holding::Half => continue,
         };
         consent.approve_file(&disk.path, &format!("slot {slot} of {} holds {what}", disk.path.display()))?;
@@ -147,8 +147,9 @@ fn approve(disk: &Disk, wanted: &Filling, consent: &Consent) -> Result<()> {
     Ok(())
 }
 
-/// The state until all slots are written, and from then on. A proven slot that is not named stays proven. One
-/// that is, is tried, as after a switch, where another slot can be fallen back to.
+/// Returns the state until all slots are written, and the state from then on. A proven slot that is not named
+/// stays proven. If it is named, the first named slot is tried, as after a switch, if there is another slot
+/// to fall back to.
 fn states(disk: &Disk, wanted: &Filling, keeper: Option<Slot>) -> Result<(State, State)> {
     let now = disk.state()?;
     let first = *wanted.images.keys().next().context("no slot is named")?;
@@ -180,8 +181,8 @@ fn resolve(
     Ok(images)
 }
 
-/// The slot that the disk shall boot until all are written: the proven one, or another one that holds an
-/// image, of those that are not named.
+/// Returns the slot that is not named and that the disk boots until all are written: the proven one, or
+/// another one that holds an image.
 fn keeper(disk: &Disk, wanted: &Filling) -> Result<Option<Slot>> {
     let proven = disk.state()?.proven;
     for slot in std::iter::once(proven).chain(disk.table.slots.keys().copied()) {

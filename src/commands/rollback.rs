@@ -1,4 +1,4 @@
-//! `flipslot rollback`: back to the slot that was proven before, in one command.
+//! `flipslot rollback`: goes back to the slot that was proven before, in one command.
 
 use crate::boot::ledger::{Confirm, DEADLINE};
 use crate::cli::DryRunArgs;
@@ -11,7 +11,8 @@ use crate::error::{Result, refused};
 use crate::jump::leap::{self, Plan, Way};
 use crate::jump::{Ready, leftovers};
 
-/// Goes back. The disk says so before the jump: whatever happens then, that slot boots.
+/// Goes back to the slot that was proven before. The disk is set to it before the jump: whatever happens
+/// then, that slot boots.
 pub fn run(args: &DryRunArgs) -> Result<()> {
     let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
     let running = disk.running()?;
@@ -21,7 +22,7 @@ pub fn run(args: &DryRunArgs) -> Result<()> {
     }
     let state = disk.state()?.rolled_back(running).ok_or_else(|| {
         refused(
-            format!("slot {running} is proven, and no slot was proven before it that still holds what it held"),
+            format!("slot {running} is proven, and no slot that was proven before it still holds what it held"),
             "choose a slot: flipslot status, flipslot switch --slot b",
         )
     })?;

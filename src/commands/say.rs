@@ -1,9 +1,9 @@
-//! Results on stdout: what was done is done, whether or not anyone reads about it.
+//! Prints results to stdout; a closed pipe is not an error.
 
 use crate::error::Result;
 use std::io::{ErrorKind, Write, stdout};
 
-/// Prints `text`. That nobody reads it is no error.
+/// Prints `text`. A closed pipe is not an error: what was done is done, whether or not anyone reads about it.
 pub fn say(text: &str) -> Result<()> {
     match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -11,7 +11,7 @@ pub fn say(text: &str) -> Result<()> {
     }
 }
 
-/// Prints a line.
+/// Like [`say`], but adds a line feed.
 pub fn say_line(line: &str) -> Result<()> {
     say(&format!("{line}\n"))
 }

@@ -1,5 +1,5 @@
-//! What the user wants of a slot, whichever command fills it: flags and config file, joined and
-//! checked before anything is read or written.
+//! The user's request for a slot, whichever command fills it: flags and config file, joined and checked
+//! before anything is read or written.
 
 use crate::boot::agent::Agent;
 use crate::boot::cmdline::Cmdline;
@@ -20,63 +20,63 @@ use crate::slot::Slot;
 use anyhow::Context;
 use std::path::Path;
 
-/// How a slot shall boot, and where its image comes from.
+/// A request for how slots are made and boot, and for how their images are found.
 pub struct SlotWish {
-    /// What each slot's kernel is, where the image leaves a choice.
+    /// Kernel version of each slot, where the image leaves a choice.
     kernels: Values<String>,
-    /// What the machine that it is for is called.
+    /// Name of the machine that the slot is for.
     pub hardware: String,
-    /// What that machine needs.
+    /// Inventory of what that machine needs.
     pub inventory: Inventory,
-    /// Where the initramfs comes from.
+    /// Source of the initramfs.
     pub initramfs: Source,
-    /// What to do about what the rules find.
+    /// Decisions on findings of the rules.
     pub policy: Policy,
-    /// What each slot's root filesystem is, and that of those that are not named.
+    /// Root filesystem of each slot; under `None`, that of the slots that are not named.
     filesystems: Values<Filesystem>,
-    /// The slots whose filesystem was named on the command line.
+    /// Slots whose filesystem was named on the command line.
     named: Vec<Slot>,
-    /// The user's words for the program that makes it.
+    /// The user's options for mkfs.
     pub mkfs_options: MkfsOptions,
-    /// Consoles by name, the last one is init's.
+    /// Names of the consoles; the last one is init's.
     pub consoles: Vec<String>,
-    /// Words for the kernel command line.
+    /// The user's words for the kernel command line.
     pub kargs: String,
-    /// Which images to choose from an index.
+    /// Platform of the images to choose from an index.
     pub platform: Platform,
-    /// How to reach registries.
+    /// Settings for access to registries.
     pub access: Access,
-    /// Whether the slot gets the agent.
+    /// Request to add or omit the agent.
     pub agent: Agent,
 }
 
-/// A slot of the same machine, after which another one is modelled.
+/// An existing slot of the same machine, after which another one is modelled.
 pub struct Like {
-    /// What it holds.
+    /// Record of the slot.
     pub record: Record,
-    /// Whether this system runs from its disk.
+    /// True if this system runs from the disk of the slot.
     pub runs: bool,
 }
 
 impl Like {
-    /// The machine that it was written for. The file of an inventory may be gone: where the machine is
-    /// this one, it is looked at again.
+    /// Returns the machine that the slot was written for. The file of its inventory may be gone: if it is
+    /// this machine, its inventory is taken again.
     fn hardware(&self) -> Result<Choice> {
         match self.record.hardware.as_str() {
             "qemu" => Ok(Choice::Qemu),
             "generic" => Ok(Choice::Generic),
             _ if self.runs => Ok(Choice::This),
             other => Err(usage(
-                format!("the slot was written for '{}', whose inventory is not at hand", other.escape_debug()),
-                "say which machine it shall boot on: --hardware FILE",
+                format!("the slot was written for '{}', whose inventory is not available", other.escape_debug()),
+                "name the machine that it is to boot on: --hardware FILE",
             )),
         }
     }
 }
 
 impl SlotWish {
-    /// Joins the flags with the config file; a flag wins. What neither says is as in `like`, a slot
-    /// of the same machine. `disk` is what it is written to, if that is a device of this machine.
+    /// Joins the flags with the config file; a flag wins. Options that neither gives are those of `like`, a
+    /// slot of the same machine. `disk` is the target, if it is a device of this machine.
     pub fn of(
         (args, write): (&ImageArgs, &WriteArgs),
         config: &Config,
@@ -94,7 +94,7 @@ impl SlotWish {
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         let (consoles, kargs) = words(args, config, like, &inventory);
         if let Some(any) = Slot::at(0) {
-            Cmdline::new(any, (PartUuid::NONE, Filesystem::default()), &consoles, &kargs)?; // odd words are refused here
+            Cmdline::new(any, (PartUuid::NONE, Filesystem::default()), &consoles, &kargs)?; // refuses invalid words
         }
         let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
         agent.refuse_if_dynamic()?;
@@ -125,39 +125,40 @@ impl SlotWish {
         })
     }
 
-    /// The root filesystem that was chosen for a slot.
+    /// Returns the root filesystem that was chosen for a slot.
     pub fn filesystem(&self, slot: Slot) -> Filesystem {
         let chosen = by_slot::of(&self.filesystems, slot);
         chosen.copied().unwrap_or_default()
     }
 
-    /// Refuses to begin where one of these slots, which are to be written, cannot be made as is wished.
+    /// Refuses to begin if one of `slots`, which are to be written, cannot be made as requested.
     pub fn refuse_unable(&self, slots: &[Slot]) -> Result<()> {
         if let Some(slot) = self.named.iter().find(|slot| !slots.contains(slot)) {
-            let found = format!("--filesystem names slot {slot}, and nothing is written into that one");
-            return Err(usage(found, "leave it away, or name the slot that gets an image"));
+            let found = format!("--filesystem names slot {slot}, but nothing is written into that one");
+            return Err(usage(found, "omit it, or name the slot that gets an image"));
         }
         let Some((first, rest)) = slots.split_first() else { return Ok(()) };
         let own = self.filesystem(*first);
         if let Some(other) = rest.iter().find(|slot| self.filesystem(**slot) != own && !self.mkfs_options.is_empty()) {
             let found = format!(
-                "--mkfs-options are words for one program, and slot {first} gets {own}, slot {other} {}",
+                "--mkfs-options are for one program, but slot {first} gets {own}, and slot {other} gets {}",
                 self.filesystem(*other)
             );
-            return Err(usage(found, "leave them away; or flash the other slot once the disk is there"));
+            return Err(usage(found, "omit them; or flash the other slot once the disk is there"));
         }
         slots.iter().try_for_each(|slot| {
             fill::refuse_unable(self.filesystem(*slot), &self.mkfs_options).with_context(|| format!("slot {slot}"))
         })
     }
 
-    /// The kernel version that was chosen for a slot.
+    /// Returns the kernel version that was chosen for a slot.
     pub fn kernel(&self, slot: Slot) -> Option<&str> {
         by_slot::of(&self.kernels, slot).map(String::as_str)
     }
 }
 
-/// Consoles by name, and the user's words; those of the slot that is the model hold its consoles.
+/// Returns the names of the consoles, and the user's words. If the consoles are those of `like`, they are
+/// among the words.
 fn words(args: &ImageArgs, config: &Config, like: Option<&Record>, inventory: &Inventory) -> (Vec<String>, String) {
     let consoles = listed(&args.console, config.console.as_ref());
     let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
@@ -171,7 +172,7 @@ fn words(args: &ImageArgs, config: &Config, like: Option<&Record>, inventory: &I
     }
 }
 
-/// What a record calls the machine: a profile by its name, any other as it calls itself.
+/// Returns the name of the machine for a record: that of a profile, or the one that the machine gives itself.
 fn called(choice: &Choice, inventory: &Inventory) -> String {
     match choice {
         Choice::Qemu | Choice::Generic => choice.name(),
@@ -179,12 +180,12 @@ fn called(choice: &Choice, inventory: &Inventory) -> String {
     }
 }
 
-/// The flag's values, or the config's if the flag was not given.
+/// Returns the flag's values, or the config's if the flag was not given.
 pub fn listed<T: Clone>(flag: &[T], config: Option<&Vec<T>>) -> Option<Vec<T>> {
     if flag.is_empty() { config.cloned() } else { Some(flag.to_vec()) }
 }
 
-/// The root filesystem of each slot, as far as flags and config say it.
+/// Returns the root filesystem of each slot, as far as flags and config name it.
 fn filesystems(args: &ImageArgs, config: &Config) -> Result<Values<Filesystem>> {
     by_slot::joined(&args.filesystem, config.filesystem.as_ref(), (str::parse, |of| Ok(*of)))
 }
@@ -197,7 +198,7 @@ mod tests {
     use crate::filesystem::Filesystem::{Btrfs, Ext4, Xfs};
     use clap::Parser;
 
-    /// What slots a and b get; `None` where nothing is said.
+    /// Returns the filesystems that slots a and b get; `None` where none is given.
     fn chosen(flags: &[&str], config: Option<BySlot<Filesystem>>) -> [Option<Filesystem>; 2] {
         let Verb::Create(args) = Cli::parse_from([&["flipslot", "create", "x.raw"], flags].concat()).verb else {
             panic!("it is create");

@@ -1,4 +1,4 @@
-//! What `status` tells: what is there, what runs, and what the next reset boots.
+//! The facts that `status` prints: what is there, what runs, and what the next reset boots.
 
 use crate::boot::initramfs::MadeBy;
 use crate::boot::ledger::{Boot, By, Confirm, DEADLINE};
@@ -17,7 +17,7 @@ use crate::units::rfc3339;
 use serde::Serialize;
 use std::path::Path;
 
-/// Everything; docs/status.md describes the JSON form, whose version this is.
+/// The status of a disk; docs/status.md describes the JSON form, whose version is `version`.
 #[derive(Debug, Serialize)]
 pub struct Status {
     pub(super) version: u32,
@@ -39,7 +39,7 @@ pub struct Status {
     pub(super) last_firmware_boot: Option<Timed>,
 }
 
-/// One slot.
+/// The status of one slot.
 #[derive(Debug, Serialize)]
 pub(super) struct SlotStatus {
     pub slot: Slot,
@@ -51,7 +51,7 @@ pub(super) struct SlotStatus {
     pub image: Option<ImageStatus>,
 }
 
-/// What a slot with an image holds.
+/// The image that a slot holds, and how the slot was made.
 #[derive(Debug, Serialize)]
 pub(super) struct ImageStatus {
     pub reference: String,
@@ -70,7 +70,7 @@ pub(super) struct ImageStatus {
     pub keep: Option<Vec<String>>,
 }
 
-/// The running boot, where it is a trial.
+/// The running boot, if it is a trial.
 #[derive(Debug, Serialize)]
 pub(super) struct Trial {
     pub confirmed: bool,
@@ -88,7 +88,7 @@ pub(super) struct Timed {
 }
 
 impl Status {
-    /// Gathers it.
+    /// Gathers the status of a disk.
     pub fn of(disk: &Disk) -> Result<Status> {
         let state = disk.state()?;
         let ledger = disk.files.ledger()?;
@@ -118,7 +118,7 @@ impl Status {
     }
 }
 
-/// What a reset at this moment leads to, in a sentence.
+/// Describes what a reset at this moment leads to, in the words after "the next reset ".
 fn next_reset(state: State, running: Option<Slot>, by: Option<BootedBy>) -> String {
     let State { wanted, proven, tries, .. } = state;
     if state.next_boot() == proven {
@@ -174,7 +174,7 @@ fn slot_status(disk: &Disk, slot: Slot) -> Result<SlotStatus> {
     Ok(SlotStatus { slot, partition: region.number, partuuid: partuuid.to_string(), size: region.size, holds, image })
 }
 
-/// How a jump or a boot is called.
+/// Describes the way of a jump or a boot.
 pub(super) fn way(by: By) -> &'static str {
     match by {
         By::Kexec => "by kexec",

@@ -1,4 +1,4 @@
-//! What `status` says to people.
+//! The text form of `status`, for people.
 
 use crate::boot::ledger::Confirm;
 use crate::boot::record::Mended;
@@ -6,14 +6,14 @@ use crate::commands::status_facts::{ImageStatus, SlotStatus, Status, Timed, way}
 use crate::units::{Bytes, in_words};
 use std::fmt::Write as _;
 
-/// The text.
+/// Formats a status for people.
 pub(super) fn render(status: &Status) -> String {
     let mut text = format!("{}: {}, {}\n", status.disk, Bytes(status.size), status.table);
     for slot in &status.slots {
         slot_lines(&mut text, status, slot);
     }
     if let Some(damage) = status.damage {
-        let _ = writeln!(text, "  {damage}; the next command that changes this disk mends it: flipslot cleanup");
+        let _ = writeln!(text, "  {damage}; the next command that changes this disk repairs it: flipslot cleanup");
     }
     if let Some(trial) = &status.trial {
         let _ = match trial.seconds_left {
@@ -64,14 +64,15 @@ fn slot_lines(text: &mut String, status: &Status, slot: &SlotStatus) {
     };
     let _ = writeln!(text, "          initramfs for {hardware}: {}", initramfs_by.in_words());
     for Mended { rule, done, .. } in mended {
-        let _ = writeln!(text, "          mended {rule}: {}", done.join("; "));
+        let _ = writeln!(text, "          fixed {rule}: {}", done.join("; "));
     }
     if !allowed.is_empty() {
-        let _ = writeln!(text, "          allowed in spite of: {}", allowed.join(" "));
+        let _ = writeln!(text, "          allowed findings: {}", allowed.join(" "));
     }
 }
 
-/// "last switch: 6.1 s by kexec; a firmware boot took 41 s".
+/// Describes the last switch and the last firmware boot: "last switch: 6.1 s by kexec; a firmware boot took
+/// 41 s".
 fn downtime(status: &Status) -> Option<String> {
     let switch = status.last_switch.as_ref().map(|Timed { boot, downtime_seconds }| match downtime_seconds {
         Some(seconds) => format!("last switch: {seconds:.1} s {}, to slot {}", way(boot.by), boot.to),

@@ -1,4 +1,4 @@
-//! `flipslot switch`: from the running slot into another one, on trial.
+//! `flipslot switch`: jumps from the running slot into another one, on trial.
 
 use crate::boot::ledger::By;
 use crate::check::Policy;
@@ -14,11 +14,11 @@ use crate::jump::{Ready, leftovers};
 use crate::slot::Slot;
 use crate::units::{in_words, seconds_of};
 
-/// A trial shorter than this would end before any system has come up, in seconds.
+/// Shortest deadline in seconds: a shorter trial would end before any system has come up.
 const SHORTEST: u64 = 10;
 
-/// Jumps into a slot that is checked first. Until the last line the machine runs as it did, and
-/// the disk boots the slot that worked until the new one is confirmed.
+/// Checks a slot, and jumps into it. Until the last line the machine runs as before, and the disk boots the
+/// slot that worked until the new one is confirmed.
 pub fn run(args: &SwitchArgs) -> Result<()> {
     let slot: Slot = args.slot.parse()?;
     let deadline = deadline(&args.deadline)?;
@@ -70,6 +70,9 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
 
 fn deadline(text: &str) -> Result<u64> {
     seconds_of(text).filter(|seconds| (SHORTEST..=7 * 86400).contains(seconds)).ok_or_else(|| {
-        usage(format!("'{text}' is no time that a trial can have"), "write --deadline 90s, 10m or 1h; at least 10s")
+        usage(
+            format!("'{text}' is not a deadline that a trial can have"),
+            "write --deadline 90s, 10m or 1h; at least 10s",
+        )
     })
 }

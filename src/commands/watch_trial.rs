@@ -1,4 +1,4 @@
-//! `flipslot watch-trial`, run by flipslot-trial.service: the deadline of a slot on trial.
+//! `flipslot watch-trial`, run by flipslot-trial.service: enforces the deadline of a slot on trial.
 
 use crate::boot::ledger::DEADLINE;
 use crate::boot::trial::{BootedBy, terms_of};
@@ -15,14 +15,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// How often the watchdogs are pinged and the confirmation is looked for.
+/// Interval at which the watchdogs are pinged and the confirmation is looked for.
 const EVERY: Duration = Duration::from_secs(2);
-/// What a hardware watchdog gets, in seconds: a system that cannot run this program for so long
-/// hangs.
+/// Timeout of a hardware watchdog in seconds: a system that cannot run this program for so long hangs.
 const HANG: u32 = 60;
 
-/// Waits until the running slot is confirmed; resets the machine if the deadline comes first. Nothing
-/// is written before that, and nothing that may hang is done before the last resort waits.
+/// Waits until the running slot is confirmed; resets the machine if the deadline comes first. Writes nothing
+/// before that, and does nothing that may hang before the last resort waits.
 pub fn run() -> Result<()> {
     if !booted_by().is_some_and(BootedBy::is_trial) {
         return Ok(());
@@ -46,15 +45,15 @@ pub fn run() -> Result<()> {
     let mut dogs = Dogs::default();
     while !Path::new(CONFIRMED).exists() {
         if left(deadline).is_zero() {
-            let why = format!("nobody confirmed it within {seconds} s");
-            crate::tell!("flipslot: {why}: the machine restarts, which leads back to the slot that worked");
+            let why = format!("it was not confirmed within {seconds} s");
+            crate::tell!("flipslot: {why}: the machine restarts, and returns to the slot that worked");
             return restart::go_back(&why);
         }
         dogs.take_and_ping();
         thread::sleep(EVERY);
     }
     last_resort.call_off();
-    // One that was started before the jump may run still, and its driver be on its way.
+    // A watchdog that was started before the jump may still run, before its driver is loaded.
     while !left(deadline).is_zero() && dogs.0.is_empty() {
         dogs.take_and_ping();
         thread::sleep(EVERY);
@@ -63,7 +62,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// The deadline in seconds that is noted on the disk, if this boot is a trial.
+/// Reads the deadline on the disk, in seconds, if this boot is a trial.
 fn deadline_on_disk() -> Result<Option<u64>> {
     let disk = Disk::open(None, Access::Look)?;
     let trial = disk.trial()?;
@@ -74,13 +73,13 @@ fn left(deadline: Duration) -> Duration {
     deadline.saturating_sub(uptime())
 }
 
-/// The hardware watchdogs that are ours, by name.
+/// Hardware watchdogs that this program has taken, by name.
 #[derive(Default)]
 struct Dogs(BTreeMap<String, Watchdog>);
 
 impl Dogs {
-    /// Pings them, and takes those whose drivers have come meanwhile: udev loads them later than this
-    /// program is started. What systemd or another program has stays its own.
+    /// Pings the watchdogs, and takes those whose drivers were loaded in the meantime: udev loads them after
+    /// this program is started. A watchdog of systemd or another program is left alone.
     fn take_and_ping(&mut self) {
         for name in watchdog::names() {
             if !self.0.contains_key(&name)
@@ -92,7 +91,7 @@ impl Dogs {
         self.0.values_mut().for_each(Watchdog::ping);
     }
 
-    /// Stops them; hardware that cannot be stopped once it was started has to be pinged for ever.
+    /// Stops the watchdogs; hardware that cannot be stopped once it was started must be pinged for ever.
     fn stop_or_ping_for_ever(self) {
         let mut endless: Vec<Watchdog> = self.0.into_values().filter_map(|dog| dog.stop().err()).collect();
         while !endless.is_empty() {

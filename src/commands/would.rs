@@ -1,4 +1,5 @@
-//! What `switch`, `rollback`, `confirm` and `cleanup` would do, told before they do anything (docs/plan.md).
+//! The actions that `switch`, `rollback`, `confirm` and `cleanup` would take, printed before they take any
+//! (docs/plan.md).
 
 use crate::commands::say::say;
 use crate::disk::Disk;
@@ -6,7 +7,7 @@ use crate::disk::boot_files::{LEDGER, STATE};
 use crate::error::Result;
 use serde::Serialize;
 
-/// What would be done; its JSON form has this version.
+/// The actions that a command would take; `version` is that of the JSON form.
 #[derive(Debug, Serialize)]
 pub struct Would {
     version: u32,
@@ -18,16 +19,17 @@ pub struct Would {
     would: Vec<String>,
 }
 
-/// What a command writes that changes what boots: both copies of the state, and a line of the ledger.
+/// Files that a command writes to change what boots: both copies of the state, and the ledger.
 pub const STATE_AND_LEDGER: [&str; 3] = [STATE[0], STATE[1], LEDGER];
 
 impl Would {
-    /// What `verb` would do to the boot partition of `disk`, and beside.
+    /// Creates the result for `verb`: the files that it would write on the boot partition of `disk`, and
+    /// sentences about everything that it would do.
     pub fn new(verb: &'static str, disk: &Disk, boot_files: &[&'static str], would: Vec<String>) -> Would {
         Would { version: 1, verb, disk: disk.path.display().to_string(), boot_files: boot_files.to_vec(), would }
     }
 
-    /// Prints it: as one JSON document, or as text.
+    /// Prints the actions, as one JSON document or as text.
     pub fn print(&self, json: bool) -> Result<()> {
         say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
     }

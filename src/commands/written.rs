@@ -1,4 +1,4 @@
-//! What `create` or `flash` has written, for people and as JSON.
+//! The result of `create` or `flash`, for people and as JSON.
 
 use crate::artifact::WrittenFile;
 use crate::artifact::sums::NAME as SHA256SUMS;
@@ -18,14 +18,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// The result; its JSON form has this version.
+/// The result of a run; `version` is that of the JSON form.
 #[derive(Debug, Serialize)]
 pub struct Written {
     version: u32,
     disk: String,
     size: u64,
     slots: Vec<WrittenSlot>,
-    /// Files that came from the running slot.
+    /// Files that were carried over from the running slot.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     carried: Vec<String>,
     /// The disk file and those beside it.
@@ -56,7 +56,7 @@ struct WrittenSlot {
 }
 
 impl Written {
-    /// Gathers the result.
+    /// Gathers the result of a run.
     pub fn new(
         (disk, size): (&Path, u64),
         images: &[(Place, Image)],
@@ -98,12 +98,12 @@ impl Written {
         Written { carried, ..self }
     }
 
-    /// Adds the files that stand beside each other.
+    /// Adds the disk file and the files beside it.
     pub fn with_files(self, files: Vec<WrittenFile>) -> Written {
         Written { files, ..self }
     }
 
-    /// Prints it: as one JSON document, or as a short summary.
+    /// Prints the result, as one JSON document or as a short summary.
     pub fn print(&self, format: Format) -> Result<()> {
         let text = match format {
             Format::Json => serde_json::to_string_pretty(self)? + "\n",
@@ -126,7 +126,7 @@ impl Written {
             let by = written.initramfs_by.in_words();
             let _ = writeln!(text, "          initramfs for {}: {by} ({})", written.hardware, written.initramfs_why);
             for Mended { rule, done, .. } in &written.mended {
-                let _ = writeln!(text, "          mended {rule}: {}", done.join("; "));
+                let _ = writeln!(text, "          fixed {rule}: {}", done.join("; "));
             }
         }
         if !self.carried.is_empty() {
@@ -144,11 +144,11 @@ impl Written {
     }
 }
 
-/// How a result is printed.
+/// Form in which a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people to read.
     Text,
-    /// One JSON document.
+    /// One JSON document for programs.
     Json,
 }

@@ -66,7 +66,7 @@ fn a_time_that_is_none_is_refused_and_a_device_gets_identifiers_of_its_own() {
     let create = |more: &[&str]| ended(lab.command(&device, more).env("SOURCE_DATE_EPOCH", "1700000000"));
     let runs = [create(&["--sidecars"]), create(&[])];
     tool("losetup", &["--detach", &device]);
-    runs[0].must_end(2, &["nothing can stand beside it", "leave --sidecars away"]);
+    runs[0].must_end(2, &["no files can be written beside it", "omit --sidecars"]);
     runs[1].must_end(0, &[]);
     let table = tool("sgdisk", &["--print", &backing]);
     let guid = table.lines().find_map(|line| line.strip_prefix("Disk identifier (GUID): ")).unwrap();

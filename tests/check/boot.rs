@@ -87,24 +87,24 @@ fn driver_cases() -> Vec<Case> {
             "driver-missing",
             "the image's own initramfs lacks it",
             [own("virtio_blk")],
-            "virtio_blk is in the root filesystem alone",
+            "virtio_blk is only in the root filesystem",
         )
         .words(&OWN),
         Case::new(
             "driver-missing",
             "it lacks what the driver needs",
             [own("virtio")],
-            "virtio_pci is in the root filesystem alone",
+            "virtio_pci is only in the root filesystem",
         )
         .words(&OWN),
-        Case::new("driver-missing", "it has the modules of another kernel", [other()], "in the root filesystem alone")
+        Case::new("driver-missing", "it has the modules of another kernel", [other()], "only in the root filesystem")
             .words(&OWN)
             .machine(|machine| machine["devices"] = json!([device("boot", megaraid, "megaraid_sas")])),
         Case::new(
             "driver-missing",
-            "not every storage driver",
+            "lacks storage drivers",
             [own("virtio_blk")],
-            "not every storage driver of its kernel: megaraid_sas, virtio_blk",
+            "lacks storage drivers of its kernel: megaraid_sas, virtio_blk",
         )
         .words(&OWN)
         .machine(|machine| (machine["devices"], machine["storage"]) = (json!([]), json!("every-driver"))),

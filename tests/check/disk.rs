@@ -37,11 +37,11 @@ fn a_slot_is_judged_as_its_image_was_and_for_any_machine_and_not_changed() {
     assert_eq!(other.code, 1);
     assert_eq!(rules(&other), ["driver-missing", "reachable"]);
     let found = findings(&other)[0]["found"].to_string();
-    assert!(found.contains(modalias) && found.contains("megaraid_sas is in the root filesystem alone"), "{found}");
+    assert!(found.contains(modalias) && found.contains("megaraid_sas is only in the root filesystem"), "{found}");
     assert_eq!(check(&["--hardware=qemu", "--allow=reachable"]).code, 0);
 
     let empty = ["check", "--disk", NAME, "--slot=b", "--hardware=qemu"];
-    flipslot(disk.folder(), &empty).must_end(3, &["slot b of d.raw holds no whole image", "flipslot flash"]);
+    flipslot(disk.folder(), &empty).must_end(3, &["slot b of d.raw holds no complete image", "flipslot flash"]);
     let none = ["check", "--disk", NAME, "--slot=x", "--hardware=qemu"];
     assert_ne!(flipslot(disk.folder(), &none).code, 0);
     assert!(disk.changed_since(&before).is_empty(), "check writes nothing");

@@ -24,7 +24,7 @@ pub fn cases() -> Vec<Case> {
     let getty = |what, layer: Vec<Item>, says| Case::new("getty", what, layer, says);
     let none = disabled("getty", "getty@tty1");
     let mut cases = vec![
-        getty("the target is masked", masked(&["getty.target"]), "getty.target is masked"),
+        getty("the target is masked", masked(&["getty.target"]), "getty.target, which starts every getty, is masked"),
         getty(
             "both templates are masked",
             masked(&["getty@.service", "serial-getty@.service"]),

@@ -67,7 +67,7 @@ fn f7_f8_f9_f12_every_fault_of_files_and_words_is_mended_in_one_go() {
     let mended = status["slots"][0]["mended"].as_array().unwrap();
     let rules: BTreeSet<&str> = mended.iter().map(|mended| mended["rule"].as_str().unwrap()).collect();
     assert_eq!(rules, BTreeSet::from(AT_ONCE), "{status:#}");
-    assert!(disk.status_text().contains("mended fstab: /etc/fstab line 2 is a comment"), "{}", disk.status_text());
+    assert!(disk.status_text().contains("fixed fstab: /etc/fstab line 2 is commented out"), "{}", disk.status_text());
     let entry = disk.boot_file("flipslot/slot-a.cfg");
     for word in ["enforcing=0", "console=ttyS0,115200"] {
         assert!(entry.contains(word), "{word}: {entry}");

@@ -41,7 +41,7 @@ fn nothing_is_found_in_a_sound_image() {
         &["check", "oci:image:1", "--hardware=machine.json", "--progress=none"],
     );
     assert_eq!((text.code, text.stderr.as_str()), (0, ""));
-    assert!(text.stdout.contains("nothing stands in its way"), "{}", text.stdout);
+    assert!(text.stdout.contains("no open findings"), "{}", text.stdout);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_rule_that_is_none_or_cannot_mend_is_a_wrong_command_line() {
         let run = check(folder.path(), &["--console=ttyS0", &format!("--fix={}", rule.id)]);
         match rule.fix {
             Some(_) => assert_eq!(run.code, 0, "{}: {}", rule.id, run.stderr),
-            None => run.must_end(2, &[&format!("flipslot cannot mend '{}'", rule.id), "these can be mended"]),
+            None => run.must_end(2, &[&format!("flipslot cannot fix '{}'", rule.id), "these rules can be fixed"]),
         }
     }
 }

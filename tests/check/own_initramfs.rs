@@ -67,12 +67,12 @@ fn f4_an_images_own_initramfs_is_taken_if_it_fits_and_else_dracut_makes_one() {
 
     let raid = megaraid(folder.path());
     disk.flash(&image, "b", &[&raid, "--initramfs=image"])
-        .must_end(1, &["megaraid_sas is in the root filesystem alone", "[driver-missing]", "--fix driver-missing"]);
+        .must_end(1, &["megaraid_sas is only in the root filesystem", "[driver-missing]", "--fix driver-missing"]);
     let run = disk.flash(&image, "b", &[&raid, "--json"]);
     run.must_end(0, &[]);
     assert_eq!(slot(&disk)["initramfs_by"], "dracut");
-    assert!(run.stdout.contains("the image's own would not do: "), "{}", run.stdout);
-    assert!(run.stdout.contains("megaraid_sas is in the root filesystem alone"), "{}", run.stdout);
+    assert!(run.stdout.contains("the image's own is unsuitable: "), "{}", run.stdout);
+    assert!(run.stdout.contains("megaraid_sas is only in the root filesystem"), "{}", run.stdout);
     let run = disk.flash(&image, "b", &[&raid, "--initramfs=image", "--fix=driver-missing"]);
     run.must_end(0, &[]);
     assert_eq!(slot(&disk)["mended"][0]["rule"], "driver-missing");
@@ -117,7 +117,7 @@ fn each_fault_of_an_initramfs_makes_dracut_the_choice_where_that_is_allowed() {
     ] {
         let auto = chosen(own.clone(), Vec::new(), Source::Auto, &[]);
         assert_eq!((auto.by, auto.mended.len()), (MadeBy::Dracut, 0), "{rule}");
-        assert!(auto.why.starts_with("the image's own would not do: "), "{rule}: {}", auto.why);
+        assert!(auto.why.starts_with("the image's own is unsuitable: "), "{rule}: {}", auto.why);
         let kept = chosen(own.clone(), Vec::new(), Source::Image, &[]);
         assert_eq!((kept.by, kept.mended.len()), (MadeBy::Image, 0), "{rule}");
         let mended = chosen(own, Vec::new(), Source::Image, &[rule]);

@@ -31,7 +31,7 @@ pub fn cases() -> Vec<Case> {
         init("no program", program(INIT, "hello\n"), "neither ELF nor a script"),
         init("a program that was cut", program(INIT, &dynamic()[..60]), "neither ELF nor a script"),
         init("a script without its interpreter", program(INIT, "#!/opt/bin/perl -w\n"), "needs /opt/bin/perl"),
-        init("a directory", dir(INIT), "is no file"),
+        init("a directory", dir(INIT), "is not a file"),
         Case::new(
             "init",
             "no interpreter",

@@ -67,13 +67,12 @@ fn f15_a_slot_with_btrfs_is_clean_and_read_by_grub_and_a_flash_makes_the_same_ag
     assert_eq!(disk.status()["slots"][1]["filesystem"], "btrfs");
 
     let options = ["--mkfs-options=-O no-holes -m single"];
-    disk.flash(&debian(), "b", &options).must_end(0, &["GRUB 2.06 as it was released does not read: no-holes"]);
+    disk.flash(&debian(), "b", &options).must_end(0, &["GRUB 2.06, as released, does not read: no-holes"]);
     assert!(features_of(&disk, &SLOT_B).contains(&"no-holes".to_owned()));
 
     // What stands there is btrfs, too, and would be written to.
     let before = disk.content();
-    disk.flash(&debian(), "b", &["--mkfs-options=-O list-all"])
-        .must_end(1, &["did not make the one that was asked for"]);
+    disk.flash(&debian(), "b", &["--mkfs-options=-O list-all"]).must_end(1, &["did not make the requested filesystem"]);
     let of_boot = disk.changed_since(&before).into_iter().all(|mebibyte| mebibyte < SLOT_A.start);
     assert!(of_boot, "the slot is what it was: its withdrawal alone is written");
     disk.flash(&debian(), "b", &["--filesystem=ext4"]).must_end(0, &[]);
@@ -117,16 +116,12 @@ fn what_cannot_be_of_a_slots_filesystem_is_refused_and_nothing_is_written() {
     fs::write(folder.path().join("other"), vec![0; 1 << 20]).unwrap();
     let create = ["create", "d.raw", "--slot=a=oci:image:1", "--slot=b=oci:image:1", "--size=280MiB"];
     for (code, words, texts) in [
-        (
-            3,
-            &["--filesystem=btrfs"][..],
-            &["slot a has 106MiB; btrfs cannot be made in less than 109MiB", "a=ext4"][..],
-        ),
-        (3, &["--filesystem=b=btrfs"], &["slot b has 106MiB; btrfs cannot be made in less than 109MiB", "b=ext4"]),
+        (3, &["--filesystem=btrfs"][..], &["slot a has 106MiB, but btrfs needs at least 109MiB", "a=ext4"][..]),
+        (3, &["--filesystem=b=btrfs"], &["slot b has 106MiB, but btrfs needs at least 109MiB", "b=ext4"]),
         (2, &["--filesystem=ntfs"], &["'ntfs' is not a filesystem", "ext4, xfs, btrfs"]),
         (2, &["--filesystem=b=ntfs"], &["'ntfs' is not a filesystem", "ext4, xfs, btrfs"]),
         (2, &["--filesystem=bb=xfs"], &["'bb' is not a slot"]),
-        (2, &["--filesystem=c=xfs"], &["names slot c, and nothing is written into that one"]),
+        (2, &["--filesystem=c=xfs"], &["names slot c, but nothing is written into that one"]),
         (2, &["--filesystem=b=btrfs", "--mkfs-options=-K"], &["slot a gets ext4, slot b btrfs"]),
         (2, &["--filesystem=btrfs", "--mkfs-options=-K other"], &["holds 'other'", "next: "]),
         (2, &["--filesystem=btrfs", "--mkfs-options=--rootdir=image"], &["holds '--rootdir=image'", "next: "]),

@@ -45,8 +45,8 @@ fn what_is_no_disk_of_this_machine_is_refused_and_nothing_is_written() {
 fn an_output_that_cannot_be_written_whole_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("folder")).unwrap();
-    flipslot(folder.path(), &["hardware", "-o", "folder"]).must_end(3, &["folder is no file", "next: "]);
-    flipslot(folder.path(), &["hardware", "-o", "/dev/null"]).must_end(3, &["/dev/null is no file"]);
+    flipslot(folder.path(), &["hardware", "-o", "folder"]).must_end(3, &["folder is not a file", "next: "]);
+    flipslot(folder.path(), &["hardware", "-o", "/dev/null"]).must_end(3, &["/dev/null is not a file"]);
     flipslot(folder.path(), &["hardware", "-o", "gone/x.json"]).must_end(1, &["writing gone/x.json", "No such file"]);
     assert_nothing_left(folder.path(), &["folder"]);
 }

@@ -78,7 +78,7 @@ fn a_disk_or_an_image_that_is_another_one_by_now_is_refused() {
     planned(folder.path(), &words);
 
     tool("sgdisk", &["--new=2:200M:300M", &path]);
-    apply(folder.path()).must_end(3, &["its partition table differs", "make the plan anew"]);
+    apply(folder.path()).must_end(3, &["its partition table differs", "make a new plan"]);
     planned(folder.path(), &words);
     let more = Tar::of([file("etc/new", "new")]);
     fs::remove_dir_all(&image).unwrap();

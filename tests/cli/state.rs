@@ -78,11 +78,13 @@ fn a_damaged_copy_is_told_left_alone_by_status_and_mended_by_cleanup() {
         let before = disk.content();
         let (status, next_boot) = (disk.status(), counts.next_boot().to_string());
         assert_eq!((&status["damage"], &status["next_boot"]), (&json!(sentence), &json!(next_boot)), "{damage}");
-        assert!(disk.status_text().contains(&format!("{sentence}; the next command that changes this disk mends it")));
+        assert!(
+            disk.status_text().contains(&format!("{sentence}; the next command that changes this disk repairs it"))
+        );
         let would = flipslot(disk.folder(), &["cleanup", "--disk", NAME, "--dry-run"]);
         would.must_end(0, &[]);
         let files = "  on the boot partition of d.raw: flipslot/state-1 flipslot/state-2";
-        assert_eq!(would.stdout, format!("would mend the state block: {sentence}\n{files}\n"), "{damage}");
+        assert_eq!(would.stdout, format!("would repair the state block: {sentence}\n{files}\n"), "{damage}");
         assert_eq!(disk.changed_since(&before), Vec::<u64>::new(), "{damage}: who looks changes nothing");
 
         let cleanup = flipslot(disk.folder(), &["cleanup", "--disk", NAME]);

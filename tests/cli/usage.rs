@@ -51,9 +51,9 @@ fn what_is_no_command_line_ends_with_2_and_a_hint() {
         (&["create", "x.raw", "--size", "1GiB", "--slots", "2", "--slot", "c=oci:x"], "slot c is not on this disk"),
         (&["switch", "--slot=1"], "'1' is not a slot"),
         (&["switch", "--slot=ab"], "'ab' is not a slot"),
-        (&["switch", "--slot=b", "--deadline=soon"], "'soon' is no time"),
+        (&["switch", "--slot=b", "--deadline=soon"], "'soon' is not a deadline"),
         (&["switch", "--slot=b", "--deadline=9s"], "at least 10s"),
-        (&["switch", "--slot=b", "--deadline=8d"], "'8d' is no time"),
+        (&["switch", "--slot=b", "--deadline=8d"], "'8d' is not a deadline"),
     ] {
         let run = flipslot(folder.path(), arguments);
         run.must_end(2, &[text, "next: "]);

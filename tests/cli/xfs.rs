@@ -48,12 +48,11 @@ fn f15_a_slot_with_xfs_is_clean_and_read_by_grub_and_a_flash_makes_the_same_agai
     assert_eq!(disk.status()["slots"][1]["filesystem"], "xfs");
 
     let options = ["--mkfs-options=-i nrext64=1 -m bigtime=1"];
-    disk.flash(&debian(), "b", &options)
-        .must_end(0, &["GRUB 2.06 as it was released does not read: nrext64", "nrext64"]);
+    disk.flash(&debian(), "b", &options).must_end(0, &["GRUB 2.06, as released, does not read: nrext64", "nrext64"]);
     assert_eq!(features_of(&disk, &SLOT_B), ["crc", "finobt", "reflink", "ftype", "sparse", "bigtime", "nrext64"]);
 
     // What stands there is XFS, too, and would be written to.
-    disk.flash(&debian(), "b", &["--mkfs-options=-N"]).must_end(1, &["did not make the one that was asked for"]);
+    disk.flash(&debian(), "b", &["--mkfs-options=-N"]).must_end(1, &["did not make the requested filesystem"]);
     disk.flash(&debian(), "b", &["--filesystem=ext4"]).must_end(0, &[]);
     disk.must_be_clean(&SLOT_B);
     assert!(disk.boot_file("flipslot/slot-b.cfg").contains("'rootfstype=ext4'"));
@@ -66,7 +65,7 @@ fn a_slot_too_small_for_xfs_and_a_machine_without_its_programs_are_refused() {
     images::no_kernel().write(&folder.path().join("image"), "1");
     let arguments = ["create", "d.raw", "--slot=a=oci:image:1", "--filesystem=xfs", "--size=600MiB"];
     flipslot(folder.path(), &arguments)
-        .must_end(3, &["slot a has 266MiB; xfs cannot be made in less than 300MiB", "--filesystem a=ext4"]);
+        .must_end(3, &["slot a has 266MiB, but xfs needs at least 300MiB", "--filesystem a=ext4"]);
     fs::create_dir(folder.path().join("bin")).unwrap();
     let mut poor = command(folder.path(), &arguments);
     ended(poor.env("PATH", folder.path().join("bin")))

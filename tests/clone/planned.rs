@@ -37,7 +37,7 @@ fn a_dry_run_tells_each_disk_and_changes_none() {
     assert!(text.stdout.contains("would copy ") && text.stdout.contains("on same.raw now: nothing"), "{}", text.stdout);
 
     let serial = clone(folder.path(), &golden(), &targets, &["--dry-run", "--expect-serial=other"]);
-    serial.must_end(3, &["is not the disk that is meant"]);
+    serial.must_end(3, &["is not the expected disk"]);
     assert_eq!(content(), before);
     drop(used);
     assert_nothing_left(folder.path(), &["used"]);

@@ -32,7 +32,7 @@ fn at_a_terminal_the_disk_is_shown_and_its_name_must_be_typed() {
         "a partition table (gpt)",
         "partition 1 'payroll', 64MiB: ext4 'accounts'",
         "partition 2, 32MiB: unrecognized content",
-        "All that is on it will be lost. To write to this disk, type its name: ",
+        "Everything on it will be lost. To write to this disk, type its name: ",
     ];
     for typed in ["yes\n", "\n", "", "/dev/loop\n", "loop1\n"] {
         let run = lab.create_at_terminal(&disk, &[], typed);

@@ -479,12 +479,12 @@ const NOT_MEANT: &[Case] = &[
             gpt(lab);
             (lab.disk(), vec!["--yes".to_owned(), "--expect-serial=S5Y1NX0R".to_owned()])
         },
-        says: &["DISK is not the disk that is meant: its serial is BACKING, not S5Y1NX0R", "lsblk --nodeps"],
+        says: &["DISK is not the expected disk: its serial is BACKING, not S5Y1NX0R", "lsblk --nodeps"],
     },
     Case {
         name: "another serial number than that of an empty disk",
         prepare: |lab| (lab.disk(), vec!["--expect-serial=S5Y1NX0R".to_owned()]),
-        says: &["DISK is not the disk that is meant"],
+        says: &["DISK is not the expected disk"],
     },
     Case {
         name: "none is expected, and it has one",

@@ -72,7 +72,7 @@ fn of_a_block_device_the_prompt_says_what_goes_and_the_rest_is_kept() {
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(disk.folder());
     let run = ended(script.stdin(File::open(disk.folder().join("typed")).unwrap()));
-    for text in ["What is in slot b of it will be lost. To write to this disk, type its name", "nothing was written"] {
+    for text in ["The contents of slot b will be lost. To write to this disk, type its name", "nothing was written"] {
         assert!(run.stdout.contains(text), "'{text}' is missing in: {}", run.stdout);
     }
     assert_eq!((run.code, disk.changed_since(&before)), (3, Vec::new()));

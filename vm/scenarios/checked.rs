@@ -14,7 +14,7 @@ fn a_slot_without_a_driver_for_this_machine_is_refused_unless_that_is_allowed() 
     machine.comes_up('a');
 
     let said = machine.run("flipslot switch --slot b --dry-run; echo code $?");
-    assert!(said.contains("virtio_blk is in the root filesystem alone") && said.contains("[driver-missing]"), "{said}");
+    assert!(said.contains("virtio_blk is only in the root filesystem") && said.contains("[driver-missing]"), "{said}");
     assert!(said.contains("flash REFERENCE --slot b --hardware this") && said.contains("code 3"), "{said}");
     let said = machine.run("flipslot switch --slot b --dry-run --allow driver-missing; echo code $?");
     assert!(said.contains("would jump from slot a into slot b") && said.contains("code 0"), "{said}");

@@ -25,7 +25,7 @@ fn a_running_server_flashes_its_other_slot_and_keeps_its_identity_there_and_back
     machine.press(&format!("flipslot flash {reference} --slot b {keep} --fix fstab --progress plain\n"));
     machine.wait_for("it is written", "carried over: /etc/machine-id /etc/ssh/ssh_host_key /etc/hostname /etc/fstab");
     let status = machine.run("flipslot status");
-    assert!(status.contains("mended fstab: /etc/fstab line"), "{status}");
+    assert!(status.contains("fixed fstab: /etc/fstab line"), "{status}");
     machine.run("cat /root/fstab >/etc/fstab");
     assert!(status.contains(&format!("docker://10.0.2.2:{}/os/debian:13", registry.port)), "{status}");
 

@@ -1,5 +1,5 @@
-//! Ways into a system that has come up: network, ssh, passwords. What is missing is said, and never
-//! changed: who may get in is the image's business.
+//! Rules about ways into a system that has come up: network, ssh, passwords. A missing one is reported and
+//! never added: the image decides who may log in.
 
 use crate::check::Subject;
 use crate::check::units::is_enabled;
@@ -17,17 +17,17 @@ const NETWORK: [&str; 8] = [
     "ifplugd.service",
     "netplan-configure.service",
 ];
-/// Units that let somebody in over it.
+/// Units that accept logins over the network.
 const REMOTE: [&str; 6] =
     ["ssh.service", "sshd.service", "ssh.socket", "sshd.socket", "dropbear.service", "tailscaled.service"];
-/// What makes users and networks at the first boot, by what it is told then.
+/// Units that set up users and networks at the first boot, from data that is provided then.
 const FIRST_BOOT: [&str; 3] = ["cloud-init.service", "ignition-firstboot-complete.service", "cloud-init-main.service"];
-/// More homes than a slot has before its first boot.
+/// The most home directories that are examined, which is more than a slot has before its first boot.
 const ENTRIES_MAX: usize = 1000;
-/// More bytes than either file has.
+/// The most bytes that are read of shadow(5) or passwd(5), which is more than either has.
 const LONGEST: u64 = 1 << 20;
 
-/// Nothing brings up a network, or nothing lets anybody in over it.
+/// Finds a slot in which nothing brings up a network, or nothing accepts logins over it.
 pub fn unreachable(subject: &Subject) -> Result<Vec<String>> {
     let tree = subject.tree;
     if any(tree, &FIRST_BOOT)? {
@@ -50,7 +50,7 @@ fn any(tree: &dyn Tree, units: &[&str]) -> Result<bool> {
     Ok(false)
 }
 
-/// Nobody has a password or a key.
+/// Finds a slot in which no user has a password or a key.
 pub fn locked(subject: &Subject) -> Result<Vec<String>> {
     let tree = subject.tree;
     let has_keys = |home: &str| tree.has_file(&format!("{home}/.ssh/authorized_keys"));
@@ -67,7 +67,7 @@ pub fn locked(subject: &Subject) -> Result<Vec<String>> {
     for line in table.lines() {
         let mut fields = line.split(':');
         let (Some(name), Some(password)) = (fields.next(), fields.next()) else { continue };
-        // An empty one lets everybody in; '!' and '*' nobody (shadow(5)); 'x' says nothing.
+        // An empty field lets everybody in, '!' and '*' let nobody in (shadow(5)); 'x' says nothing.
         if !password.starts_with(['!', '*']) && password != "x" {
             return Ok(Vec::new());
         }

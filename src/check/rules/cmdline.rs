@@ -1,13 +1,13 @@
-//! The command line and the title: what GRUB and the kernel make of them.
+//! Rules about the command line and the title, as GRUB and the kernel read them.
 
 use crate::boot::kernel;
 use crate::check::Subject;
 use crate::error::Result;
 
-/// What GRUB's script language gives a meaning (GRUB manual, "Shell-like scripting").
+/// Characters that have a meaning in GRUB's script language (GRUB manual, "Shell-like scripting").
 const METACHARACTERS: &str = "{}|&$;<>'\"\\`";
 
-/// The kernel would cut it off.
+/// Finds a command line that is longer than the kernel takes.
 pub fn length(subject: &Subject) -> Result<Vec<String>> {
     let Some(kernel) = &subject.kernel else { return Ok(Vec::new()) };
     let head = subject.tree.head(&kernel.path, kernel::SETUP)?.unwrap_or_default();
@@ -15,7 +15,7 @@ pub fn length(subject: &Subject) -> Result<Vec<String>> {
     let length = subject.cmdline.longest();
     Ok(if length > longest as usize {
         vec![format!(
-            "the kernel's command line has {length} bytes with the words of a trial; kernel {} takes {longest}",
+            "the kernel's command line is {length} bytes long with the words of a trial; kernel {} takes {longest}",
             kernel.version
         )]
     } else {
@@ -23,7 +23,7 @@ pub fn length(subject: &Subject) -> Result<Vec<String>> {
     })
 }
 
-/// The name of the system holds what GRUB reads as a program.
+/// Finds a system name with characters that GRUB would read as script.
 pub fn title(subject: &Subject) -> Result<Vec<String>> {
     let title = subject.release.title();
     let is_odd = |c: char| c.is_control() || METACHARACTERS.contains(c);
@@ -34,7 +34,7 @@ pub fn title(subject: &Subject) -> Result<Vec<String>> {
     })
 }
 
-/// No console of the machine is on the command line.
+/// Finds a command line that names none of the machine's consoles.
 pub fn console(subject: &Subject) -> Result<Vec<String>> {
     let consoles = &subject.inventory.consoles;
     let on = |name: &String| subject.words().filter_map(console_of).any(|known| known == name);
@@ -45,12 +45,12 @@ pub fn console(subject: &Subject) -> Result<Vec<String>> {
     })
 }
 
-/// The name in `console=ttyS0,115200`.
+/// Returns the name in a word such as `console=ttyS0,115200`.
 pub fn console_of(word: &str) -> Option<&str> {
     word.strip_prefix("console=")?.split(',').next()
 }
 
-/// Adds the machine's consoles.
+/// Returns the words that put the machine's consoles on the command line, after the screen.
 pub fn add_consoles(subject: &Subject) -> Vec<String> {
     let names = subject.inventory.consoles.iter();
     let words = names.map(|name| format!("console={}", crate::boot::cmdline::with_speed(name)));

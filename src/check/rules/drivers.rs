@@ -1,4 +1,4 @@
-//! Drivers: of the devices that the boot disk hangs on, of the network, of the root filesystem.
+//! Rules about drivers: of the devices that lead to the boot disk, of the network, of the root filesystem.
 
 use crate::boot::drivers::{self, Driver, Need, Where};
 use crate::boot::modules::Place;
@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::hardware::inventory::{Role, Storage};
 use std::collections::BTreeSet;
 
-/// A device that the boot disk hangs on has no driver before the root filesystem is there.
+/// Finds devices that lead to the boot disk and have no driver before the root filesystem is mounted, and an
+/// initramfs without every storage driver where all are required.
 pub fn boot(subject: &Subject) -> Result<Vec<String>> {
     let (Some(modules), Some(initramfs)) = (&subject.modules, subject.initramfs_modules()) else {
         return Ok(Vec::new());
@@ -25,13 +26,12 @@ pub fn boot(subject: &Subject) -> Result<Vec<String>> {
     if subject.inventory.storage == Storage::EveryDriver {
         let wanted = drivers::of_initramfs(subject.inventory, modules, &[]);
         let left: Vec<&str> = wanted.difference(&initramfs).map(String::as_str).collect();
-        found
-            .extend(few(&left).map(|some| format!("the initramfs has not every storage driver of its kernel: {some}")));
+        found.extend(few(&left).map(|some| format!("the initramfs lacks storage drivers of its kernel: {some}")));
     }
     Ok(found)
 }
 
-/// A device of a network card has no driver at all, or the kernel's release has none for it.
+/// Finds network cards for which the slot's kernel has no driver.
 pub fn network(subject: &Subject) -> Result<Vec<String>> {
     let Some(modules) = &subject.modules else { return Ok(Vec::new()) };
     let needs = drivers::needs(subject.inventory, modules);
@@ -39,7 +39,8 @@ pub fn network(subject: &Subject) -> Result<Vec<String>> {
     Ok(network.map(|need| lack(need, (Where::Nowhere, None))).collect())
 }
 
-/// A driver may ask for firmware, and none of what it names is there, or not where it is needed.
+/// Finds drivers that may request firmware of which nothing is in the slot, or not in the initramfs where it
+/// is needed.
 pub fn firmware(subject: &Subject) -> Result<Vec<String>> {
     let (Some(modules), Some(initramfs)) = (&subject.modules, subject.initramfs_modules()) else {
         return Ok(Vec::new());
@@ -53,12 +54,12 @@ pub fn firmware(subject: &Subject) -> Result<Vec<String>> {
         let early = need.device.role == Role::Boot && place == Where::Initramfs;
         if !files.iter().any(|file| file.in_slot) {
             found.push(format!(
-                "{module} of {} may ask for firmware, and the slot has none of it: {some}",
+                "{module} of {} may ask for firmware, but the slot has none of it: {some}",
                 need.device.path
             ));
         } else if early && !files.iter().any(|file| file.in_initramfs == Some(true)) {
             found.push(format!(
-                "{module} of {} may ask for firmware, and the initramfs has none of it: {some}",
+                "{module} of {} may ask for firmware, but the initramfs has none of it: {some}",
                 need.device.path
             ));
         }
@@ -66,7 +67,8 @@ pub fn firmware(subject: &Subject) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The root filesystem's own driver is not there before it.
+/// Finds a root filesystem whose driver is neither built in nor, with all that it depends on, in the
+/// initramfs.
 pub fn root(subject: &Subject) -> Result<Vec<String>> {
     let (Some(modules), Some(kernel)) = (&subject.modules, &subject.kernel) else { return Ok(Vec::new()) };
     let kind = subject.filesystem.to_string();
@@ -84,9 +86,10 @@ pub fn root(subject: &Subject) -> Result<Vec<String>> {
     }
 }
 
-/// Whether these devices, which have drivers, lead to a disk: NVMe (PCI class 01 08), a disk of virtio
-/// (linux/virtio_ids.h), a card, a disk of Xen or Hyper-V, or a SCSI disk (include/scsi/scsi_proto.h; most
-/// others are that to Linux) with its controller (any other of PCI class 01).
+/// Returns true if these devices, which have drivers, lead to a disk: an NVMe disk (PCI class 01 08), a disk
+/// of virtio (linux/virtio_ids.h), of Xen or of Hyper-V, a memory card, or a SCSI disk
+/// (include/scsi/scsi_proto.h; Linux presents most others as one) with its controller (any other device of
+/// PCI class 01, or one of virtio).
 fn reaches_a_disk(driven: &[&str]) -> bool {
     let any = |is_it: &dyn Fn(&str) -> bool| driven.iter().any(|modalias| is_it(modalias));
     let pci = |class: &'static str| any(&move |modalias| modalias.starts_with("pci:") && modalias.contains(class));
@@ -104,12 +107,13 @@ fn reaches_a_disk(driven: &[&str]) -> bool {
         || scsi && (any(&of_scsi) || virtio("virtio:d00000008"))
 }
 
-/// "/pci0000:00/… (pci:v…): its driver ahci is only in the root filesystem".
+/// Describes a device without a driver, such as "/pci0000:00/… (pci:v…) has no driver in the initramfs: ahci
+/// is only in the root filesystem".
 fn lack(need: &Need, (place, module): (Where, Option<&str>)) -> String {
     let device = format!("{} ({})", need.device.path, need.device.modalias);
     match (place, module) {
         (Where::RootFilesystem, Some(module)) => {
-            format!("{device} has no driver in the initramfs: {module} is in the root filesystem alone")
+            format!("{device} has no driver in the initramfs: {module} is only in the root filesystem")
         }
         (_, Some(module)) => format!("{device} has no driver: {module} is nowhere in the slot"),
         _ => {
@@ -120,7 +124,7 @@ fn lack(need: &Need, (place, module): (Where, Option<&str>)) -> String {
     }
 }
 
-/// The first of some names, and how many more there are; `None` if there are none.
+/// Joins the first names and the number of the others; `None` if there are no names.
 fn few(names: &[&str]) -> Option<String> {
     const SHOWN: usize = 6;
     let names: BTreeSet<&str> = names.iter().copied().collect();

@@ -1,6 +1,6 @@
-//! The root filesystem: that its kernel and GRUB can read what mkfs made. What flipslot makes by itself, all
-//! of them read; a user's options, or a program that turns on something new by itself, can make
-//! something else.
+//! Rules about the root filesystem: its kernel and GRUB must be able to read what mkfs made. They all read
+//! what flipslot chooses by itself; a user's options, or an mkfs that turns on a new feature by itself, can
+//! make something else.
 
 use crate::boot::kernel::has_option;
 use crate::check::Subject;
@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::filesystem::feature_table::{V4, V4_OPTION, Version};
 use crate::filesystem::features::version;
 
-/// Newer than every GRUB: what this one does not read, none does.
+/// Version that is newer than every GRUB: a feature that it does not read, none reads.
 const ANY_GRUB: Version = (u32::MAX - 1, 0);
 
-/// Its features are newer than the kernel.
+/// Finds features of the filesystem that the slot's kernel does not know.
 pub fn kernel(subject: &Subject) -> Result<Vec<String>> {
     let (Some(features), Some(kernel)) = (&subject.features, &subject.kernel) else { return Ok(Vec::new()) };
     let who = format!("kernel {} does not know", kernel.version);
@@ -24,20 +24,21 @@ pub fn kernel(subject: &Subject) -> Result<Vec<String>> {
     Ok(unread(subject, &who, &unknown))
 }
 
-/// No GRUB reads them.
+/// Finds features of the filesystem that no GRUB reads.
 pub fn grub(subject: &Subject) -> Result<Vec<String>> {
     let Some(features) = &subject.features else { return Ok(Vec::new()) };
     Ok(unread(subject, "no GRUB reads", &features.unread_by_grub(ANY_GRUB)))
 }
 
-/// The disk's GRUB may not read them: a distribution's does more than the one that was released.
+/// Finds features of the filesystem that the disk's GRUB may not read: a distribution's GRUB may read more
+/// than the one that was released.
 pub fn old_grub(subject: &Subject) -> Result<Vec<String>> {
     let Some(features) = &subject.features else { return Ok(Vec::new()) };
     let never = features.unread_by_grub(ANY_GRUB);
     let unsure: Vec<&str> =
         features.unread_by_grub(subject.grub).into_iter().filter(|name| !never.contains(name)).collect();
     let (major, minor) = subject.grub;
-    Ok(unread(subject, &format!("GRUB {major}.{minor:02} as it was released does not read"), &unsure))
+    Ok(unread(subject, &format!("GRUB {major}.{minor:02}, as released, does not read"), &unsure))
 }
 
 fn unread(subject: &Subject, who: &str, names: &[&str]) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Login prompts on the consoles that were asked for (systemd-getty-generator(8)).
+//! The rule about login prompts on the requested consoles (systemd-getty-generator(8)).
 
 use crate::check::Subject;
 use crate::check::rules::cmdline::console_of;
@@ -10,21 +10,21 @@ use crate::layer::LayerPath;
 
 /// The target that every getty is part of.
 const TARGET: &str = "getty.target";
-/// What makes a getty for each serial console.
+/// Generator that makes a getty for each serial console.
 const GENERATOR: &str = "systemd-getty-generator";
-/// Where generators are; the first that has a name wins (systemd.generator(7)).
+/// Folders of generators; the first one that has a name wins (systemd.generator(7)).
 const GENERATORS: [&str; 4] = [
     "etc/systemd/system-generators",
     "usr/local/lib/systemd/system-generators",
     "usr/lib/systemd/system-generators",
     "lib/systemd/system-generators",
 ];
-/// What login(1) is, without which agetty(8) asks for a name and goes no further.
+/// Paths of login(1), without which agetty(8) asks for a name and goes no further.
 const LOGIN: [&str; 2] = ["bin/login", "usr/bin/login"];
-/// Where a system's own choices stand.
+/// Folder of a system's own units, which override those of its packages.
 const CHOICES: &str = "etc/systemd/system";
 
-/// Consoles were asked for, and none of them will ask who is there.
+/// Finds requested consoles without a login prompt, if none of them has one.
 pub fn none(subject: &Subject) -> Result<Vec<String>> {
     let consoles = asked(subject);
     let has_systemd = unit(subject.tree, "basic.target")? != Unit::Missing;
@@ -41,15 +41,15 @@ pub fn none(subject: &Subject) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The consoles that were asked for. A screen goes with every other, and is asked for where there is
-/// nothing else.
+/// Returns the requested consoles. The screen accompanies every other console, and counts only if there is no
+/// other.
 fn asked<'s>(subject: &'s Subject) -> Vec<&'s str> {
     let all: Vec<&str> = subject.words().filter_map(console_of).collect();
     let others: Vec<&str> = all.iter().copied().filter(|console| *console != "tty0").collect();
     if others.is_empty() { all } else { others }
 }
 
-/// The service that asks at a console.
+/// Returns the service that prompts for a login on a console.
 fn service(console: &str) -> String {
     match console.strip_prefix("tty").and_then(|number| number.parse::<u8>().ok()) {
         // The kernel's own console shows the first terminal.
@@ -59,11 +59,11 @@ fn service(console: &str) -> String {
     }
 }
 
-/// Why nothing asks at this console; `None` if something does.
+/// Returns the reason why this console has no login prompt; `None` if it has one.
 fn why_none(tree: &dyn Tree, console: &str) -> Result<Option<String>> {
     let service = service(console);
     if let Unit::Masked(path) = unit(tree, TARGET)? {
-        return Ok(Some(format!("/{path} is masked, which starts every getty")));
+        return Ok(Some(format!("/{path}, which starts every getty, is masked")));
     }
     let path = match unit(tree, &service)? {
         Unit::Masked(path) => return Ok(Some(format!("/{path} is masked"))),
@@ -94,7 +94,7 @@ fn has_generator(tree: &dyn Tree) -> Result<bool> {
     Ok(false)
 }
 
-/// Takes the masks away, and starts a getty at each console.
+/// Removes the masks, and starts a getty on each console.
 pub fn unmask(subject: &Subject, root: &Root) -> Result<Vec<String>> {
     let mut done = Vec::new();
     for console in subject.words().filter_map(console_of) {
@@ -110,7 +110,7 @@ pub fn unmask(subject: &Subject, root: &Root) -> Result<Vec<String>> {
             });
             if masked {
                 put::remove(root, &LayerPath::clean(path.as_bytes())?)?;
-                done.push(format!("/{path} is gone"));
+                done.push(format!("removed /{path}"));
             }
         }
         let Unit::Present(unit) = unit(subject.tree, &service)? else { continue };

@@ -1,4 +1,4 @@
-//! What belongs to one machine and stands in an image, where every machine would get it.
+//! Rules about what belongs to one machine, but is in an image, where every machine would get it.
 
 use crate::check::Subject;
 use crate::error::Result;
@@ -7,7 +7,7 @@ use crate::layer::LayerPath;
 
 const MACHINE_ID: &str = "etc/machine-id";
 const SSH: &str = "etc/ssh";
-/// Makes what was taken away: a server of OpenSSH does not start without host keys.
+/// Unit that makes new host keys, because an OpenSSH server does not start without any.
 const KEYS_UNIT: (&str, &str) =
     ("etc/systemd/system/flipslot-host-keys.service", include_str!("../../../agent/host-keys.service"));
 const KEYS_LINKS: [&str; 2] = [
@@ -15,20 +15,20 @@ const KEYS_LINKS: [&str; 2] = [
     "etc/systemd/system/sshd.service.wants/flipslot-host-keys.service",
 ];
 
-/// The machine's identity (machine-id(5)).
+/// Finds a machine-id in an image (machine-id(5)).
 pub fn machine_id(subject: &Subject) -> Result<Vec<String>> {
     let text = subject.tree.read(MACHINE_ID, 4096)?.unwrap_or_default();
     let is_made_later = ["", "uninitialized"].contains(&text.trim());
     Ok(if is_made_later { Vec::new() } else { vec![format!("/{MACHINE_ID} is not empty")] })
 }
 
-/// Empties it: the first boot makes a new one.
+/// Empties the machine-id: the first boot makes a new one.
 pub fn empty_machine_id(_: &Subject, root: &Root) -> Result<Vec<String>> {
     put::text(root, &LayerPath::clean(MACHINE_ID.as_bytes())?, "")?;
-    Ok(vec![format!("/{MACHINE_ID} is empty, and made anew by the first boot")])
+    Ok(vec![format!("/{MACHINE_ID} is empty; the first boot makes a new one")])
 }
 
-/// The keys by which a server is known.
+/// Finds the keys in an image by which an ssh server is known.
 pub fn host_keys(subject: &Subject) -> Result<Vec<String>> {
     let keys = keys(subject)?;
     Ok(if keys.is_empty() { Vec::new() } else { vec![format!("/{SSH} has host keys: {}", keys.join(" "))] })
@@ -39,13 +39,13 @@ fn keys(subject: &Subject) -> Result<Vec<String>> {
     Ok(names.into_iter().filter(|name| name.starts_with("ssh_host_") && name.ends_with("_key")).collect())
 }
 
-/// Takes them away, and lets the first boot make new ones.
+/// Removes the host keys, and lets the first boot make new ones.
 pub fn remove_host_keys(subject: &Subject, root: &Root) -> Result<Vec<String>> {
     let mut done = Vec::new();
     for key in keys(subject)? {
         for name in [format!("{key}.pub"), key] {
             put::remove(root, &LayerPath::clean(format!("{SSH}/{name}").as_bytes())?)?;
-            done.push(format!("/{SSH}/{name} is gone"));
+            done.push(format!("removed /{SSH}/{name}"));
         }
     }
     let (path, text) = KEYS_UNIT;

@@ -1,25 +1,26 @@
-//! The first program: that it is there, and that this kernel can start it.
+//! Rules about the first program: it must be there, and this kernel must be able to start it.
 
 use crate::boot::elf::{self, Elf};
 use crate::check::Subject;
 use crate::error::Result;
 use crate::filesystem::tree::{Last, What};
 
-/// Where a kernel, and an initramfs, look for it, unless the command line says otherwise (`init=`).
+/// Path of the first program for a kernel and for an initramfs, unless the command line names another
+/// (`init=`).
 const INIT: &str = "sbin/init";
 
 fn path<'s>(subject: &'s Subject) -> &'s str {
     subject.word("init").map_or(INIT, |path| path.trim_start_matches('/'))
 }
 
-/// Nothing stands there.
+/// Finds a slot without a first program.
 pub fn missing(subject: &Subject) -> Result<Vec<String>> {
     let path = path(subject);
     let found = subject.tree.look(path, Last::Keep)?;
     Ok(if found.is_none() { vec![format!("it has no init (/{path})")] } else { Vec::new() })
 }
 
-/// What stands there cannot be started.
+/// Finds a first program that cannot be started.
 pub fn broken(subject: &Subject) -> Result<Vec<String>> {
     let path = path(subject);
     let Some(link) = subject.tree.look(path, Last::Keep)? else { return Ok(Vec::new()) };
@@ -33,11 +34,11 @@ pub fn broken(subject: &Subject) -> Result<Vec<String>> {
             vec![format!("/{path} cannot be executed (mode {:o})", found.mode)]
         }
         What::File { .. } => unstartable(subject, path)?.into_iter().map(|why| format!("/{path} {why}")).collect(),
-        _ => vec![format!("/{path} is no file")],
+        _ => vec![format!("/{path} is not a file")],
     })
 }
 
-/// Why a program cannot be started, in the words after its name.
+/// Returns the reason why a program cannot be started, as a clause after its name.
 fn unstartable(subject: &Subject, path: &str) -> Result<Option<String>> {
     let head = subject.tree.head(path, elf::HEAD)?.unwrap_or_default();
     if let Some(line) = head.strip_prefix(b"#!") {
@@ -45,7 +46,9 @@ fn unstartable(subject: &Subject, path: &str) -> Result<Option<String>> {
         let interpreter = line.split_whitespace().next().unwrap_or_default();
         return Ok(lacking(subject, interpreter));
     }
-    let Some(elf) = Elf::parse(&head) else { return Ok(Some("is no program (neither ELF nor a script)".to_owned())) };
+    let Some(elf) = Elf::parse(&head) else {
+        return Ok(Some("is not a program (neither ELF nor a script)".to_owned()));
+    };
     if ![elf::X86_64, elf::X86].contains(&elf.machine) {
         return Ok(Some(format!("is a program for another processor (ELF machine {})", elf.machine)));
     }

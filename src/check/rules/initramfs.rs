@@ -1,4 +1,5 @@
-//! The initramfs: that it can be made, that it is whole, and that this kernel unpacks it on this machine.
+//! Rules about the initramfs: it must be there or be made, be complete, and be unpacked by this kernel on
+//! this machine.
 
 use crate::boot::kernel;
 use crate::boot::requirements;
@@ -8,17 +9,13 @@ use crate::error::Result;
 use crate::filesystem::features;
 use crate::units::Bytes;
 
-/// There is none, and nothing that makes one.
+/// Finds a slot that has neither an initramfs nor a dracut to make one.
 pub fn dracut_missing(subject: &Subject) -> Result<Vec<String>> {
     let can = !matches!(subject.initramfs, Initramfs::ToBeMade) || requirements::has_dracut(subject.tree);
-    Ok(if can {
-        Vec::new()
-    } else {
-        vec!["it has no dracut (/usr/bin/dracut), and no initramfs that could be used".to_owned()]
-    })
+    Ok(if can { Vec::new() } else { vec!["it has no dracut (/usr/bin/dracut), and no usable initramfs".to_owned()] })
 }
 
-/// It cannot be read to its end, or there is no init in it.
+/// Finds an initramfs that cannot be read to its end, or that has no `/init`.
 pub fn damaged(subject: &Subject) -> Result<Vec<String>> {
     let Initramfs::There { path, contents, .. } = &subject.initramfs else { return Ok(Vec::new()) };
     Ok(match contents {
@@ -28,7 +25,7 @@ pub fn damaged(subject: &Subject) -> Result<Vec<String>> {
     })
 }
 
-/// The kernel was built without what unpacks it.
+/// Finds an initramfs in a compression that the kernel was built without.
 pub fn compression(subject: &Subject) -> Result<Vec<String>> {
     let (Initramfs::There { path, contents: Ok(contents), .. }, Some(kernel)) = (&subject.initramfs, &subject.kernel)
     else {
@@ -41,15 +38,15 @@ pub fn compression(subject: &Subject) -> Result<Vec<String>> {
         match kernel::has_option(subject.tree, kernel, option)? {
             Some(true) => {}
             Some(false) => found.push(format!(
-                "/{path} is compressed by {compression}, and kernel {} was built without {option}",
+                "/{path} is compressed with {compression}, and kernel {} was built without {option}",
                 kernel.version
             )),
-            // Without its config, its age tells: zstd came with Linux 5.9.
+            // Without the kernel's config, its version decides: zstd came with Linux 5.9.
             None if option == "CONFIG_RD_ZSTD"
                 && features::version(&kernel.version).is_some_and(|age| age < (5, 9)) =>
             {
                 found.push(format!(
-                    "/{path} is compressed by {compression}, which kernel {} does not know",
+                    "/{path} is compressed with {compression}, which kernel {} does not know",
                     kernel.version
                 ));
             }
@@ -59,8 +56,9 @@ pub fn compression(subject: &Subject) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// It does not fit the machine's memory: what is unpacked stands there beside what was loaded, in a ramfs
-/// (kernel: init/do_mounts.c, init_rootfs), and a quarter is left to everything else.
+/// Finds an initramfs that does not fit into the machine's memory: its unpacked files are there beside the
+/// file that was loaded, in a ramfs (kernel: init/do_mounts.c, init_rootfs), and a quarter is left for
+/// everything else.
 pub fn memory(subject: &Subject) -> Result<Vec<String>> {
     let (Initramfs::There { path, contents: Ok(contents), size }, Some(memory)) =
         (&subject.initramfs, subject.inventory.memory)
@@ -72,6 +70,6 @@ pub fn memory(subject: &Subject) -> Result<Vec<String>> {
         Vec::new()
     } else {
         let (unpacked, size, memory) = (Bytes(contents.unpacked), Bytes(*size), Bytes(memory));
-        vec![format!("/{path} has {size}, and {unpacked} unpacked; the machine has {memory} of memory")]
+        vec![format!("/{path} takes {size}, and {unpacked} unpacked; the machine has {memory} of memory")]
     })
 }

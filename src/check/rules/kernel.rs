@@ -1,32 +1,34 @@
-//! Kernels: that there is one, that it is one, and that its modules are there.
+//! Rules about kernels: there must be exactly one to boot, which this machine can start, with its modules.
 
 use crate::boot::kernel;
 use crate::check::Subject;
 use crate::error::Result;
 
-/// There is none.
+/// Finds a slot without a kernel.
 pub fn missing(subject: &Subject) -> Result<Vec<String>> {
     let places = "/boot/vmlinuz-*, /usr/lib/modules/*/vmlinuz, /boot/<machine-id>/<version>/linux";
     Ok(if subject.kernels.is_empty() { vec![format!("it has no kernel ({places})")] } else { Vec::new() })
 }
 
-/// There are several, and none was chosen; or another one was asked for.
+/// Finds several kernels of which none was chosen, or a request for one that is not there.
 pub fn several(subject: &Subject) -> Result<Vec<String>> {
     let is_there = !subject.kernels.is_empty();
     Ok(subject.no_kernel.iter().filter(|_| is_there).cloned().collect())
 }
 
-/// It is no kernel for this machine.
+/// Finds a kernel that is not for this kind of machine.
 pub fn format(subject: &Subject) -> Result<Vec<String>> {
     let Some(kernel) = &subject.kernel else { return Ok(Vec::new()) };
     let head = subject.tree.head(&kernel.path, kernel::SETUP)?.unwrap_or_default();
     Ok(match kernel::cmdline_size(&head) {
         Some(_) => Vec::new(),
-        None => vec![format!("/{} is no x86-64 Linux kernel (bzImage): {}", kernel.path, kernel::what_it_is(&head))],
+        None => {
+            vec![format!("/{} is not an x86-64 Linux kernel (bzImage): {}", kernel.path, kernel::what_it_is(&head))]
+        }
     })
 }
 
-/// Its modules are not there.
+/// Finds a kernel whose modules are not there.
 pub fn modules(subject: &Subject) -> Result<Vec<String>> {
     let Some(kernel) = &subject.kernel else { return Ok(Vec::new()) };
     if subject.modules.is_some() {

@@ -1,4 +1,4 @@
-//! What the rules of the table look for, by what they look at.
+//! Code of the rules, by the part of a slot that they examine.
 
 pub mod access;
 pub mod cmdline;

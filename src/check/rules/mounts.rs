@@ -1,4 +1,4 @@
-//! What a system waits for before it is up: fstab(5), crypttab(5), and `resume=`.
+//! Rules about devices that a system waits for before it is up: fstab(5), crypttab(5), and `resume=`.
 
 use crate::check::Subject;
 use crate::check::surroundings::{Stands, Surroundings, unescaped};
@@ -8,26 +8,27 @@ use crate::layer::LayerPath;
 
 const FSTAB: &str = "etc/fstab";
 const CRYPTTAB: &str = "etc/crypttab";
-/// More bytes than either has.
+/// The most bytes that are read of fstab or crypttab, which is more than either has.
 const LONGEST: u64 = 256 << 10;
-/// Options of a line that nothing waits for, or whose device the network brings, which cannot be told here.
+/// Options of lines that nothing waits for, or whose device comes over the network, which cannot be seen
+/// here.
 const OPTIONAL: [&str; 4] = ["nofail", "noauto", "x-systemd.automount", "_netdev"];
 /// Devices that the system makes by itself while it comes up.
 const MADE: [&str; 3] = ["/dev/zram", "/dev/loop", "/dev/ram"];
-/// Types that are on no disk of this machine.
+/// Filesystem types that are not on a disk of this machine.
 const ELSEWHERE: [&str; 6] = ["nfs", "nfs4", "cifs", "9p", "virtiofs", "ceph"];
 
-/// fstab names what this disk does not have.
+/// Finds lines of fstab that wait for a device which this disk does not have.
 pub fn fstab(subject: &Subject) -> Result<Vec<String>> {
     Ok(bad_lines(subject, FSTAB, fstab_device)?.into_iter().map(|(_, why)| why).collect())
 }
 
-/// crypttab does.
+/// Finds lines of crypttab that wait for a device which this disk does not have.
 pub fn crypttab(subject: &Subject) -> Result<Vec<String>> {
     Ok(bad_lines(subject, CRYPTTAB, crypttab_device)?.into_iter().map(|(_, why)| why).collect())
 }
 
-/// The command line does.
+/// Finds a `resume=` on the command line that names a device which this disk does not have.
 pub fn resume(subject: &Subject) -> Result<Vec<String>> {
     let device = subject.word("resume").filter(|device| !device.is_empty());
     let stands = device.map(|device| (device, stands(subject.disk.as_ref(), device)));
@@ -39,13 +40,13 @@ pub fn resume(subject: &Subject) -> Result<Vec<String>> {
     })
 }
 
-/// Lines of `file` whose device is not there: the line's number, and why.
+/// Returns the lines of `file` whose device is not there: the number of the line, from 0, and the reason.
 fn bad_lines(subject: &Subject, file: &str, device: fn(&str) -> Option<String>) -> Result<Vec<(usize, String)>> {
     let mapped: Vec<String> = lines(subject, CRYPTTAB)?.iter().filter_map(|line| mapped_name(line)).collect();
     let lines = lines(subject, file)?;
     let waits = lines.iter().enumerate().filter_map(|(number, line)| Some((number, device(line)?)));
     let why = |(number, device): (usize, String)| {
-        // What crypttab makes is as good as what it is made of, and that has a rule of its own.
+        // A device that crypttab makes depends on the one that it is made from, which has a rule of its own.
         if mapped.contains(&device) {
             return None;
         }
@@ -69,7 +70,8 @@ fn stands(disk: Option<&Surroundings>, device: &str) -> Stands {
     disk.map_or_else(|| Surroundings::of_any_disk().stands(device), |disk| disk.stands(device))
 }
 
-/// The device that a line of fstab waits for; `None` if it waits for none, or for no disk.
+/// Returns the device that a line of fstab waits for; `None` if it waits for none, or for something that is
+/// not a disk.
 fn fstab_device(line: &str) -> Option<String> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [device, _, kind, ..] = fields[..] else { return None };
@@ -78,7 +80,7 @@ fn fstab_device(line: &str) -> Option<String> {
         .then(|| unescaped(device, "\\", 8))
 }
 
-/// The same of crypttab, whose second field is the device.
+/// Like [`fstab_device`], but for crypttab, where the device is the second field.
 fn crypttab_device(line: &str) -> Option<String> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [name, device, ..] = fields[..] else { return None };
@@ -86,13 +88,13 @@ fn crypttab_device(line: &str) -> Option<String> {
     (!name.starts_with('#') && is_disk(device) && !is_optional(options)).then(|| device.to_owned())
 }
 
-/// What a line of crypttab makes.
+/// Returns the path of the device that a line of crypttab makes.
 fn mapped_name(line: &str) -> Option<String> {
     line.split_whitespace().next().filter(|name| !name.starts_with('#')).map(|name| format!("/dev/mapper/{name}"))
 }
 
-/// Whether a device is waited for; what else stands there is a file, a server, a name for the kernel, or
-/// a device that needs no other.
+/// Returns true if a field names a device to wait for. Other fields name a file, a server, a filesystem of
+/// the kernel, or a device that needs no other.
 fn is_disk(device: &str) -> bool {
     (device.starts_with("/dev/") || device.contains('=')) && !MADE.iter().any(|made| device.starts_with(made))
 }
@@ -101,12 +103,12 @@ fn is_optional(options: &str) -> bool {
     options.split(',').any(|option| OPTIONAL.contains(&option))
 }
 
-/// Makes comments of the lines of fstab that name what is not there.
+/// Comments out the lines of fstab whose device is not there.
 pub fn comment_fstab(subject: &Subject, root: &Root) -> Result<Vec<String>> {
     comment(root, FSTAB, subject, bad_lines(subject, FSTAB, fstab_device)?)
 }
 
-/// The same in crypttab.
+/// Comments out the lines of crypttab whose device is not there.
 pub fn comment_crypttab(subject: &Subject, root: &Root) -> Result<Vec<String>> {
     comment(root, CRYPTTAB, subject, bad_lines(subject, CRYPTTAB, crypttab_device)?)
 }
@@ -121,7 +123,7 @@ fn comment(root: &Root, file: &str, subject: &Subject, bad: Vec<(usize, String)>
         new.extend(line);
     }
     put::text(root, &LayerPath::clean(file.as_bytes())?, &new)?;
-    Ok(bad.iter().map(|(number, _)| format!("/{file} line {} is a comment", number + 1)).collect())
+    Ok(bad.iter().map(|(number, _)| format!("/{file} line {} is commented out", number + 1)).collect())
 }
 
 #[cfg(test)]

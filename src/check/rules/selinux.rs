@@ -1,15 +1,15 @@
-//! SELinux: that a system which enforces it has labels to go by.
+//! The rule about SELinux: a system that enforces it must have labels to go by.
 
 use crate::check::Subject;
 use crate::error::Result;
 use crate::filesystem::tree::Last;
 
-/// Where a system says whether it enforces (selinux(8)).
+/// File in which a system says whether it enforces SELinux (selinux(8)).
 const CONFIG: &str = "etc/selinux/config";
 /// Files that every policy labels.
 const LABELLED: [&str; 3] = ["etc/passwd", "usr/lib/systemd/systemd", "usr/sbin/init"];
 
-/// It enforces, and files have no labels.
+/// Finds a slot that enforces SELinux, but has files without labels.
 pub fn unlabelled(subject: &Subject) -> Result<Vec<String>> {
     let text = subject.tree.read(CONFIG, 64 << 10)?.unwrap_or_default();
     let mode = text.lines().filter_map(|line| line.trim().strip_prefix("SELINUX=")).next_back().map(str::trim);
@@ -30,7 +30,8 @@ pub fn unlabelled(subject: &Subject) -> Result<Vec<String>> {
     })
 }
 
-/// Lets the kernel say what it would forbid, and forbid nothing (kernel: admin-guide/kernel-parameters.txt).
+/// Returns the word with which the kernel reports what it would forbid, but forbids nothing (kernel:
+/// admin-guide/kernel-parameters.txt).
 pub fn permissive(_: &Subject) -> Vec<String> {
     vec!["enforcing=0".to_owned()]
 }

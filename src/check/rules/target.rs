@@ -1,4 +1,4 @@
-//! What systemd starts: `default.target`.
+//! The rule about the target that systemd starts: `default.target`.
 
 use crate::boot::agent::SYSTEMD;
 use crate::check::Subject;
@@ -10,12 +10,12 @@ use crate::layer::LayerPath;
 
 /// The unit that systemd starts, where the command line names no other (bootup(7)).
 const DEFAULT: &str = "default.target";
-/// Where a system's own choice stands.
+/// Path of a system's own default target.
 const CHOICE: &str = "etc/systemd/system/default.target";
-/// What a server starts.
+/// Target that a server starts.
 const SERVER: &str = "multi-user.target";
 
-/// It does not lead to a target that can be started.
+/// Finds a default target that is missing, or that does not lead to one that can be started.
 pub fn default(subject: &Subject) -> Result<Vec<String>> {
     let tree = subject.tree;
     if !SYSTEMD.iter().any(|path| tree.has_file(path)) {
@@ -30,7 +30,7 @@ pub fn default(subject: &Subject) -> Result<Vec<String>> {
     })
 }
 
-/// The target that a link names may be masked by its own name.
+/// Returns a finding if the link at `path` names a target that is masked by its own name.
 fn masked_target(subject: &Subject, path: &str) -> Result<Option<String>> {
     let Some(found) = subject.tree.look(path, Last::Keep)? else { return Ok(None) };
     let What::Symlink { target } = found.what else { return Ok(None) };
@@ -42,11 +42,11 @@ fn masked_target(subject: &Subject, path: &str) -> Result<Option<String>> {
     })
 }
 
-/// Links it to what a server starts.
+/// Links the default target to the one that a server starts.
 pub fn link_server(subject: &Subject, root: &Root) -> Result<Vec<String>> {
     let Unit::Present(path) = unit(subject.tree, SERVER)? else {
-        let found = format!("default.target cannot be mended: there is no {SERVER}");
-        return Err(failed(found, "install systemd whole in the image"));
+        let found = format!("cannot fix default.target: there is no {SERVER}");
+        return Err(failed(found, "install all of systemd in the image"));
     };
     put::symlink(root, &LayerPath::clean(CHOICE.as_bytes())?, format!("/{path}").as_bytes())?;
     Ok(vec![format!("/{CHOICE} leads to {SERVER}")])

@@ -38,7 +38,7 @@ impl Trap<'_> {
         let disk = |way: &str| format!("{}-{way}", self.name);
         let refused = Single { name: &disk("refused"), layout: self.layout }.refused(&self.flags(None));
         assert!(refused.contains(&format!("[{}]", self.rule)) && refused.contains(found), "{refused}");
-        assert!(refused.contains(&format!("--fix {0}; or go on with it: --allow {0}", self.rule)), "{refused}");
+        assert!(refused.contains(&format!("--fix {0}; or accept it: --allow {0}", self.rule)), "{refused}");
 
         let mut machine = self.start(&disk("allowed"), "--allow");
         machine.wait_for("the trap snaps shut", self.sign);

@@ -12,5 +12,5 @@ fn an_initramfs_without_virtio_finds_no_root() {
         rule: "driver-missing",
         sign: "Timed out waiting for device",
     }
-    .is_found_is_real_and_is_mended("virtio_blk is in the root filesystem alone");
+    .is_found_is_real_and_is_mended("virtio_blk is only in the root filesystem");
 }
