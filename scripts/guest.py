@@ -37,7 +37,7 @@ class Guest:
         self.qemu.stdin.flush()
 
     def log_in(self, system):
-        """Waits for the login prompt of `system`, logs in as root, which has no password here, and silences the kernel."""
+        """Waits for the login prompt of `system`, logs in as root without a password, silences the kernel."""
         self.wait_for(f"{system} ")
         self.wait_for("login:")
         self.type("root")
