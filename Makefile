@@ -6,12 +6,17 @@ ifneq ($(shell id -u),0)
 SUDO := sudo -E
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO)
 endif
+# scripts/install.sh may have to install cargo here, which no shell that runs already has in its PATH.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 CARGO := cargo
 # Cargo's own place for it, because of the static target (.cargo/config.toml), and ours.
 BUILT := target/x86_64-unknown-linux-gnu/release/flipslot
 FLIPSLOT := target/flipslot
 
-.PHONY: help deps build lint doc test test-all bench demo deny clean
+PREFIX := /usr/local
+SHARE = $(DESTDIR)$(PREFIX)/share
+
+.PHONY: help deps build install docs lint test test-all bench demo deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -24,6 +29,23 @@ deps:
 build: deps
 	$(CARGO) build --release
 	ln -f $(BUILT) $(FLIPSLOT)
+
+## make install   the program, its man pages and completions, below PREFIX=/usr/local (run make build
+##                before; sudo make install); DESTDIR=DIR stages them for a package
+install:
+	@test -x $(FLIPSLOT) || { echo "there is no $(FLIPSLOT): run make build first" >&2; exit 1; }
+	install -D -m 755 $(FLIPSLOT) "$(DESTDIR)$(PREFIX)/bin/flipslot"
+	install -d "$(SHARE)/man/man1"
+	$(FLIPSLOT) reference --man "$(SHARE)/man/man1"
+	chmod 644 "$(SHARE)"/man/man1/flipslot*.1
+	install -d "$(SHARE)/bash-completion/completions" "$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d"
+	$(FLIPSLOT) completions bash > "$(SHARE)/bash-completion/completions/flipslot"
+	$(FLIPSLOT) completions zsh > "$(SHARE)/zsh/site-functions/_flipslot"
+	$(FLIPSLOT) completions fish > "$(SHARE)/fish/vendor_completions.d/flipslot.fish"
+
+## make docs      docs/cli.md again, from the program's own help
+docs: build
+	$(FLIPSLOT) reference --markdown > docs/cli.md
 
 ## make lint      format, clippy and documentation, warnings are errors
 lint:

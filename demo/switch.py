@@ -10,8 +10,8 @@ DISK, PORT, LOG = sys.argv[1:]
 REFERENCE = f"docker://10.0.2.2:{PORT}/os/debian:13"
 
 
-def say(title):
-    print(f"\n== {title}", flush=True)
+def say(title, seconds):
+    print(f"\n== {title}\nthis takes about {seconds} s without KVM", flush=True)
 
 
 def show(command, printed):
@@ -20,24 +20,24 @@ def show(command, printed):
 
 guest = Guest(DISK, LOG)
 try:
-    say("A server boots slot a (about 45 s without KVM)")
+    say("A server boots slot a", 60)
     guest.log_in("Debian GNU/Linux 12")
     guest.run("i=$(ls /sys/class/net | grep -v lo); ip link set $i up; ip addr add 10.0.2.15/24 dev $i")
     show("flipslot status", guest.run("flipslot status"))
 
-    say("It pulls Debian 13 from the registry into its slot b")
+    say("It pulls Debian 13 from the registry into its slot b", 90)
     command = f"flipslot flash {REFERENCE} --slot b --plain-http 10.0.2.2:{PORT}"
     show(command, guest.run(f"{command} --progress none"))
 
-    say("It jumps there, without the firmware")
-    print("# flipslot switch --slot b")
+    say("It jumps there, without the firmware", 60)
+    print("# flipslot switch --slot b", flush=True)
     guest.type("flipslot switch --slot b")
     guest.wait_for("Linux version")
     guest.log_in("Debian GNU/Linux 13")
     show("flipslot status", guest.until("flipslot status", "is confirmed"))
 
-    say("And back")
-    print("# flipslot rollback")
+    say("And back", 60)
+    print("# flipslot rollback", flush=True)
     guest.type("flipslot rollback")
     guest.wait_for("Linux version")
     guest.log_in("Debian GNU/Linux 12")

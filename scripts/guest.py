@@ -37,7 +37,7 @@ class Guest:
         self.qemu.stdin.flush()
 
     def log_in(self, system):
-        """Waits for the login prompt of `system`, and logs in as root, who has no password here."""
+        """Waits for the login prompt of `system`, logs in as root without a password, silences the kernel."""
         self.wait_for(f"{system} ")
         self.wait_for("login:")
         self.type("root")
@@ -51,7 +51,9 @@ class Guest:
         start = self.seen
         self.wait_for("end ", patience)
         text = self.text[start:self.seen - len("end ")]
-        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).strip()
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+        # The kernel's lines, and those that journald forwards to the console in the same form.
+        return re.sub(r"\[ *\d+\.\d{6}\] [^\n]*(\n|$)", "", text).strip()
 
     def until(self, command, text):
         """Runs a command until it prints `text`; returns all that it printed then."""

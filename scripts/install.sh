@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what building, testing and the demo need, on Debian or Ubuntu. Does nothing if it is
-# all there. Needs root or sudo.
+# all there. Needs root or sudo. Without a network: docs/install.md.
 set -euo pipefail
 packages=(
   # to build: the crates zstd and aws-lc compile C
@@ -25,6 +25,8 @@ packages=(
 sudo=
 [[ $(id -u) = 0 ]] || sudo=sudo
 export DEBIAN_FRONTEND=noninteractive
+# Where rustup puts cargo; the Makefile looks there, too.
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
 missing=()
 for package in "${packages[@]}"; do
@@ -36,10 +38,40 @@ if (( ${#missing[@]} )); then
   $sudo apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi
 
-# Rust 1.89 or newer; distributions that are older have it in the package rustup, or not at all.
-at_least() { printf '%s\n' "$1" "$2" | sort --version-sort --check=quiet; }
-version=$(rustc --version 2>/dev/null | cut -d' ' -f2 || true)
-if ! command -v cargo >/dev/null || ! at_least 1.89 "${version:-0}"; then
-  $sudo apt-get install -y -q rustup 2>/dev/null && rustup default stable || {
-    echo "install Rust 1.89 or newer: https://rustup.rs" >&2; exit 1; }
+# Rust: what the system has, else its package rustup, else Rust's official installer.
+needed=1.89
+has_rust() {
+  local version
+  version=$(rustc --version 2>/dev/null | cut -d' ' -f2) && command -v cargo >/dev/null &&
+    printf '%s\n' "$needed" "$version" | sort --version-sort --check=quiet
+}
+without_rust() {
+  echo "$1: install Rust $needed or newer, with rustfmt and clippy, by other means (docs/install.md)" >&2
+  exit 1
+}
+has_rust && exit 0
+
+command -v apt-get >/dev/null || without_rust "there is no cargo $needed, and no apt-get"
+if ! command -v rustup >/dev/null; then
+  (( ${#missing[@]} )) || $sudo apt-get update -q
+  if LC_ALL=C apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+    $sudo apt-get install -y -q --no-install-recommends rustup
+  fi
 fi
+if command -v rustup >/dev/null; then
+  rustup toolchain install stable --profile minimal --component rustfmt,clippy && rustup default stable ||
+    without_rust "rustup cannot install Rust's stable release"
+else
+  echo "This system has neither cargo $needed nor a package rustup (Debian 12 has not):"
+  echo "running Rust's official installer, https://sh.rustup.rs, which installs into ${CARGO_HOME:-~/.cargo}"
+  command -v curl >/dev/null || $sudo apt-get install -y -q --no-install-recommends curl
+  installer=$(mktemp)
+  trap 'rm -f "$installer"' EXIT
+  curl --proto '=https' --tlsv1.2 --silent --show-error --fail --retry 3 --output "$installer" https://sh.rustup.rs ||
+    without_rust "https://sh.rustup.rs cannot be fetched"
+  # An old cargo of the system does not stop it: ours comes first in PATH.
+  RUSTUP_INIT_SKIP_PATH_CHECK=yes sh "$installer" -y --profile minimal --default-toolchain stable \
+    --component rustfmt,clippy || without_rust "Rust's official installer failed"
+fi
+hash -r
+has_rust || without_rust "the cargo that was installed is older than $needed, or is not in PATH"

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Verb::Status(args) => commands::status::run(&args),
         Verb::Hardware(args) => commands::hardware::run(&args),
         Verb::Cleanup(args) => commands::cleanup::run(&args),
+        Verb::Completions(args) => commands::completions::run(&args),
+        Verb::Reference(args) => commands::reference::run(&args),
         Verb::WatchTrial => commands::watch_trial::run(),
         Verb::CheckHealth => commands::check_health::run(),
         Verb::NoteShutdown(args) => commands::note_shutdown::run(&args),

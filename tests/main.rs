@@ -12,5 +12,6 @@ mod disks;
 mod filesystems;
 mod hardware;
 mod layers;
+mod promises;
 mod support;
 mod tables;

@@ -10,11 +10,13 @@ mod clone;
 mod consent;
 mod create;
 mod image;
+pub mod reference;
 
 pub use clone::{CLONE_HELP, CloneArgs};
 pub use consent::ConsentArgs;
 pub use create::{CREATE_HELP, CreateArgs};
 pub use image::{ImageArgs, WriteArgs};
+pub use reference::{CompletionsArgs, ReferenceArgs};
 
 /// Boots container images on bare metal, with a way back.
 #[derive(Debug, Parser)]
@@ -53,6 +55,12 @@ pub enum Verb {
     Hardware(HardwareArgs),
     /// Remove what an interrupted run left behind
     Cleanup(CleanupArgs),
+    /// Print completions for a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+    /// Print docs/cli.md or write the man pages (make docs, make install)
+    #[command(hide = true)]
+    Reference(ReferenceArgs),
     /// Reset a trial that is not confirmed in time (flipslot-trial.service)
     #[command(hide = true)]
     WatchTrial,
@@ -114,6 +122,14 @@ and without root. docs/hardware.md describes the JSON.
 
 Example, with the inventory of a server on the machine that makes its disk:
   ssh server1 flipslot hardware > server1.json";
+
+const COMPLETIONS_HELP: &str = "\
+`make install` puts them where the three shells look.
+
+Examples:
+  flipslot completions bash > /etc/bash_completion.d/flipslot
+  flipslot completions zsh > \"${fpath[1]}/_flipslot\"
+  flipslot completions fish > ~/.config/fish/completions/flipslot.fish";
 
 /// The arguments that systemd-shutdown(8) passes.
 #[derive(Debug, Args)]

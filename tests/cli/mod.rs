@@ -10,6 +10,7 @@ pub mod images;
 mod leftovers;
 mod memory;
 mod plan;
+mod reference;
 mod refusals;
 mod registry;
 mod sources;

@@ -14,6 +14,7 @@ fn help_fits_80_columns_and_describes_every_flag() {
         (Some("status"), 3),
         (Some("hardware"), 3),
         (Some("cleanup"), 3),
+        (Some("completions"), 1),
         (Some("confirm"), 2),
         (Some("rollback"), 2),
     ] {

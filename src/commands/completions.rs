@@ -1,0 +1,11 @@
+//! `flipslot completions`: prints what a shell completes.
+
+use crate::cli::CompletionsArgs;
+use crate::cli::reference::{completions, visible};
+use crate::commands::say::say;
+use crate::error::Result;
+
+/// Prints the script that the shell loads.
+pub fn run(args: &CompletionsArgs) -> Result<()> {
+    say(&completions(&visible(), args.shell))
+}
