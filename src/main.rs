@@ -1,10 +1,8 @@
 //! The program: reads the command line, runs one command, reports how it ended.
 
 use clap::Parser;
-use flipslot::boot::chamber;
 use flipslot::cli::{Cli, Verb};
-use flipslot::commands;
-use flipslot::error;
+use flipslot::{chamber, commands, error};
 use std::io::{Write, stderr};
 use std::process::ExitCode;
 
@@ -22,9 +20,9 @@ fn main() -> ExitCode {
         Verb::Cleanup(args) => commands::cleanup::run(&args),
         Verb::Completions(args) => commands::completions::run(&args),
         Verb::Reference(args) => commands::reference::run(&args),
-        Verb::WatchTrial => commands::watch_trial::run(),
-        Verb::CheckHealth => commands::check_health::run(),
-        Verb::NoteShutdown(args) => commands::note_shutdown::run(&args),
+        Verb::WatchTrial => commands::agent::watch_trial::run(),
+        Verb::CheckHealth => commands::agent::check_health::run(),
+        Verb::NoteShutdown(args) => commands::agent::note_shutdown::run(&args),
         Verb::EnterChamber(args) => chamber::enter(&args.place, &args.program, &args.arguments),
     };
     let Err(problem) = result else { return ExitCode::SUCCESS };

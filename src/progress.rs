@@ -1,7 +1,7 @@
 //! Progress for people and for programs, always on stderr: stdout is for the result.
 
-use crate::slot::Slot;
-use crate::units::Bytes;
+use crate::words::slot::Slot;
+use crate::words::units::Bytes;
 use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;

@@ -3,9 +3,9 @@
 use crate::boot::ledger::Confirm;
 use crate::boot::trial::{BootedBy, CONFIRM_KEY, DEADLINE_KEY};
 use crate::error::{Result, usage};
-use crate::filesystem::Filesystem;
-use crate::partuuid::PartUuid;
-use crate::slot::Slot;
+use crate::filesystem::kind::Filesystem;
+use crate::words::partuuid::PartUuid;
+use crate::words::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -2,9 +2,9 @@
 //! made, so that they cannot differ.
 
 use crate::boot::cmdline::Cmdline;
-use crate::boot::kernel::Kernel;
-use crate::digest::Digest;
-use crate::disk::layout::TableKind;
+use crate::kernel::find::Kernel;
+use crate::words::digest::Digest;
+use crate::words::region::TableKind;
 use serde::{Deserialize, Serialize};
 
 /// Everything needed to boot a slot.

@@ -5,7 +5,7 @@
 //! has a resolution of one second: figures are accurate to about one second.
 
 use crate::error::Result;
-use crate::slot::Slot;
+use crate::words::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};

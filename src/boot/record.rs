@@ -1,10 +1,10 @@
 //! The record of a slot's contents on the boot partition: `flipslot/slot-a.json`.
 
 use crate::boot::entry::Entry;
-use crate::boot::initramfs::MadeBy;
-use crate::digest::Digest;
 use crate::error::{Result, failed};
-use crate::filesystem::Filesystem;
+use crate::filesystem::kind::Filesystem;
+use crate::initramfs::source::MadeBy;
+use crate::words::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 /// Size of the file in bytes, the same for every slot, which never changes: a flash rewrites it in place.

@@ -1,8 +1,8 @@
 //! The state block, which GRUB reads first and writes when it tries a slot; and the state that follows each
-//! event. Everything here is pure: [`crate::disk::boot_files`] reads and writes the bytes.
+//! event. Everything here is pure: [`crate::disk::installed::boot_files`] reads and writes the bytes.
 
 use crate::boot::trial::BootedBy;
-use crate::slot::Slot;
+use crate::words::slot::Slot;
 
 /// Size of a GRUB environment block in bytes (GRUB manual, "Environment block").
 pub const SIZE: usize = 1024;

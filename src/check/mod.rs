@@ -1,18 +1,17 @@
-//! Predicts from a slot's files whether it would come up on a machine, before anything boots.
+//! Whether a slot would come up on a machine, judged from its files before anything boots.
 //!
-//! [`table::RULES`] lists the rules. A rule examines a [`Subject`]: a slot's files, the machine, the disk.
-//! The findings of all rules make up a [`Report`].
+//! [`table::RULES`] lists what is looked for. A rule looks at a [`subject::Subject`]: a slot's files, the
+//! machine, the disk. What all rules find is a [`report::Report`].
 
-pub mod choice;
-pub mod mend;
+pub mod disk_names;
+pub mod fix;
+pub mod initramfs_choice;
+pub mod of_slot;
+pub mod partition_names;
+pub mod policy;
 pub mod report;
 pub mod rule;
 pub mod rules;
 pub mod subject;
-pub mod surroundings;
 pub mod table;
 pub mod units;
-
-pub use report::Report;
-pub use rule::Policy;
-pub use subject::Subject;

@@ -1,14 +1,18 @@
 //! The findings of the rules in a slot.
 
-use crate::boot::drivers::{self, Where};
-use crate::boot::firmware::Firmware;
-use crate::boot::release::Release;
-use crate::boot::requirements::Missing;
-use crate::check::rule::{self, Needs, Policy, Rule, Severity};
+use crate::check::policy::Policy;
+use crate::check::rule;
+use crate::check::rule::{Needs, Rule, Severity};
 use crate::check::subject::Subject;
 use crate::check::table::RULES;
-use crate::error::{self, Kind, Result};
+use crate::error;
+use crate::error::{Kind, Result};
 use crate::hardware::inventory::Role;
+use crate::kernel::drivers;
+use crate::kernel::drivers::Where;
+use crate::kernel::firmware::Firmware;
+use crate::kernel::release::Release;
+use crate::kernel::requirements::Missing;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

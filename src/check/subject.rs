@@ -1,22 +1,21 @@
 //! The subject of the rules: a slot's files, the machine that it is for, the disk that it is on.
 
 use crate::boot::cmdline::Cmdline;
-use crate::boot::contents::Contents;
-use crate::boot::drivers;
-use crate::boot::firmware::{self, Firmware};
-use crate::boot::initramfs::{self, Source};
-use crate::boot::kernel::{self, Kernel};
-use crate::boot::modules::Modules;
-use crate::boot::release::Release;
-use crate::boot::requirements;
-use crate::check::surroundings::Surroundings;
+use crate::check::partition_names::Surroundings;
 use crate::error::Result;
-use crate::filesystem::Tree;
 use crate::filesystem::feature_table::Version;
 use crate::filesystem::features::Features;
 use crate::filesystem::kind::Filesystem;
-use crate::filesystem::tree::{Last, What};
 use crate::hardware::Inventory;
+use crate::initramfs::make as initramfs;
+use crate::initramfs::read::contents::Contents;
+use crate::initramfs::source::Source;
+use crate::kernel::find::Kernel;
+use crate::kernel::firmware::Firmware;
+use crate::kernel::modules::Modules;
+use crate::kernel::release::Release;
+use crate::kernel::{drivers, find as kernel, firmware, requirements};
+use crate::root::tree::{Last, Tree, What};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;

@@ -4,7 +4,7 @@ use crate::check::rule::Needs::{Files, FreshFiles, Initramfs};
 use crate::check::rule::Severity::{Error, Warning};
 use crate::check::rule::{Fix, How, Rule};
 use crate::check::rules::{
-    access, cmdline, drivers, filesystem, getty, identity, init, initramfs, kernel, mounts, selinux, target,
+    access, cmdline, drivers, filesystem, getty, init, initramfs, kernel, machine_id, mounts, selinux, target,
 };
 
 /// All rules, in the order in which a boot would meet what they look for.
@@ -241,8 +241,8 @@ pub const RULES: &[Rule] = &[
         severity: Warning,
         needs: FreshFiles,
         why: "every machine with this image would have the same identity, for DHCP and for the journal",
-        fix: Some(Fix { does: "empties it", how: How::Files(identity::empty_machine_id) }),
-        find: identity::machine_id,
+        fix: Some(Fix { does: "empties it", how: How::Files(machine_id::empty_machine_id) }),
+        find: machine_id::machine_id,
     },
     Rule {
         id: "ssh-host-keys",
@@ -251,8 +251,8 @@ pub const RULES: &[Rule] = &[
         why: "every machine with this image could pass for any other",
         fix: Some(Fix {
             does: "removes them; the first boot makes new ones",
-            how: How::Files(identity::remove_host_keys),
+            how: How::Files(machine_id::remove_host_keys),
         }),
-        find: identity::host_keys,
+        find: machine_id::host_keys,
     },
 ];

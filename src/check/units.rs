@@ -1,8 +1,7 @@
 //! systemd's units in a slot: which exist, which are masked, which are started (systemd.unit(5)).
 
 use crate::error::Result;
-use crate::filesystem::Tree;
-use crate::filesystem::tree::{Last, What};
+use crate::root::tree::{Last, Tree, What};
 
 /// Folders of systemd's units; the first one that has a name wins.
 const FOLDERS: [&str; 4] =

@@ -1,7 +1,7 @@
 //! The flags of `create`.
 
 use crate::cli::{ConsentArgs, ImageArgs, WriteArgs};
-use crate::disk::layout::TableKind;
+use crate::words::region::TableKind;
 use clap::Args;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! The flags of commands that look at images, or write them into slots.
 
-use crate::boot::initramfs::Source;
 use crate::hardware::Choice;
+use crate::initramfs::source::Source;
 use crate::progress::Style;
 use clap::Args;
 use std::path::PathBuf;

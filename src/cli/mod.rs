@@ -1,7 +1,7 @@
 //! The command line: its flags, and the types that come out of it.
 
 use crate::boot::ledger::Confirm;
-use crate::jump::leap::Way;
+use crate::jump::route::Way;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;

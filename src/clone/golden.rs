@@ -1,19 +1,21 @@
 //! Reads the golden disk: its table, its filesystems, its boot partition. Refuses, before anything is
 //! written, whatever could not be made different on each copy.
 
-use crate::clone::CHUNK;
 use crate::clone::source::Source;
-use crate::disk::boot_files::{BootFiles, Holding, PLACES};
-use crate::disk::boot_partition::{Access, BootPartition};
-use crate::disk::golden_table::{GoldenTable, Part};
-use crate::disk::layout::Region;
-use crate::disk::loops::Loop;
-use crate::disk::table::{self, Table};
+use crate::clone::unit::CHUNK;
+use crate::disk::installed::boot_files::{BootFiles, Holding, PLACES};
+use crate::disk::installed::boot_partition::{Access, BootPartition};
+use crate::disk::table::golden::{GoldenTable, Part};
+use crate::disk::table::read as table;
+use crate::disk::table::read::Table;
 use crate::error::{Result, refused};
 use crate::filesystem::features::Features;
-use crate::filesystem::{Filesystem, identity};
-use crate::slot::Slot;
+use crate::filesystem::identity;
+use crate::filesystem::kind::Filesystem;
+use crate::mount::loop_device::Loop;
 use crate::tool;
+use crate::words::region::Region;
+use crate::words::slot::Slot;
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;

@@ -2,12 +2,12 @@
 //! BLAKE3, which takes a third of the time of SHA-256 and is computed once for every disk; the digest that is
 //! reported is SHA-256.
 
-use crate::clone::pieces::{Piece, memory};
-use crate::clone::sink::Sink;
-use crate::clone::spread::Incoming;
-use crate::clone::{CHUNK, CHUNK_LENGTH};
-use crate::digest::{Digest, Hasher};
+use crate::clone::chunks::{Piece, memory};
+use crate::clone::fan_out::Incoming;
+use crate::clone::unit::{CHUNK, CHUNK_LENGTH};
+use crate::clone::writer::Sink;
 use crate::error::{Result, failed};
+use crate::words::digest::{Digest, Hasher};
 use sha2::{Digest as _, Sha256};
 use std::ops::Range;
 

@@ -1,18 +1,18 @@
 //! Makes one copy, from a disk that does not boot to one that does. Until the last step the disk has neither
 //! boot code nor table.
 
-use crate::clone::CHUNK;
+use crate::clone::chunks::Pieces;
+use crate::clone::fan_out::Incoming;
 use crate::clone::golden::Golden;
 use crate::clone::hashes::Hashes;
-use crate::clone::identity::Identity;
-use crate::clone::pieces::Pieces;
-use crate::clone::sink::Sink;
+use crate::clone::renew::Identity;
 use crate::clone::source::Source;
-use crate::clone::spread::Incoming;
-use crate::digest::Digest;
-use crate::disk::mount::Scratch;
+use crate::clone::unit::CHUNK;
+use crate::clone::writer::Sink;
 use crate::error::{Result, failed};
+use crate::mount::scratch::Scratch;
 use crate::progress::{Progress, Step};
+use crate::words::digest::Digest;
 use anyhow::Context;
 use std::sync::OnceLock;
 

@@ -1,15 +1,16 @@
 //! Makes all copies at the same time: one thread reads, one hashes, and one per disk writes.
 
-use crate::clone::CHUNK;
+use crate::clone::chunks::Pieces;
+use crate::clone::fan_out::{Incoming, Spread, Taker};
 use crate::clone::golden::Golden;
 use crate::clone::hashes::Hashes;
-use crate::clone::one::{self, Copy, Shared};
-use crate::clone::pieces::Pieces;
+use crate::clone::one;
+use crate::clone::one::{Copy, Shared};
 use crate::clone::source::Source;
-use crate::clone::spread::{Incoming, Spread, Taker};
 use crate::clone::targets::Claimed;
-use crate::disk::mount::Scratch;
+use crate::clone::unit::CHUNK;
 use crate::error::{Result, failed};
+use crate::mount::scratch::Scratch;
 use crate::progress::Progress;
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -1,14 +1,14 @@
 //! Opens the golden disk, a disk file or a device, for reading, and ensures that nothing writes to it in the
 //! meantime.
 
-use crate::disk::layout::Region;
-use crate::disk::lock::lock_shared;
-use crate::disk::loops;
-use crate::disk::running::Running;
+use crate::disk::installed::running::Running;
 use crate::disk::safety::{Device, System, writers};
-use crate::disk::table;
+use crate::disk::table::read as table;
 use crate::error::{Result, failed, refused};
+use crate::mount::lock::lock_shared;
+use crate::mount::loop_device as loops;
 use crate::sys::{block, lease};
+use crate::words::region::Region;
 use anyhow::Context;
 use rustix::fs::{Advice, FileType, OFlags, Stat, fadvise, fstat, major, minor, stat};
 use std::fs::File;

@@ -1,13 +1,13 @@
 //! Claims the disks that become copies: all of them are examined before any is written.
 
-use crate::artifact::Format;
 use crate::clone::golden::Golden;
-use crate::clone::sink::Sink;
 use crate::clone::source::{Source, is_same};
-use crate::disk::target::size_of;
-use crate::disk::{Target, identity};
+use crate::clone::writer::Sink;
+use crate::disk::new::target::{Target, size_of};
+use crate::disk::which::identity;
 use crate::error::{Result, refused, usage};
-use crate::units::{Bytes, MIB};
+use crate::publish::format::Format;
+use crate::words::units::{Bytes, MIB};
 use rustix::fs::{FileType, stat};
 use std::fs;
 use std::path::{Path, PathBuf};

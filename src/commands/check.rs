@@ -1,29 +1,30 @@
 //! `flipslot check`: predicts whether an image or a slot would come up on a machine. Nothing is written.
 
 use crate::boot::cmdline::Cmdline;
-use crate::boot::initramfs::MadeBy;
-use crate::check::choice::choose;
-use crate::check::mend;
+use crate::check::fix as mend;
+use crate::check::initramfs_choice::choose;
+use crate::check::of_slot::OnDisk;
 use crate::check::report::{Ask, Report};
 use crate::check::subject::{Initramfs, Insight, Subject};
 use crate::cli::{CheckArgs, WriteArgs};
-use crate::commands::checked::{Checked, What};
-use crate::commands::slot_wish::{Like, SlotWish};
-use crate::config::Config;
-use crate::disk::Disk;
-use crate::disk::boot_partition::Access;
-use crate::disk::claim::Idle;
-use crate::disk::mount::{Mount, Scratch};
-use crate::disk::outlook::OnDisk;
+use crate::disk::installed::boot_partition::Access;
+use crate::disk::installed::claim::Idle;
+use crate::disk::installed::open::Disk;
 use crate::error::{Result, refused};
-use crate::filesystem::Root;
 use crate::filesystem::features::Features;
-use crate::filesystem::kept::KeptTree;
-use crate::filesystem::kept::wanted::rules_read;
+use crate::initramfs::source::MadeBy;
+use crate::mount::mounted::Mount;
+use crate::mount::scratch::Scratch;
 use crate::oci;
-use crate::partuuid::PartUuid;
+use crate::output::checked::{Checked, What};
 use crate::progress::Progress;
-use crate::slot::Slot;
+use crate::request::config::Config;
+use crate::request::slot::{Like, SlotWish};
+use crate::root::memory::KeptTree;
+use crate::root::memory::retention::rules_read;
+use crate::root::mounted::directory::Root;
+use crate::words::partuuid::PartUuid;
+use crate::words::slot::Slot;
 use anyhow::Context;
 use std::path::Path;
 

@@ -1,13 +1,13 @@
 //! `flipslot cleanup`: removes what an interrupted run left behind, and repairs what a power cut tore.
 
 use crate::cli::CleanupArgs;
-use crate::commands::say::say_line;
-use crate::commands::would::Would;
-use crate::disk::Disk;
-use crate::disk::boot_files::{Holding, STATE};
-use crate::disk::boot_partition::Access;
+use crate::disk::installed::boot_files::{Holding, STATE};
+use crate::disk::installed::boot_partition::Access;
+use crate::disk::installed::open::Disk;
 use crate::error::Result;
 use crate::jump::leftovers;
+use crate::output::preview::Would;
+use crate::output::print::say_line;
 
 /// Message for when there is nothing to remove or repair.
 const NOTHING: &str = "nothing was left behind";

@@ -2,18 +2,16 @@
 
 use crate::cli::CloneArgs;
 use crate::clone::golden::Golden;
-use crate::clone::remarks;
-use crate::clone::run;
 use crate::clone::source::Source;
-use crate::clone::targets;
-use crate::commands::clone_plan::ClonePlan;
-use crate::commands::cloned::Cloned;
-use crate::commands::consent::{Consent, Granted};
-use crate::commands::written::Format;
-use crate::disk::loops::Loop;
-use crate::disk::mount::Scratch;
+use crate::clone::{caveats as remarks, run, targets};
 use crate::error::Result;
+use crate::mount::loop_device::Loop;
+use crate::mount::scratch::Scratch;
+use crate::output::clone_plan::ClonePlan;
+use crate::output::cloned::Cloned;
+use crate::output::written::Format;
 use crate::progress::Progress;
+use crate::request::consent::{Consent, Granted};
 use std::time::Instant;
 
 /// Makes every target a copy of the source.

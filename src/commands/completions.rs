@@ -2,8 +2,8 @@
 
 use crate::cli::CompletionsArgs;
 use crate::cli::reference::{completions, visible};
-use crate::commands::say::say;
 use crate::error::Result;
+use crate::output::print::say;
 
 /// Prints the script that the shell loads.
 pub fn run(args: &CompletionsArgs) -> Result<()> {

@@ -1,35 +1,36 @@
 //! `flipslot create`: OCI images in, a bootable disk out.
 
-use crate::artifact::publish::Contents;
-use crate::boot::grub::config;
-use crate::boot::grub::entry::{self, Content};
-use crate::boot::grub::image::{self, Grub};
+use crate::boot::grub::menu_entry::Content;
+use crate::boot::grub::{config, menu_entry as entry};
 use crate::boot::ledger::Ledger;
 use crate::boot::record;
 use crate::boot::state::State;
+use crate::build::fill::{Sealed, Site};
+use crate::check::partition_names::BOOT_LABEL;
 use crate::check::subject::OLDEST_GRUB;
-use crate::check::surroundings::BOOT_LABEL;
 use crate::cli::CreateArgs;
-use crate::commands::definition::{Definition, Filling};
-use crate::commands::fill::{Sealed, Site};
-use crate::commands::place::Place;
-use crate::commands::plan::Plan;
-use crate::commands::planned;
-use crate::commands::refill;
-use crate::commands::slot_wish::SlotWish;
-use crate::commands::written::{Format, Written};
-use crate::disk::boot_files::{CONFIG, EFI, LEDGER, PLACES, STATE, entry_path, record_path};
-use crate::disk::layout::{Region, TableKind};
-use crate::disk::loops::Loop;
-use crate::disk::mount::Scratch;
-use crate::disk::table::Ids;
-use crate::disk::{Layout, Target};
+use crate::disk::installed::boot_files::{CONFIG, EFI, LEDGER, PLACES, STATE, entry_path, record_path};
+use crate::disk::new::layout::Layout;
+use crate::disk::new::target::Target;
+use crate::disk::table::read::Ids;
 use crate::error::Result;
 use crate::filesystem::fat;
+use crate::forms::grub_images::Grub;
+use crate::forms::{grub_images as image, keep_data as refill};
+use crate::mount::loop_device::Loop;
+use crate::mount::scratch::Scratch;
 use crate::oci;
-use crate::origin::Origin;
+use crate::output::plan::Plan;
+use crate::output::written::{Format, Written};
 use crate::progress::Progress;
-use crate::slot::Slot;
+use crate::publish::artifact::Contents;
+use crate::request::disk::{Definition, Filling};
+use crate::request::location::Place;
+use crate::request::plan_file as planned;
+use crate::request::slot::SlotWish;
+use crate::words::origin::Origin;
+use crate::words::region::{Region, TableKind};
+use crate::words::slot::Slot;
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -48,7 +49,7 @@ pub fn run(args: &CreateArgs) -> Result<()> {
 /// Makes a disk from images; as `plan` says, if there is one.
 ///
 /// Nothing boots from the disk until the last step: a device has no partition table before
-/// [`Target::write_ends`], a file no name before [`Artifact::publish`](crate::artifact::Artifact::publish).
+/// [`Target::write_ends`], a file no name before [`Artifact::publish`](crate::publish::artifact::Artifact::publish).
 /// Whatever is there already is refused before anything is written.
 fn make(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     if args.keep_data {

@@ -1,25 +1,24 @@
 //! `flipslot flash`: writes an OCI image into a slot other than the running one.
 
 use crate::boot::trial::BootedBy;
+use crate::build::fill::Site;
 use crate::check::subject::OLDEST_GRUB;
 use crate::cli::FlashArgs;
-use crate::commands::fill::Site;
-use crate::commands::flash_wish::FlashWish;
-use crate::commands::place::Place;
-use crate::commands::written::{Format, Written};
-use crate::disk::Disk;
-use crate::disk::boot_partition::Access;
-use crate::disk::claim::Expendable;
-use crate::disk::installed::booted_by;
-use crate::disk::loops::Loop;
-use crate::disk::mount::Scratch;
+use crate::disk::installed::boot_partition::Access;
+use crate::disk::installed::claim::Expendable;
+use crate::disk::installed::open::{Disk, booted_by};
 use crate::error::{Result, refused};
 use crate::jump::arrival::CONFIRMED;
 use crate::jump::{leftovers, restart};
+use crate::mount::loop_device::Loop;
+use crate::mount::scratch::Scratch;
 use crate::oci;
-use crate::origin::Origin;
+use crate::output::written::{Format, Written};
 use crate::progress::Progress;
-use crate::slot::Slot;
+use crate::request::flash::FlashWish;
+use crate::request::location::Place;
+use crate::words::origin::Origin;
+use crate::words::slot::Slot;
 use std::path::Path;
 use std::time::Instant;
 

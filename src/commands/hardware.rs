@@ -1,9 +1,9 @@
 //! `flipslot hardware`: prints what this machine needs to boot, as JSON.
 
 use crate::cli::HardwareArgs;
-use crate::commands::say::say;
 use crate::error::{Result, refused};
 use crate::hardware::this_machine;
+use crate::output::print::say;
 use anyhow::Context;
 use std::fs::{self, File};
 use std::io::Write;

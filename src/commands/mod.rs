@@ -1,36 +1,15 @@
-//! The commands, one verb per file, each of which reads from top to bottom.
+//! The verbs of the program, one a file, each a story that reads straight down.
 
-pub mod by_slot;
+pub mod agent;
 pub mod check;
-pub mod check_health;
-mod checked;
 pub mod cleanup;
 pub mod clone;
-mod clone_plan;
-mod cloned;
 pub mod completions;
 pub mod confirm;
-pub mod consent;
 pub mod create;
-pub mod definition;
-pub mod fill;
 pub mod flash;
-pub mod flash_wish;
 pub mod hardware;
-pub mod note_shutdown;
-pub mod place;
-pub mod plan;
-pub mod planned;
-pub mod prepare;
 pub mod reference;
-pub mod refill;
 pub mod rollback;
-mod say;
-pub mod slot_wish;
 pub mod status;
-mod status_facts;
-mod status_text;
 pub mod switch;
-pub mod watch_trial;
-mod would;
-pub mod written;

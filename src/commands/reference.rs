@@ -2,8 +2,8 @@
 
 use crate::cli::ReferenceArgs;
 use crate::cli::reference::{man_pages, markdown, visible};
-use crate::commands::say::say;
 use crate::error::Result;
+use crate::output::print::say;
 use anyhow::Context;
 use std::fs;
 

@@ -2,14 +2,15 @@
 
 use crate::boot::ledger::{Confirm, DEADLINE};
 use crate::cli::DryRunArgs;
-use crate::commands::say::say_line;
-use crate::commands::would::{STATE_AND_LEDGER, Would};
-use crate::disk::Disk;
-use crate::disk::boot_partition::Access;
-use crate::disk::mount::Scratch;
+use crate::disk::installed::boot_partition::Access;
+use crate::disk::installed::open::Disk;
 use crate::error::{Result, refused};
-use crate::jump::leap::{self, Plan, Way};
-use crate::jump::{Ready, leftovers};
+use crate::jump::ready::Ready;
+use crate::jump::route::{Plan, Way};
+use crate::jump::{leftovers, route as leap};
+use crate::mount::scratch::Scratch;
+use crate::output::preview::{STATE_AND_LEDGER, Would};
+use crate::output::print::say_line;
 
 /// Goes back to the slot that was proven before. The disk is set to it before the jump: whatever happens
 /// then, that slot boots.

@@ -1,12 +1,12 @@
 //! `flipslot status`: prints what is there, what runs, and what the next reset boots.
 
 use crate::cli::StatusArgs;
-use crate::commands::say::say;
-use crate::commands::status_facts::Status;
-use crate::commands::status_text::render;
-use crate::disk::Disk;
-use crate::disk::boot_partition::Access;
+use crate::disk::installed::boot_partition::Access;
+use crate::disk::installed::open::Disk;
 use crate::error::Result;
+use crate::output::print::say;
+use crate::output::status::Status;
+use crate::output::status_text::render;
 
 /// Prints the status of a disk. Changes nothing, not even what is damaged.
 pub fn run(args: &StatusArgs) -> Result<()> {

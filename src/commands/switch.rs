@@ -1,18 +1,19 @@
 //! `flipslot switch`: jumps from the running slot into another one, on trial.
 
 use crate::boot::ledger::By;
-use crate::check::Policy;
+use crate::check::policy::Policy;
 use crate::cli::SwitchArgs;
-use crate::commands::say::say_line;
-use crate::commands::would::{STATE_AND_LEDGER, Would};
-use crate::disk::Disk;
-use crate::disk::boot_partition::Access;
-use crate::disk::mount::Scratch;
+use crate::disk::installed::boot_partition::Access;
+use crate::disk::installed::open::Disk;
 use crate::error::{Result, usage};
-use crate::jump::leap::{self, Plan, Way};
-use crate::jump::{Ready, leftovers};
-use crate::slot::Slot;
-use crate::units::{in_words, seconds_of};
+use crate::jump::ready::Ready;
+use crate::jump::route::{Plan, Way};
+use crate::jump::{leftovers, route as leap};
+use crate::mount::scratch::Scratch;
+use crate::output::preview::{STATE_AND_LEDGER, Would};
+use crate::output::print::say_line;
+use crate::words::slot::Slot;
+use crate::words::units::{in_words, seconds_of};
 
 /// Shortest deadline in seconds: a shorter trial would end before any system has come up.
 const SHORTEST: u64 = 10;

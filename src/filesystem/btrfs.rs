@@ -4,7 +4,7 @@ use crate::error::{Result, usage};
 use crate::filesystem::feature_table::BTRFS;
 use crate::filesystem::kind::{Kind, MkfsOptions, New};
 use crate::tool::Tool;
-use crate::units::{Bytes, MIB};
+use crate::words::units::{Bytes, MIB};
 use anyhow::Context;
 use std::path::Path;
 

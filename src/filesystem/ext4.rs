@@ -2,9 +2,10 @@
 
 use crate::error::Result;
 use crate::filesystem::feature_table;
-use crate::filesystem::kind::{Ground, Kind, New};
+use crate::filesystem::kind::{Kind, New};
+use crate::mount::vacant::Ground;
 use crate::tool::Tool;
-use crate::units::{Bytes, MIB};
+use crate::words::units::{Bytes, MIB};
 use anyhow::Context;
 use std::path::Path;
 

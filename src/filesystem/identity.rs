@@ -2,7 +2,7 @@
 //! partition became larger. Mounts nothing.
 
 use crate::error::Result;
-use crate::filesystem::Filesystem;
+use crate::filesystem::kind::Filesystem;
 use crate::tool::Tool;
 use anyhow::Context;
 use std::path::Path;

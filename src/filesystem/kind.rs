@@ -4,7 +4,8 @@
 use crate::error::{Result, usage};
 use crate::filesystem::feature_table::{Feature, Version};
 use crate::filesystem::{btrfs, ext4, xfs};
-use crate::units::Bytes;
+use crate::mount::vacant::Ground;
+use crate::words::units::Bytes;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
@@ -75,15 +76,6 @@ impl New<'_> {
         let since = table.iter().filter(|feature| feature.name == name).map(|feature| feature.linux).max();
         self.kernel.is_none_or(|kernel| since.is_none_or(|since| since <= kernel))
     }
-}
-
-/// The bytes of a partition before it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
-    /// Zeros: a new file.
-    Zeros,
-    /// Anything, from an earlier use.
-    Used,
 }
 
 impl Filesystem {

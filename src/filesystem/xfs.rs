@@ -4,7 +4,7 @@ use crate::error::{Result, failed};
 use crate::filesystem::feature_table;
 use crate::filesystem::kind::{Kind, New};
 use crate::tool::Tool;
-use crate::units::{Bytes, MIB};
+use crate::words::units::{Bytes, MIB};
 use anyhow::Context;
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use crate::error::{Result, refused};
 use crate::hardware::Sysfs;
 use crate::hardware::inventory::DiskFacts;
 use crate::hardware::sysfs::{names, number, text};
-use crate::units::MIB;
+use crate::words::units::MIB;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,7 @@
 
 use crate::boot::ledger::{Boot, By, Ledger, Moment};
 use crate::boot::trial::{BootedBy, terms_of};
-use crate::disk::Disk;
-use crate::disk::installed::{booted_by, cmdline};
+use crate::disk::installed::open::{Disk, booted_by, cmdline};
 use crate::error::Result;
 use crate::tool::Tool;
 use anyhow::Context;

@@ -1,7 +1,7 @@
 //! Loads a slot's kernel for a jump, and explains why a kernel may refuse that.
 
 use crate::sys::kexec;
-use crate::units::Bytes;
+use crate::words::units::Bytes;
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::fmt;

@@ -1,8 +1,9 @@
 //! Finds and undoes what a run that was killed on its way to a jump has left: a loaded kernel, a running
 //! watchdog.
 
-use crate::boot::state::{self, State};
-use crate::disk::Disk;
+use crate::boot::state;
+use crate::boot::state::State;
+use crate::disk::installed::open::Disk;
 use crate::error::Result;
 use crate::jump::{kexec, restart, watchdog};
 use anyhow::Context;

@@ -3,10 +3,8 @@
 pub mod arrival;
 pub mod kexec;
 pub mod last_resort;
-pub mod leap;
 pub mod leftovers;
 pub mod ready;
 pub mod restart;
+pub mod route;
 pub mod watchdog;
-
-pub use ready::Ready;

@@ -1,21 +1,22 @@
 //! Checks a slot before a jump: it must be complete, and hold the bytes that were recorded.
 
 use crate::boot::record::Record;
-use crate::check::report::Ask;
+use crate::check::of_slot::OnDisk;
+use crate::check::policy::Policy;
+use crate::check::report::{Ask, Report};
 use crate::check::subject::Insight;
-use crate::check::{Policy, Report};
-use crate::digest::Digest;
-use crate::disk::Disk;
-use crate::disk::boot_files::Holding;
-use crate::disk::claim::Idle;
-use crate::disk::mount::{Mount, Scratch};
-use crate::disk::outlook::OnDisk;
+use crate::disk::installed::boot_files::Holding;
+use crate::disk::installed::claim::Idle;
+use crate::disk::installed::open::Disk;
 use crate::error::{Kind, Result, refused};
-use crate::filesystem::Root;
 use crate::filesystem::features::Features;
 use crate::jump::watchdog;
 use crate::layer::LayerPath;
-use crate::slot::Slot;
+use crate::mount::mounted::Mount;
+use crate::mount::scratch::Scratch;
+use crate::root::mounted::directory::Root;
+use crate::words::digest::Digest;
+use crate::words::slot::Slot;
 use std::fs::File;
 
 /// A slot that can be jumped into.

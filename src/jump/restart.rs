@@ -1,10 +1,10 @@
 //! Stops this system: by systemd, which stops services and unmounts, or without it.
 
-use crate::disk::Disk;
-use crate::disk::boot_partition::Access;
+use crate::disk::installed::boot_partition::Access;
+use crate::disk::installed::open::Disk;
 use crate::error::Result;
-use crate::jump::arrival::{self, CONFIRMED};
-use crate::jump::kexec;
+use crate::jump::arrival::CONFIRMED;
+use crate::jump::{arrival, kexec};
 use crate::tool::Tool;
 use anyhow::Context;
 use rustix::fs::sync;

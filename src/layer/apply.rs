@@ -5,7 +5,7 @@ use crate::layer::entry::{Entry, Kind};
 use crate::layer::path::LayerPath;
 use crate::layer::sink::RootSink;
 use crate::layer::tar::TarReader;
-use crate::units::Bytes;
+use crate::words::units::Bytes;
 use anyhow::Context;
 use std::io::BufRead;
 

@@ -1,9 +1,9 @@
 //! Streams the bytes of a layer: fetched and hashed on one thread, decompressed and hashed on a second,
 //! read by a third. Only a few chunks wait between them, so memory stays bounded.
 
-use crate::digest::Digest;
 use crate::error::{Result, failed, from_io, into_io};
-use crate::units::Bytes;
+use crate::words::digest::Digest;
+use crate::words::units::Bytes;
 use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use flate2::bufread::MultiGzDecoder;

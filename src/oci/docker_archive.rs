@@ -1,11 +1,11 @@
 //! Archives of `docker save` and of skopeo's docker-archive: `manifest.json`, configs and layers in a tar
 //! file. They name no digest of a layer's blob, only the config's `diff_id`s.
 
-use crate::digest::Digest;
 use crate::error::{Result, failed, refused};
 use crate::layer::stream::Compression;
 use crate::oci::document::DOCUMENT_MAX;
 use crate::oci::tar_index::TarIndex;
+use crate::words::digest::Digest;
 use anyhow::Context;
 use serde::Deserialize;
 use std::io::Read;

@@ -1,9 +1,9 @@
 //! Index, manifest and config: untrusted JSON, read with limits and turned into types.
 
-use crate::digest::Digest;
 use crate::error::{Result, failed, refused};
 use crate::layer::stream::Compression;
 use crate::oci::platform::Platform;
+use crate::words::digest::Digest;
 use anyhow::Context;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

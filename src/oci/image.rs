@@ -1,17 +1,18 @@
 //! An image with a verified manifest and config, and with layers that can be fetched.
 
-use crate::digest::Digest;
 use crate::error::{Result, refused};
 use crate::layer::stream::{Expected, Fetching, fetch};
 use crate::layer::{Budget, RootSink, apply};
 use crate::oci::archive::Archive;
 use crate::oci::docker_archive::DockerArchive;
-use crate::oci::document::{self, DOCUMENT_MAX, Descriptor, Document, INDEX_TYPES, MANIFEST_TYPES};
-use crate::oci::layout::{self, Layout};
+use crate::oci::document::{DOCUMENT_MAX, Descriptor, Document, INDEX_TYPES, MANIFEST_TYPES};
+use crate::oci::layout::Layout;
 use crate::oci::platform::Platform;
 use crate::oci::reference::Reference;
 use crate::oci::registry::{Access, Registry};
-use crate::oci::source::{self, Source, verified};
+use crate::oci::source::{Source, verified};
+use crate::oci::{document, layout, source};
+use crate::words::digest::Digest;
 use anyhow::Context;
 use std::io::Read;
 use std::sync::Arc;

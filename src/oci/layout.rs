@@ -1,7 +1,8 @@
 //! An OCI image layout in a directory (OCI image specification, image-layout.md).
 
 use crate::error::{Result, failed, refused};
-use crate::oci::document::{self, DOCUMENT_MAX, Descriptor, Document};
+use crate::oci::document;
+use crate::oci::document::{DOCUMENT_MAX, Descriptor, Document};
 use crate::oci::reference::Pin;
 use crate::oci::source::Source;
 use anyhow::Context;

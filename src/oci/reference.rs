@@ -1,7 +1,7 @@
 //! Image references as the user writes them, in the syntax of containers-transports(5).
 
-use crate::digest::Digest;
 use crate::error::{Result, usage};
+use crate::words::digest::Digest;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,14 +1,15 @@
 //! Images in a registry, read over the OCI distribution protocol. The only file that names oci-client and
 //! tokio: the rest of the program reads blobs like files.
 
-use crate::digest::Digest;
 use crate::error::{Result, failed, into_io, refused};
-use crate::oci::credentials::{self, Credential};
+use crate::oci::credentials;
+use crate::oci::credentials::Credential;
 use crate::oci::document::{Descriptor, INDEX_TYPES, MANIFEST_TYPES};
 use crate::oci::layout::read_limited;
 use crate::oci::names::{name_of, refuse_if_unresolvable};
 use crate::oci::reference::Pin;
 use crate::oci::source::Source;
+use crate::words::digest::Digest;
 use anyhow::Context;
 use futures_util::{Stream, StreamExt};
 use oci_client::client::{BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol};

@@ -1,8 +1,8 @@
 //! Sources of documents and blobs: the common interface of registries, layouts and archives.
 
-use crate::digest::Digest;
 use crate::error::Result;
 use crate::oci::document::Descriptor;
+use crate::words::digest::Digest;
 use std::io::Read;
 
 /// A place that holds the blobs of an image. The bytes that it returns are not verified yet.

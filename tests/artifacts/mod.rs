@@ -7,7 +7,8 @@ mod failures;
 mod formats;
 mod sidecars;
 
-use crate::check::sound::{self, VERSION};
+use crate::check::sound;
+use crate::check::sound::VERSION;
 use crate::support::program::{Run, command, ended, tool};
 use crate::support::tar::file;
 use std::fs::{self, File};

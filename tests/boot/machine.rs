@@ -3,7 +3,7 @@
 
 use flipslot::boot::state::{Copies, State};
 use flipslot::boot::trial::BootedBy;
-use flipslot::slot::Slot;
+use flipslot::words::slot::Slot;
 
 /// How many slots the disk has: one that runs, one that is proven, and one more.
 const SLOTS: u32 = 3;

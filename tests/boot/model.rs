@@ -3,7 +3,7 @@
 use crate::boot::machine::{Event, Holds, Machine, Power, slots};
 use flipslot::boot::state::State;
 use flipslot::boot::trial::BootedBy;
-use flipslot::slot::Slot;
+use flipslot::words::slot::Slot;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 

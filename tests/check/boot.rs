@@ -1,7 +1,8 @@
 //! Faults from the kernel to the root filesystem: kernel, modules, initramfs, drivers, command line.
 
 use crate::check::case::{Case, all_must_be_found_alone};
-use crate::check::sound::{self, VERSION, bzimage, device, modules, own_initramfs, without};
+use crate::check::sound;
+use crate::check::sound::{VERSION, bzimage, device, modules, own_initramfs, without};
 use crate::support::tar::{Item, dir, file, symlink, whiteout};
 use serde_json::json;
 

@@ -1,18 +1,20 @@
 //! Images that were made to be looked into: what they hold leads nowhere, ends never, or is enormous. An
 //! error or a finding, and nothing of this machine's own files in it.
 
-use crate::check::sound::{self, VERSION, modules};
+use crate::check::sound;
+use crate::check::sound::{VERSION, modules};
 use crate::support::layout::ImageLayout;
 use crate::support::program::{Run, ended};
 use crate::support::tar::{BLOCK, Item, Tar, block, character, dir, fifo, file, symlink};
 use flipslot::boot::cmdline::Cmdline;
+use flipslot::check::policy::Policy;
 use flipslot::check::report::{Ask, Report};
-use flipslot::check::subject::{Initramfs, Insight};
-use flipslot::check::{Policy, Subject};
-use flipslot::filesystem::{Filesystem, Root};
+use flipslot::check::subject::{Initramfs, Insight, Subject};
+use flipslot::filesystem::kind::Filesystem;
 use flipslot::hardware::Inventory;
-use flipslot::partuuid::PartUuid;
-use flipslot::slot::Slot;
+use flipslot::root::mounted::directory::Root;
+use flipslot::words::partuuid::PartUuid;
+use flipslot::words::slot::Slot;
 use std::fs;
 use std::io::{Read, repeat};
 use std::path::Path;

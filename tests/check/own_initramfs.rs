@@ -1,22 +1,24 @@
 //! `--initramfs`: the image's own is used as it is if it fits, with flipslot's units behind it; else its
 //! dracut makes one, and flipslot says why.
 
-use crate::check::sound::{self, VERSION, device};
+use crate::check::sound;
+use crate::check::sound::{VERSION, device};
 use crate::cli::images;
 use crate::support::disk::{Disk, SLOT_A, SLOT_B};
 use crate::support::layout::ImageLayout;
 use crate::support::program::{assert_nothing_left, tool};
 use crate::support::tar::{Item, Tar, file, whiteout};
 use flipslot::boot::cmdline::Cmdline;
-use flipslot::boot::contents::Contents;
-use flipslot::boot::initramfs::{MadeBy, Source};
-use flipslot::check::choice::{Chosen, choose};
-use flipslot::check::subject::{Initramfs, Insight};
-use flipslot::check::{Policy, Subject};
-use flipslot::filesystem::{Filesystem, Root};
+use flipslot::check::initramfs_choice::{Chosen, choose};
+use flipslot::check::policy::Policy;
+use flipslot::check::subject::{Initramfs, Insight, Subject};
+use flipslot::filesystem::kind::Filesystem;
 use flipslot::hardware::Inventory;
-use flipslot::partuuid::PartUuid;
-use flipslot::slot::Slot;
+use flipslot::initramfs::read::contents::Contents;
+use flipslot::initramfs::source::{MadeBy, Source};
+use flipslot::root::mounted::directory::Root;
+use flipslot::words::partuuid::PartUuid;
+use flipslot::words::slot::Slot;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;

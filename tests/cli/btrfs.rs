@@ -4,8 +4,8 @@
 use crate::cli::images;
 use crate::support::disk::{Disk, NAME, SLOT_A, SLOT_B};
 use crate::support::program::{assert_nothing_left, command, ended, flipslot, tool};
-use flipslot::digest::Digest;
 use flipslot::filesystem::features::Features;
+use flipslot::words::digest::Digest;
 use std::fs;
 use std::ops::Range;
 

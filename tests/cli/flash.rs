@@ -5,7 +5,7 @@ use crate::cli::images;
 use crate::support::disk::{BOOT, DATA, Disk, MIB, NAME, SLOT_A, SLOT_B};
 use crate::support::program::{Run, assert_nothing_left, tool};
 use crate::support::tree::Tree;
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;

@@ -6,7 +6,7 @@ use crate::support::disk::{BOOT, Disk, NAME, SLOT_B};
 use crate::support::program::{assert_nothing_left, command};
 use crate::support::registry::Registry;
 use flipslot::boot::state::State;
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use serde_json::json;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;

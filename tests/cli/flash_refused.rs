@@ -5,7 +5,7 @@ use crate::cli::images;
 use crate::cli::leftovers::{stalling_registry, until_a_layer_is_written};
 use crate::support::disk::{BOOT, Disk, MIB, NAME, SLOT_A, SLOT_B};
 use crate::support::program::{Guard, Run, assert_nothing_left, command, flipslot, tool};
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;

@@ -4,7 +4,7 @@
 use crate::cli::images;
 use crate::support::layout::blob_path;
 use crate::support::program::{Run, assert_nothing_left, command, ended, flipslot, tool};
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use std::fs::{self, File};
 use std::path::Path;
 

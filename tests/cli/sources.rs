@@ -4,9 +4,10 @@ use crate::support::layout::{ImageLayout, Packing};
 use crate::support::program::tool;
 use crate::support::tar::{Tar, dir, file, hardlink, symlink, whiteout};
 use crate::support::tree::Tree;
-use flipslot::filesystem::{MountedRoot, Root};
 use flipslot::layer::Budget;
 use flipslot::oci::{Access, Platform, Reference, resolve};
+use flipslot::root::mounted::directory::Root;
+use flipslot::root::mounted::sink::MountedRoot;
 use std::path::Path;
 
 fn image(packing: Packing) -> ImageLayout {

@@ -79,7 +79,7 @@ fn grub_reads_what_we_wrote(fat: &str, slot: &str, folder: &std::path::Path) {
         let place = record["entry"][path]["path"].as_str().or(record["entry"][path].as_str()).unwrap();
         let bytes = folder.join("read-by-grub").to_string_lossy().into_owned();
         tool("grub-fstest", &[slot, "cp", &format!("(loop0)/{place}"), &bytes]);
-        let found = flipslot::digest::Digest::of(&std::fs::read(&bytes).unwrap());
+        let found = flipslot::words::digest::Digest::of(&std::fs::read(&bytes).unwrap());
         assert_eq!(record["entry"][digest], found.to_string(), "{place}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::cli::images;
 use crate::support::disk::{BOOT, DATA, Disk, MIB};
 use crate::support::program::{Run, flipslot, tool};
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -3,7 +3,7 @@
 use crate::clone::disks::{LoopDisk, clone, golden, result};
 use crate::support::disk::{DATA, MIB};
 use crate::support::program::assert_nothing_left;
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use serde_json::json;
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -4,7 +4,7 @@ use crate::cli::images;
 use crate::clone::disks::{LoopDisk, clone, golden};
 use crate::support::disk::{Disk, MIB, SLOT_A};
 use crate::support::program::{assert_nothing_left, tool};
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use crate::disks::lab::{Lab, SIZE, alone};
 use crate::support::program::tool;
-use flipslot::disk::identity::Identity;
-use flipslot::disk::whole::identity_of;
+use flipslot::disk::which::identity::Identity;
+use flipslot::disk::which::whole::identity_of;
 use std::fs::File;
 
 #[test]

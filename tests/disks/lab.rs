@@ -3,7 +3,7 @@
 
 use crate::cli::images;
 use crate::support::program::{Guard, Run, command, ended, tool};
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};

@@ -2,13 +2,13 @@
 //! says to the same bytes. The GRUB is the one that is installed.
 
 use crate::support::program::{Run, ended, tool};
-use flipslot::boot::grub::image;
-use flipslot::digest::Digest;
-use flipslot::disk::mount::Mount;
-use flipslot::filesystem::Filesystem;
 use flipslot::filesystem::feature_table::Version;
 use flipslot::filesystem::features::Features;
-use flipslot::filesystem::kind::{Ground, MkfsOptions, New};
+use flipslot::filesystem::kind::{Filesystem, MkfsOptions, New};
+use flipslot::forms::grub_images as image;
+use flipslot::mount::mounted::Mount;
+use flipslot::mount::vacant::Ground;
+use flipslot::words::digest::Digest;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,9 @@
 //! A sysfs on disk, from what `capture.sh` has printed.
 
 use flipslot::error::Result;
-use flipslot::hardware::Inventory;
-use flipslot::hardware::Sysfs;
 use flipslot::hardware::block::Block;
 use flipslot::hardware::inventory::Role;
+use flipslot::hardware::{Inventory, Sysfs};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

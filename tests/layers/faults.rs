@@ -4,10 +4,10 @@ use super::{PLENTY, sandbox};
 use crate::support::layout::{ImageLayout, Packing};
 use crate::support::tar::{Item, Tar, block, dir, fifo, file, hardlink, opaque, symlink, whiteout};
 use flipslot::error::{Result, failed};
-use flipslot::filesystem::MountedRoot;
 use flipslot::layer::entry::{Meta, Node};
 use flipslot::layer::{LayerPath, RootSink};
 use flipslot::oci::{Access, resolve};
+use flipslot::root::mounted::sink::MountedRoot;
 use std::io::BufRead;
 
 /// A sink whose `fails_at`-th call fails, counted from 0.

@@ -2,7 +2,7 @@
 
 use super::with_both_resolvers;
 use crate::support::tar::{Item, Tar, dir, file, hardlink, symlink, whiteout};
-use flipslot::filesystem::Tree;
+use flipslot::root::tree::Tree;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use super::{sandbox, with_both_resolvers};
 use crate::support::tar::{Item, Tar, block, character, dir, fifo, file, hardlink, number, odd, symlink};
-use flipslot::filesystem::Filesystem;
-use flipslot::filesystem::kind::{Ground, MkfsOptions, New};
+use flipslot::filesystem::kind::{Filesystem, MkfsOptions, New};
+use flipslot::mount::vacant::Ground;
 use flipslot::tool::Tool;
 use rustix::fs::makedev;
 use std::fs;

@@ -17,12 +17,13 @@ mod umoci_random;
 mod whiteouts;
 
 use crate::support::tree::{Tree, outside};
-use flipslot::digest::Digest;
 use flipslot::error::Result;
-use flipslot::filesystem::kept::wanted::Keep;
-use flipslot::filesystem::root::Resolver;
-use flipslot::filesystem::{KeptTree, MountedRoot, Root};
 use flipslot::layer::{Budget, RootSink, apply};
+use flipslot::root::memory::KeptTree;
+use flipslot::root::memory::retention::Keep;
+use flipslot::root::mounted::directory::{Resolver, Root};
+use flipslot::root::mounted::sink::MountedRoot;
+use flipslot::words::digest::Digest;
 use std::cell::RefCell;
 use std::fs;
 use std::io::BufRead;

@@ -2,7 +2,7 @@
 
 use super::{sandbox, with_both_resolvers};
 use crate::support::tar::{LongNames, Tar, character, dir, fifo, file, hardlink, odd, symlink};
-use flipslot::filesystem::Tree;
+use flipslot::root::tree::Tree;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

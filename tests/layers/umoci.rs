@@ -10,8 +10,9 @@ use crate::support::tar::{
 };
 use crate::support::tree::Tree;
 use flipslot::error::Result;
-use flipslot::filesystem::{MountedRoot, Root};
 use flipslot::oci::{Access, Reference, resolve};
+use flipslot::root::mounted::directory::Root;
+use flipslot::root::mounted::sink::MountedRoot;
 use flipslot::tool::Tool;
 use std::fs;
 use std::path::Path;

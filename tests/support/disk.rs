@@ -2,8 +2,8 @@
 
 use crate::support::program::{Run, flipslot, tool};
 use flipslot::boot::state::State;
-use flipslot::digest::Digest;
 use flipslot::filesystem::fat;
+use flipslot::words::digest::Digest;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::ops::Range;

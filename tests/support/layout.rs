@@ -1,7 +1,7 @@
 //! OCI image layouts (OCI image specification, image-layout.md), whole or tampered with.
 
 use flate2::write::GzEncoder;
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, Read, Write};

@@ -1,6 +1,6 @@
 //! What stands in a directory tree, entry by entry, to compare two trees or one before and after.
 
-use flipslot::digest::Digest;
+use flipslot::words::digest::Digest;
 use rustix::fs::{lgetxattr, llistxattr};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

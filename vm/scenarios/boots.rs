@@ -1,9 +1,9 @@
 //! Every slot comes up, from BIOS and from UEFI, as the system that its image holds.
 
 use crate::bus::Bus;
-use crate::disks::{self, Single};
-use crate::images;
+use crate::disks::Single;
 use crate::machine::{Firmware, Machine, Setup};
+use crate::{disks, images};
 
 /// The menu shows for one second; a busy host may be too slow for it.
 const ATTEMPTS: usize = 3;

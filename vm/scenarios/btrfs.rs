@@ -2,9 +2,9 @@
 //! behind, which GRUB does not read; and an older kernel.
 
 use crate::bus::Bus;
-use crate::disks::{self, Single};
-use crate::images;
+use crate::disks::Single;
 use crate::machine::{Firmware, Machine, Setup, log};
+use crate::{disks, images};
 
 #[test]
 fn slots_with_btrfs_come_up_by_uefi_by_kexec_and_after_a_reset_in_the_middle() {

@@ -1,9 +1,8 @@
 //! A server looks at its slots: the one that runs is found whole, and one that was written for another
 //! machine is not jumped into.
 
-use crate::disks;
-use crate::inventories;
 use crate::machine::{Firmware, Machine, Setup};
+use crate::{disks, inventories};
 use flipslot::hardware::Inventory;
 
 #[test]

@@ -1,9 +1,9 @@
 //! Copies of one golden disk in one machine: each boots from its own partitions.
 
 use crate::bus::Bus;
-use crate::disks::{self, Scratch, Single};
-use crate::images;
+use crate::disks::{Scratch, Single};
 use crate::machine::{Firmware, Machine, Setup};
+use crate::{disks, images};
 use std::path::Path;
 
 /// The GUID of the partition of slot a.

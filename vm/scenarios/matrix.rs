@@ -1,10 +1,9 @@
 //! Disks made for one machine, on others: what `check` foretells is what a boot does.
 
 use crate::bus::Bus;
-use crate::disks::{self, Single};
-use crate::images;
-use crate::inventories;
+use crate::disks::Single;
 use crate::machine::{Firmware, Machine, Setup};
+use crate::{disks, images, inventories};
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

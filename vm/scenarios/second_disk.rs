@@ -2,11 +2,11 @@
 //! filesystem: all are clean, and both boot.
 
 use crate::bus::Bus;
-use crate::disks::{self, Scratch};
-use crate::images;
+use crate::disks::Scratch;
 use crate::machine::{Firmware, Machine, Setup, log};
 use crate::registry::Registry;
 use crate::scenarios::boots::boot_slot;
+use crate::{disks, images};
 
 /// A disk with Debian 12 in slot a, and what makes and checks every filesystem.
 fn server(name: &str, filesystem: &str) -> Scratch {

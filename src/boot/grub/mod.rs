@@ -1,6 +1,5 @@
-//! GRUB on a disk: its configuration, the menu entries of slots, and its own programs.
+//! GRUB's view of a slot, as text: its static configuration and the menu entry.
 
 pub mod config;
-pub mod entry;
-pub mod image;
+pub mod menu_entry;
 pub mod quote;

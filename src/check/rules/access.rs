@@ -1,10 +1,10 @@
 //! Rules about ways into a system that has come up: network, ssh, passwords. A missing one is reported and
 //! never added: the image decides who may log in.
 
-use crate::check::Subject;
+use crate::check::subject::Subject;
 use crate::check::units::is_enabled;
 use crate::error::Result;
-use crate::filesystem::Tree;
+use crate::root::tree::Tree;
 
 /// Units that bring up a network.
 const NETWORK: [&str; 8] = [

@@ -1,8 +1,8 @@
 //! Rules about the command line and the title, as GRUB and the kernel read them.
 
-use crate::boot::kernel;
-use crate::check::Subject;
+use crate::check::subject::Subject;
 use crate::error::Result;
+use crate::kernel::find as kernel;
 
 /// Characters that have a meaning in GRUB's script language (GRUB manual, "Shell-like scripting").
 const METACHARACTERS: &str = "{}|&$;<>'\"\\`";

@@ -1,10 +1,11 @@
 //! Rules about drivers: of the devices that lead to the boot disk, of the network, of the root filesystem.
 
-use crate::boot::drivers::{self, Driver, Need, Where};
-use crate::boot::modules::Place;
-use crate::check::Subject;
+use crate::check::subject::Subject;
 use crate::error::Result;
 use crate::hardware::inventory::{Role, Storage};
+use crate::kernel::drivers;
+use crate::kernel::drivers::{Driver, Need, Where};
+use crate::kernel::modules::Place;
 use std::collections::BTreeSet;
 
 /// Finds devices that lead to the boot disk and have no driver before the root filesystem is mounted, and an

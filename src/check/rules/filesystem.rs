@@ -2,11 +2,11 @@
 //! what flipslot chooses by itself; a user's options, or an mkfs that turns on a new feature by itself, can
 //! make something else.
 
-use crate::boot::kernel::has_option;
-use crate::check::Subject;
+use crate::check::subject::Subject;
 use crate::error::Result;
 use crate::filesystem::feature_table::{V4, V4_OPTION, Version};
 use crate::filesystem::features::version;
+use crate::kernel::find::has_option;
 
 /// Version that is newer than every GRUB: a feature that it does not read, none reads.
 const ANY_GRUB: Version = (u32::MAX - 1, 0);

@@ -1,12 +1,13 @@
 //! The rule about login prompts on the requested consoles (systemd-getty-generator(8)).
 
-use crate::check::Subject;
 use crate::check::rules::cmdline::console_of;
+use crate::check::subject::Subject;
 use crate::check::units::{Unit, is_enabled, program, template, unit};
 use crate::error::Result;
-use crate::filesystem::tree::{Last, What};
-use crate::filesystem::{Root, Tree, put};
 use crate::layer::LayerPath;
+use crate::root::mounted::directory::Root;
+use crate::root::mounted::put;
+use crate::root::tree::{Last, Tree, What};
 
 /// The target that every getty is part of.
 const TARGET: &str = "getty.target";

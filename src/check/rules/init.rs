@@ -1,9 +1,10 @@
 //! Rules about the first program: it must be there, and this kernel must be able to start it.
 
-use crate::boot::elf::{self, Elf};
-use crate::check::Subject;
+use crate::check::subject::Subject;
 use crate::error::Result;
-use crate::filesystem::tree::{Last, What};
+use crate::kernel::elf;
+use crate::kernel::elf::Elf;
+use crate::root::tree::{Last, What};
 
 /// Path of the first program for a kernel and for an initramfs, unless the command line names another
 /// (`init=`).

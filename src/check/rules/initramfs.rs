@@ -1,13 +1,11 @@
 //! Rules about the initramfs: it must be there or be made, be complete, and be unpacked by this kernel on
 //! this machine.
 
-use crate::boot::kernel;
-use crate::boot::requirements;
-use crate::check::Subject;
-use crate::check::subject::Initramfs;
+use crate::check::subject::{Initramfs, Subject};
 use crate::error::Result;
 use crate::filesystem::features;
-use crate::units::Bytes;
+use crate::kernel::{find as kernel, requirements};
+use crate::words::units::Bytes;
 
 /// Finds a slot that has neither an initramfs nor a dracut to make one.
 pub fn dracut_missing(subject: &Subject) -> Result<Vec<String>> {

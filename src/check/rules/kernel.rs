@@ -1,8 +1,8 @@
 //! Rules about kernels: there must be exactly one to boot, which this machine can start, with its modules.
 
-use crate::boot::kernel;
-use crate::check::Subject;
+use crate::check::subject::Subject;
 use crate::error::Result;
+use crate::kernel::find as kernel;
 
 /// Finds a slot without a kernel.
 pub fn missing(subject: &Subject) -> Result<Vec<String>> {

@@ -1,10 +1,11 @@
 //! Rules about devices that a system waits for before it is up: fstab(5), crypttab(5), and `resume=`.
 
-use crate::check::Subject;
-use crate::check::surroundings::{Stands, Surroundings, unescaped};
+use crate::check::partition_names::{Stands, Surroundings, unescaped};
+use crate::check::subject::Subject;
 use crate::error::Result;
-use crate::filesystem::{Root, put};
 use crate::layer::LayerPath;
+use crate::root::mounted::directory::Root;
+use crate::root::mounted::put;
 
 const FSTAB: &str = "etc/fstab";
 const CRYPTTAB: &str = "etc/crypttab";

@@ -1,8 +1,8 @@
 //! The rule about SELinux: a system that enforces it must have labels to go by.
 
-use crate::check::Subject;
+use crate::check::subject::Subject;
 use crate::error::Result;
-use crate::filesystem::tree::Last;
+use crate::root::tree::Last;
 
 /// File in which a system says whether it enforces SELinux (selinux(8)).
 const CONFIG: &str = "etc/selinux/config";

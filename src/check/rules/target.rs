@@ -1,12 +1,13 @@
 //! The rule about the target that systemd starts: `default.target`.
 
-use crate::boot::agent::SYSTEMD;
-use crate::check::Subject;
+use crate::check::subject::Subject;
 use crate::check::units::{Unit, unit};
 use crate::error::{Result, failed};
-use crate::filesystem::tree::{Last, What};
-use crate::filesystem::{Root, put};
+use crate::initramfs::trial_units::SYSTEMD;
 use crate::layer::LayerPath;
+use crate::root::mounted::directory::Root;
+use crate::root::mounted::put;
+use crate::root::tree::{Last, What};
 
 /// The unit that systemd starts, where the command line names no other (bootup(7)).
 const DEFAULT: &str = "default.target";

@@ -1,10 +1,10 @@
 //! Members of something larger that is not active now: nothing holds the disk, and yet an array, a pool or an
 //! encrypted filesystem would be lost with it. They are refused unless the user names the kind.
 
-use crate::disk::layout::Region;
-use crate::disk::probe::Probe;
+use crate::disk::which::probe::Probe;
 use crate::error::{Result, refused, usage};
 use crate::hardware::block::Block;
+use crate::words::region::Region;
 use std::collections::BTreeMap;
 
 /// A kind of member: its name in libblkid, a description, and the command that shows what it belongs to.

@@ -1,7 +1,8 @@
 //! `default.target` leads to a target that another image has.
 
 use super::Trap;
-use crate::images::{self, Put};
+use crate::images;
+use crate::images::Put;
 
 #[test]
 fn a_default_target_that_leads_nowhere_ends_in_the_rescue_shell() {

@@ -1,7 +1,8 @@
 //! The image is a container's: nobody logs in there, so its gettys are masked.
 
 use super::Trap;
-use crate::images::{self, Put};
+use crate::images;
+use crate::images::Put;
 
 /// Says whether the console has its getty when all that is to start has started, or has not.
 const WITNESS: &str = "\

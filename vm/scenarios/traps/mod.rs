@@ -8,10 +8,10 @@ mod xfs_features;
 mod xfs_missing;
 
 use crate::bus::Bus;
-use crate::disks::{self, Single};
-use crate::images::{self, Put};
-use crate::inventories;
+use crate::disks::Single;
+use crate::images::Put;
 use crate::machine::{Firmware, Machine, Setup};
+use crate::{disks, images, inventories};
 use std::fs;
 use std::path::{Path, PathBuf};
 

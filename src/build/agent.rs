@@ -1,0 +1,87 @@
+//! The agent, which flipslot adds to a slot: its own program, and the units that watch over a trial. All
+//! of it, except for the link `/usr/bin/flipslot`, is below `/usr/lib`, where an image's own packages have
+//! nothing called flipslot.
+
+use crate::error::{Result, refused};
+use crate::initramfs::trial_units::SYSTEMD;
+use crate::kernel::elf;
+use crate::kernel::elf::Elf;
+use crate::layer::LayerPath;
+use crate::layer::entry::Meta;
+use crate::root::mounted::directory::Root;
+use crate::root::mounted::put;
+use crate::root::tree::Tree;
+use anyhow::Context;
+use std::fs::File;
+use std::io::Read;
+
+/// Choice of whether to add the agent to a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agent {
+    /// Install the program and its units.
+    Add,
+    /// Leave the image as it is (`--no-agent`): no deadline, no health check.
+    LeaveOut,
+}
+
+/// Path of the program in the slot.
+const PROGRAM: &str = "/usr/lib/flipslot/flipslot";
+/// Units, and the script that runs after the last service has stopped (systemd-shutdown(8)): path, text
+/// and permissions.
+const FILES: [(&str, &str, u32); 3] = [
+    ("/usr/lib/systemd/system/flipslot-trial.service", include_str!("../../agent/flipslot-trial.service"), 0o644),
+    ("/usr/lib/systemd/system/flipslot-health.service", include_str!("../../agent/flipslot-health.service"), 0o644),
+    ("/usr/lib/systemd/system-shutdown/flipslot", include_str!("../../agent/shutdown"), 0o755),
+];
+/// Symbolic links, as path and target: two start the units, one puts the program into `PATH`.
+const LINKS: [(&str, &str); 3] = [
+    ("/usr/lib/systemd/system/sysinit.target.wants/flipslot-trial.service", "../flipslot-trial.service"),
+    ("/usr/lib/systemd/system/basic.target.wants/flipslot-health.service", "../flipslot-health.service"),
+    ("/usr/bin/flipslot", "../lib/flipslot/flipslot"),
+];
+impl Agent {
+    /// Refuses to add the agent if this program is linked dynamically: an image's C library may not run it.
+    pub fn refuse_if_dynamic(self) -> Result<()> {
+        if self == Agent::Add && is_dynamic(own_program()?)? {
+            return Err(refused(
+                "this flipslot is linked dynamically, and the image's C library may differ from this machine's",
+                "build a static one (make build), or omit the agent: --no-agent",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Adds the agent to a slot, unless that has no systemd, which would run it. Returns the paths that were
+    /// added.
+    pub fn install(self, root: &Root) -> Result<Vec<String>> {
+        let mut added = Vec::new();
+        if self == Agent::LeaveOut {
+            return Ok(added);
+        }
+        if !SYSTEMD.iter().any(|path| root.has_program(path)) {
+            return Ok(added);
+        }
+        let place = |path: &str| LayerPath::clean(path.as_bytes());
+        put::file(root, &place(PROGRAM)?, &Meta { mode: 0o755, ..Meta::default() }, &mut own_program()?)?;
+        added.push(PROGRAM.to_owned());
+        for (path, text, mode) in FILES {
+            put::file(root, &place(path)?, &Meta { mode, ..Meta::default() }, &mut text.as_bytes())?;
+            added.push(path.to_owned());
+        }
+        for (path, target) in LINKS {
+            put::symlink(root, &place(path)?, target.as_bytes())?;
+            added.push(path.to_owned());
+        }
+        Ok(added)
+    }
+}
+
+fn own_program() -> Result<File> {
+    File::open("/proc/self/exe").context("opening this program's own file")
+}
+
+fn is_dynamic(program: File) -> Result<bool> {
+    let mut head = Vec::new();
+    program.take(elf::HEAD).read_to_end(&mut head).context("reading this program's own file")?;
+    Ok(Elf::parse(&head).is_none_or(|elf| elf.interpreter.is_some()))
+}

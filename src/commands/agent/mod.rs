@@ -1,0 +1,5 @@
+//! The verbs that systemd runs in a slot.
+
+pub mod check_health;
+pub mod note_shutdown;
+pub mod watch_trial;

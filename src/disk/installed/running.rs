@@ -1,0 +1,110 @@
+//! The partition that this system runs from, according to the mounted root alone: what a boot loader left in
+//! its variables or on the command line is stale after a kexec.
+
+use crate::error::{Result, refused};
+use crate::hardware::this;
+use crate::words::region::Region;
+use rustix::fs::{fstat, major, minor, stat};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// The partition that is mounted at `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Path of the disk's device, such as `/dev/sda`.
+    pub disk: PathBuf,
+    /// Numbers of the disk, as in sysfs (`8:0`).
+    pub numbers: String,
+    /// The partition's number in the table.
+    pub partition: u32,
+}
+
+impl Running {
+    /// Finds the partition of this system's root; `None` if the root is not a partition (a container, memory,
+    /// a network).
+    pub fn find() -> Option<Running> {
+        let of = |device| Running::of(Path::new(&format!("/sys/dev/block/{}:{}", major(device), minor(device))));
+        // The number that btrfs reports belongs to no device, but the mount names the device that was mounted.
+        of(stat("/").ok()?.st_dev).or_else(|| of(this::sources_of_root().ok()?.first()?.st_rdev))
+    }
+
+    fn of(sys: &Path) -> Option<Running> {
+        let partition = fs::canonicalize(sys).ok()?;
+        let number = fs::read_to_string(partition.join("partition")).ok()?.trim().parse().ok()?;
+        let disk = partition.parent()?;
+        let numbers = fs::read_to_string(disk.join("dev")).ok()?.trim().to_owned();
+        Some(Running { disk: node(disk)?, numbers, partition: number })
+    }
+}
+
+/// The device of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Path of the device node.
+    pub path: PathBuf,
+    /// Numbers of the device, as in sysfs.
+    pub(crate) numbers: String,
+    /// Offset of the first byte on the disk.
+    pub start: u64,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+impl Node {
+    /// Finds partition `number` of the disk with these numbers; `None` if the kernel does not know it,
+    /// because it scans no partitions there.
+    pub fn find(disk: &str, number: u32) -> Option<Node> {
+        let entries = fs::read_dir(format!("/sys/dev/block/{disk}")).ok()?;
+        let read = |folder: &Path, name: &str| Some(fs::read_to_string(folder.join(name)).ok()?.trim().to_owned());
+        let is_it = |path: &PathBuf| read(path, "partition") == Some(number.to_string());
+        let partition = entries.flatten().map(|entry| entry.path()).find(is_it)?;
+        // Both in units of 512 bytes, whatever the disk's sectors are (kernel: ABI/stable/sysfs-block).
+        let bytes = |name: &str| read(&partition, name)?.parse::<u64>().ok()?.checked_mul(512);
+        Some(Node {
+            path: node(&partition)?,
+            numbers: read(&partition, "dev")?,
+            start: bytes("start")?,
+            size: bytes("size")?,
+        })
+    }
+
+    /// Refuses unless the kernel has the partition where the table says, and `device`, which was opened at
+    /// its path, is that partition: in a container a node may be stale, and belong to another disk.
+    pub fn refuse_if_other(&self, device: &File, region: Region) -> Result<()> {
+        let found = fstat(device)?.st_rdev;
+        if (self.start, self.size) != (region.start, region.size) {
+            let found = format!("the kernel has {} at another position than the partition table", self.path.display());
+            return Err(refused(found, "make the kernel read the table again: partprobe, or reboot"));
+        }
+        if format!("{}:{}", major(found), minor(found)) != self.numbers {
+            let found = format!("{} is not the device of partition {}", self.path.display(), region.number);
+            return Err(refused(found, "use a /dev that is this kernel's own (devtmpfs)"));
+        }
+        Ok(())
+    }
+}
+
+/// Returns the device node of a folder in sysfs (DEVNAME in its uevent), if it exists.
+fn node(folder: &Path) -> Option<PathBuf> {
+    let uevent = fs::read_to_string(folder.join("uevent")).ok()?;
+    let name = uevent.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+    Some(Path::new("/dev").join(name)).filter(|path| path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_is_found_from_its_partition() {
+        let folder = tempfile::tempdir().unwrap();
+        let partition = folder.path().join("block/null/null3");
+        fs::create_dir_all(&partition).unwrap();
+        fs::write(partition.join("partition"), "3\n").unwrap();
+        fs::write(partition.join("../dev"), "8:0\n").unwrap();
+        fs::write(partition.join("../uevent"), "MAJOR=8\nDEVNAME=null\n").unwrap();
+        let running = Running::of(&partition).unwrap();
+        assert_eq!(running, Running { disk: "/dev/null".into(), numbers: "8:0".into(), partition: 3 });
+        assert_eq!(Running::of(folder.path()), None);
+    }
+}

@@ -1,0 +1,6 @@
+//! A disk that is being made: its layout, and the file or device that it is written to.
+
+pub mod clone_target;
+pub mod file;
+pub mod layout;
+pub mod target;

@@ -1,0 +1,282 @@
+//! Reads and renders the MBR partition table: four entries in the first sector, and a chain of more in the
+//! extended partition. Nothing that is written or accepted leaves the disk or overlaps.
+
+use crate::disk::new::layout::Layout;
+use crate::disk::table::read::{Described, DescribedPartition};
+use crate::error::{Result, refused};
+use crate::words::partuuid::PartUuid;
+use crate::words::region::{Region, TableKind};
+use crate::words::units::MIB;
+use anyhow::Context;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// Size of a sector in bytes; flipslot makes no MBR disks with sectors of 4096.
+pub(super) const SECTOR: u64 = 512;
+/// Limit of an MBR in bytes: 32 bits of sectors.
+pub const END: u64 = (1 << 32) * SECTOR;
+/// Offset of the disk's signature; next, those of the first of four entries of 16 bytes, and of the mark at the end.
+pub(super) const SIGNATURE: usize = 0x1b8;
+pub(super) const ENTRIES: usize = 0x1be;
+const MARK: (usize, [u8; 2]) = (0x1fe, [0x55, 0xaa]);
+/// Partition types: EFI system partition (UEFI specification 2.10, 5.2.2), Linux, extended (by LBA first),
+/// and the one that protects a GPT.
+const ESP: u8 = 0xef;
+const LINUX: u8 = 0x83;
+const EXTENDED: [u8; 3] = [0x0f, 0x05, 0x85];
+const PROTECTIVE: u8 = 0xee;
+/// Number of primary entries; flipslot's fourth partition is logical, and has the number 5.
+pub(super) const PRIMARY: u32 = 4;
+/// Limit of logical partitions, more than there can be slots: a chain that is read may be a circle.
+const LOGICAL_MAX: u32 = 128;
+/// Space before a logical partition, for the sector that describes it; a whole MiB keeps the next one aligned.
+pub const GAP: u64 = MIB;
+
+/// The partitions of an MBR disk; the table has no names for them.
+#[derive(Debug)]
+pub struct Partitions {
+    /// The EFI system partition.
+    pub boot: (Region, PartUuid),
+    /// Partitions of type Linux, by number.
+    pub linux: Vec<(Region, PartUuid)>,
+    /// All other partitions, except the extended one.
+    pub others: Vec<(Region, PartUuid)>,
+}
+
+/// One entry of a table.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    kind: u8,
+    /// First sector, counted from a base that depends on the entry.
+    start: u32,
+    sectors: u32,
+}
+
+impl Slice {
+    /// Renders the 16-byte entry; its fields for cylinders hold the marker for "use LBA".
+    fn bytes(self, active: bool) -> [u8; 16] {
+        const NO_CYLINDERS: [u8; 3] = [0xfe, 0xff, 0xff];
+        let mut bytes = [0; 16];
+        bytes[0] = if active { 0x80 } else { 0 };
+        bytes[1..4].copy_from_slice(&NO_CYLINDERS);
+        bytes[4] = self.kind;
+        bytes[5..8].copy_from_slice(&NO_CYLINDERS);
+        bytes[8..12].copy_from_slice(&self.start.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.sectors.to_le_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Slice> {
+        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let found = Slice { kind: *bytes.get(4)?, start: number(8)?, sectors: number(12)? };
+        (found.kind != 0 && found.sectors != 0).then_some(found)
+    }
+}
+
+/// Converts `region` to sectors, counted from byte `from`. Fails beyond 32 bits.
+fn slice(kind: u8, region: Region, from: u64) -> Result<Slice> {
+    let sectors = |bytes: u64| u32::try_from(bytes / SECTOR).context("an MBR has 32 bits for sectors");
+    Ok(Slice { kind, start: sectors(region.start - from)?, sectors: sectors(region.size)? })
+}
+
+/// Renders the table of a disk with this signature: runs of bytes, each with its offset. The boot code before
+/// the signature is not touched.
+pub fn table(layout: &Layout, disk: u32) -> Result<Vec<(u64, Vec<u8>)>> {
+    let linux = || layout.slots.iter().chain(&layout.data).copied();
+    let mut first = sector();
+    first[SIGNATURE..SIGNATURE + 4].copy_from_slice(&disk.to_le_bytes());
+    let mut put = |number: u32, slice: Slice, active: bool| {
+        let at = ENTRIES + 16 * (number as usize - 1);
+        first[at..at + 16].copy_from_slice(&slice.bytes(active));
+    };
+    // Some firmware does not start a disk without an active partition.
+    put(layout.boot.number, slice(ESP, layout.boot, 0)?, true);
+    for region in linux().filter(|region| region.number < PRIMARY) {
+        put(region.number, slice(LINUX, region, 0)?, false);
+    }
+    let logical: Vec<Region> = linux().filter(|region| region.number > PRIMARY).collect();
+    let mut writes = Vec::new();
+    if let [begin, .., end] | [begin @ end] = logical[..] {
+        let start = begin.start - GAP;
+        let extended = Region { number: PRIMARY, start, size: end.start + end.size - start };
+        put(PRIMARY, slice(EXTENDED[0], extended, 0)?, false);
+        writes = chain(&logical, start)?;
+    }
+    writes.push((SIGNATURE as u64, first[SIGNATURE..].to_vec()));
+    Ok(writes)
+}
+
+/// Renders the sectors that describe logical partitions: each holds its own partition, counted from that
+/// sector, and the position of the next such sector, counted from the first.
+fn chain(logical: &[Region], extended: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+    let mut writes = Vec::new();
+    for (index, region) in logical.iter().enumerate() {
+        let place = region.start - GAP;
+        let mut bytes = sector();
+        bytes[ENTRIES..ENTRIES + 16].copy_from_slice(&slice(LINUX, *region, place)?.bytes(false));
+        if let Some(next) = logical.get(index + 1) {
+            let all = Region { number: 0, start: next.start - GAP, size: next.size + GAP };
+            let link = slice(EXTENDED[1], all, extended)?.bytes(false);
+            bytes[ENTRIES + 16..ENTRIES + 32].copy_from_slice(&link);
+        }
+        writes.push((place, bytes));
+    }
+    Ok(writes)
+}
+
+/// Makes a sector with an empty table.
+fn sector() -> Vec<u8> {
+    let mut bytes = vec![0; MARK.0 + 2];
+    bytes[MARK.0..].copy_from_slice(&MARK.1);
+    bytes
+}
+
+/// Returns whether the first sector says that a GPT follows.
+pub fn is_protective(disk: &File) -> Result<bool> {
+    let first = entries_at(disk, 0)?;
+    Ok(first.is_some_and(|first| first.slices.iter().flatten().any(|slice| slice.kind == PROTECTIVE)))
+}
+
+/// Reads the table of `disk`, which is `size` bytes long; `None` if it has none, or one without an EFI system
+/// partition and one for Linux. Refuses partitions that leave the disk or overlap.
+pub fn read(disk: &File, size: u64) -> Result<Option<Partitions>> {
+    let Some(first) = entries_at(disk, 0)? else { return Ok(None) };
+    let has = |wanted: &dyn Fn(u8) -> bool| first.slices.iter().flatten().any(|slice| wanted(slice.kind));
+    let is_extended = |kind: u8| EXTENDED.contains(&kind);
+    if has(&|kind| kind == PROTECTIVE) || !has(&|kind| kind == ESP) || !has(&|kind| kind == LINUX || is_extended(kind))
+    {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    let mut primary = Vec::new();
+    for (number, slice) in (1..).zip(first.slices).filter_map(|(number, slice)| Some((number, slice?))) {
+        let region = region(number, slice, 0, size)?;
+        primary.push(region);
+        if is_extended(slice.kind) {
+            found.extend(logical(disk, region)?.into_iter().map(|own| (own.kind, own.region)));
+        } else {
+            found.push((slice.kind, region));
+        }
+    }
+    if primary.len() > 1 && first.slices.iter().flatten().filter(|slice| is_extended(slice.kind)).count() > 1 {
+        return Err(refused("the disk has two extended partitions", MEND));
+    }
+    refuse_overlaps(primary)?;
+    found.sort_by_key(|(_, region)| region.number);
+    let named = |region: Region| (region, PartUuid::Mbr { disk: first.signature, number: region.number });
+    let (linux, mut others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(kind, _)| *kind == LINUX);
+    // Of several EFI system partitions, the first is ours.
+    let boot = others.iter().position(|(kind, _)| *kind == ESP).filter(|_| !linux.is_empty());
+    let Some((_, boot)) = boot.map(|boot| others.remove(boot)) else { return Ok(None) };
+    let all = |of: Vec<(u8, Region)>| of.into_iter().map(|(_, region)| named(region)).collect();
+    Ok(Some(Partitions { boot: named(boot), linux: all(linux), others: all(others) }))
+}
+
+/// Describes the table that is on `disk`; `None` if it is not one that flipslot writes.
+pub fn describe(disk: &File, size: u64) -> Result<Option<Described>> {
+    let Some(Partitions { boot, linux, .. }) = read(disk, size)? else { return Ok(None) };
+    let PartUuid::Mbr { disk: signature, .. } = boot.1 else { return Ok(None) };
+    let all = std::iter::once((boot, ESP)).chain(linux.into_iter().map(|partition| (partition, LINUX)));
+    let partitions = all.map(|((region, partuuid), kind)| DescribedPartition {
+        number: region.number,
+        name: String::new(),
+        start: region.start,
+        size: region.size,
+        r#type: format!("{kind:02x}"),
+        guid: partuuid.to_string(),
+    });
+    let (kind, guid) = (TableKind::Mbr, format!("{signature:08x}"));
+    Ok(Some(Described { kind, sector: SECTOR, guid, partitions: partitions.collect() }))
+}
+
+/// A sector with entries.
+struct Entries {
+    signature: u32,
+    slices: [Option<Slice>; 4],
+}
+
+fn entries_at(disk: &File, at: u64) -> Result<Option<Entries>> {
+    let mut bytes = sector();
+    if disk.read_exact_at(&mut bytes, at).is_err() || bytes[MARK.0..] != MARK.1 {
+        return Ok(None);
+    }
+    let signature = bytes[SIGNATURE..SIGNATURE + 4].try_into().context("four bytes")?;
+    let entry = |index: usize| Slice::parse(&bytes[ENTRIES + 16 * index..ENTRIES + 16 * (index + 1)]);
+    Ok(Some(Entries { signature: u32::from_le_bytes(signature), slices: [0, 1, 2, 3].map(entry) }))
+}
+
+/// A logical partition, which is in the extended one.
+struct Logical {
+    kind: u8,
+    region: Region,
+    /// Offset of the sector that describes it.
+    place: u64,
+}
+
+/// Returns the extended partition, with the number of its entry, and the offsets of the chain's sectors;
+/// `None` without an extended partition.
+pub(super) fn chain_of(disk: &File, size: u64) -> Result<Option<(Region, Vec<u64>)>> {
+    let Some(first) = entries_at(disk, 0)? else { return Ok(None) };
+    let mut slices = (1..).zip(first.slices).filter_map(|(number, slice)| Some((number, slice?)));
+    let Some((number, slice)) = slices.find(|(_, slice)| EXTENDED.contains(&slice.kind)) else { return Ok(None) };
+    let extended = region(number, slice, 0, size)?;
+    let places = logical(disk, extended)?.into_iter().map(|own| own.place);
+    Ok(Some((extended, places.collect())))
+}
+
+/// Reads the logical partitions in an extended one. Each sector of the chain describes one, and the position
+/// of the next; a sector with anything else is refused, because systems count such partitions differently.
+fn logical(disk: &File, extended: Region) -> Result<Vec<Logical>> {
+    let end = extended.start + extended.size;
+    let (mut found, mut taken) = (Vec::new(), Vec::new());
+    let mut place = extended.start;
+    for number in PRIMARY + 1..=PRIMARY + LOGICAL_MAX {
+        let odd = || refused(format!("the sector that must describe logical partition {number} is not valid"), MEND);
+        let Entries { slices: [own, next, ..], .. } = entries_at(disk, place)?.ok_or_else(odd)?;
+        let own = own.filter(|own| !EXTENDED.contains(&own.kind)).ok_or_else(odd)?;
+        let region_of_own = region(number, own, place, end)?;
+        taken.extend([Region { number, start: place, size: SECTOR }, region_of_own]);
+        found.push(Logical { kind: own.kind, region: region_of_own, place });
+        let Some(next) = next else {
+            refuse_overlaps(taken)?;
+            return Ok(found);
+        };
+        if !EXTENDED.contains(&next.kind) {
+            return Err(odd());
+        }
+        place = region(number, next, extended.start, end)?.start;
+    }
+    Err(refused("the chain of logical partitions has no end", MEND))
+}
+
+/// Hint for a table that cannot be right.
+const MEND: &str = "repair the partition table first: sfdisk --verify DISK";
+
+/// Returns the position of a partition, on a disk or in an extended partition that ends at `end`. Refuses one
+/// that leaves it, or covers the table.
+fn region(number: u32, slice: Slice, from: u64, end: u64) -> Result<Region> {
+    let (start, size) = (from + u64::from(slice.start) * SECTOR, u64::from(slice.sectors) * SECTOR);
+    if start + size > end || start < SECTOR {
+        return Err(refused(
+            format!("partition {number} is not within the disk or its extended partition, or covers the table"),
+            MEND,
+        ));
+    }
+    Ok(Region { number, start, size })
+}
+
+fn refuse_overlaps(mut regions: Vec<Region>) -> Result<()> {
+    regions.sort_by_key(|region| region.start);
+    for pair in regions.windows(2) {
+        let [one, two] = pair else { continue };
+        if one.start + one.size > two.start {
+            let found = format!(
+                "partitions {} and {} overlap: writing one would destroy the other",
+                one.number.min(two.number),
+                one.number.max(two.number)
+            );
+            return Err(refused(found, MEND));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Compresses an initramfs with the best method that the slot's kernel can read; zstd runs on all cores.
+
+use crate::error::Result;
+use crate::kernel::find::{Kernel, has_option};
+use crate::root::tree::Tree;
+use anyhow::Context;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::{self, Read, Write};
+use std::thread::available_parallelism;
+
+/// A compression method that kernels can unpack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// zstd, since Linux 5.9 with `CONFIG_RD_ZSTD`.
+    Zstd,
+    /// gzip, in every kernel that has an initramfs.
+    Gzip,
+}
+
+/// The zstd level: 1 takes half a second for 100 MB on two cores, and each level above costs more
+/// than it saves in reading on any disk.
+const ZSTD_LEVEL: i32 = 1;
+
+impl Method {
+    /// Returns zstd if the config of the slot's kernel enables it; gzip if it does not, or if there is no config.
+    pub fn of(root: &dyn Tree, kernel: &Kernel) -> Result<Method> {
+        Ok(if has_option(root, kernel, "CONFIG_RD_ZSTD")? == Some(true) { Method::Zstd } else { Method::Gzip })
+    }
+
+    /// Reads all of `input` and writes it, compressed, to `out`.
+    pub fn compress(self, mut input: impl Read, out: impl Write) -> Result<()> {
+        match self {
+            Method::Zstd => {
+                let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
+                encoder.multithread(u32::try_from(available_parallelism()?.get())?)?;
+                // The kernel has no other check of what it unpacks (lib/decompress_unzstd.c).
+                encoder.include_checksum(true)?;
+                io::copy(&mut input, &mut encoder)
+                    .and_then(|_| encoder.finish().map(drop))
+                    .context("compressing with zstd")
+            }
+            Method::Gzip => {
+                let mut encoder = GzEncoder::new(out, Compression::fast());
+                io::copy(&mut input, &mut encoder)
+                    .and_then(|_| encoder.finish().map(drop))
+                    .context("compressing with gzip")
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Runs the image's own dracut, which makes an uncompressed initramfs with only what this root needs; flipslot
+//! compresses it itself.
+
+use crate::chamber::Chamber;
+use crate::error::Result;
+use crate::filesystem::kind::Filesystem;
+use crate::initramfs::trial_units;
+use crate::kernel::find::Kernel;
+use crate::root::mounted::directory::Root;
+use crate::root::tree::Tree;
+use anyhow::Context;
+use std::collections::BTreeSet;
+
+/// dracut modules that a root on a plain partition needs; dracut adds those that they depend on. All others
+/// are for roots that a slot does not have (LVM, RAID, encryption, network), or for graphical output; an image
+/// that wants more says so in its own dracut.conf.d. On Debian 13, asking each of the others whether it is
+/// needed takes 0.8 s.
+const MODULES: [&str; 10] = [
+    "base",
+    "systemd",
+    "systemd-initrd",
+    "dracut-systemd",
+    "rootfs-block",
+    "kernel-modules",
+    "udev-rules",
+    "fs-lib",
+    "shutdown",
+    "usrmount",
+];
+/// Folder of dracut's modules; each has a folder named by two digits and its name.
+const FOLDER: &str = "usr/lib/dracut/modules.d";
+
+/// Folders in which distributions install processor microcode.
+const MICROCODE: [&str; 4] = [
+    "usr/lib/firmware/intel-ucode",
+    "usr/lib/firmware/amd-ucode",
+    "lib/firmware/intel-ucode",
+    "lib/firmware/amd-ucode",
+];
+
+/// Folder in the chamber that dracut copies into the initramfs: files that a slot on trial needs there.
+const INCLUDED: &str = "/run/flipslot-include";
+/// File in the initramfs, of words that dracut's programs read as if they were on the kernel command line
+/// (dracut.cmdline(7)).
+const EARLY: &str = "etc/cmdline.d/00-flipslot.conf";
+/// Choices for an initramfs that dracut makes.
+#[derive(Debug)]
+pub struct Recipe {
+    /// Kernel modules that it gets, and no others.
+    pub drivers: BTreeSet<String>,
+    /// Type of the root filesystem.
+    pub filesystem: Filesystem,
+    /// Choice of whether to prepend microcode for the processor.
+    pub microcode: Microcode,
+}
+
+/// Choice of whether to prepend microcode to an initramfs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Microcode {
+    /// Prepend it, if the image has some.
+    Early,
+    /// Omit it: the host of a guest loads it. dracut takes half a second to look for missing microcode.
+    Without,
+}
+
+/// Makes the uncompressed initramfs of `kernel`, and writes it to `output`, a path in the chamber.
+pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&Recipe, &str)) -> Result<()> {
+    let has_microcode = MICROCODE.iter().any(|folder| root.list(folder).is_ok_and(|names| !names.is_empty()));
+    let microcode = match recipe.microcode {
+        Microcode::Early if has_microcode => "--early-microcode",
+        _ => "--no-early-microcode",
+    };
+    trial_units::IN_INITRAMFS.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
+    let filesystem = recipe.filesystem.kind();
+    if filesystem.early {
+        // dracut's own module for btrfs does the same; but it is for roots on several disks, and needs
+        // a program that most images do not have (modules.d/90btrfs).
+        chamber.put(&format!("{INCLUDED}/{EARLY}"), &format!("rd.driver.pre={}\n", filesystem.name))?;
+    }
+    // A system without systemd, or with an older dracut, does not have all of them.
+    let known = root.list(FOLDER)?;
+    let is_known = |name: &&str| known.iter().any(|folder| folder.get(2..) == Some(*name));
+    let modules = MODULES.into_iter().filter(is_known).collect::<Vec<_>>().join(" ");
+    let mut arguments = vec![
+        "--force",
+        "--quiet",
+        "--kver",
+        kernel.version.as_str(),
+        // This machine is not the one that boots.
+        "--no-hostonly",
+        "--no-hostonly-cmdline",
+        // Compression took 38 of dracut's 43 s; see boot/compress.rs.
+        "--no-compress",
+        // Debian images have no strip(1), and stripping takes longer than it saves.
+        "--nostrip",
+        // Searching for identical files takes longer than unpacking them twice.
+        "--nohardlink",
+        "--reproducible",
+        microcode,
+        "--include",
+        INCLUDED,
+        "/",
+        "--filesystems",
+        filesystem.name,
+        "--modules",
+        &modules,
+    ];
+    let drivers = recipe.drivers.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    // With an empty list, dracut would look for drivers by itself.
+    arguments.extend(["--drivers", if drivers.is_empty() { filesystem.name } else { &drivers }]);
+    arguments.push(output);
+    chamber.run("dracut", &arguments).map(drop).context("making the initramfs")
+}

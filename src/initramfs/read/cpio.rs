@@ -1,0 +1,314 @@
+//! Reads and writes the newc cpio archives of an initramfs
+//! (kernel: driver-api/early-userspace/buffer-format.rst).
+
+use crate::error::{Result, failed, from_io};
+use crate::initramfs::read::counted::Stream;
+use std::collections::BTreeSet;
+use std::io::Read;
+
+/// Length in bytes of a newc header: a magic of 6, and 13 fields of 8 hexadecimal digits.
+const HEADER: usize = 110;
+/// Magics of a header: newc, and newc with checksums, which are ignored here.
+const MAGICS: [&[u8]; 2] = [b"070701", b"070702"];
+/// Maximum length in bytes of a name, including its NUL, that a kernel unpacks (`PATH_MAX`, linux/limits.h).
+const NAME_MAX: u32 = 4096;
+/// Name of the entry that ends an archive.
+const TRAILER: &str = "TRAILER!!!";
+/// Hint for an initramfs that is damaged or that the kernel cannot read.
+pub const REMAKE: &str =
+    "build it again in the image, with dracut or whatever built it there, and read what that prints";
+
+/// One archive of an uncompressed initramfs.
+#[derive(Debug)]
+pub struct Archive {
+    /// Length in bytes, including the zeros that follow.
+    pub length: u64,
+    /// Paths of its files, as [`Entry`] has them.
+    pub names: BTreeSet<String>,
+}
+
+/// One file in an archive, without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Path from the root, without a leading `./` or `/`; empty for the root itself.
+    pub name: String,
+    /// File type and permissions, as in `st_mode` (inode(7)).
+    pub mode: u32,
+    /// Size in bytes of the content.
+    pub size: u64,
+}
+
+/// Reads the archive that begins at the position of `input`, and the zeros that follow it. Keeps only names,
+/// so that the memory does not depend on the contents of files.
+pub fn first(input: &mut Stream<impl Read>) -> Result<Archive> {
+    let begin = input.at();
+    let mut names = BTreeSet::new();
+    walk(input, |entry| {
+        names.insert(entry.name);
+        Ok(())
+    })?;
+    input.pass_zeros().map_err(from_io)?;
+    Ok(Archive { length: input.at() - begin, names })
+}
+
+/// Passes each entry of the archive that begins at the position of `input` to `visit`, and reads to the end of
+/// the trailer. Fails if the archive has no trailer. Keeps no content.
+pub fn walk(input: &mut Stream<impl Read>, mut visit: impl FnMut(Entry) -> Result<()>) -> Result<()> {
+    while let Some(entry) = next(input)? {
+        visit(entry)?;
+    }
+    Ok(())
+}
+
+/// Strips leading `./` and `/` from a path, as in [`Entry::name`].
+pub fn from_root(path: &str) -> &str {
+    let mut path = path;
+    while let Some(rest) = path.strip_prefix("./").or_else(|| path.strip_prefix('/')) {
+        path = rest;
+    }
+    if path == "." { "" } else { path }
+}
+
+/// Reads the next entry, and skips its content; `None` at the end of the archive.
+fn next(input: &mut Stream<impl Read>) -> Result<Option<Entry>> {
+    let header = header(input)?;
+    let name = name(input, header.name)?;
+    // The name and the content each end at a multiple of 4, counted from the header.
+    let read = HEADER as u64 + u64::from(header.name);
+    let end = (read.next_multiple_of(4) + u64::from(header.size)).next_multiple_of(4);
+    if input.pass(end - read).map_err(from_io)? < end - read {
+        return Err(cut(input, &format!("in '{}', which claims {} bytes", name.escape_debug(), header.size)));
+    }
+    let entry = || Entry { name: from_root(&name).to_owned(), mode: header.mode, size: header.size.into() };
+    Ok((name != TRAILER).then(entry))
+}
+
+/// The fields of a header that are used.
+struct Header {
+    mode: u32,
+    size: u32,
+    /// Length in bytes of the name, including its NUL.
+    name: u32,
+}
+
+/// Reads a header. Fails if it has another magic, or a name of no bytes or of more than [`NAME_MAX`].
+fn header(input: &mut Stream<impl Read>) -> Result<Header> {
+    let begin = input.at();
+    let bytes = input.peek(HEADER).map_err(from_io)?;
+    let damaged = |what: &str, bytes: &[u8]| {
+        let found = format!("the initramfs is damaged: {what} at byte {begin}, but '{}'", bytes.escape_ascii());
+        failed(found, REMAKE)
+    };
+    let magic = &bytes[..bytes.len().min(6)];
+    if !MAGICS.iter().any(|known| known.starts_with(magic)) {
+        return Err(damaged("no cpio header", magic));
+    }
+    let header = if bytes.len() == HEADER {
+        // Fields 1, 6 and 11: c_mode, c_filesize and c_namesize.
+        let fields = field(bytes, 1).zip(field(bytes, 6)).zip(field(bytes, 11));
+        let header = fields.map(|((mode, size), name)| Header { mode, size, name });
+        let header = header.filter(|header| (1..=NAME_MAX).contains(&header.name));
+        Some(header.ok_or_else(|| damaged("no valid cpio header", bytes))?)
+    } else {
+        None
+    };
+    let length = bytes.len() as u64;
+    input.pass(length).map_err(from_io)?;
+    match header {
+        Some(header) => Ok(header),
+        None if length == 0 => Err(cut(input, &format!("before the {TRAILER} that ends a cpio archive"))),
+        None => Err(cut(input, "in a cpio header")),
+    }
+}
+
+/// Returns the field `index` of a header, counted from 0: eight hexadecimal digits after the magic.
+fn field(header: &[u8], index: usize) -> Option<u32> {
+    let digits = header.get(6 + 8 * index..14 + 8 * index)?;
+    // The parser accepts a sign, which is not a digit.
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+/// Reads a name of `length` bytes. Everything after its first NUL is padding, as it is for the kernel:
+/// dracut-cpio adds it to align the content that follows.
+fn name(input: &mut Stream<impl Read>, length: u32) -> Result<String> {
+    let begin = input.at();
+    let bytes = input.peek(usize::try_from(length)?).map_err(from_io)?.to_vec();
+    if input.pass(u64::from(length)).map_err(from_io)? < u64::from(length) {
+        return Err(cut(input, "in a file's name"));
+    }
+    let Some(end) = bytes.iter().position(|byte| *byte == 0) else {
+        let found =
+            format!("the initramfs is damaged: the name at byte {begin} does not end: '{}'", bytes.escape_ascii());
+        return Err(failed(found, REMAKE));
+    };
+    Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
+}
+
+/// Makes the error for an archive that ends too early.
+fn cut<R: Read>(input: &Stream<R>, place: &str) -> anyhow::Error {
+    failed(format!("the initramfs is cut short: it ends at byte {}, {place}", input.at()), REMAKE)
+}
+
+/// Makes an archive of a few small files: path from the root, type and permissions as in `st_mode`
+/// (inode(7)), and content, which for a link is its target. The directories above a file precede it, with
+/// permissions 0755; times and owners are 0, so the same files give the same bytes. The length is a multiple
+/// of 4.
+///
+/// A kernel that unpacks it over another archive replaces files of the same path: also a link `lib`, if a
+/// path begins with `lib/`.
+pub fn write(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
+    let mut archive = Vec::new();
+    let mut made = BTreeSet::new();
+    for (path, mode, content) in files {
+        let path = from_root(path);
+        for (slash, _) in path.match_indices('/') {
+            if made.insert(&path[..slash]) {
+                add(&mut archive, &path[..slash], 0o40_755, &[])?;
+            }
+        }
+        add(&mut archive, path, *mode, content)?;
+    }
+    add(&mut archive, TRAILER, 0, &[])?;
+    Ok(archive)
+}
+
+fn add(archive: &mut Vec<u8>, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+    let name = u32::try_from(path.len() + 1)?;
+    if path.is_empty() || name > NAME_MAX || path.contains('\0') {
+        return Err(failed(format!("'{}' is not a valid path in a cpio archive", path.escape_debug()), ""));
+    }
+    let size = u32::try_from(content.len())?;
+    // c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, four of devices, c_namesize, c_check.
+    // With one link each, the kernel ignores inode numbers.
+    let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name, 0];
+    archive.extend_from_slice(MAGICS[0]);
+    for field in fields {
+        archive.extend_from_slice(format!("{field:08x}").as_bytes());
+    }
+    for bytes in [&[path.as_bytes(), b"\0"].concat(), content] {
+        archive.extend_from_slice(bytes);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::Tool;
+
+    fn open(bytes: &[u8]) -> Stream<&[u8]> {
+        Stream::new(bytes, u64::MAX)
+    }
+
+    fn file(name: &str, content: &[u8]) -> Vec<u8> {
+        let mut bytes =
+            format!("070701{:048}{:08x}{:032}{:08x}{:08}{name}\0", 0, content.len(), 0, name.len() + 1, 0).into_bytes();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend_from_slice(content);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn the_first_of_two_archives_is_told_from_the_second() {
+        let mut early = [file("early_cpio", b"1\n"), file("TRAILER!!!", b"")].concat();
+        early.resize(early.len().next_multiple_of(512), 0);
+        let main = [file("init", b"x"), file("lib/x.ko", b"yy"), file("TRAILER!!!", b"")].concat();
+        let both = [early.clone(), main.clone()].concat();
+        let mut input = open(&both);
+        let one = first(&mut input).unwrap();
+        assert_eq!(one.length, early.len() as u64);
+        assert!(one.names.contains("early_cpio"));
+        let two = first(&mut input).unwrap();
+        assert_eq!(two.names.into_iter().collect::<Vec<_>>(), ["init", "lib/x.ko"]);
+        assert_eq!(two.length, main.len() as u64);
+    }
+
+    #[test]
+    fn absurd_and_short_archives_are_errors() {
+        let whole = [file("init", b"x"), file("TRAILER!!!", b"")].concat();
+        for odd in [&b""[..], b"07070", &whole[..whole.len() - 20], &[b'7'; 200], b"070701ffffffff"] {
+            assert!(first(&mut open(odd)).is_err());
+        }
+        // c_filesize; c_namesize, once absurd and once 0; a sign in a number.
+        for (at, odd) in [(54, "ffffffff"), (94, "ffffffff"), (94, "00000000"), (14, "+00081a4"), (94, "00000004")] {
+            let mut whole = whole.clone();
+            whole[at..at + 8].copy_from_slice(odd.as_bytes());
+            assert!(first(&mut open(&whole)).is_err(), "{odd} at {at}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_at_which_byte_it_stands_and_what_was_found() {
+        let whole = [file("init", b"x"), file("TRAILER!!!", b"")].concat();
+        let said = |bytes: &[u8]| format!("{:#}", first(&mut open(bytes)).unwrap_err());
+        let begin = file("init", b"x").len();
+        assert!(said(&[&whole[..begin], b"junk!!\n"].concat()).contains(&format!("at byte {begin}, but 'junk!!'")));
+        assert!(said(&whole[..begin]).contains(&format!("ends at byte {begin}, before the TRAILER!!!")));
+        assert!(said(&whole[..50]).contains("ends at byte 50, in a cpio header"));
+        assert!(said(&whole[..112]).contains("ends at byte 112, in a file's name"));
+        assert!(said(&whole[..begin - 1]).contains("in 'init', which claims 1 bytes"));
+    }
+
+    #[test]
+    fn a_name_may_be_padded_with_nuls_and_begin_at_the_root() {
+        let archive = [file("./etc/fstab\0\0\0\0\0", b"x"), file("/init", b""), file("TRAILER!!!", b"")].concat();
+        let names = first(&mut open(&archive)).unwrap().names;
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["etc/fstab", "init"]);
+    }
+
+    #[test]
+    fn a_name_is_no_longer_than_a_path_of_the_kernel() {
+        let named = |length: usize| [file(&"\0".repeat(length - 1), b""), file("TRAILER!!!", b"")].concat();
+        assert!(first(&mut open(&named(4096))).is_ok());
+        assert!(first(&mut open(&named(4097))).is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_cpio_program_reads() {
+        let unit = b"[Service]\nExecStart=/bin/true\n";
+        let files: [(&str, u32, &[u8]); 3] = [
+            ("usr/lib/systemd/system/x.service", 0o100_644, unit),
+            ("/usr/lib/systemd/system/initrd.target.wants/x.service", 0o120_777, b"../x.service"),
+            ("usr/bin/x", 0o100_755, b""),
+        ];
+        let archive = write(&files).unwrap();
+        assert_eq!(archive, write(&files).unwrap(), "the same files give the same bytes");
+        assert_eq!(archive.len() % 4, 0);
+        let mut seen = Vec::new();
+        walk(&mut open(&archive), |entry| {
+            seen.push((entry.name, entry.mode, entry.size));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen[0], ("usr".to_owned(), 0o40_755, 0));
+        assert_eq!(seen[4], (files[0].0.to_owned(), 0o100_644, unit.len() as u64));
+        assert_eq!(seen.iter().filter(|entry| entry.0 == "usr/lib").count(), 1);
+
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("archive"), &archive).unwrap();
+        let script = "cd \"$1\" && mkdir root && cd root && cpio -i -m --quiet < ../archive && find . -printf '%M %p %l\n' | sort -k2";
+        let printed = Tool::new("sh").args(["-ec", script, "sh"]).arg(folder.path()).run().unwrap();
+        assert_eq!(printed.stderr, "");
+        let root = folder.path().join("root");
+        assert_eq!(std::fs::read(root.join("usr/lib/systemd/system/x.service")).unwrap(), unit);
+        let listed = [
+            "drwxr-xr-x ./usr ",
+            "-rwxr-xr-x ./usr/bin/x ",
+            "-rw-r--r-- ./usr/lib/systemd/system/x.service ",
+            "lrwxrwxrwx ./usr/lib/systemd/system/initrd.target.wants/x.service ../x.service",
+        ];
+        for line in listed {
+            assert!(printed.stdout.lines().any(|found| found == line), "{line}: {}", printed.stdout);
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_none_is_not_written() {
+        for path in ["", "/", "./", "a\0b", &"x".repeat(4096)] {
+            assert!(write(&[(path, 0o100_644, b"")]).is_err(), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! A root filesystem in a mounted directory, which no path of an image leaves.
+
+pub mod clamp_times;
+pub mod directory;
+pub mod put;
+pub mod remove;
+pub mod resolve_path;
+pub mod sink;
+pub mod this_layer;

@@ -1,0 +1,75 @@
+//! Puts single files into a slot, besides what its image holds: completely or not at all.
+
+use crate::error::Result;
+use crate::layer::LayerPath;
+use crate::layer::entry::Meta;
+use crate::root::metadata;
+use crate::root::metadata::Before;
+use crate::root::mounted::directory::Root;
+use crate::root::mounted::resolve_path as walk;
+use crate::root::mounted::sink::new_directory;
+use anyhow::Context;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, symlinkat, unlinkat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+
+/// Name of a file until it is complete; only one run at a time writes to the slot.
+const NEW: &str = ".flipslot-new";
+
+/// Puts a file at `path`, and replaces what was there atomically. Makes directories as needed.
+pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut impl Read) -> Result<()> {
+    put(root, path, |parent| {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(openat(parent, NEW, flags, Mode::RUSR | Mode::WUSR)?);
+        io::copy(body, &mut file)?;
+        metadata::set(&file, meta, Before::Missing)?;
+        Ok(file.sync_all()?)
+    })
+}
+
+/// Puts a text at `path`; a file that was there keeps its owner and mode.
+pub fn text(root: &Root, path: &LayerPath, text: &(impl AsRef<[u8]> + ?Sized)) -> Result<()> {
+    let meta = match root.file(path) {
+        Ok(file) => metadata::get(&file)?,
+        Err(_) => Meta { mode: 0o644, ..Meta::default() },
+    };
+    file(root, path, &meta, &mut text.as_ref())
+}
+
+/// Removes the file or link at `path`, which is not followed; it is not an error if nothing is there.
+pub fn remove(root: &Root, path: &LayerPath) -> Result<()> {
+    let removing = || format!("removing {path} from the slot");
+    let (folder, name) = path.split().context("the root directory cannot be removed").with_context(removing)?;
+    match root.directory(&folder).and_then(|folder| unlinkat(&folder, name, AtFlags::empty())) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(errno) => Err(errno).with_context(removing),
+    }
+}
+
+/// Puts a symbolic link at `path`, and replaces what was there atomically.
+pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
+    put(root, path, |parent| Ok(symlinkat(target, parent, NEW)?))
+}
+
+/// Makes the directory `path`, which does not exist yet.
+pub fn directory(root: &Root, path: &LayerPath, meta: &Meta) -> Result<()> {
+    let making = || format!("making the directory {path} in the slot");
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let made = walk::open_or_make(root.fd(), path.as_bytes(), flags, &new_directory).with_context(making)?;
+    metadata::set(&made, meta, Before::Missing).with_context(making)
+}
+
+fn put(root: &Root, path: &LayerPath, mut make: impl FnMut(&OwnedFd) -> Result<()>) -> Result<()> {
+    let putting = || format!("putting {path} into the slot");
+    let (folder, name) = path.split().context("the root directory cannot be replaced").with_context(putting)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = walk::open_or_make(root.fd(), folder.as_bytes(), flags, &new_directory).with_context(putting)?;
+    match unlinkat(&parent, NEW, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {} // what a killed run left
+        Err(errno) => return Err(errno).with_context(putting),
+    }
+    make(&parent).with_context(putting)?;
+    renameat(&parent, NEW, &parent, name).with_context(putting)
+}

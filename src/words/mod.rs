@@ -1,0 +1,8 @@
+//! Values that every room uses: slots, digests, sizes, partition identifiers, and the regions of a disk.
+
+pub mod digest;
+pub mod origin;
+pub mod partuuid;
+pub mod region;
+pub mod slot;
+pub mod units;
