@@ -16,7 +16,12 @@ FLIPSLOT := target/flipslot
 PREFIX := /usr/local
 SHARE = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: help deps build install docs lint test test-all bench demo deny clean
+# Two machines at a time: each keeps one core busy.
+VM := $(CARGO) test --test vm -- --test-threads=2
+# Measurements and the demo take images as Debian makes them (vm/images/build.sh).
+bench demo: export FLIPSLOT_IMAGES := whole
+
+.PHONY: help deps build install docs lint test test-fast test-all soak bench demo deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -43,26 +48,36 @@ install:
 	$(FLIPSLOT) completions zsh > "$(SHARE)/zsh/site-functions/_flipslot"
 	$(FLIPSLOT) completions fish > "$(SHARE)/fish/vendor_completions.d/flipslot.fish"
 
-## make docs      docs/cli.md again, from the program's own help
+## make docs      docs/cli.md again, from the program's own help, and the rooms in docs/design.md
 docs: build
 	$(FLIPSLOT) reference --markdown > docs/cli.md
+	FLIPSLOT_WRITE_DOCS=1 $(CARGO) test --test tests the_design_page_lists_the_rooms
 
-## make lint      format, clippy and documentation, warnings are errors
+## make lint      format, clippy, documentation and words, warnings are errors
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --lib
+	scripts/lint-words.sh
 
-## make test      lint, then every test: unit, program, machines that boot
-test: deps lint
+## make test-fast unit and program tests: no machine boots
+test-fast: deps
 	$(CARGO) test --lib
+	$(CARGO) test --doc
 	$(CARGO) test --test tests
-	$(CARGO) test --test vm -- --test-threads=2
 
-## make test-all  the same, and what takes long: ten switches, 36 pairs of machines, every table on
-##                every firmware with every filesystem
+## make test      lint, test-fast, and machines that boot
+test: deps lint test-fast
+	$(VM)
+
+## make test-all  test, and every combination: 36 pairs of machines, every table on every firmware
+##                with every filesystem
 test-all: test
-	$(CARGO) test --test vm -- --test-threads=2 --ignored
+	$(VM) --ignored --skip soak::
+
+## make soak      endurance: ten switches in a row
+soak: deps
+	$(VM) --ignored soak::
 
 ## make bench     against what people do by hand, an initramfs against dracut's own, a switch
 ##                against a reboot, and one golden disk to four against bmaptool

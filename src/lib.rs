@@ -1,7 +1,8 @@
 //! flipslot puts OCI images on bare metal: one disk, several slots, one image a slot.
 //!
-//! Each folder is a room, and knowledge flows one way through them, from the last of these lines to the
-//! first: what a room uses is named before it. `tests/rooms.rs` holds that order.
+//! Each folder is a room, and knowledge flows one way: a room uses only those above it in the list of
+//! docs/design.md, which `tests/rooms/` holds. [`commands`] tell the story of each verb, [`forms`] what becomes of
+//! an image, [`build`] how an image becomes a root that boots.
 
 pub mod error;
 pub mod words;

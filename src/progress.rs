@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Writes one line to stderr, like `eprintln!`, but a closed stderr is not an error.
 #[macro_export]
-macro_rules! tell {
+macro_rules! stderr {
     ($($line:tt)*) => {{
         use std::io::Write as _;
         let _ = writeln!(std::io::stderr(), $($line)*);

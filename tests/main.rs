@@ -13,5 +13,7 @@ mod filesystems;
 mod hardware;
 mod layers;
 mod promises;
+mod rooms;
+mod root;
 mod support;
 mod tables;

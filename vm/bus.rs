@@ -31,6 +31,15 @@ impl Bus {
         }
     }
 
+    /// What Linux calls a partition of the first disk there, without its number.
+    pub fn first_partition_prefix(self) -> &'static str {
+        match self {
+            Bus::VirtioBlk => "/dev/vda",
+            Bus::Nvme => "/dev/nvme0n1p",
+            Bus::VirtioScsi | Bus::Ahci | Bus::Lsi | Bus::Usb => "/dev/sda",
+        }
+    }
+
     /// The module of Linux that drives the controller, and no other one of these.
     pub fn driver(self) -> &'static str {
         match self {

@@ -3,13 +3,13 @@
 
 use crate::bus::Bus;
 use crate::disks;
-use crate::machine::{Firmware, Setup};
 use crate::scenarios::boots::boot_slot;
+use crate::setup::{Firmware, Setup};
 use flipslot::hardware::Inventory;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// What `flipslot hardware` says in a machine whose disk hangs on `bus`: a file, taken once.
+/// Boots the disk for any hardware on `bus`, once, and returns a file with what `flipslot hardware` prints there.
 pub fn of(bus: Bus) -> &'static Path {
     static TAKEN: [OnceLock<PathBuf>; Bus::ALL.len()] = [const { OnceLock::new() }; Bus::ALL.len()];
     let place = Bus::ALL.iter().position(|other| *other == bus).expect("it is one of all");
@@ -18,6 +18,9 @@ pub fn of(bus: Bus) -> &'static Path {
         let setup = Setup::once(&name, Firmware::Bios, bus, disks::generic());
         let mut machine = boot_slot(&setup, 'a', "Debian GNU/Linux 12");
         machine.log_in();
+        let root = machine.run("findmnt -no SOURCE /");
+        assert_eq!(root, format!("{}3", bus.first_partition_prefix()), "{name}");
+        assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "{name}: no unit has failed");
         let text = machine.run("flipslot hardware");
         Inventory::parse(&text, &name).unwrap_or_else(|error| panic!("{error:#}\n{text}"));
         written(&name, &text)

@@ -1,61 +1,17 @@
 //! A QEMU machine with a deadline: wait for text on its serial port, type, kill; its log stays.
 
-use crate::accelerator;
-use crate::bus::Bus;
+use crate::setup::{Setup, Writes};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How the machine starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firmware {
-    Bios,
-    Uefi,
-}
-
-/// A machine to start.
-#[derive(Debug, Clone, Copy)]
-pub struct Setup<'s> {
-    /// What its log is called.
-    pub name: &'s str,
-    pub firmware: Firmware,
-    /// What its disk hangs on.
-    pub bus: Bus,
-    /// A raw disk, or one whose name says another format that QEMU knows.
-    pub disk: &'s Path,
-    /// What becomes of what the machine writes to it.
-    pub writes: Writes,
-    /// What else QEMU is told.
-    pub more: &'s [&'s str],
-}
-
-impl<'s> Setup<'s> {
-    /// A machine whose writes are thrown away, and that ends where it would restart.
-    pub fn once(name: &'s str, firmware: Firmware, bus: Bus, disk: &'s Path) -> Setup<'s> {
-        Setup { name, firmware, bus, disk, writes: Writes::ThrownAway, more: &[] }
-    }
-
-    /// A machine that keeps what it writes, and restarts.
-    pub fn lasting(name: &'s str, firmware: Firmware, disk: &'s Path) -> Setup<'s> {
-        Setup { name, firmware, bus: Bus::VirtioBlk, disk, writes: Writes::Kept, more: &[] }
-    }
-}
-
-/// What becomes of a machine's writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Writes {
-    /// Gone when it ends.
-    ThrownAway,
-    /// In its disk.
-    Kept,
-}
-
-/// No step of any scenario takes longer, even without KVM on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+/// No step of any scenario takes longer, even without KVM on a machine that has other work for ten. A
+/// scenario that passes never waits for it.
+pub const PATIENCE: Duration = Duration::from_secs(900);
 
 /// A machine that runs.
 pub struct Machine {
@@ -69,42 +25,17 @@ pub struct Machine {
 
 impl Machine {
     /// Starts a machine.
-    #[allow(clippy::disallowed_methods)] // tests start programs by themselves
     pub fn start(setup: &Setup) -> Machine {
-        let Setup { name, firmware, bus, disk, writes, more } = *setup;
-        let log = log(name);
+        let log = log(setup.name);
         fs::create_dir_all(log.parent().expect("it is in a folder")).expect("the folder of the logs can be made");
-        let mut command = Command::new("qemu-system-x86_64");
-        // q35 has AHCI and PCI Express by itself.
-        if !more.contains(&"-machine") {
-            command.args(["-machine", "q35"]);
-        }
-        command.args(["-accel", accelerator::best(), "-cpu", "max", "-m", "1024"]);
-        command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
-        if writes == Writes::ThrownAway {
-            command.arg("-no-reboot");
-        }
-        command.args(if more.contains(&"-nic") { &[][..] } else { &["-nic", "none"] });
-        command.args(more);
-        if firmware == Firmware::Uefi {
-            command.args(["-drive", &format!("if=pflash,format=raw,readonly=on,file={}", ovmf().display())]);
-        }
-        let snapshot = if writes == Writes::Kept { "off" } else { "on" };
-        let format = disk.extension().and_then(|ending| ending.to_str()).unwrap_or("raw");
-        let drive = format!("id=disk,if=none,format={format},snapshot={snapshot},file={}", disk.display());
-        command.args(["-drive", &drive]);
-        for device in bus.devices() {
-            command.args(["-device", device]);
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut qemu = command.spawn().expect("qemu-system-x86_64 can be started");
+        let mut qemu = setup.command().spawn().expect("qemu-system-x86_64 can be started");
         let keyboard = qemu.stdin.take().expect("stdin was piped");
         let output = qemu.stdout.take().expect("stdout was piped");
         let serial = Arc::new(Mutex::new(Vec::new()));
-        // A machine that is started again goes on in the same log.
+        // A machine that is started again appends to the same log.
         let mut options = File::options();
         options.create(true).append(true);
-        if writes == Writes::ThrownAway {
+        if setup.writes == Writes::Discarded {
             let _ = fs::remove_file(&log);
         }
         let file = options.open(&log).expect("the log can be made");
@@ -145,6 +76,16 @@ impl Machine {
             .write_all(keys.as_bytes())
             .and_then(|()| self.keyboard.flush())
             .expect("the serial port takes keys");
+    }
+
+    /// Types the same again and again until `text` appears, at a machine that does not take keys yet.
+    pub fn press_until(&mut self, step: &str, keys: &str, text: &str) {
+        let begin = Instant::now();
+        while !self.log().contains(text) {
+            assert!(begin.elapsed() < PATIENCE, "step '{step}': no {text:?}; log: {}", self.log.display());
+            self.press(keys);
+            thread::sleep(Duration::from_millis(250));
+        }
     }
 
     /// Waits until the system of a slot of the test disks has come up, Debian 12 in a and 13 in b,
@@ -229,10 +170,4 @@ fn record(mut output: impl Read + Send + 'static, serial: Arc<Mutex<Vec<u8>>>, m
 /// The log as text, one character a byte, so that places in it stay where they are.
 fn plain(log: &[u8]) -> String {
     log.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect()
-}
-
-/// OVMF's code, as Debian 12, Debian 13 and Ubuntu call it.
-fn ovmf() -> PathBuf {
-    let known = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/ovmf/OVMF.fd"];
-    known.iter().map(PathBuf::from).find(|path| path.exists()).expect("OVMF is installed: apt-get install ovmf")
 }

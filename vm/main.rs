@@ -10,4 +10,6 @@ mod images;
 mod inventories;
 mod machine;
 mod registry;
+mod saved;
 mod scenarios;
+mod setup;

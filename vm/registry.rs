@@ -2,6 +2,7 @@
 
 use crate::disks::run;
 use crate::images;
+use crate::machine::Machine;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -35,6 +36,21 @@ impl Registry {
         run("skopeo", &["copy", "-q", "--dest-tls-verify=false", &from, &format!("docker://{address}/os/debian:13")]);
         registry
     }
+}
+
+impl Registry {
+    /// Debian 13 there, as a guest with [`NETWORK`] names it to flipslot.
+    pub fn debian_13(&self) -> String {
+        format!("docker://10.0.2.2:{}/os/debian:13 --plain-http 10.0.2.2:{0}", self.port)
+    }
+}
+
+/// Network card of a guest that reaches this machine as 10.0.2.2. Its ROM would look for a server for a second.
+pub const NETWORK: [&str; 4] = ["-netdev", "user,id=network", "-device", "virtio-net-pci,netdev=network,romfile="];
+
+/// Gives the guest's only network card its address.
+pub fn bring_network_up(guest: &mut Machine) {
+    guest.run("i=$(ls /sys/class/net | grep -v lo); ip link set $i up; ip addr add 10.0.2.15/24 dev $i");
 }
 
 impl Drop for Registry {

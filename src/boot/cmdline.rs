@@ -1,10 +1,9 @@
 //! The kernel command line of a slot.
 
 use crate::boot::ledger::Confirm;
+use crate::boot::root_on::RootOn;
 use crate::boot::trial::{BootedBy, CONFIRM_KEY, DEADLINE_KEY};
 use crate::error::{Result, usage};
-use crate::filesystem::kind::Filesystem;
-use crate::words::partuuid::PartUuid;
 use crate::words::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,22 +19,17 @@ pub struct Cmdline(Vec<String>);
 const KEEP_WATCHDOG: &str = "watchdog.stop_on_reboot=0";
 
 impl Cmdline {
-    /// Makes the command line that boots `slot` from the partition and filesystem in `root`. The words of
-    /// `kargs` come last, where they win. Refuses words that GRUB and the kernel read differently, `--`, and a
-    /// second `root=`.
-    pub fn new(slot: Slot, root: (PartUuid, Filesystem), consoles: &[String], kargs: &str) -> Result<Cmdline> {
-        let (partuuid, filesystem) = root;
-        // - PARTUUID needs no label and no udev, and is never the same on two disks.
-        // - rw: an image has no fstab that would remount its root.
-        let root = format!("root=PARTUUID={partuuid}");
-        let mut words = vec![root, format!("rootfstype={filesystem}"), "rw".to_owned()];
+    /// Makes the command line that boots from the root that `on` says, which is `slot` if it is a slot. The words of `kargs` come last, where
+    /// they win. Refuses words that GRUB and the kernel read differently, `--`, and a second `root=`.
+    pub fn new(slot: Option<Slot>, on: &RootOn, consoles: &[String], kargs: &str) -> Result<Cmdline> {
+        let mut words = on.words();
         words.push(KEEP_WATCHDOG.to_owned());
         if !consoles.is_empty() {
             // The last console= is where init writes (kernel: admin-guide/serial-console.rst).
             words.push("console=tty0".to_owned());
             words.extend(consoles.iter().map(|console| format!("console={}", with_speed(console))));
         }
-        words.push(format!("flipslot.slot={slot}"));
+        words.extend(slot.map(|slot| format!("flipslot.slot={slot}")));
         words.extend(kargs.split_whitespace().map(ToOwned::to_owned));
         if let Some(odd) =
             words.iter().find(|word| !word.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(&byte)))
@@ -50,7 +44,7 @@ impl Cmdline {
             // Everything after it goes to init, including the words that make a trial safe.
             return Err(usage("--kargs contains '--', which ends the words for the kernel", "omit '--'"));
         }
-        if let Some(root) = words[1..].iter().find(|word| word.starts_with("root=")) {
+        if let Some(root) = kargs.split_whitespace().find(|word| word.starts_with("root=")) {
             return Err(usage(
                 format!("--kargs contains '{root}', but each slot's root is its own partition"),
                 "omit root=",
@@ -114,11 +108,16 @@ pub fn with_speed(console: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filesystem::kind::Filesystem;
+    use crate::words::partuuid::PartUuid;
+
+    fn on(filesystem: Filesystem) -> RootOn {
+        RootOn::Partition { partuuid: PartUuid::NONE, filesystem }
+    }
 
     fn line(consoles: &[&str], kargs: &str) -> Result<String> {
         let consoles: Vec<String> = consoles.iter().map(ToString::to_string).collect();
-        Cmdline::new(Slot::at(1).unwrap(), (PartUuid::NONE, Filesystem::Ext4), &consoles, kargs)
-            .map(|line| line.to_string())
+        Cmdline::new(Slot::at(1), &on(Filesystem::Ext4), &consoles, kargs).map(|line| line.to_string())
     }
 
     #[test]
@@ -127,8 +126,7 @@ mod tests {
             line(&["ttyS0"], "quiet  mitigations=off").unwrap(),
             "root=PARTUUID=00000000-0000-0000-0000-000000000000 rootfstype=ext4 rw watchdog.stop_on_reboot=0 console=tty0 console=ttyS0,115200 flipslot.slot=b quiet mitigations=off"
         );
-        let first =
-            Cmdline::new(Slot::at(0).unwrap(), (PartUuid::NONE, Filesystem::Xfs), &["ttyS0".into()], "quiet").unwrap();
+        let first = Cmdline::new(Slot::at(0), &on(Filesystem::Xfs), &["ttyS0".into()], "quiet").unwrap();
         assert_eq!(first.own_words(), "quiet");
         assert_eq!(first.console_words(), "console=tty0 console=ttyS0,115200");
         assert!(!line(&[], "").unwrap().contains("console"));
@@ -141,8 +139,7 @@ mod tests {
             assert!(line(&[], odd).is_err(), "{odd}");
         }
         assert!(line(&[], "a;b $c {d}").is_ok(), "GRUB's own metacharacters are quoted");
-        let long =
-            Cmdline::new(Slot::at(0).unwrap(), (PartUuid::NONE, Filesystem::Ext4), &[], &"x".repeat(1900)).unwrap();
+        let long = Cmdline::new(Slot::at(0), &on(Filesystem::Ext4), &[], &"x".repeat(1900)).unwrap();
         assert!(long.to_string().len() < 2047 && long.longest() > 2047, "the words of a trial count too");
     }
 }

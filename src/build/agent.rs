@@ -8,21 +8,10 @@ use crate::kernel::elf;
 use crate::kernel::elf::Elf;
 use crate::layer::LayerPath;
 use crate::layer::entry::Meta;
-use crate::root::mounted::directory::Root;
-use crate::root::mounted::put;
-use crate::root::tree::Tree;
+use crate::root::edit::Edit;
 use anyhow::Context;
 use std::fs::File;
 use std::io::Read;
-
-/// Choice of whether to add the agent to a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Agent {
-    /// Install the program and its units.
-    Add,
-    /// Leave the image as it is (`--no-agent`): no deadline, no health check.
-    LeaveOut,
-}
 
 /// Path of the program in the slot.
 const PROGRAM: &str = "/usr/lib/flipslot/flipslot";
@@ -39,41 +28,36 @@ const LINKS: [(&str, &str); 3] = [
     ("/usr/lib/systemd/system/basic.target.wants/flipslot-health.service", "../flipslot-health.service"),
     ("/usr/bin/flipslot", "../lib/flipslot/flipslot"),
 ];
-impl Agent {
-    /// Refuses to add the agent if this program is linked dynamically: an image's C library may not run it.
-    pub fn refuse_if_dynamic(self) -> Result<()> {
-        if self == Agent::Add && is_dynamic(own_program()?)? {
-            return Err(refused(
-                "this flipslot is linked dynamically, and the image's C library may differ from this machine's",
-                "build a static one (make build), or omit the agent: --no-agent",
-            ));
-        }
-        Ok(())
-    }
 
-    /// Adds the agent to a slot, unless that has no systemd, which would run it. Returns the paths that were
-    /// added.
-    pub fn install(self, root: &Root) -> Result<Vec<String>> {
-        let mut added = Vec::new();
-        if self == Agent::LeaveOut {
-            return Ok(added);
-        }
-        if !SYSTEMD.iter().any(|path| root.has_program(path)) {
-            return Ok(added);
-        }
-        let place = |path: &str| LayerPath::clean(path.as_bytes());
-        put::file(root, &place(PROGRAM)?, &Meta { mode: 0o755, ..Meta::default() }, &mut own_program()?)?;
-        added.push(PROGRAM.to_owned());
-        for (path, text, mode) in FILES {
-            put::file(root, &place(path)?, &Meta { mode, ..Meta::default() }, &mut text.as_bytes())?;
-            added.push(path.to_owned());
-        }
-        for (path, target) in LINKS {
-            put::symlink(root, &place(path)?, target.as_bytes())?;
-            added.push(path.to_owned());
-        }
-        Ok(added)
+/// Refuses to add the agent if this program is linked dynamically: an image's C library may not run it.
+pub fn refuse_if_dynamic() -> Result<()> {
+    if is_dynamic(own_program()?)? {
+        return Err(refused(
+            "this flipslot is linked dynamically, and the image's C library may differ from this machine's",
+            "build a static one (make build), or omit the agent: --no-agent",
+        ));
     }
+    Ok(())
+}
+
+/// Adds the agent to a root, unless that has no systemd, which would run it. Returns the paths that were added.
+pub fn install(root: &mut dyn Edit) -> Result<Vec<String>> {
+    let mut added = Vec::new();
+    if !SYSTEMD.iter().any(|path| root.has_program(path)) {
+        return Ok(added);
+    }
+    let clean = |path: &str| LayerPath::clean(path.as_bytes());
+    root.put_file(&clean(PROGRAM)?, &Meta { mode: 0o755, ..Meta::default() }, &mut own_program()?)?;
+    added.push(PROGRAM.to_owned());
+    for (path, text, mode) in FILES {
+        root.put_file(&clean(path)?, &Meta { mode, ..Meta::default() }, &mut text.as_bytes())?;
+        added.push(path.to_owned());
+    }
+    for (path, target) in LINKS {
+        root.put_symlink(&clean(path)?, target.as_bytes())?;
+        added.push(path.to_owned());
+    }
+    Ok(added)
 }
 
 fn own_program() -> Result<File> {

@@ -9,6 +9,7 @@ use crate::mount::mounted::Mount;
 use crate::mount::scratch::Scratch;
 use crate::root::mounted::directory::Root;
 use crate::root::mounted::put;
+use crate::root::runnable::Runnable;
 use crate::tool::{Printed, Tool};
 use anyhow::Context;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, makedev, mknodat};
@@ -57,10 +58,10 @@ pub struct Chamber {
 }
 
 impl Chamber {
-    /// Prepares the slot that is mounted at `slot`. Fails if it lacks one of the directories in [`NEEDED`].
-    pub fn open(scratch: &Scratch, slot: &Path) -> Result<Chamber> {
+    /// Prepares a root. Fails if it lacks one of the directories in `NEEDED`.
+    pub fn open(scratch: &Scratch, root: &dyn Runnable) -> Result<Chamber> {
         let place = scratch.directory("chamber")?;
-        let mounts = vec![Mount::runnable(slot, &place)?];
+        let mounts = vec![root.show_at(&place)?];
         let mut chamber = Chamber { mounts, place };
         for folder in NEEDED {
             inside(&chamber.place, folder)?.ok_or_else(|| {

@@ -1,10 +1,10 @@
 //! The names by which a slot's fstab can find the partitions of its disk.
 
-use crate::check::partition_names::{BOOT_LABEL, Surroundings};
+use crate::check::partition_names::{BOOT_LABEL, PartitionNames};
 use crate::disk::installed::open::Disk;
 use crate::disk::installed::running::Node;
 use crate::disk::new::layout::Layout;
-use crate::disk::table::read::Ids;
+use crate::disk::table::ids::Ids;
 use crate::disk::which::devices;
 use crate::error::Result;
 use crate::tool::Tool;
@@ -18,8 +18,8 @@ const PROBE: Duration = Duration::from_secs(10);
 
 impl Layout {
     /// Lists the names that slot `me` sees on a disk with this layout and these identifiers.
-    pub fn surroundings(&self, ids: &Ids, me: Slot) -> Surroundings {
-        let mut names = Surroundings::of(me);
+    pub fn partition_names(&self, ids: &Ids, me: Slot) -> PartitionNames {
+        let mut names = PartitionNames::of(me);
         for (slot, region) in (0..).map_while(Slot::at).zip(&self.slots) {
             add_slot(&mut names, slot, ids.of(*region));
         }
@@ -34,8 +34,8 @@ impl Layout {
 
 impl Disk {
     /// Lists the names that slot `me` sees on this disk; and on this machine, if it runs from the disk.
-    pub fn surroundings(&self, me: Slot) -> Result<Surroundings> {
-        let mut names = Surroundings::of(me);
+    pub fn partition_names(&self, me: Slot) -> Result<PartitionNames> {
+        let mut names = PartitionNames::of(me);
         for (slot, (_, partuuid)) in &self.table.slots {
             add_slot(&mut names, *slot, *partuuid);
             if let Some(record) = self.files.holding(*slot)?.record() {
@@ -56,7 +56,7 @@ impl Disk {
 
     /// Adds the names of this machine's devices. The filesystem of a slot may be made again, so its own names
     /// are taken from the record instead.
-    fn add_devices(&self, names: &mut Surroundings) {
+    fn add_devices(&self, names: &mut PartitionNames) {
         let numbers = self.numbers.as_deref().unwrap_or_default();
         let of_slot =
             |(slot, (region, _)): (&Slot, &(Region, PartUuid))| Some((Node::find(numbers, region.number)?, *slot));
@@ -86,13 +86,13 @@ impl Disk {
     }
 }
 
-fn add_slot(names: &mut Surroundings, slot: Slot, partuuid: PartUuid) {
+fn add_slot(names: &mut PartitionNames, slot: Slot, partuuid: PartUuid) {
     names.add(Some(slot), "PARTUUID", &partuuid.to_string());
     names.add(Some(slot), "PARTLABEL", &format!("slot-{slot}"));
     names.add(Some(slot), "LABEL", &format!("slot-{slot}"));
 }
 
-fn add_shared(names: &mut Surroundings, name: &str, partuuid: PartUuid) {
+fn add_shared(names: &mut PartitionNames, name: &str, partuuid: PartUuid) {
     names.add(None, "PARTUUID", &partuuid.to_string());
     names.add(None, "PARTLABEL", name);
 }

@@ -1,12 +1,12 @@
 //! Chooses the initramfs that a slot boots with: the image's own, or one that its dracut makes.
 
-use crate::boot::record::Mended;
-use crate::check::fix as mend;
+use crate::boot::initramfs_source::{MadeBy, Source};
+use crate::boot::record::Fixed;
+use crate::check::fix;
 use crate::check::policy::Policy;
 use crate::check::report::{Ask, Finding, Outcome, Report};
 use crate::check::subject::{Initramfs, Subject};
 use crate::error::{Result, failed};
-use crate::initramfs::source::{MadeBy, Source};
 use crate::kernel::requirements;
 
 /// Files in an initramfs that are specific to one machine: its words for the command line
@@ -22,13 +22,13 @@ pub struct Chosen {
     /// Reason for the choice, for people.
     pub why: String,
     /// Rules whose findings the new initramfs fixes.
-    pub mended: Vec<Mended>,
+    pub fixed: Vec<Fixed>,
 }
 
 /// Chooses the initramfs. Takes the image's own if no rule finds an error in it, and also if there is no
 /// alternative: the rules then report what is wrong.
 pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chosen> {
-    let chosen = |by, why: &str| Chosen { by, why: why.to_owned(), mended: Vec::new() };
+    let chosen = |by, why: &str| Chosen { by, why: why.to_owned(), fixed: Vec::new() };
     if matches!(subject.initramfs, Initramfs::ToBeMade) {
         return match source {
             Source::Auto => Ok(chosen(MadeBy::Dracut, "the image has none")),
@@ -52,17 +52,17 @@ pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chos
     let Some(error) = report.errors().find(stands) else {
         return Ok(chosen(MadeBy::Image, &format!("the image's own fits {}", subject.inventory.machine)));
     };
-    let mended = mend::by_dracut(&report, "dracut made a new initramfs");
-    let may_make = source == Source::Auto || !mended.is_empty();
+    let fixed = fix::by_dracut(&report, "dracut made a new initramfs");
+    let may_make = source == Source::Auto || !fixed.is_empty();
     if !may_make || !requirements::has_dracut(subject.tree) {
         return Ok(chosen(MadeBy::Image, "there is no other"));
     }
-    Ok(Chosen { by: MadeBy::Dracut, why: format!("the image's own is unsuitable: {}", error.found), mended })
+    Ok(Chosen { by: MadeBy::Dracut, why: format!("the image's own is unsuitable: {}", error.found), fixed })
 }
 
 /// Returns the first file of the image's own initramfs that is specific to one machine.
 fn bound_to_another<'s>(subject: &'s Subject) -> Option<&'s str> {
-    let Initramfs::There { contents: Ok(contents), .. } = &subject.initramfs else { return None };
+    let Initramfs::There { contents: Ok(contents), .. } = subject.initramfs else { return None };
     let is_bound = |name: &&String| {
         OF_ONE_MACHINE.iter().any(|known| name.as_str() == *known || (known.ends_with('/') && name.starts_with(known)))
     };

@@ -1,4 +1,4 @@
-//! Whether a slot would come up on a machine, judged from its files before anything boots.
+//! Judges from a slot's files, before anything boots, whether it would come up on a machine.
 //!
 //! [`table::RULES`] lists what is looked for. A rule looks at a [`subject::Subject`]: a slot's files, the
 //! machine, the disk. What all rules find is a [`report::Report`].

@@ -1,12 +1,13 @@
 //! A slot that is written, in the form that the rules check for a machine.
 
+use crate::boot::initramfs_source::MadeBy;
 use crate::boot::record::Record;
-use crate::check::subject::{Initramfs, Insight, Subject};
+use crate::boot::root_on::RootOn;
+use crate::check::subject::{ImageFacts, Initramfs, OLDEST_GRUB, Subject};
 use crate::disk::installed::open::Disk;
 use crate::error::{Result, hint};
 use crate::filesystem::features::Features;
 use crate::hardware::{Inventory, this_machine};
-use crate::initramfs::source::MadeBy;
 use crate::root::tree::Tree;
 use crate::words::slot::Slot;
 
@@ -14,27 +15,42 @@ use crate::words::slot::Slot;
 pub struct OnDisk<'d> {
     /// Name of the slot.
     pub slot: Slot,
-    /// Files of the slot.
-    pub tree: &'d dyn Tree,
-    /// Facts that were read from the files.
-    pub insight: &'d Insight,
-    /// Features of its filesystem, if they could be read.
-    pub features: Option<Features>,
-    /// Record of the slot, with its boot entry.
-    pub record: &'d Record,
+    tree: &'d dyn Tree,
+    features: Option<Features>,
+    record: &'d Record,
+    initramfs: Initramfs,
+}
+
+impl<'d> OnDisk<'d> {
+    /// Reads the initramfs that a slot boots with. `features` are those of its filesystem, if they could be read.
+    pub fn read(slot: Slot, tree: &'d dyn Tree, features: Option<Features>, record: &'d Record) -> Result<OnDisk<'d>> {
+        // An initramfs that a later flipslot made is like the image's own: only dracut could make another.
+        let by = record.initramfs_by.known().copied().unwrap_or(MadeBy::Image);
+        let initramfs = Initramfs::read(tree, record.entry().initramfs.clone(), by)?;
+        Ok(OnDisk { slot, tree, features, record, initramfs })
+    }
 }
 
 impl Disk {
     /// Describes one of the disk's slots to the rules.
-    pub fn subject<'s>(&self, written: &OnDisk<'s>, inventory: &'s Inventory) -> Result<Subject<'s>> {
-        let entry = &written.record.entry;
-        let mut subject = Subject::new(written.tree, written.insight, inventory, entry.cmdline.clone());
-        subject.filesystem = written.record.filesystem;
-        subject.features.clone_from(&written.features);
-        subject.disk = Some(self.surroundings(written.slot)?);
-        subject.by_dracut = written.record.initramfs_by == MadeBy::Dracut;
-        subject.initramfs = Initramfs::read(written.tree, entry.initramfs.clone())?;
-        Ok(subject)
+    pub fn subject<'s>(
+        &self,
+        written: &'s OnDisk,
+        facts: &'s ImageFacts,
+        inventory: &'s Inventory,
+    ) -> Result<Subject<'s>> {
+        let (_, partuuid) = self.table.slots[&written.slot];
+        Ok(Subject {
+            tree: written.tree,
+            facts,
+            inventory,
+            cmdline: written.record.entry().cmdline.clone(),
+            on: RootOn::Partition { partuuid, filesystem: written.record.filesystem()? },
+            features: written.features.clone(),
+            grub: OLDEST_GRUB,
+            names: Some(self.partition_names(written.slot)?),
+            initramfs: &written.initramfs,
+        })
     }
 
     /// Determines what this machine needs to boot from this disk. On failure prints the reason, and returns
@@ -42,7 +58,7 @@ impl Disk {
     pub fn machine(&self) -> Inventory {
         this_machine(self.device()).unwrap_or_else(|error| {
             let next = hint(&error).map(|next| format!("; {next}")).unwrap_or_default();
-            crate::tell!("flipslot: cannot determine the drivers that this machine needs: {error:#}{next}");
+            crate::stderr!("flipslot: cannot determine the drivers that this machine needs: {error:#}{next}");
             Inventory::unknown()
         })
     }

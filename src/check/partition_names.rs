@@ -8,7 +8,7 @@ pub const BOOT_LABEL: &str = "FLIPSLOT";
 /// Names of a disk's partitions as fstab spells them, such as `UUID=...` and `PARTLABEL=...`, and the slot
 /// whose fstab it is.
 #[derive(Debug, Clone)]
-pub struct Surroundings {
+pub struct PartitionNames {
     me: Option<Slot>,
     /// Names with the slot of their partition; `None` for partitions that all slots share: boot and data.
     names: Vec<(Option<Slot>, String)>,
@@ -25,16 +25,16 @@ pub enum Stands {
     Nowhere,
 }
 
-impl Surroundings {
+impl PartitionNames {
     /// Creates an empty set of names for a slot.
-    pub fn of(me: Slot) -> Surroundings {
-        Surroundings { me: Some(me), names: Vec::new() }
+    pub fn of(me: Slot) -> PartitionNames {
+        PartitionNames { me: Some(me), names: Vec::new() }
     }
 
     /// Returns the names that every disk has that flipslot makes, for any slot.
-    pub fn of_any_disk() -> Surroundings {
+    pub fn of_any_disk() -> PartitionNames {
         let names = [("LABEL", BOOT_LABEL), ("PARTLABEL", "boot"), ("PARTLABEL", "data")];
-        Surroundings { me: None, names: names.map(|(key, value)| (None, spelled(key, value))).to_vec() }
+        PartitionNames { me: None, names: names.map(|(key, value)| (None, spelled(key, value))).to_vec() }
     }
 
     /// Adds a name of a slot's partition, or, with `None`, of one that all slots share.
@@ -42,7 +42,7 @@ impl Surroundings {
         self.names.push((whose, spelled(key, value)));
     }
 
-    /// Like [`Surroundings::add`], but adds a path in `/dev`.
+    /// Like [`PartitionNames::add`], but adds a path in `/dev`.
     pub fn add_path(&mut self, whose: Option<Slot>, path: &str) {
         self.names.push((whose, canonical(path)));
     }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_name_stands_for_this_slot_or_another_or_nothing() {
         let [a, b]: [Slot; 2] = ["a", "b"].map(|slot| slot.parse().unwrap());
-        let mut disk = Surroundings::of(a);
+        let mut disk = PartitionNames::of(a);
         disk.add(Some(a), "UUID", "0A1B");
         disk.add(None, "LABEL", "FLIPSLOT");
         disk.add(Some(b), "PARTUUID", "ff-ee");
@@ -130,7 +130,7 @@ mod tests {
         ] {
             assert_eq!(disk.stands(name), stands, "{name}");
         }
-        assert_eq!(Surroundings::of_any_disk().stands("PARTLABEL=data"), Stands::Here);
+        assert_eq!(PartitionNames::of_any_disk().stands("PARTLABEL=data"), Stands::Here);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! What to do about what the rules find: fix it, accept it, or refuse.
+//! Decisions on what the rules find: fix it, accept it, or refuse.
 
-use crate::check::rule::{Rule, named};
+use crate::check::rule::Rule;
 use crate::check::table::RULES;
+use crate::check::table::named;
 use crate::error::{Result, usage};
 
 /// The user's decisions on findings: rules to fix, and rules to allow.
@@ -43,14 +44,14 @@ impl Policy {
 
     /// Returns this policy without fixes, for use after they were applied: what is found then is not fixed
     /// again.
-    pub fn after_mending(&self) -> Policy {
+    pub fn after_fixing(&self) -> Policy {
         Policy { fix: Vec::new(), allow: self.allow.clone() }
     }
 
     /// Returns this policy without fixes by a new initramfs, for use once the maker of the initramfs is
     /// chosen: what is found in it then is not fixed.
     pub fn without_dracut(&self) -> Policy {
-        let is_kept = |id: &&'static str| !RULES.iter().any(|rule| rule.id == *id && rule.is_mended_by_dracut());
+        let is_kept = |id: &&'static str| !RULES.iter().any(|rule| rule.id == *id && rule.is_fixed_by_dracut());
         Policy { fix: self.fix.iter().copied().filter(is_kept).collect(), allow: self.allow.clone() }
     }
 

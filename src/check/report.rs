@@ -1,16 +1,15 @@
 //! The findings of the rules in a slot.
 
 use crate::check::policy::Policy;
-use crate::check::rule;
 use crate::check::rule::{Needs, Rule, Severity};
 use crate::check::subject::Subject;
-use crate::check::table::RULES;
+use crate::check::table::{RULES, named};
 use crate::error;
 use crate::error::{Kind, Result};
 use crate::hardware::inventory::Role;
+use crate::initramfs::firmware::Firmware;
 use crate::kernel::drivers;
 use crate::kernel::drivers::Where;
-use crate::kernel::firmware::Firmware;
 use crate::kernel::release::Release;
 use crate::kernel::requirements::Missing;
 use serde::Serialize;
@@ -69,7 +68,8 @@ pub enum Outcome {
     /// Accepted by the name of its rule (`--allow`).
     Allowed,
     /// Fixed while the slot is written (`--fix`).
-    Mended,
+    #[serde(rename = "mended")]
+    Fixed,
 }
 
 /// A device, its driver, and the place in which the driver is.
@@ -128,8 +128,8 @@ impl Report {
             report.findings.extend(found.into_iter().take(PLACES_MAX).map(|found| finding(rule, found, policy)));
         }
         // Do not offer a fix that would have no effect.
-        let unmendable = |id: &str| rule::named(id).is_ok_and(Rule::is_mended_by_dracut) && !subject.may_remake();
-        report.findings.iter_mut().filter(|found| unmendable(found.rule)).for_each(|found| found.fix = None);
+        let unfixable = |id: &str| named(id).is_ok_and(Rule::is_fixed_by_dracut) && !subject.may_remake();
+        report.findings.iter_mut().filter(|found| unfixable(found.rule)).for_each(|found| found.fix = None);
         Ok(report)
     }
 
@@ -146,9 +146,9 @@ impl Report {
     /// was made after the fixes.
     pub fn after(mut self, first: Report) -> Report {
         let gone = |found: &Finding| self.findings.iter().all(|now| now.rule != found.rule);
-        let mended: Vec<Finding> =
-            first.findings.into_iter().filter(|found| found.outcome == Outcome::Mended && gone(found)).collect();
-        self.findings.extend(mended);
+        let fixed: Vec<Finding> =
+            first.findings.into_iter().filter(|found| found.outcome == Outcome::Fixed && gone(found)).collect();
+        self.findings.extend(fixed);
         self
     }
 
@@ -192,14 +192,14 @@ impl Report {
         }
         let is = |id: &str| errors.iter().any(|found| found.rule == id);
         let missing = Missing { kernel: is("kernel-missing"), init: is("init-missing"), dracut: is("dracut-missing") };
-        let mendable = errors.iter().all(|found| found.fix.is_some());
-        let is_final = errors.iter().any(|found| rule::named(found.rule).is_ok_and(Rule::is_final));
+        let fixable = errors.iter().all(|found| found.fix.is_some());
+        let is_final = errors.iter().any(|found| named(found.rule).is_ok_and(Rule::is_final));
         let ids: BTreeSet<&str> = errors.iter().map(|found| found.rule).collect();
         let ids = ids.into_iter().collect::<Vec<_>>().join(",");
         let next = match missing.dockerfile(&self.release) {
             Some(line) => format!("add to its Dockerfile:\n{line}"),
             None if is_final => next.to_owned(),
-            None if mendable && kind != Kind::Refused => {
+            None if fixable && kind != Kind::Refused => {
                 format!("let flipslot fix it: --fix {ids}; or accept it: --allow {ids}")
             }
             None => format!("{next}; or accept it: --allow {ids}"),
@@ -210,7 +210,7 @@ impl Report {
 
 fn finding(rule: &Rule, found: String, policy: &Policy) -> Finding {
     let outcome = if policy.fixes(rule) {
-        Outcome::Mended
+        Outcome::Fixed
     } else if policy.allows(rule) {
         Outcome::Allowed
     } else {

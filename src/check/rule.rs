@@ -1,9 +1,8 @@
 //! A rule: what it looks for, how severe that is, why it matters, and how it is fixed.
 
-use crate::check::subject::Subject;
-use crate::check::table::RULES;
-use crate::error::{Result, usage};
-use crate::root::mounted::directory::Root;
+use crate::check::subject::{FixContext, Subject};
+use crate::error::Result;
+use crate::root::edit::Edit;
 use serde::Serialize;
 
 /// One way in which a slot fails to come up, or comes up with a fault.
@@ -25,7 +24,7 @@ pub struct Rule {
 
 impl Rule {
     /// Returns true if a new initramfs fixes the findings.
-    pub fn is_mended_by_dracut(&self) -> bool {
+    pub fn is_fixed_by_dracut(&self) -> bool {
         self.fix.as_ref().is_some_and(|fix| matches!(fix.how, How::Dracut))
     }
 
@@ -72,33 +71,11 @@ pub struct Fix {
 #[derive(Debug, Clone, Copy)]
 pub enum How {
     /// Changes files of the slot; returns a text for each change.
-    Files(fn(&Subject, &Root) -> Result<Vec<String>>),
+    Files(fn(&FixContext, &mut dyn Edit) -> Result<Vec<String>>),
     /// Adds words to the kernel's command line.
     Words(fn(&Subject) -> Vec<String>),
     /// Makes an initramfs with the image's dracut, where the image's own initramfs would have been taken.
     Dracut,
     /// Makes the filesystem again, with default options and only with features that the slot's kernel knows.
     Format,
-}
-
-/// Returns the rule with this id, or a usage error that lists all ids.
-pub fn named(id: &str) -> Result<&'static Rule> {
-    RULES.iter().find(|rule| rule.id == id).ok_or_else(|| {
-        let all: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
-        usage(format!("there is no rule '{}'", id.escape_debug()), format!("the rules are: {}", all.join(" ")))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_rule_has_its_own_name_in_plain_words() {
-        let mut ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
-        assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')), "{ids:?}");
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), RULES.len());
-    }
 }

@@ -1,20 +1,21 @@
 //! The subject of the rules: a slot's files, the machine that it is for, the disk that it is on.
 
 use crate::boot::cmdline::Cmdline;
-use crate::check::partition_names::Surroundings;
+use crate::boot::initramfs_source::{MadeBy, Source};
+use crate::boot::root_on::RootOn;
+use crate::check::partition_names::PartitionNames;
 use crate::error::Result;
 use crate::filesystem::feature_table::Version;
 use crate::filesystem::features::Features;
-use crate::filesystem::kind::Filesystem;
 use crate::hardware::Inventory;
-use crate::initramfs::make as initramfs;
+use crate::initramfs::find_own;
+use crate::initramfs::firmware;
+use crate::initramfs::firmware::Firmware;
 use crate::initramfs::read::contents::Contents;
-use crate::initramfs::source::Source;
 use crate::kernel::find::Kernel;
-use crate::kernel::firmware::Firmware;
 use crate::kernel::modules::Modules;
 use crate::kernel::release::Release;
-use crate::kernel::{drivers, find as kernel, firmware, requirements};
+use crate::kernel::{drivers, find as kernel, requirements};
 use crate::root::tree::{Last, Tree, What};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ use std::ops::Deref;
 pub const OLDEST_GRUB: Version = (2, 6);
 
 /// Facts read from the files of a slot or image that no fix changes.
-pub struct Insight {
+pub struct ImageFacts {
     /// The os-release; empty if it cannot be read.
     pub release: Release,
     /// All kernels that were found.
@@ -40,35 +41,42 @@ pub struct Insight {
 }
 
 impl Deref for Subject<'_> {
-    type Target = Insight;
+    type Target = ImageFacts;
 
-    fn deref(&self) -> &Insight {
-        self.insight
+    fn deref(&self) -> &ImageFacts {
+        self.facts
     }
 }
 
-/// A slot, or an image that is to become one.
+/// A slot, or an image that is to become one. It is made by naming all of its parts.
 pub struct Subject<'a> {
     /// Files of the slot or image.
     pub tree: &'a dyn Tree,
     /// Facts that were read from the files.
-    insight: &'a Insight,
+    pub facts: &'a ImageFacts,
     /// Machine on which the slot is to come up.
     pub inventory: &'a Inventory,
     /// Command line of the kernel, without the words of a trial.
     pub cmdline: Cmdline,
-    /// Type of the root filesystem.
-    pub filesystem: Filesystem,
+    /// Place of the root.
+    pub on: RootOn,
     /// Features of the root filesystem, if it exists already.
     pub features: Option<Features>,
     /// Version of the GRUB that is to read the filesystem.
     pub grub: Version,
     /// Names on the disk of the slot; an image is not on a disk.
-    pub disk: Option<Surroundings>,
+    pub names: Option<PartitionNames>,
     /// Initramfs that the slot boots with.
-    pub initramfs: Initramfs,
-    /// True if the slot's own dracut makes the initramfs, or has made it.
-    pub by_dracut: bool,
+    pub initramfs: &'a Initramfs,
+}
+
+/// The part of a subject that fixes of files depend on, beside the files.
+#[derive(Debug, Clone)]
+pub struct FixContext {
+    /// Command line of the kernel.
+    pub cmdline: Cmdline,
+    /// Names on the disk of the slot; an image is not on a disk.
+    pub names: Option<PartitionNames>,
 }
 
 /// The initramfs of a subject.
@@ -85,12 +93,14 @@ pub enum Initramfs {
         contents: std::result::Result<Contents, String>,
         /// Size of the file in bytes.
         size: u64,
+        /// Origin of the file.
+        by: MadeBy,
     },
 }
 
 impl Initramfs {
-    /// Reads the initramfs at `path`. A damaged one is not an error here: the rules report it.
-    pub fn read(tree: &dyn Tree, path: String) -> Result<Initramfs> {
+    /// Reads the initramfs at `path`, which `by` made. A damaged one is not an error here: the rules report it.
+    pub fn read(tree: &dyn Tree, path: String, by: MadeBy) -> Result<Initramfs> {
         let size = match tree.look(&path, Last::Follow)?.map(|found| found.what) {
             Some(What::File { size }) => size,
             _ => 0,
@@ -100,29 +110,30 @@ impl Initramfs {
             Ok(None) => Err("it is not there".to_owned()),
             Err(error) => Err(format!("{error:#}")),
         };
-        Ok(Initramfs::There { path, contents, size })
+        Ok(Initramfs::There { path, contents, size, by })
     }
 }
 
-impl Insight {
-    /// Reads the facts from a tree. `wanted` is the version of the requested kernel.
-    pub fn of(tree: &dyn Tree, wanted: Option<&str>) -> Result<Insight> {
+impl ImageFacts {
+    /// Reads the facts from a tree. `requested` is the version of the requested kernel.
+    pub fn of(tree: &dyn Tree, requested: Option<&str>) -> Result<ImageFacts> {
         let kernels = kernel::find(tree)?;
-        let (kernel, no_kernel) = match kernel::choose(&kernels, wanted) {
+        let (kernel, no_kernel) = match kernel::choose(&kernels, requested) {
             Ok(kernel) => (Some(kernel), None),
             Err(why) => (None, Some(why.to_string())),
         };
         let modules = kernel.as_ref().map(|kernel| Modules::read(tree, kernel)).transpose()?.flatten();
         // The title decides nothing: without a readable os-release there is none.
         let release = Release::of(tree).unwrap_or_default();
-        Ok(Insight { release, kernels, kernel, no_kernel, modules, firmware: RefCell::default() })
+        Ok(ImageFacts { release, kernels, kernel, no_kernel, modules, firmware: RefCell::default() })
     }
 
     /// Reads the initramfs that the image has for its kernel. Returns [`Initramfs::ToBeMade`] if it has none,
-    /// or if dracut is `wanted`.
-    pub fn initramfs(&self, tree: &dyn Tree, wanted: Source) -> Result<Initramfs> {
-        let own = self.kernel.as_ref().and_then(|kernel| initramfs::of_image(tree, kernel));
-        own.filter(|_| wanted != Source::Dracut).map_or(Ok(Initramfs::ToBeMade), |path| Initramfs::read(tree, path))
+    /// or if dracut is the requested `source`.
+    pub fn initramfs(&self, tree: &dyn Tree, source: Source) -> Result<Initramfs> {
+        let own = self.kernel.as_ref().and_then(|kernel| find_own::of_image(tree, kernel));
+        own.filter(|_| source != Source::Dracut)
+            .map_or(Ok(Initramfs::ToBeMade), |path| Initramfs::read(tree, path, MadeBy::Image))
     }
 
     /// Returns the names of the firmware that a module may request; none if they cannot be read.
@@ -134,27 +145,16 @@ impl Insight {
     }
 }
 
-impl<'a> Subject<'a> {
-    /// Creates the subject of a tree that is to boot with `cmdline` on a machine, with defaults for what is
-    /// not known yet.
-    pub fn new(tree: &'a dyn Tree, insight: &'a Insight, inventory: &'a Inventory, cmdline: Cmdline) -> Subject<'a> {
-        Subject {
-            tree,
-            insight,
-            inventory,
-            cmdline,
-            filesystem: Filesystem::default(),
-            features: None,
-            grub: OLDEST_GRUB,
-            disk: None,
-            initramfs: Initramfs::ToBeMade,
-            by_dracut: false,
-        }
-    }
-
+impl Subject<'_> {
     /// Returns true if the slot's own dracut can make an initramfs other than this one.
     pub fn may_remake(&self) -> bool {
-        !self.by_dracut && requirements::has_dracut(self.tree)
+        let is_own = matches!(self.initramfs, Initramfs::There { by: MadeBy::Image, .. });
+        is_own && requirements::has_dracut(self.tree)
+    }
+
+    /// Returns what fixes of files depend on.
+    pub fn fix_context(&self) -> FixContext {
+        FixContext { cmdline: self.cmdline.clone(), names: self.names.clone() }
     }
 
     /// Returns the words of the command line.
@@ -169,23 +169,23 @@ impl<'a> Subject<'a> {
 
     /// Returns the firmware that a module may request, and whether it is there; none if that cannot be read.
     pub fn firmware(&self, module: &str) -> Vec<Firmware> {
-        let contents = match &self.initramfs {
+        let contents = match self.initramfs {
             Initramfs::There { contents: Ok(contents), .. } => Some(contents),
             _ => None,
         };
-        let names = self.insight.firmware(self.tree, module);
+        let names = self.facts.firmware(self.tree, module);
         names.into_iter().map(|name| firmware::find(self.tree, contents, name)).collect()
     }
 
     /// Returns the modules in the initramfs, or those that dracut will be made to put there; `None` if the
     /// initramfs cannot be read, or if there are no modules to choose from.
     pub fn initramfs_modules(&self) -> Option<BTreeSet<String>> {
-        match (&self.initramfs, &self.kernel, &self.modules) {
+        match (self.initramfs, &self.kernel, &self.modules) {
             (Initramfs::There { contents: Ok(contents), .. }, Some(kernel), _) => {
                 Some(contents.modules(&kernel.version))
             }
             (Initramfs::ToBeMade, _, Some(modules)) => {
-                Some(drivers::of_initramfs(self.inventory, modules, &self.filesystem.modules()))
+                Some(drivers::of_initramfs(self.inventory, modules, &self.on.modules()))
             }
             _ => None,
         }

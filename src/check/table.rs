@@ -6,6 +6,7 @@ use crate::check::rule::{Fix, How, Rule};
 use crate::check::rules::{
     access, cmdline, drivers, filesystem, getty, init, initramfs, kernel, machine_id, mounts, selinux, target,
 };
+use crate::error::{Result, usage};
 
 /// All rules, in the order in which a boot would meet what they look for.
 pub const RULES: &[Rule] = &[
@@ -256,3 +257,25 @@ pub const RULES: &[Rule] = &[
         find: machine_id::host_keys,
     },
 ];
+
+/// Returns the rule with this id, or a usage error that lists all ids.
+pub fn named(id: &str) -> Result<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id).ok_or_else(|| {
+        let all: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
+        usage(format!("there is no rule '{}'", id.escape_debug()), format!("the rules are: {}", all.join(" ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_has_its_own_name_in_plain_words() {
+        let mut ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
+        assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')), "{ids:?}");
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), RULES.len());
+    }
+}

@@ -70,7 +70,7 @@ fn by_name(tree: &dyn Tree, name: &str) -> Result<Unit> {
 fn first(tree: &dyn Tree, name: &str) -> Result<Option<(String, What)>> {
     for folder in FOLDERS {
         let path = format!("{folder}/{name}");
-        if let Some(found) = tree.look(&path, Last::Keep)? {
+        if let Some(found) = tree.look(&path, Last::NoFollow)? {
             return Ok(Some((path, found.what)));
         }
     }
@@ -92,7 +92,7 @@ pub fn is_enabled(tree: &dyn Tree, name: &str) -> Result<bool> {
     for folder in FOLDERS {
         let pulls = |entry: &String| entry.ends_with(".wants") || entry.ends_with(".requires");
         for entry in tree.list(folder)?.into_iter().filter(pulls).take(ENTRIES_MAX) {
-            if tree.look(&format!("{folder}/{entry}/{name}"), Last::Keep)?.is_some() {
+            if tree.look(&format!("{folder}/{entry}/{name}"), Last::NoFollow)?.is_some() {
                 return Ok(true);
             }
         }

@@ -1,7 +1,8 @@
 //! The flags of commands that look at images, or write them into slots.
 
+use crate::boot::initramfs_source::Source;
+use crate::cli::value::value;
 use crate::hardware::Choice;
-use crate::initramfs::source::Source;
 use crate::progress::Style;
 use clap::Args;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ pub struct ImageArgs {
     /// Machine to boot on: this, qemu, generic, or a file that `flipslot
     /// hardware -o` wrote there [default: generic; for flash, that of the
     /// other slot]
-    #[arg(long, value_name = "MACHINE")]
+    #[arg(long, value_name = "MACHINE", value_parser = value::<Choice>)]
     pub hardware: Option<Choice>,
 
     /// Source of the initramfs: the image's own if it fits the hardware, else

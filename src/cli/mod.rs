@@ -6,17 +6,21 @@ use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+mod check;
 mod clone;
 mod consent;
 mod create;
 mod image;
-pub mod reference;
+pub mod manual;
+pub mod parse;
+mod value;
 
+pub use check::{CHECK_HELP, CheckArgs};
 pub use clone::{CLONE_HELP, CloneArgs};
 pub use consent::ConsentArgs;
 pub use create::{CREATE_HELP, CreateArgs};
 pub use image::{ImageArgs, WriteArgs};
-pub use reference::{CompletionsArgs, ReferenceArgs};
+pub use manual::{CompletionsArgs, ReferenceArgs};
 
 /// Boots container images on bare metal, with a way back.
 #[derive(Debug, Parser)]
@@ -83,37 +87,6 @@ slot unless given.
 Example, on a server that runs slot a:
   flipslot flash docker://127.0.0.1:5000/os/debian:13 --slot b
   flipslot switch --slot b";
-
-const CHECK_HELP: &str = "\
-An image is read without a disk and without root; nothing is written anywhere.
---fix shows what create or flash would fix with it, and what remains.
-Exit codes: 0 nothing found, 1 something found, 2 usage, 3 refused.
-
-Examples:
-  flipslot check docker://127.0.0.1:5000/os/debian:13 --hardware rack12.json
-  flipslot check --slot b
-  flipslot check --disk golden.raw --slot a --hardware qemu --json";
-
-/// The flags of `check`.
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// Image to look at, such as docker://host/name:tag (see `create --help`)
-    #[arg(required_unless_present = "slot", conflicts_with = "slot")]
-    pub reference: Option<String>,
-
-    /// Slot to look at, on a disk that flipslot made
-    #[arg(long, value_name = "SLOT")]
-    pub slot: Option<String>,
-
-    /// Disk or disk file of the slot [default: the one that this system runs
-    /// from]
-    #[arg(long, value_name = "DISK", requires = "slot")]
-    pub disk: Option<PathBuf>,
-
-    /// Options for the image and its boot
-    #[command(flatten)]
-    pub image: ImageArgs,
-}
 
 const HARDWARE_HELP: &str = "\
 Prints devices from the root of the machine to its boot disk and network

@@ -8,7 +8,6 @@ use crate::disk::table::golden::Part;
 use crate::error::Result;
 use crate::filesystem::kind::Filesystem;
 use crate::mount::loop_device::Loop;
-use crate::mount::mounted::Mount;
 use crate::mount::scratch::Scratch;
 use crate::root::mounted::directory::Root;
 use crate::root::tree::Tree;
@@ -26,27 +25,27 @@ const PROBE: Duration = Duration::from_secs(10);
 
 /// Returns warnings for people, each with the slot that it is about.
 pub fn of(source: &Source, golden: &Golden, scratch: &Scratch) -> Vec<(Option<Slot>, String)> {
-    let mut remarks = Vec::new();
+    let mut caveats = Vec::new();
     for slot in &golden.damaged {
         let text = "its entry and its record do not match: on the copies it holds nothing that boots";
-        remarks.push((Some(*slot), text.to_owned()));
+        caveats.push((Some(*slot), text.to_owned()));
     }
     for part in &golden.table.parts {
-        remarks.extend(unknown(source, golden, part).map(|text| (None, text)));
+        caveats.extend(unknown(source, golden, part).map(|text| (None, text)));
     }
     let old = Identity::fresh(golden);
     for (slot, region) in &golden.slots {
         let Some((found, _)) = golden.filesystems.get(&region.number) else { continue };
         let of_slot = golden.part(region.number).map(|part| look_into(source, part, *found, scratch, &old));
         match of_slot {
-            Some(Ok(found)) => remarks.extend(found.into_iter().map(|text| (Some(*slot), text))),
+            Some(Ok(found)) => caveats.extend(found.into_iter().map(|text| (Some(*slot), text))),
             Some(Err(error)) => {
-                remarks.push((Some(*slot), format!("its contents could not be examined: {error:#}")));
+                caveats.push((Some(*slot), format!("its contents could not be examined: {error:#}")));
             }
             None => {}
         }
     }
-    remarks
+    caveats
 }
 
 /// Looks in a slot for files that name its disk, or that make the system a particular machine.
@@ -58,24 +57,24 @@ fn look_into(
     old: &Identity,
 ) -> Result<Vec<String>> {
     let device = Loop::attach(source.file.as_fd(), part.region, source.sector)?;
-    let mount = Mount::as_grub_reads_it(device.path(), filesystem, &scratch.directory("golden")?)?;
-    let root = Root::open(mount.place())?;
-    let mut remarks = Vec::new();
+    let mount = filesystem.mount_as_grub_reads(device.path(), &scratch.directory("golden")?)?;
+    let root = Root::open(mount.mount_point())?;
+    let mut caveats = Vec::new();
     for file in NAMING {
         let text = root.read(file, LONGEST)?.unwrap_or_default();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| old.stand_in(line)) {
             let line = line.trim().escape_debug();
-            remarks.push(format!(
+            caveats.push(format!(
                 "/{file} line {} names the golden disk by an identifier that changes on each copy ({line}): \
                  use LABEL= or PARTLABEL= there, or fix it on each copy",
                 number + 1
             ));
         }
     }
-    remarks.extend(own_identity(&root)?);
+    caveats.extend(own_identity(&root)?);
     drop(root);
     mount.close()?;
-    Ok(remarks)
+    Ok(caveats)
 }
 
 /// Warns of files that a machine made for itself while it ran from the slot.

@@ -67,8 +67,8 @@ pub fn memory() -> (Vec<u8>, usize) {
     (memory, start)
 }
 
-/// Iterator over the pieces of a source from a byte on, in order and without gaps.
-pub struct Pieces<'s> {
+/// Iterator over the chunks of a source from a byte on, in order and without gaps.
+pub struct Chunks<'s> {
     source: &'s Source,
     at: u64,
     end: u64,
@@ -80,10 +80,10 @@ pub struct Pieces<'s> {
     held: Option<Piece>,
 }
 
-impl<'s> Pieces<'s> {
+impl<'s> Chunks<'s> {
     /// Iterates from byte `at`, a multiple of [`CHUNK`], up to `end`.
-    pub fn new(source: &'s Source, at: u64, end: u64) -> Pieces<'s> {
-        Pieces { source, at, end, data: 0..0, zeros: vec![0; CHUNK_LENGTH], spare: bounded(SPARE), held: None }
+    pub fn new(source: &'s Source, at: u64, end: u64) -> Chunks<'s> {
+        Chunks { source, at, end, data: 0..0, zeros: vec![0; CHUNK_LENGTH], spare: bounded(SPARE), held: None }
     }
 
     /// Reads the next chunk and moves on; returns `None` if it is all zeros.
@@ -113,7 +113,7 @@ impl<'s> Pieces<'s> {
     }
 }
 
-impl Iterator for Pieces<'_> {
+impl Iterator for Chunks<'_> {
     type Item = Result<Piece>;
 
     fn next(&mut self) -> Option<Result<Piece>> {

@@ -1,4 +1,4 @@
-//! Fans pieces out from one reader to many writers: every piece goes to every disk that still takes pieces.
+//! Fans chunks out from one reader to many writers: every piece goes to every disk that still takes chunks.
 //! The queues are bounded and hold references, so memory use does not grow with the number of disks.
 //!
 //! A disk that is slower than the others is waited for, up to a second in total; from then on it reads the
@@ -11,27 +11,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Largest number of pieces that wait for one disk: 64 MiB of data.
+/// Largest number of chunks that wait for one disk: 64 MiB of data.
 const QUEUE: usize = 64;
 /// Total time for which one disk may hold up others that have nothing left to do.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Interval at which the reader checks whether others have nothing left to do.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The receiving end of the pieces for one disk.
+/// The receiving end of the chunks for one disk.
 pub struct Incoming {
-    pieces: Receiver<Piece>,
+    chunks: Receiver<Piece>,
     rest: Arc<AtomicU64>,
 }
 
 impl Incoming {
-    /// Iterates over the pieces that are given to this disk, until there are no more.
-    pub fn pieces(&self) -> impl Iterator<Item = Piece> {
-        self.pieces.iter()
+    /// Iterates over the chunks that are given to this disk, until there are no more.
+    pub fn chunks(&self) -> impl Iterator<Item = Piece> {
+        self.chunks.iter()
     }
 
     /// Returns, after the last piece, the byte from which the disk has to read by itself; this is the end of
-    /// all pieces if nothing is left. Returns `None` if the reader failed.
+    /// all chunks if nothing is left. Returns `None` if the reader failed.
     pub fn rest(&self) -> Option<u64> {
         Some(self.rest.load(Ordering::Acquire)).filter(|rest| *rest != FAILED)
     }
@@ -40,7 +40,7 @@ impl Incoming {
 /// Value of `rest` as long as the reader has not finished.
 const FAILED: u64 = u64::MAX;
 
-/// The kind of receiver that takes the pieces.
+/// The kind of receiver that takes the chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taker {
     /// A disk, which reads by itself if it is slow.
@@ -51,34 +51,34 @@ pub enum Taker {
 
 struct Outgoing {
     taker: Taker,
-    /// `None` once the receiver takes no more pieces.
+    /// `None` once the receiver takes no more chunks.
     sender: Option<Sender<Piece>>,
     rest: Arc<AtomicU64>,
     /// Total time for which this receiver has held up others.
     held_up: Duration,
 }
 
-/// Gives pieces to all receivers.
+/// Gives chunks to all receivers.
 #[derive(Default)]
-pub struct Spread {
+pub struct FanOut {
     outgoing: Vec<Outgoing>,
 }
 
-impl Spread {
+impl FanOut {
     /// Adds a receiver; returns its end of the queue.
     pub fn add(&mut self, taker: Taker) -> Incoming {
-        let (sender, pieces) = bounded(QUEUE);
+        let (sender, chunks) = bounded(QUEUE);
         let rest = Arc::new(AtomicU64::new(FAILED));
         let (sender, held_up) = (Some(sender), Duration::ZERO);
         self.outgoing.push(Outgoing { taker, sender, rest: Arc::clone(&rest), held_up });
-        Incoming { pieces, rest }
+        Incoming { chunks, rest }
     }
 
-    /// Gives all of `pieces`, which end at byte `end`, to the receivers. Fails if a piece cannot be read, or
+    /// Gives all of `chunks`, which end at byte `end`, to the receivers. Fails if a piece cannot be read, or
     /// if no disk is left. Returns how many disks read the rest by themselves.
-    pub fn run(mut self, pieces: impl Iterator<Item = Result<Piece>>, end: u64) -> Result<usize> {
+    pub fn run(mut self, chunks: impl Iterator<Item = Result<Piece>>, end: u64) -> Result<usize> {
         let mut alone = 0;
-        for piece in pieces {
+        for piece in chunks {
             let piece = piece?;
             for taker in 0..self.outgoing.len() {
                 alone += usize::from(self.give(taker, piece.clone()) == Given::GoesAlone);
@@ -143,25 +143,25 @@ mod tests {
 
     #[test]
     fn a_disk_that_stands_still_goes_alone_and_the_others_get_everything() {
-        let mut spread = Spread::default();
+        let mut spread = FanOut::default();
         let (quick, slow, witness) = (spread.add(Taker::Disk), spread.add(Taker::Disk), spread.add(Taker::Witness));
-        let takes = |incoming: Incoming| thread::spawn(move || (incoming.pieces().count(), incoming.rest()));
+        let takes = |incoming: Incoming| thread::spawn(move || (incoming.chunks().count(), incoming.rest()));
         let (quick, witness) = (takes(quick), takes(witness));
         assert_eq!(spread.run(zeros(200), 200).unwrap(), 1, "the reader ends although one takes nothing");
         assert_eq!(quick.join().unwrap(), (200, Some(200)));
         assert_eq!(witness.join().unwrap(), (200, Some(200)));
-        assert_eq!((slow.pieces().count(), slow.rest()), (QUEUE, Some(QUEUE as u64)), "and knows where it goes on");
+        assert_eq!((slow.chunks().count(), slow.rest()), (QUEUE, Some(QUEUE as u64)), "and knows where it goes on");
     }
 
     #[test]
     fn one_that_fails_is_left_out_and_without_any_the_reader_stops() {
-        let mut spread = Spread::default();
+        let mut spread = FanOut::default();
         let (good, bad) = (spread.add(Taker::Disk), spread.add(Taker::Disk));
         drop(bad);
-        let good = thread::spawn(move || (good.pieces().count(), good.rest()));
+        let good = thread::spawn(move || (good.chunks().count(), good.rest()));
         assert_eq!(spread.run(zeros(500), 500).unwrap(), 0);
         assert_eq!(good.join().unwrap(), (500, Some(500)));
-        let mut spread = Spread::default();
+        let mut spread = FanOut::default();
         drop(spread.add(Taker::Disk));
         let witness = spread.add(Taker::Witness);
         assert!(spread.run(zeros(10), 10).is_err());
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn a_source_that_cannot_be_read_is_known_to_all() {
-        let mut spread = Spread::default();
+        let mut spread = FanOut::default();
         let incoming = spread.add(Taker::Disk);
-        let pieces = zeros(3).chain([Err(failed("a bad sector", ""))]);
-        assert!(spread.run(pieces, 10).is_err());
-        assert_eq!((incoming.pieces().count(), incoming.rest()), (3, None));
+        let chunks = zeros(3).chain([Err(failed("a bad sector", ""))]);
+        assert!(spread.run(chunks, 10).is_err());
+        assert_eq!((incoming.chunks().count(), incoming.rest()), (3, None));
     }
 }

@@ -3,14 +3,13 @@
 
 use crate::clone::source::Source;
 use crate::clone::unit::CHUNK;
-use crate::disk::installed::boot_files::{BootFiles, Holding, PLACES};
+use crate::disk::installed::boot_files::{BootFiles, Holding, SLOT_REGIONS};
 use crate::disk::installed::boot_partition::{Access, BootPartition};
 use crate::disk::table::golden::{GoldenTable, Part};
+use crate::disk::table::partitions::Table;
 use crate::disk::table::read as table;
-use crate::disk::table::read::Table;
 use crate::error::{Result, refused};
 use crate::filesystem::features::Features;
-use crate::filesystem::identity;
 use crate::filesystem::kind::Filesystem;
 use crate::mount::loop_device::Loop;
 use crate::tool;
@@ -52,7 +51,7 @@ impl Golden {
         let found = table::read(&source.file, source.size, source.sector).with_context(reading)?.ok_or_else(none)?;
         let partition = BootPartition::open(&source.file, None, found.boot, Access::Look)?;
         let files = BootFiles::new(partition)?.ok_or_else(none)?;
-        let found = found.with_slots(files.places()?)?;
+        let found = found.with_slots(files.slot_regions()?)?;
         refuse_odd_boot_files(&files, &found)?;
         let table = GoldenTable::read(&source.file, source.size, &found).with_context(reading)?;
         if table.end() > source.size {
@@ -86,10 +85,10 @@ impl Golden {
             match files.holding(*slot)? {
                 Holding::Nothing | Holding::Half => {}
                 Holding::Damaged => self.damaged.push(*slot),
-                Holding::Image(record) => {
+                Holding::Whole(record) => {
                     let partuuid = self.part(region.number).context("a slot is not a partition")?.partuuid;
                     let root = format!("root=PARTUUID={partuuid}");
-                    if !record.entry.cmdline.words().any(|word| word.eq_ignore_ascii_case(&root)) {
+                    if !record.entry().cmdline.words().any(|word| word.eq_ignore_ascii_case(&root)) {
                         return Err(refused(
                             format!(
                                 "slot {slot} of the golden disk does not boot its own partition: its entry does \
@@ -109,7 +108,8 @@ impl Golden {
 /// the table does not have still names the golden disk, and an entry of the wrong size cannot be rewritten.
 fn refuse_odd_boot_files(files: &BootFiles, table: &Table) -> Result<()> {
     if table.slots.is_empty() {
-        let found = format!("the boot partition of the golden disk does not say which partitions are slots ({PLACES})");
+        let found =
+            format!("the boot partition of the golden disk does not say which partitions are slots ({SLOT_REGIONS})");
         return Err(refused(found, "create the disk again: flipslot create"));
     }
     for slot in (0..).map_while(Slot::at) {
@@ -137,9 +137,9 @@ fn refuse_odd_boot_files(files: &BootFiles, table: &Table) -> Result<()> {
 /// Returns whether the partition that a slot's entry names is missing from the table: then GRUB finds no
 /// kernel there, on the copies either.
 fn is_gone(files: &BootFiles, slot: Slot, table: &Table) -> Result<bool> {
-    let Holding::Image(record) = files.holding(slot)? else { return Ok(false) };
+    let Holding::Whole(record) = files.holding(slot)? else { return Ok(false) };
     let mut numbers = table.shared.iter().map(|(region, ..)| region.number);
-    Ok(!numbers.any(|number| number == record.entry.partition))
+    Ok(!numbers.any(|number| number == record.grub.partition))
 }
 
 /// Reads which filesystem a partition holds; `None` if it is not a known one. Refuses one that cannot get a
@@ -152,9 +152,9 @@ fn filesystem(source: &Source, part: &Part) -> Result<Option<(Filesystem, Uuid)>
         return Err(refused(found, "copy the disk with dd, and give each copy its own UUIDs by hand"))
             .with_context(doing);
     }
-    tool::refuse_missing(identity::programs(features.of)).with_context(doing)?;
+    tool::refuse_missing(features.of.renewal_programs()).with_context(doing)?;
     let device = Loop::attach(source.file.as_fd(), part.region, source.sector)?;
-    if identity::waits_for_replay(features.of, device.path()).with_context(doing)? {
+    if features.of.waits_for_replay(device.path()).with_context(doing)? {
         let found =
             format!("its {} has a log that must be replayed: its machine was not shut down cleanly", features.of);
         return Err(refused(found, "mount it once and unmount it, or shut its machine down")).with_context(doing);

@@ -30,11 +30,11 @@ pub struct Hashes {
 }
 
 impl Hashes {
-    /// Hashes the incoming pieces, which cover all of `range`; returns `None` if the reader failed.
+    /// Hashes the incoming chunks, which cover all of `range`; returns `None` if the reader failed.
     pub fn of(incoming: &Incoming, range: Range<u64>) -> Option<Hashes> {
         let (mut sums, mut all, zeros) = (Vec::new(), Hasher::sha256(), vec![0; CHUNK_LENGTH]);
         let of_zeros = Sha256::digest(&zeros);
-        for piece in incoming.pieces() {
+        for piece in incoming.chunks() {
             match piece {
                 Piece::Data(chunk) => {
                     all.update(&Sha256::digest(chunk.bytes()));

@@ -1,7 +1,7 @@
 //! Makes one copy, from a disk that does not boot to one that does. Until the last step the disk has neither
 //! boot code nor table.
 
-use crate::clone::chunks::Pieces;
+use crate::clone::chunks::Chunks;
 use crate::clone::fan_out::Incoming;
 use crate::clone::golden::Golden;
 use crate::clone::hashes::Hashes;
@@ -75,18 +75,18 @@ pub fn make(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64)
     Ok(Copy { disk_guid: identity.ids.of_disk(), hash: hashes.digest.clone(), left })
 }
 
-/// Writes the incoming pieces, and then reads and writes whatever did not come in.
+/// Writes the incoming chunks, and then reads and writes whatever did not come in.
 fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> Result<()> {
     let end = shared.golden.table.end();
     let step = begin(sink, shared, "copying", Some(end - CHUNK));
     let count = step.counter();
-    for piece in incoming.pieces() {
+    for piece in incoming.chunks() {
         *written += sink.put(&piece)?;
         let range = piece.range();
         count(range.end - range.start);
     }
     let Some(rest) = incoming.rest() else { return shared.hashes().map(drop) };
-    for piece in Pieces::new(shared.source, rest, end) {
+    for piece in Chunks::new(shared.source, rest, end) {
         let piece = piece?;
         *written += sink.put(&piece)?;
         let range = piece.range();

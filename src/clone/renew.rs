@@ -7,12 +7,11 @@ use crate::clone::names::Names;
 use crate::disk::installed::boot_files::{BootFiles, Holding};
 use crate::disk::installed::boot_partition::{Access, BootPartition};
 use crate::disk::new::target::Target;
-use crate::disk::table::read::Ids;
+use crate::disk::table::ids::Ids;
 use crate::error::{Result, failed};
 use crate::filesystem::features::Features;
-use crate::filesystem::identity;
 use crate::filesystem::kind::Filesystem;
-use crate::mount::mounted::Mount;
+use crate::filesystem::properties::{GrowCommand, Growth};
 use crate::mount::scratch::Scratch;
 use crate::words::region::Region;
 use anyhow::Context;
@@ -63,14 +62,8 @@ impl Identity {
             let region = golden.table.on_copy(part, target.size());
             let is_larger = region != part.region;
             self.renew(*found, region, target).with_context(doing)?;
-            if is_larger && identity::grows_unmounted(*found) {
-                identity::grow(target.attach(region)?.path()).with_context(doing)?;
-            } else if is_larger && let Err(error) = self.grow_mounted(*found, region, (target, scratch)) {
-                // This machine's kernel may not know the filesystem; the copy is complete without the growth.
-                let how = identity::how_to_grow(*found);
-                left.push(format!(
-                    "the data partition is larger than its filesystem; grow it where it is mounted: {how} ({error:#})"
-                ));
+            if is_larger {
+                left.extend(self.grow(*found, region, target, scratch).with_context(doing)?);
             }
             found.check(target.attach(region)?.path()).with_context(doing)?;
         }
@@ -79,18 +72,29 @@ impl Identity {
         Ok(left)
     }
 
-    /// Grows a filesystem that can only grow while mounted: mounts it where no other process sees it.
-    fn grow_mounted(&self, found: Filesystem, region: Region, (target, scratch): (&Target, &Scratch)) -> Result<()> {
-        let device = target.attach(region)?;
-        let place = scratch.directory(&self.filesystems[&region.number].to_string())?;
-        let mount = Mount::filesystem(device.path(), found, &place)?;
-        identity::grow_at(found, mount.place())?;
-        mount.close()
+    /// Grows a filesystem to the size of its partition. Returns what is left to do by hand where it can only grow
+    /// while mounted: this machine's kernel may not know it, and the copy is complete without the growth.
+    fn grow(&self, found: Filesystem, region: Region, target: &Target, scratch: &Scratch) -> Result<Option<String>> {
+        let mounted = |grow: &GrowCommand| {
+            let device = target.attach(region)?;
+            let place = scratch.directory(&self.filesystems[&region.number].to_string())?;
+            let mount = found.mount_to_write(device.path(), &place)?;
+            grow.run_at(mount.mount_point())?;
+            mount.close()
+        };
+        match found.growth() {
+            Growth::Unmounted(grow) => grow(target.attach(region)?.path()).map(|()| None),
+            Growth::Mounted(grow) => Ok(mounted(grow).err().map(|error| {
+                format!(
+                    "the data partition is larger than its filesystem; grow it where it is mounted: {grow} ({error:#})"
+                )
+            })),
+        }
     }
 
     fn renew(&self, found: Filesystem, region: Region, target: &Target) -> Result<()> {
         let uuid = self.filesystems[&region.number];
-        identity::renew(found, target.attach(region)?.path(), uuid)?;
+        found.renew_uuid(target.attach(region)?.path(), uuid)?;
         let now = Features::of_file(target.file(), region.start)?.map(|features| features.uuid);
         if now != Some(uuid) {
             return Err(failed("the filesystem did not accept its new UUID", "run the command again"));
@@ -105,7 +109,7 @@ impl Identity {
         let files = BootFiles::new(partition)?.context("the state block was not copied")?;
         for slot in golden.slots.keys() {
             match files.holding(*slot)? {
-                Holding::Image(record) => files.publish(*slot, &self.renewed(*record, golden.slots[slot]))?,
+                Holding::Whole(_) => files.republish(*slot, |record| self.renewed(record, golden.slots[slot]))?,
                 // Its entry may still name the golden disk, and boot that.
                 Holding::Damaged => files.withdraw(*slot)?,
                 Holding::Nothing | Holding::Half => {}
@@ -115,10 +119,8 @@ impl Identity {
     }
 
     fn renewed(&self, mut record: Record, region: Region) -> Record {
-        record.entry.cmdline = record.entry.cmdline.renewed(|word| self.names.renewed(word));
-        for mended in &mut record.mended {
-            mended.words.iter_mut().for_each(|word| *word = self.names.renewed(word));
-        }
+        record.grub.entry.cmdline = record.entry().cmdline.renewed(|word| self.names.renewed(word));
+        record.fixed = record.fixed.with_words(|word| self.names.renewed(word));
         if let Some(uuid) = self.filesystems.get(&region.number) {
             record.filesystem_uuid = uuid.to_string();
         }

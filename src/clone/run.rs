@@ -1,7 +1,7 @@
 //! Makes all copies at the same time: one thread reads, one hashes, and one per disk writes.
 
-use crate::clone::chunks::Pieces;
-use crate::clone::fan_out::{Incoming, Spread, Taker};
+use crate::clone::chunks::Chunks;
+use crate::clone::fan_out::{FanOut, Incoming, Taker};
 use crate::clone::golden::Golden;
 use crate::clone::hashes::Hashes;
 use crate::clone::one;
@@ -41,7 +41,7 @@ pub fn run(
     progress: &Progress,
 ) -> Vec<Outcome> {
     let shared = Shared { source, golden, hashes: OnceLock::new(), scratch, progress };
-    let mut spread = Spread::default();
+    let mut spread = FanOut::default();
     let witness = spread.add(Taker::Witness);
     let targets: Vec<_> = targets.into_iter().map(|target| (target, spread.add(Taker::Disk))).collect();
     let range = CHUNK..golden.table.end();
@@ -52,7 +52,7 @@ pub fn run(
             let range = range.clone();
             move || Hashes::of(&witness, range)
         });
-        let read = spread.run(Pieces::new(source, range.start, range.end), range.end);
+        let read = spread.run(Chunks::new(source, range.start, range.end), range.end);
         let hashes = hashes.join().unwrap_or(None);
         let all = read
             .and_then(|_| source.refuse_if_changed())

@@ -1,4 +1,4 @@
-//! Writes pieces to a disk, and reads them back.
+//! Writes chunks to a disk, and reads them back.
 
 use crate::clone::chunks::Piece;
 use crate::clone::unit::ALIGNED;

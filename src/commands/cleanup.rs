@@ -4,10 +4,12 @@ use crate::cli::CleanupArgs;
 use crate::disk::installed::boot_files::{Holding, STATE};
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::open::Disk;
+use crate::disk::installed::state_home::StateHome;
 use crate::error::Result;
 use crate::jump::leftovers;
-use crate::output::preview::Would;
-use crate::output::print::say_line;
+use crate::output::document::Format;
+use crate::output::preview::Preview;
+use crate::output::print::{print, say_line};
 
 /// Message for when there is nothing to remove or repair.
 const NOTHING: &str = "nothing was left behind";
@@ -16,18 +18,18 @@ const NOTHING: &str = "nothing was left behind";
 /// them.
 pub fn run(args: &CleanupArgs) -> Result<()> {
     let access = if args.plan.dry_run { Access::Look } else { Access::Change };
-    let disk = Disk::open(args.disk.as_deref(), access)?;
+    let disk = StateHome::find(args.disk.as_deref(), access)?.disk()?;
     if args.plan.dry_run {
-        return would(&disk)?.print(args.plan.json);
+        return print(&preview(&disk)?, Format::of(args.plan.json));
     }
     disk.refuse_if_file_is_written()?;
-    disk.mend()?;
+    disk.repair_state_block()?;
     let mut done: Vec<String> = leftovers::remove(&disk)?.into_iter().map(|what| format!("removed {what}")).collect();
     done.extend(left(&disk)?);
     say_line(&if done.is_empty() { NOTHING.to_owned() } else { done.join("\n") })
 }
 
-fn would(disk: &Disk) -> Result<Would> {
+fn preview(disk: &Disk) -> Result<Preview> {
     let damage = disk.state_damage()?;
     let files: &[&str] = if damage.is_some() { &STATE } else { &[] };
     let mut would: Vec<String> =
@@ -37,7 +39,7 @@ fn would(disk: &Disk) -> Result<Would> {
     if would.is_empty() {
         would.push(NOTHING.to_owned());
     }
-    Ok(Would::new("cleanup", disk, files, would))
+    Ok(Preview::new("cleanup", disk, files, would))
 }
 
 /// Returns a line for each slot that only a flash repairs.
@@ -47,7 +49,7 @@ fn left(disk: &Disk) -> Result<Vec<String>> {
         match disk.files.holding(*slot)? {
             Holding::Half => left.push(format!("slot {slot} is half written and cannot boot: flash it again")),
             Holding::Damaged => left.push(format!("slot {slot} is damaged and cannot boot: flash it again")),
-            Holding::Nothing | Holding::Image(_) => {}
+            Holding::Nothing | Holding::Whole(_) => {}
         }
     }
     Ok(left)

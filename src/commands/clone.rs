@@ -9,7 +9,8 @@ use crate::mount::loop_device::Loop;
 use crate::mount::scratch::Scratch;
 use crate::output::clone_plan::ClonePlan;
 use crate::output::cloned::Cloned;
-use crate::output::written::Format;
+use crate::output::document::Format;
+use crate::output::print::print;
 use crate::progress::Progress;
 use crate::request::consent::{Consent, Granted};
 use std::time::Instant;
@@ -30,7 +31,8 @@ pub fn run(args: &CloneArgs) -> Result<()> {
     let targets = targets::measure(&args.targets, (&source, &golden), size)?;
     if args.dry_run {
         let remarks = remarks::of(&source, &golden, &scratch);
-        return ClonePlan::of((&source, &golden), &targets, &consent, remarks)?.print(args.json);
+        let plan = ClonePlan::of((&source, &golden), &targets, &consent, remarks)?;
+        return print(&plan, Format::of(args.json));
     }
     let disks = targets::claim(targets, |path, size| consent.claim(path, size), Granted::open)?;
     for (slot, remark) in remarks::of(&source, &golden, &scratch) {
@@ -38,6 +40,6 @@ pub fn run(args: &CloneArgs) -> Result<()> {
     }
     let outcomes = run::run((&source, &golden), disks, &scratch, &progress); // from here on the targets change
     let cloned = Cloned::new(&source, outcomes, begin.elapsed());
-    cloned.print(if args.json { Format::Json } else { Format::Text })?;
+    print(&cloned, Format::of(args.json))?;
     cloned.refuse_if_any_failed()
 }

@@ -1,7 +1,7 @@
 //! `flipslot completions`: prints what a shell completes.
 
 use crate::cli::CompletionsArgs;
-use crate::cli::reference::{completions, visible};
+use crate::cli::manual::{completions, visible};
 use crate::error::Result;
 use crate::output::print::say;
 

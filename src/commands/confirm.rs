@@ -6,19 +6,25 @@ use crate::boot::trial::BootedBy;
 use crate::cli::DryRunArgs;
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::open::{Disk, booted_by};
+use crate::disk::installed::state_home::StateHome;
 use crate::error::{Result, refused};
 use crate::jump::arrival;
 use crate::jump::arrival::CONFIRMED;
-use crate::output::preview::{STATE_AND_LEDGER, Would};
-use crate::output::print::say_line;
+use crate::output::document::Format;
+use crate::output::preview::{Preview, STATE_AND_LEDGER};
+use crate::output::print::{print, say_line};
 use anyhow::Context;
 use std::fs;
 
-/// Confirms the running slot, or prints what that would do.
+/// Confirms the running system, or prints what that would do. Without a disk, only a trial can be confirmed.
 pub fn run(args: &DryRunArgs) -> Result<()> {
-    let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
+    let home = StateHome::find(None, if args.dry_run { Access::Look } else { Access::Change })?;
+    if matches!(home, StateHome::Nowhere) && home.trial()?.is_some() {
+        return run_without_disk(args);
+    }
+    let disk = home.disk()?;
     let slot = disk.running()?;
-    let state = if args.dry_run { confirmed(&disk)?.1 } else { confirm(&disk)? };
+    let state = if args.dry_run { confirmed(&disk)?.1 } else { confirm_slot(&disk)? };
     let said = if state.proven == slot {
         format!("slot {slot} is proven: it boots from now on")
     } else {
@@ -29,9 +35,20 @@ pub fn run(args: &DryRunArgs) -> Result<()> {
     };
     if args.dry_run {
         let would = vec![format!("would say: {said}")];
-        return Would::new("confirm", &disk, &STATE_AND_LEDGER, would).print(args.json);
+        return print(&Preview::new("confirm", &disk, &STATE_AND_LEDGER, would), Format::of(args.json));
     }
     say_line(&said)
+}
+
+/// Ends the trial of a system that runs from no disk.
+fn run_without_disk(args: &DryRunArgs) -> Result<()> {
+    const SAID: &str = "this system is confirmed. It runs from no disk: a reset boots what it did before";
+    if args.dry_run {
+        let would = vec![format!("would say: {SAID}")];
+        return print(&Preview::without_disk("confirm", would), Format::of(args.json));
+    }
+    end_trial()?;
+    say_line(SAID)
 }
 
 /// Returns the state on the disk, and the state once the running slot is confirmed. Refuses a slot that GRUB
@@ -51,19 +68,33 @@ fn confirmed(disk: &Disk) -> Result<(State, State)> {
     Ok((before, if is_known { before } else { before.confirmed(slot, by) }))
 }
 
+/// Records that the running system is healthy, which ends its trial. Returns the new state on the disk; `None`
+/// if there is no disk.
+pub fn confirm(home: &StateHome) -> Result<Option<State>> {
+    match home {
+        StateHome::Disk(disk) => confirm_slot(disk).map(Some),
+        StateHome::Nowhere => end_trial().map(|()| None),
+    }
+}
+
 /// Records on the disk that the running slot is healthy; returns the new state.
-pub fn confirm(disk: &Disk) -> Result<State> {
+fn confirm_slot(disk: &Disk) -> Result<State> {
     let (before, state) = confirmed(disk)?;
-    disk.mend()?;
+    disk.repair_state_block()?;
     if state != before {
         disk.files.write_state(state)?;
     }
-    fs::write(CONFIRMED, "").with_context(|| format!("writing {CONFIRMED}"))?;
+    end_trial()?;
     let noted = arrival::note(disk, |boot| {
         boot.healthy.get_or_insert(Moment::now());
     });
     if let Err(error) = noted {
-        crate::tell!("flipslot: cannot record the confirmation in the ledger: {error:#}");
+        crate::stderr!("flipslot: cannot record the confirmation in the ledger: {error:#}");
     }
     Ok(state)
+}
+
+/// Ends the trial: `flipslot watch-trial` waits for this file.
+fn end_trial() -> Result<()> {
+    fs::write(CONFIRMED, "").with_context(|| format!("writing {CONFIRMED}"))
 }

@@ -1,22 +1,29 @@
-//! `flipslot flash`: writes an OCI image into a slot other than the running one.
+//! `flipslot flash`: an OCI image into another slot than the running one.
 
+use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
-use crate::build::fill::Site;
+use crate::build::session::Session;
 use crate::check::subject::OLDEST_GRUB;
 use crate::cli::FlashArgs;
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::claim::Expendable;
 use crate::disk::installed::open::{Disk, booted_by};
+use crate::disk::installed::state_home::StateHome;
 use crate::error::{Result, refused};
+use crate::forms::formatted::SlotSite;
+use crate::forms::slot::{self, SlotJob};
 use crate::jump::arrival::CONFIRMED;
 use crate::jump::{leftovers, restart};
-use crate::mount::loop_device::Loop;
 use crate::mount::scratch::Scratch;
 use crate::oci;
-use crate::output::written::{Format, Written};
+use crate::output::document::Format;
+use crate::output::plan::Plan;
+use crate::output::print::print;
+use crate::output::written::Written;
 use crate::progress::Progress;
-use crate::request::flash::FlashWish;
-use crate::request::location::Place;
+use crate::request::flash::FlashRequest;
+use crate::request::images::SlotImage;
+use crate::words::location::SlotLocation;
 use crate::words::origin::Origin;
 use crate::words::slot::Slot;
 use std::path::Path;
@@ -31,59 +38,71 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
     let target: Slot = args.slot.parse()?;
-    let disk = Disk::open(args.disk.as_deref(), if args.dry_run { Access::Look } else { Access::Change })?;
+    let disk =
+        StateHome::find(args.disk.as_deref(), if args.dry_run { Access::Look } else { Access::Change })?.disk()?;
     if !args.dry_run {
         leftovers::remove(&disk)?;
     }
     refuse_during_trial(&disk)?;
-    let wish = FlashWish::of(args, target, &disk)?;
-    let scratch = Scratch::enter()?;
-    Loop::refuse_if_none()?;
-    wish.how.refuse_unable(&[wish.slot])?;
+    let request = FlashRequest::of(args, target, &disk)?;
+    let session = Session { scratch: &Scratch::enter()?, progress: &progress };
+    slot::refuse_unable(&request.how, &[target])?;
     let mut state = disk.state()?;
     if args.promote {
         refuse_unconfirmed(&disk)?;
         state = state.promoted(disk.running()?);
     }
-    let slot = Expendable::claim(&disk, wish.slot, state)?;
+    let claimed = Expendable::claim(&disk, target, state)?;
     if args.promote {
-        tell_promotion(disk.running()?);
+        warn_of_promotion(disk.running()?);
     }
-    let idle = slot.idle();
-    let place = Place { slot: wish.slot, region: idle.region, partuuid: idle.partuuid, table: disk.table.kind };
-    let step = progress.step(None, "looking up the image", None);
-    let image = place.resolve(&wish.reference, &wish.how)?;
-    drop(step);
+    let one = look_up(&disk, &claimed, &request, session)?;
     if args.dry_run {
-        return wish.plan(&disk, &(place, image), state)?.print(args.image.json);
+        return print(&preview(&disk, &request, &one, state)?, Format::of(args.image.json));
     }
-    let site = Site { place, surroundings: disk.surroundings(wish.slot)?, grub: OLDEST_GRUB, origin: Origin::Fresh };
-    let vacant = slot.vacant()?;
-    disk.mend()?;
-    if let Some(flashing) = state.flashing(wish.slot) {
+    let names = disk.partition_names(target)?;
+    let site = SlotSite { location: one.location, names, grub: OLDEST_GRUB, origin: Origin::Fresh };
+    let job = SlotJob { image: &one.image, request: &request.how, carry_over: request.carry_over.as_ref() };
+    let vacant = claimed.vacant()?;
+    disk.repair_state_block()?;
+    if let Some(flashing) = state.flashing(target) {
         disk.files.write_state(flashing)?;
     }
-    disk.files.withdraw(wish.slot)?; // from here on nothing points at it
-    let mut filled = site.filled(&scratch, (vacant, &image), &wish.how, &progress)?;
-    let carried = wish.keep.map(|keep| filled.carry(&keep)).transpose()?.unwrap_or_default();
-    let entry = filled.entry(&scratch, &wish.how, &progress)?;
-    let sealed = filled.seal(&image, entry, &wish.how.hardware, &progress)?;
-    disk.files.publish(wish.slot, &sealed.record)?; // now it can be chosen
-    let format = if args.image.json { Format::Json } else { Format::Text };
-    Written::new((&disk.path, disk.size), &[(place, image)], vec![sealed], (progress.phases(), begin.elapsed()))
-        .carrying(carried)
-        .print(format)
+    disk.files.withdraw(target)?; // from here on nothing points at it
+    let sealed = slot::make_bootable(vacant, site, job, session)?.seal(job, session)?;
+    disk.files.publish(target, &sealed.sealed)?; // now it can be chosen
+    let written = Written::new(&disk.path, disk.size, vec![sealed.result(&one)], progress.phases());
+    print(&written.took(begin.elapsed()), Format::of(args.image.json))
+}
+
+/// Returns what the flash would do.
+fn preview(disk: &Disk, request: &FlashRequest, one: &SlotImage, state: State) -> Result<Plan> {
+    let carried = request.carry_over.as_ref().map(|keep| keep.patterns().join(" ")).unwrap_or_default();
+    let carried = if carried.is_empty() { "nothing" } else { &carried };
+    let next = state.flashing(request.slot).unwrap_or(state).next_boot();
+    let filesystem = |slot| request.how.filesystem(slot);
+    Ok(Plan::of_slots("flash", disk, std::slice::from_ref(one), filesystem)?
+        .noting(format!("carried over: {carried}"))
+        .noting(format!("slot {} stays the fallback; slot {next} boots next until you switch", state.proven)))
+}
+
+/// Looks up the image for the claimed slot. Refuses one that cannot fit.
+fn look_up(disk: &Disk, claimed: &Expendable, request: &FlashRequest, session: Session) -> Result<SlotImage> {
+    let _step = session.progress.step(None, "looking up the image", None);
+    let idle = claimed.idle();
+    let (slot, region, partuuid, table) = (request.slot, idle.region, idle.partuuid, disk.table.kind);
+    SlotImage::resolve(SlotLocation { slot, region, partuuid, table }, &request.reference, &request.how)
 }
 
 /// Prints what `--promote` gives up.
-fn tell_promotion(running: Slot) {
+fn warn_of_promotion(running: Slot) {
     let lost = match booted_by() {
         Some(BootedBy::Kexec) => {
             ", though it has not come up from the firmware yet: if it cannot, no other slot is proven"
         }
         _ => "",
     };
-    crate::tell!("flipslot: slot {running} becomes the fallback{lost}");
+    crate::stderr!("flipslot: slot {running} becomes the fallback{lost}");
 }
 
 /// Refuses a flash during a trial or a shutdown: it holds the disk for minutes, in which a trial could not be

@@ -13,3 +13,29 @@ pub mod reference;
 pub mod rollback;
 pub mod status;
 pub mod switch;
+
+use crate::chamber;
+use crate::cli::Verb;
+use crate::error::Result;
+
+/// Runs the command that a command line asks for.
+pub fn run(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Create(args) => create::run(&args),
+        Verb::Flash(args) => flash::run(&args),
+        Verb::Clone(args) => clone::run(&args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Switch(args) => switch::run(&args),
+        Verb::Confirm(args) => confirm::run(&args),
+        Verb::Rollback(args) => rollback::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Hardware(args) => hardware::run(&args),
+        Verb::Cleanup(args) => cleanup::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Reference(args) => reference::run(&args),
+        Verb::WatchTrial => agent::watch_trial::run(),
+        Verb::CheckHealth => agent::check_health::run(),
+        Verb::NoteShutdown(args) => agent::note_shutdown::run(&args),
+        Verb::EnterChamber(args) => chamber::enter(&args.place, &args.program, &args.arguments),
+    }
+}

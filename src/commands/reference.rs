@@ -1,7 +1,7 @@
 //! `flipslot reference` (hidden): docs/cli.md and the man pages, for `make docs` and `make install`.
 
 use crate::cli::ReferenceArgs;
-use crate::cli::reference::{man_pages, markdown, visible};
+use crate::cli::manual::{man_pages, markdown, visible};
 use crate::error::Result;
 use crate::output::print::say;
 use anyhow::Context;

@@ -3,19 +3,20 @@
 use crate::boot::ledger::{Confirm, DEADLINE};
 use crate::cli::DryRunArgs;
 use crate::disk::installed::boot_partition::Access;
-use crate::disk::installed::open::Disk;
+use crate::disk::installed::state_home::StateHome;
 use crate::error::{Result, refused};
 use crate::jump::ready::Ready;
-use crate::jump::route::{Plan, Way};
-use crate::jump::{leftovers, route as leap};
+use crate::jump::route::{Route, Way};
+use crate::jump::{leftovers, route};
 use crate::mount::scratch::Scratch;
-use crate::output::preview::{STATE_AND_LEDGER, Would};
-use crate::output::print::say_line;
+use crate::output::document::Format;
+use crate::output::preview::{Preview, STATE_AND_LEDGER};
+use crate::output::print::{print, say_line};
 
 /// Goes back to the slot that was proven before. The disk is set to it before the jump: whatever happens
 /// then, that slot boots.
 pub fn run(args: &DryRunArgs) -> Result<()> {
-    let disk = Disk::open(None, if args.dry_run { Access::Look } else { Access::Change })?;
+    let disk = StateHome::find(None, if args.dry_run { Access::Look } else { Access::Change })?.disk()?;
     let running = disk.running()?;
     let scratch = Scratch::enter()?;
     if !args.dry_run {
@@ -28,14 +29,15 @@ pub fn run(args: &DryRunArgs) -> Result<()> {
         )
     })?;
     let ready = Ready::check(&scratch, &disk, state.proven, None)?;
-    let back = format!("back from slot {running} to slot {} ({})", state.proven, ready.record.entry.title);
+    let back = format!("back from slot {running} to slot {} ({})", state.proven, ready.record.entry().title);
     if args.dry_run {
         let would = vec![format!("would go {back}")];
-        return Would::new("rollback", &disk, &STATE_AND_LEDGER, would).print(args.json);
+        return print(&Preview::new("rollback", &disk, &STATE_AND_LEDGER, would), Format::of(args.json));
     }
-    disk.mend()?;
-    crate::tell!("flipslot: going {back}");
-    let plan = Plan { way: Way::Auto, confirm: Confirm::Auto, deadline: DEADLINE, by_kexec: state, by_firmware: state };
-    let by = leap::go(&scratch, &disk, ready, &plan, |_| {})?;
+    disk.repair_state_block()?;
+    crate::stderr!("flipslot: going {back}");
+    let plan =
+        Route { way: Way::Auto, confirm: Confirm::Auto, deadline: DEADLINE, by_kexec: state, by_firmware: state };
+    let by = route::go(&scratch, &disk, ready, &plan, |_| {})?;
     say_line(&format!("services stop now, then slot {} starts by {by}", state.proven))
 }

@@ -4,14 +4,15 @@ use crate::boot::ledger::By;
 use crate::check::policy::Policy;
 use crate::cli::SwitchArgs;
 use crate::disk::installed::boot_partition::Access;
-use crate::disk::installed::open::Disk;
+use crate::disk::installed::state_home::StateHome;
 use crate::error::{Result, usage};
 use crate::jump::ready::Ready;
-use crate::jump::route::{Plan, Way};
-use crate::jump::{leftovers, route as leap};
+use crate::jump::route::{Route, Way};
+use crate::jump::{leftovers, route};
 use crate::mount::scratch::Scratch;
-use crate::output::preview::{STATE_AND_LEDGER, Would};
-use crate::output::print::say_line;
+use crate::output::document::Format;
+use crate::output::preview::{Preview, STATE_AND_LEDGER};
+use crate::output::print::{print, say_line};
 use crate::words::slot::Slot;
 use crate::words::units::{in_words, seconds_of};
 
@@ -24,7 +25,7 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
     let slot: Slot = args.slot.parse()?;
     let deadline = deadline(&args.deadline)?;
     let policy = Policy::new(&[], &args.allow)?;
-    let disk = Disk::open(None, if args.plan.dry_run { Access::Look } else { Access::Change })?;
+    let disk = StateHome::find(None, if args.plan.dry_run { Access::Look } else { Access::Change })?.disk()?;
     let running = disk.running()?;
     if !args.plan.dry_run {
         leftovers::remove(&disk)?;
@@ -32,14 +33,14 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
     let scratch = Scratch::enter()?;
     let ready = Ready::check(&scratch, &disk, slot, Some(&policy))?;
     let state = disk.state()?;
-    let plan = Plan {
+    let plan = Route {
         way: args.by,
         confirm: args.confirm,
         deadline,
         by_kexec: state.jumping(slot),
         by_firmware: state.trying(slot),
     };
-    let (title, kernel) = (&ready.record.entry.title, &ready.record.entry.kernel.version);
+    let (title, kernel) = (&ready.record.entry().title, &ready.record.entry().kernel.version);
     let into = format!("slot {running} into slot {slot} ({title}, kernel {kernel})");
     let agent = !ready.record.agent.is_empty();
     let (after_kexec, after_firmware) = (plan.by_kexec.next_boot(), state.proven);
@@ -59,11 +60,11 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
         };
         let back = back(if args.by == Way::Firmware { By::Firmware } else { By::Kexec });
         let would = vec![format!("would jump from {into} {way}; {back}")];
-        return Would::new("switch", &disk, &STATE_AND_LEDGER, would).print(args.plan.json);
+        return print(&Preview::new("switch", &disk, &STATE_AND_LEDGER, would), Format::of(args.plan.json));
     }
-    disk.mend()?;
-    let announce = |by| crate::tell!("flipslot: jumping from {into}; {}", back(by));
-    say_line(&match leap::go(&scratch, &disk, ready, &plan, announce)? {
+    disk.repair_state_block()?;
+    let announce = |by| crate::stderr!("flipslot: jumping from {into}; {}", back(by));
+    say_line(&match route::go(&scratch, &disk, ready, &plan, announce)? {
         By::Kexec => format!("services stop now, then slot {slot} starts by kexec"),
         By::Firmware => format!("services stop now, then the firmware starts, and GRUB tries slot {slot} once"),
     })

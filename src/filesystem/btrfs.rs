@@ -1,23 +1,20 @@
 //! btrfs in a slot: made with features that the slot's kernel and GRUB read, and checked afterwards.
 
 use crate::error::{Result, usage};
-use crate::filesystem::feature_table::BTRFS;
-use crate::filesystem::kind::{Kind, MkfsOptions, New};
+use crate::filesystem::feature_table::{EVER, Feature, Has, NEVER, Words, incompat, ro_compat};
+use crate::filesystem::mkfs::{MkfsOptions, New};
+use crate::filesystem::properties::{GrowCommand, Growth, Kind, NewUuid, On, OnDevice, Superblock};
+use crate::mount::vacant::Vacant;
 use crate::tool::Tool;
 use crate::words::units::{Bytes, MIB};
 use anyhow::Context;
 use std::path::Path;
+use uuid::Uuid;
 
 /// Properties and operations of btrfs.
 pub const KIND: Kind = Kind {
     name: "btrfs",
-    // Do not discard unused space as the slot is written: Linux 6.2 and newer would do so by default
-    // (btrfs(5), "discard").
-    to_write: c"nodiscard",
-    // Do not replay the log of what was fsynced since the last commit (btrfs(5), "rescue"): Linux 5.9 and
-    // newer. The older option, `nologreplay`, is no longer in Linux 6.18.
-    as_grub_reads: c"rescue=nologreplay",
-    programs: &[("mkfs.btrfs", "btrfs-progs"), ("btrfs", "btrfs-progs")],
+    grub_module: "btrfs",
     // For its checksums, as for ext4; the others are in modules.softdep, the rest of what it needs (xor,
     // raid6_pq, zstd) in modules.dep.
     helpers: &["crc32c_generic", "crc32c_intel"],
@@ -25,12 +22,31 @@ pub const KIND: Kind = Kind {
     // root's partition, and the first mount fails: "request_module fs-btrfs succeeded, but still no fs?"
     // (dracut issue 658).
     early: true,
-    // Minimum of mkfs.btrfs 6.2 and 6.14 with duplicated metadata and nodes of 16 KiB, found by trial; 28 MiB
-    // of it are left for files.
-    smallest: Bytes(109 * MIB),
-    refuse_words,
-    format,
-    check,
+    // Do not replay the log of what was fsynced since the last commit (btrfs(5), "rescue"): Linux 5.9 and
+    // newer. The older option, `nologreplay`, is gone from Linux 6.18.
+    as_grub_reads: c"rescue=nologreplay",
+    features: &KNOWN,
+    superblock_end: SUPERBLOCK + 0xc6,
+    read_superblock,
+    on: On::Device(OnDevice {
+        programs: &[("mkfs.btrfs", "btrfs-progs"), ("btrfs", "btrfs-progs")],
+        // Minimum of mkfs.btrfs 6.2 and 6.14 with duplicated metadata and nodes of 16 KiB, found by trial; 28 MiB
+        // of it are left for files.
+        smallest: Bytes(109 * MIB),
+        // Do not discard unused space as the slot is written: Linux 6.2 and newer would do so by default
+        // (btrfs(5), "discard").
+        to_write: c"nodiscard",
+        refuse_words,
+        format,
+        check,
+        new_uuid: NewUuid {
+            programs: &[("btrfs", "btrfs-progs"), ("btrfstune", "btrfs-progs")],
+            // btrfstune needs no replay.
+            waits_for_replay: |_| Ok(false),
+            set: set_uuid,
+        },
+        growth: Growth::Mounted(GrowCommand { program: "btrfs", words: &["filesystem", "resize", "max"] }),
+    }),
 };
 
 /// Hint where the programs are missing.
@@ -39,7 +55,7 @@ const HINT: &str = "install btrfs-progs (apt-get install btrfs-progs)";
 /// Features that are on, of all that mkfs.btrfs can turn on. Everything else that it knows is off, whatever
 /// its defaults: an older GRUB or kernel would not read what a newer program adds. Linux 4.9 or newer reads
 /// this, and so does every GRUB with btrfs. Sources: mkfs.btrfs(8), "FILESYSTEM FEATURES"; GRUB's
-/// `grub-core/fs/btrfs.c`. The versions of each are in `feature_table.rs`. Off, although on by default
+/// `grub-core/fs/btrfs.c`. The versions of each are in `KNOWN`. Off, although on by default
 /// somewhere: `no-holes`, since 5.15, because GRUB before 2.12 then reads no file with a hole;
 /// `block-group-tree`, which Linux before 6.1 mounts read-only.
 const FEATURES: [&str; 3] = ["extref", "skinny-metadata", FREE_SPACE_TREE];
@@ -90,13 +106,13 @@ fn refuse_words(options: &MkfsOptions) -> Result<()> {
     Ok(())
 }
 
-/// Makes a btrfs filesystem over all of `device`. Of two options, and of two words about one feature, the
+/// Makes a btrfs filesystem over all of `partition`. Of two options, and of two words about one feature, the
 /// last one counts: the user's come after ours, but label and UUID come last.
-fn format(device: &Path, new: &New) -> Result<()> {
+fn format(partition: &Vacant, new: &New) -> Result<()> {
     let (known, runtime) = (names("-O")?, names("-R").unwrap_or_default());
     // A free-space-tree is made valid, which is a feature with a bit of its own.
     let knows = |name: &str| {
-        new.may_have(&BTRFS, name) && (name != FREE_SPACE_TREE || new.may_have(&BTRFS, "free-space-tree-valid"))
+        new.may_have(&KNOWN, name) && (name != FREE_SPACE_TREE || new.may_have(&KNOWN, "free-space-tree-valid"))
     };
     let ours: Vec<&str> = FEATURES.into_iter().filter(|name| knows(name)).collect();
     Tool::new("mkfs.btrfs")
@@ -117,7 +133,7 @@ fn format(device: &Path, new: &New) -> Result<()> {
         .args(new.options.words())
         .args(["-L", new.label])
         .args(["-U", &new.uuid.to_string()])
-        .arg(device)
+        .arg(partition.path())
         .hint(HINT)
         .run()
         .map(drop)
@@ -157,6 +173,79 @@ fn check(device: &Path) -> Result<()> {
         .map(drop)
         .context("checking the btrfs filesystem")
 }
+
+/// Gives the filesystem on `device` a UUID. It is in every block of metadata; written there (-U), it demands nothing
+/// of a reader.
+fn set_uuid(device: &Path, uuid: Uuid) -> Result<()> {
+    let set = Tool::new("btrfstune").args(["-f", "-U", &uuid.to_string()]).arg(device);
+    set.run().map(drop).context("giving the btrfs filesystem a UUID of its own")
+}
+
+/// Offset of the superblock, in bytes (fs/btrfs/fs.h, BTRFS_SUPER_INFO_OFFSET).
+const SUPERBLOCK: usize = 0x1_0000;
+
+/// Reads `struct btrfs_super_block` at 64 KiB (include/uapi/linux/btrfs_tree.h): fsid at 0x20, magic at 0x40,
+/// compat_flags at 0xac, compat_ro_flags at 0xb4, incompat_flags at 0xbc, csum_type at 0xc4, little-endian.
+fn read_superblock(bytes: &[u8]) -> Option<Superblock> {
+    /// Magic number, BTRFS_MAGIC (fs/btrfs/fs.h).
+    const MAGIC: &[u8] = b"_BHRfS_M";
+    let superblock = bytes.get(SUPERBLOCK..KIND.superblock_end)?;
+    if &superblock[0x40..0x48] != MAGIC {
+        return None;
+    }
+    let word = |at: usize| superblock[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+    let words = Words { compat: word(0xac)?, ro_compat: word(0xb4)?, incompat: word(0xbc)? };
+    let mut features = words.features(&KNOWN);
+    let checksum = superblock[0xc4..0xc6].try_into().map(u16::from_le_bytes).ok()?;
+    features.push(match CHECKSUMS.get(usize::from(checksum)) {
+        Some(feature) => Has::known(feature),
+        None => Has::unknown(format!("checksum {checksum}"), EVER),
+    });
+    Some(Superblock { uuid: Uuid::from_slice(&superblock[0x20..0x30]).ok()?, features })
+}
+
+/// Features of btrfs; each of its words has 64 bits. The bits are those of Linux 6.15, `include/uapi/linux/btrfs.h`
+/// (`BTRFS_FEATURE_*`), the kernels what mkfs.btrfs 6.14 prints for `-O list-all` ("compat=").
+/// `grub-core/fs/btrfs.c` checks no bit, and fails only as it reads.
+const KNOWN: [Feature; 20] = [
+    ro_compat("free-space-tree", 0x1, (4, 5)),
+    // Without it the tree is built again: 4.5 wrote it in another byte order.
+    ro_compat("free-space-tree-valid", 0x2, (4, 9)),
+    ro_compat("verity", 0x4, (5, 15)),
+    ro_compat("block-group-tree", 0x8, (6, 1)),
+    incompat("mixed-backref", 0x1, EVER, EVER),
+    // GRUB reads files outside the default subvolume, which is where a flash writes them.
+    incompat("default-subvol", 0x2, EVER, EVER),
+    incompat("mixed-bg", 0x4, EVER, EVER),
+    incompat("compress-lzo", 0x8, EVER, EVER),
+    // GRUB 2.04 was the first with zstd.
+    incompat("compress-zstd", 0x10, (4, 14), (2, 4)),
+    incompat("big-metadata", 0x20, EVER, EVER),
+    incompat("extref", 0x40, (3, 7), EVER),
+    // GRUB 2.04 (its NEWS).
+    incompat("raid56", 0x80, (3, 9), (2, 4)),
+    incompat("skinny-metadata", 0x100, (3, 10), EVER),
+    // Only files with holes are not read: "extent not found". GRUB 7f4e017a1416.
+    incompat("no-holes", 0x200, (3, 14), (2, 12)),
+    incompat("metadata-uuid", 0x400, (5, 0), EVER),
+    // GRUB_BTRFS_CHUNK_TYPE_RAID1C3 and C4 are in 2.06.
+    incompat("raid1c34", 0x800, (5, 5), (2, 6)),
+    // A disk with real zones, which a slot does not have, keeps its superblock elsewhere.
+    incompat("zoned", 0x1000, (5, 12), EVER),
+    // These two exist only in experimental kernels; files are elsewhere than where GRUB looks.
+    incompat("extent-tree-v2", 0x2000, NEVER, NEVER),
+    incompat("raid-stripe-tree", 0x4000, NEVER, NEVER),
+    incompat("squota", 0x1_0000, (6, 7), EVER),
+];
+
+/// Checksums of btrfs by number (`enum btrfs_csum_type`, include/uapi/linux/btrfs_tree.h). GRUB verifies
+/// none of them.
+const CHECKSUMS: [Feature; 4] = [
+    incompat("crc32c", 0, EVER, EVER),
+    incompat("xxhash64", 1, (5, 5), EVER),
+    incompat("sha256", 2, (5, 5), EVER),
+    incompat("blake2b", 3, (5, 5), EVER),
+];
 
 #[cfg(test)]
 mod tests {

@@ -2,22 +2,15 @@
 //! kernel or GRUB can read it. Mounts nothing, and accepts any bytes.
 
 use crate::error::Result;
-use crate::filesystem::feature_table::{
-    BTRFS, BTRFS_CHECKSUMS, EVER, EXT4, Feature, NEVER, Set, V4, V4_CI, V5, Version, XFS,
-};
-use crate::filesystem::kind::Filesystem;
+use crate::filesystem::feature_table::{Has, KernelOption, Version};
+use crate::filesystem::kind::{BY_SUPERBLOCK, Filesystem};
 use anyhow::Context;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use uuid::Uuid;
 
-/// Number of bytes to read: up to the last field of btrfs' superblock that is used.
-const LENGTH: usize = BTRFS_PLACE + 0xc6;
-/// Offset of btrfs' superblock, in bytes (fs/btrfs/fs.h, BTRFS_SUPER_INFO_OFFSET).
-const BTRFS_PLACE: usize = 0x1_0000;
-
-/// The features of a filesystem, as read from its superblock.
+/// Features of a filesystem, as read from its superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features {
     /// The filesystem that has them; ext2 and ext3 count as ext4 that lacks some.
@@ -25,14 +18,6 @@ pub struct Features {
     /// UUID of the filesystem.
     pub uuid: Uuid,
     found: Vec<Has>,
-}
-
-/// A feature that is present, with the first versions that read it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Has {
-    name: String,
-    linux: Version,
-    grub: Version,
 }
 
 impl Features {
@@ -45,9 +30,10 @@ impl Features {
 
     /// Like [`Features::read`], but for the filesystem that begins at byte `start` of an open file.
     pub fn of_file(file: &File, start: u64) -> Result<Option<Features>> {
-        let mut bytes = vec![0; LENGTH];
+        let needed = BY_SUPERBLOCK.map(|filesystem| filesystem.kind().superblock_end).into_iter().max().unwrap_or(0);
+        let mut bytes = vec![0; needed];
         let mut length = 0;
-        while length < LENGTH {
+        while length < needed {
             match file.read_at(&mut bytes[length..], start.checked_add(length as u64).context("offset too large")?)? {
                 0 => break,
                 more => length += more,
@@ -75,6 +61,11 @@ impl Features {
         self.which(|has| has.grub > grub)
     }
 
+    /// Returns the features that a kernel mounts only with an option of its configuration, each with that option.
+    pub fn behind_options(&self) -> impl Iterator<Item = (&str, KernelOption)> {
+        self.found.iter().filter_map(|has| Some((has.name.as_str(), has.option?)))
+    }
+
     fn which(&self, wanted: impl Fn(&Has) -> bool) -> Vec<&str> {
         self.found.iter().filter(|has| wanted(has)).map(|has| has.name.as_str()).collect()
     }
@@ -87,99 +78,12 @@ pub fn version(text: &str) -> Option<Version> {
     Some((major.parse().ok()?, rest[..digits].parse().ok()?))
 }
 
-/// Reads the features from the beginning of a filesystem. ext4 leaves its first KiB alone, XFS begins at byte
-/// 0, and their programs clear each other's magic: XFS is tried first, because what it overwrites could still
-/// look like ext4.
+/// Reads the features from the beginning of a filesystem.
 fn parse(bytes: &[u8]) -> Option<Features> {
-    // sb_uuid, fsid, s_uuid in the structures below.
-    let (of, found, uuid) = if bytes.starts_with(b"XFSB") {
-        (Filesystem::Xfs, xfs(bytes)?, 32)
-    } else if let Some(found) = btrfs(bytes) {
-        (Filesystem::Btrfs, found, BTRFS_PLACE + 0x20)
-    } else {
-        (Filesystem::Ext4, ext4(bytes)?, 1024 + 0x68)
-    };
-    let uuid = Uuid::from_slice(bytes.get(uuid..uuid + 16)?).ok()?;
-    Some(Features { of, uuid, found })
-}
-
-/// Reads `struct ext4_super_block` at byte 1024 (fs/ext4/ext4.h): s_magic at 0x38, s_feature_compat at 0x5c,
-/// s_feature_incompat at 0x60, s_feature_ro_compat at 0x64, little-endian.
-fn ext4(bytes: &[u8]) -> Option<Vec<Has>> {
-    const MAGIC: u16 = 0xef53;
-    let superblock = bytes.get(1024..2048)?;
-    if u16::from_le_bytes(superblock[0x38..0x3a].try_into().ok()?) != MAGIC {
-        return None;
-    }
-    let word = |at: usize| superblock[at..at + 4].try_into().map(u32::from_le_bytes).map(u64::from).ok();
-    Some(in_words(&EXT4, word(0x5c)?, word(0x64)?, word(0x60)?))
-}
-
-/// Reads `struct xfs_dsb` at byte 0 (fs/xfs/libxfs/xfs_format.h): sb_versionnum at 100, sb_features_compat at
-/// 208, sb_features_ro_compat at 212, sb_features_incompat at 216, big-endian.
-fn xfs(bytes: &[u8]) -> Option<Vec<Has>> {
-    /// Mask of the version number, XFS_SB_VERSION_NUMBITS.
-    const NUMBER: u16 = 0xf;
-    let bits = bytes.get(100..102)?.try_into().map(u16::from_be_bytes).ok()?;
-    let word = |at: usize| bytes.get(at..at + 4)?.try_into().map(u32::from_be_bytes).map(u64::from).ok();
-    let is_ci = u64::from(bits) & V4_CI.bit != 0;
-    match bits & NUMBER {
-        5 => {
-            let words = in_words(&XFS, word(208)?, word(212)?, word(216)?);
-            Some([vec![Has::new(&V5)], words].concat())
-        }
-        4 if is_ci => Some(vec![Has::new(&V4), Has::new(&V4_CI)]),
-        4 => Some(vec![Has::new(&V4)]),
-        other => Some(vec![Has { name: format!("version {other}"), linux: NEVER, grub: NEVER }]),
-    }
-}
-
-/// Reads `struct btrfs_super_block` at 64 KiB (include/uapi/linux/btrfs_tree.h): magic at 0x40, compat_flags
-/// at 0xac, compat_ro_flags at 0xb4, incompat_flags at 0xbc, csum_type at 0xc4, little-endian.
-fn btrfs(bytes: &[u8]) -> Option<Vec<Has>> {
-    /// Magic number, BTRFS_MAGIC (fs/btrfs/fs.h).
-    const MAGIC: &[u8] = b"_BHRfS_M";
-    let superblock = bytes.get(BTRFS_PLACE..LENGTH)?;
-    if &superblock[0x40..0x48] != MAGIC {
-        return None;
-    }
-    let word = |at: usize| superblock[at..at + 8].try_into().map(u64::from_le_bytes).ok();
-    let mut found = in_words(&BTRFS, word(0xac)?, word(0xb4)?, word(0xbc)?);
-    let checksum = superblock[0xc4..0xc6].try_into().map(u16::from_le_bytes).ok()?;
-    found.push(match BTRFS_CHECKSUMS.get(usize::from(checksum)) {
-        Some(feature) => Has::new(feature),
-        None => Has { name: format!("checksum {checksum}"), linux: NEVER, grub: EVER },
-    });
-    Some(found)
-}
-
-/// Returns the features whose bits are set in the three words, and every bit that is set but not known.
-fn in_words(table: &[Feature], compat: u64, ro_compat: u64, incompat: u64) -> Vec<Has> {
-    let mut found = Vec::new();
-    for (set, name, word) in [
-        (Set::Compat, "compat", compat),
-        (Set::RoCompat, "ro_compat", ro_compat),
-        (Set::Incompat, "incompat", incompat),
-    ] {
-        for bit in (0..u64::BITS).map(|place| 1 << place).filter(|bit| word & bit != 0) {
-            found.push(match table.iter().find(|feature| feature.set == set && feature.bit == bit) {
-                Some(feature) => Has::new(feature),
-                None => Has {
-                    name: format!("{name} {bit:#x}"),
-                    linux: NEVER,
-                    // GRUB only reads, and checks no other set.
-                    grub: if set == Set::Incompat { NEVER } else { EVER },
-                },
-            });
-        }
-    }
-    found
-}
-
-impl Has {
-    fn new(feature: &Feature) -> Has {
-        Has { name: feature.name.to_owned(), linux: feature.linux, grub: feature.grub }
-    }
+    BY_SUPERBLOCK.into_iter().find_map(|of| {
+        let superblock = (of.kind().read_superblock)(bytes)?;
+        Some(Features { of, uuid: superblock.uuid, found: superblock.features })
+    })
 }
 
 #[cfg(test)]
@@ -228,14 +132,14 @@ mod tests {
 
     #[test]
     fn what_is_no_filesystem_has_no_features_however_short_it_is() {
-        for bytes in [&b""[..], b"XFSB", &[0; 1024], &[0xff; 1500], &vec![0; LENGTH]] {
+        for bytes in [&b""[..], b"XFSB", &[0; 1024], &[0xff; 1500], &vec![0; 0x1_0100]] {
             assert_eq!(parse(bytes), None, "{} bytes", bytes.len());
         }
     }
 
     #[test]
     fn the_words_of_btrfs_have_64_bits_and_its_checksum_counts() {
-        let mut bytes = vec![0; LENGTH];
+        let mut bytes = vec![0; 0x1_00c6];
         bytes[0x10040..0x10048].copy_from_slice(b"_BHRfS_M");
         let mut with = |at: usize, value: &[u8]| {
             bytes[0x10000 + at..0x10000 + at + value.len()].copy_from_slice(value);

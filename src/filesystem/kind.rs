@@ -1,14 +1,17 @@
-//! The filesystems that a slot can have, and the interface through which they are made, checked and mounted.
-//! The details of each are in a file of its own.
+//! The filesystems that a slot can have. Everything that differs between them is in a file of its own for each;
+//! the methods here are what the rest of the program knows of them.
 
-use crate::error::{Result, usage};
-use crate::filesystem::feature_table::{Feature, Version};
+use crate::error::{Result, refused, usage};
+use crate::filesystem::mkfs::{MkfsOptions, New};
+use crate::filesystem::properties::{Growth, Kind, On, OnDevice, Program};
 use crate::filesystem::{btrfs, ext4, xfs};
-use crate::mount::vacant::Ground;
+use crate::mount::mounted::{Access, Mount};
+use crate::mount::vacant::{Overwritten, Vacant};
 use crate::words::units::Bytes;
 use clap::ValueEnum;
+use rustix::io::Errno;
+use rustix::mount::{FsOpenFlags, fsopen};
 use serde::{Deserialize, Serialize};
-use std::ffi::CStr;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -27,56 +30,14 @@ pub enum Filesystem {
     Btrfs,
 }
 
-/// Properties and operations of one filesystem.
-pub struct Kind {
-    /// Name for mount(2), for `rootfstype=`, for dracut, and of its kernel module.
-    pub name: &'static str,
-    /// Options of mount(2) for writing a new filesystem.
-    pub to_write: &'static CStr,
-    /// Options of mount(2), besides read-only, with which it reads what GRUB reads: nothing that is still in
-    /// the journal only.
-    pub as_grub_reads: &'static CStr,
-    /// Programs that make and check the filesystem, each with the package that has it.
-    pub programs: &'static [(&'static str, &'static str)],
-    /// Kernel modules that an initramfs needs besides [`Kind::name`], where a kernel has them.
-    pub helpers: &'static [&'static str],
-    /// Set if the module must be loaded before an initramfs looks for disks.
-    pub early: bool,
-    /// Smallest partition that the filesystem can be made in.
-    pub smallest: Bytes,
-    /// Implements [`Filesystem::refuse_words`].
-    pub(super) refuse_words: fn(&MkfsOptions) -> Result<()>,
-    /// Implements [`Filesystem::format`].
-    pub(super) format: fn(&Path, &New) -> Result<()>,
-    /// Implements [`Filesystem::check`].
-    pub(super) check: fn(&Path) -> Result<()>,
-}
+/// All filesystems, in the order in which a superblock is looked for. Their programs clear each other's magic,
+/// but not all else. XFS begins at byte 0, where ext4 leaves its first KiB alone: it comes first, because what it
+/// overwrites could still look like ext4.
+pub(super) const BY_SUPERBLOCK: [Filesystem; 3] = [Filesystem::Xfs, Filesystem::Btrfs, Filesystem::Ext4];
 
-/// An empty filesystem to be made.
+/// Proof that the checker of a filesystem found nothing wrong with it; made by [`Filesystem::check`] alone.
 #[derive(Debug)]
-pub struct New<'n> {
-    /// Label of at most 12 bytes, which is the limit of XFS (ext4: 16).
-    pub label: &'n str,
-    /// UUID of the new filesystem.
-    pub uuid: Uuid,
-    /// Content of the device before.
-    pub ground: Ground,
-    /// Options of the user for the program that makes it.
-    pub options: &'n MkfsOptions,
-    /// Time that counts as the present, in seconds since 1970; the clock's if there is none.
-    pub epoch: Option<u64>,
-    /// Version of the kernel that must mount it; if there is none, any of 4.9 or newer.
-    pub kernel: Option<Version>,
-}
-
-impl New<'_> {
-    /// Returns whether the kernel that must mount it knows the feature called `name`. Features that are not
-    /// in `table` count as known.
-    pub(super) fn may_have(&self, table: &[Feature], name: &str) -> bool {
-        let since = table.iter().filter(|feature| feature.name == name).map(|feature| feature.linux).max();
-        self.kernel.is_none_or(|kernel| since.is_none_or(|since| since <= kernel))
-    }
-}
+pub struct Checked(());
 
 impl Filesystem {
     /// Returns the properties and operations of this filesystem.
@@ -88,28 +49,128 @@ impl Filesystem {
         }
     }
 
+    fn on_device(self) -> &'static OnDevice {
+        let On::Device(on_device) = &self.kind().on;
+        on_device
+    }
+
+    /// Returns the programs that make and check it.
+    pub fn programs(self) -> &'static [Program] {
+        self.on_device().programs
+    }
+
+    /// Returns the size of the smallest partition that it can be made in.
+    pub fn smallest(self) -> Bytes {
+        self.on_device().smallest
+    }
+
     /// Returns the kernel modules that a root on it needs: its own first, then others that a kernel may have.
     pub fn modules(self) -> Vec<&'static str> {
         let kind = self.kind();
         std::iter::once(kind.name).chain(kind.helpers.iter().copied()).collect()
     }
 
+    /// Returns the GRUB modules that read slots, each once.
+    pub fn grub_modules() -> Vec<&'static str> {
+        Filesystem::value_variants().iter().map(|filesystem| filesystem.kind().grub_module).collect()
+    }
+
     /// Refuses options of the user that reach beyond the filesystem on the slot's device, as far as the
     /// program that makes it does not refuse them itself before it writes.
     pub fn refuse_words(self, options: &MkfsOptions) -> Result<()> {
-        (self.kind().refuse_words)(options)
+        (self.on_device().refuse_words)(options)
     }
 
-    /// Makes a new filesystem over all of `device`, whatever is there.
-    pub fn format(self, device: &Path, new: &New) -> Result<()> {
+    /// Makes a new filesystem over all of a partition, whatever is there.
+    ///
+    /// Only a partition that was claimed can be formatted: a new disk's, here a file's, or an idle slot's.
+    ///
+    /// ```no_run
+    /// # use flipslot::disk::new::target::{Existing, Target};
+    /// # use flipslot::filesystem::{kind::Filesystem, mkfs::New};
+    /// # use flipslot::words::{region::Region, units::Bytes};
+    /// # use std::path::Path;
+    /// # fn format(new: &New) -> flipslot::error::Result<()> {
+    /// # let (whole, size) = (Region { number: 1, start: 0, size: 64 << 20 }, Bytes(64 << 20));
+    /// let target = Target::of_file(Path::new("disk.img"), (size, 512), Existing::Refuse)?;
+    /// let device = target.vacant(whole)?;
+    /// Filesystem::Ext4.format(device, new)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Any other device does not compile:
+    ///
+    /// ```compile_fail,E0308
+    /// # use flipslot::disk::new::target::{Existing, Target};
+    /// # use flipslot::filesystem::{kind::Filesystem, mkfs::New};
+    /// # use flipslot::words::{region::Region, units::Bytes};
+    /// # use std::path::Path;
+    /// # fn format(new: &New) -> flipslot::error::Result<()> {
+    /// # let (whole, size) = (Region { number: 1, start: 0, size: 64 << 20 }, Bytes(64 << 20));
+    /// let target = Target::of_file(Path::new("disk.img"), (size, 512), Existing::Refuse)?;
+    /// let device = Path::new("/dev/sda");
+    /// Filesystem::Ext4.format(device, new)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn format(self, partition: Vacant, new: &New) -> Result<Overwritten> {
         self.refuse_words(new.options)?;
-        (self.kind().format)(device, new)
+        (self.on_device().format)(&partition, new)?;
+        Ok(partition.overwritten())
     }
 
     /// Runs the checker on the filesystem on `device`, which is not mounted; fails if it finds anything
     /// wrong. Changes nothing.
-    pub fn check(self, device: &Path) -> Result<()> {
-        (self.kind().check)(device)
+    pub fn check(self, device: &Path) -> Result<Checked> {
+        (self.on_device().check)(device)?;
+        Ok(Checked(()))
+    }
+
+    /// Refuses a filesystem that the running kernel does not support. The kernel loads a module that is not
+    /// loaded yet (fsopen(2), which mounts nothing).
+    pub fn refuse_unknown_to_kernel(self) -> Result<()> {
+        match fsopen(self.kind().name, FsOpenFlags::FSOPEN_CLOEXEC) {
+            Err(Errno::NODEV) => Err(refused(
+                format!("the running kernel does not support {self}: a slot with it cannot be written here"),
+                format!("load the driver (modprobe {self}), or choose another --filesystem"),
+            )),
+            // Linux before 5.2 does not have this call; there the mount itself will fail.
+            _ => Ok(()),
+        }
+    }
+
+    /// Mounts `device` at `place` to write to it, such that nothing in it can be run or used as a device.
+    pub fn mount_to_write(self, device: &Path, place: &Path) -> Result<Mount> {
+        Mount::device(device, place, self.kind().name, Access::Write, self.on_device().to_write)
+    }
+
+    /// Mounts `device` at `place` read-only and without its journal, as GRUB reads it: nothing is written, not
+    /// even the recovery that a power cut left to be done.
+    pub fn mount_as_grub_reads(self, device: &Path, place: &Path) -> Result<Mount> {
+        let kind = self.kind();
+        Mount::device(device, place, kind.name, Access::Read, kind.as_grub_reads)
+    }
+
+    /// Returns the programs that give a copy a UUID of its own, and grow it.
+    pub fn renewal_programs(self) -> &'static [Program] {
+        self.on_device().new_uuid.programs
+    }
+
+    /// Returns whether the filesystem on `device` has a log that must be replayed before it takes a UUID, which
+    /// only the kernel does: the machine was not shut down.
+    pub fn waits_for_replay(self, device: &Path) -> Result<bool> {
+        (self.on_device().new_uuid.waits_for_replay)(device)
+    }
+
+    /// Gives the filesystem on `device`, which is not mounted, the UUID `uuid`.
+    pub fn renew_uuid(self, device: &Path, uuid: Uuid) -> Result<()> {
+        (self.on_device().new_uuid.set)(device, uuid)
+    }
+
+    /// Returns how it grows to the size of its partition.
+    pub fn growth(self) -> &'static Growth {
+        &self.on_device().growth
     }
 }
 
@@ -133,61 +194,6 @@ impl fmt::Display for Filesystem {
     }
 }
 
-/// Options that the user adds to the command line of the program that makes a filesystem (`--mkfs-options`).
-/// No shell interprets them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MkfsOptions(Vec<String>);
-
-impl FromStr for MkfsOptions {
-    type Err = anyhow::Error;
-
-    /// Splits at white space. Refuses text that does not begin with an option, which would be taken for the
-    /// device; and any path: a slot is its partition alone, with no journal on another device and no file of
-    /// this machine in it.
-    fn from_str(text: &str) -> Result<MkfsOptions> {
-        let words: Vec<String> = text.split_whitespace().map(ToOwned::to_owned).collect();
-        if let Some(first) = words.first().filter(|first| !first.starts_with('-')) {
-            let found = format!("--mkfs-options begins with '{}', which is not an option", first.escape_debug());
-            return Err(usage(found, "write them as on mkfs's command line: --mkfs-options '-i size=1024'"));
-        }
-        if let Some(path) = words.iter().find(|word| word.contains('/') || *word == "--") {
-            let found = format!(
-                "--mkfs-options contains '{}': a slot's filesystem is made in its own partition, from nothing else",
-                path.escape_debug()
-            );
-            return Err(usage(found, "omit it"));
-        }
-        Ok(MkfsOptions(words))
-    }
-}
-
-impl MkfsOptions {
-    /// Returns whether there are no options.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns the words in their order.
-    pub fn words(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-
-    /// Splits off the options `taken`, each a `-` and a letter. Returns the other words in their order, and
-    /// each option taken with its value: `-O a,b` and `-Oa,b` alike.
-    pub fn without<'o>(&'o self, taken: &[&str]) -> (Vec<&'o str>, Vec<(&'o str, &'o str)>) {
-        let (mut rest, mut given) = (Vec::new(), Vec::new());
-        let mut words = self.words();
-        while let Some(word) = words.next() {
-            match word.split_at_checked(2) {
-                Some((option, "")) if taken.contains(&option) => given.push((option, words.next().unwrap_or_default())),
-                Some((option, value)) if taken.contains(&option) => given.push((option, value)),
-                _ => rest.push(word),
-            }
-        }
-        (rest, given)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,19 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn words_that_name_another_place_than_the_slot_are_refused() {
-        for odd in ["/dev/sda", "reflink=0", "-d name=/dev/sda", "-K /dev/sda", "-J device=/dev/sdb", "-K -- x"] {
-            let error = odd.parse::<MkfsOptions>().unwrap_err();
-            assert_eq!(crate::error::kind(&error), crate::error::Kind::Usage, "{odd}");
-        }
-        assert_eq!("".parse::<MkfsOptions>().unwrap(), MkfsOptions::default());
-    }
-
-    #[test]
-    fn an_option_is_taken_out_with_its_value_however_it_is_written() {
-        let options: MkfsOptions = " -i  nrext64=1 -Ka -mbigtime=1 -d agcount=8 -i".parse().unwrap();
-        let (rest, given) = options.without(&["-i", "-m"]);
-        assert_eq!(rest, ["-Ka", "-d", "agcount=8"]);
-        assert_eq!(given, [("-i", "nrext64=1"), ("-m", "bigtime=1"), ("-i", "")]);
+    fn every_filesystem_is_known_by_its_superblock() {
+        assert_eq!(BY_SUPERBLOCK.len(), Filesystem::value_variants().len());
+        assert!(Filesystem::value_variants().iter().all(|filesystem| BY_SUPERBLOCK.contains(filesystem)));
     }
 }

@@ -2,9 +2,9 @@
 
 pub mod btrfs;
 pub mod ext4;
-pub mod fat;
 pub mod feature_table;
 pub mod features;
-pub mod identity;
 pub mod kind;
+pub mod mkfs;
+pub mod properties;
 pub mod xfs;

@@ -1,30 +1,45 @@
 //! XFS in a slot: made with features that the slot's kernel and GRUB read, and checked afterwards.
 
 use crate::error::{Result, failed};
-use crate::filesystem::feature_table;
-use crate::filesystem::kind::{Kind, New};
+use crate::filesystem::feature_table::{EVER, Feature, Has, KernelOption, NEVER, Words, incompat, ro_compat};
+use crate::filesystem::mkfs::New;
+use crate::filesystem::properties::{GrowCommand, Growth, Kind, NewUuid, On, OnDevice, Superblock};
+use crate::mount::vacant::Vacant;
 use crate::tool::Tool;
 use crate::words::units::{Bytes, MIB};
 use anyhow::Context;
 use std::path::Path;
+use uuid::Uuid;
 
 /// Properties and operations of XFS.
 pub const KIND: Kind = Kind {
     name: "xfs",
-    to_write: c"",
+    grub_module: "xfs",
+    // For its checksums, as for ext4; the rest of what it needs is in modules.dep.
+    helpers: &["crc32c_generic", "crc32c_intel"],
+    early: false,
     // - norecovery: mount without running log recovery (xfs(5)).
     // - nouuid: a second disk in the machine may be a copy of this one, with the same UUID, and mounted; for
     //   reading, that is harmless.
     as_grub_reads: c"norecovery,nouuid",
-    programs: &[("mkfs.xfs", "xfsprogs"), ("xfs_repair", "xfsprogs")],
-    // For its checksums, as for ext4; the rest of what it needs is in modules.dep.
-    helpers: &["crc32c_generic", "crc32c_intel"],
-    early: false,
-    // mkfs.xfs(8), "-d size": the data section must be at least 300MB in size.
-    smallest: Bytes(300 * MIB),
-    refuse_words: |_| Ok(()),
-    format,
-    check,
+    features: &KNOWN,
+    superblock_end: 220,
+    read_superblock,
+    on: On::Device(OnDevice {
+        programs: &[("mkfs.xfs", "xfsprogs"), ("xfs_repair", "xfsprogs")],
+        // mkfs.xfs(8), "-d size": the data section must be at least 300MB in size.
+        smallest: Bytes(300 * MIB),
+        to_write: c"",
+        refuse_words: |_| Ok(()),
+        format,
+        check,
+        new_uuid: NewUuid {
+            programs: &[("xfs_admin", "xfsprogs"), ("xfs_repair", "xfsprogs"), ("xfs_logprint", "xfsprogs")],
+            waits_for_replay,
+            set: set_uuid,
+        },
+        growth: Growth::Mounted(GrowCommand { program: "xfs_growfs", words: &[] }),
+    }),
 };
 
 /// Hint where the programs are missing.
@@ -50,23 +65,23 @@ const fn pinned(group: &'static str, key: &'static str, value: &'static str, sin
 }
 
 /// First version of xfsprogs that can be met: the oldest that makes a filesystem of version 5 by default.
-const EVER: (u32, u32) = (3, 2);
+const OLDEST: (u32, u32) = (3, 2);
 
 /// The complete format: that of Linux 4.9 or newer, which GRUB 2.04 or newer reads; for an older kernel that
 /// is known, without what it does not know. Sources: mkfs.xfs(8); the `lts_*.conf` in
 /// /usr/share/xfsprogs/mkfs, which say what each long-term kernel was released with;
 /// `fs/xfs/libxfs/xfs_format.h`; GRUB's `grub-core/fs/xfs.c` (XFS_SB_FEAT_INCOMPAT_SUPPORTED). The versions
-/// of each feature are in `feature_table.rs`.
+/// of each feature are in `KNOWN`.
 const FORMAT: [Pinned; 15] = [
     // Not larger than the smallest page: otherwise Linux before 6.12 does not mount it.
-    pinned("-b", "size", "4096", EVER),
+    pinned("-b", "size", "4096", OLDEST),
     // The unit in which a modern disk writes, whatever sector size it reports; disks with either size mount
     // it. By default, mkfs.xfs takes the sector size of this machine's disk, on which the slot may only be
     // made.
-    pinned("-s", "size", "4096", EVER),
+    pinned("-s", "size", "4096", OLDEST),
     // Version 5: checksums, and the UUID in every block. Support for version 4 ends by 2030 (mkfs.xfs(8)).
-    pinned("-m", "crc", "1", EVER),
-    pinned("-m", "finobt", "1", EVER),
+    pinned("-m", "crc", "1", OLDEST),
+    pinned("-m", "finobt", "1", OLDEST),
     // Off, as it always was: it takes room in every slot for repairs, and a new flash is better than a
     // repair.
     pinned("-m", "rmapbt", "0", (4, 8)),
@@ -79,7 +94,7 @@ const FORMAT: [Pinned; 15] = [
     // Linux before 6.13 does not mount it, GRUB before 2.14 does not read it.
     pinned("-m", "metadir", "0", (6, 13)),
     // The smallest of version 5, and the default.
-    pinned("-i", "size", "512", EVER),
+    pinned("-i", "size", "512", OLDEST),
     // Inodes also where free space is fragmented; GRUB since 2.04.
     pinned("-i", "sparse", "1", (4, 2)),
     // On by default since xfsprogs 6.5. Linux before 5.19 does not mount it, GRUB before 2.12 does
@@ -89,21 +104,21 @@ const FORMAT: [Pinned; 15] = [
     pinned("-i", "exchange", "0", (6, 10)),
     pinned("-n", "parent", "0", (6, 10)),
     // No alignment to the stripes of this machine's disk.
-    pinned("-d", "noalign", "", EVER),
+    pinned("-d", "noalign", "", OLDEST),
 ];
 
 /// Option letters of mkfs.xfs(8) that take a list of keys.
 const GROUPS: [&str; 8] = ["-b", "-s", "-m", "-i", "-n", "-d", "-l", "-r"];
 
-/// Makes an XFS filesystem over all of `device`. The user's value for a key replaces the pinned one: mkfs.xfs
+/// Makes an XFS filesystem over all of `partition`. The user's value for a key replaces the pinned one: mkfs.xfs
 /// refuses a key that is given twice.
-fn format(device: &Path, new: &New) -> Result<()> {
+fn format(partition: &Vacant, new: &New) -> Result<()> {
     if new.label.len() > LABEL_MAX {
         return Err(failed(format!("the label '{}' has more than {LABEL_MAX} bytes", new.label), ""));
     }
     let printed = Tool::new("mkfs.xfs").arg("-V").hint(HINT).run().context("asking mkfs.xfs for its version")?;
     let (words, given) = new.options.without(&GROUPS);
-    let known = |key: &str| new.may_have(&feature_table::XFS, key);
+    let known = |key: &str| new.may_have(&KNOWN, key);
     let lists = lists(version(&printed.stdout), &known, &given, &format!("uuid={}", new.uuid));
     Tool::new("mkfs.xfs")
         .arg("-q")
@@ -114,7 +129,7 @@ fn format(device: &Path, new: &New) -> Result<()> {
         .args(["-L", new.label])
         .args(lists.iter().flat_map(|(group, list)| [*group, list.as_str()]))
         .args(words)
-        .arg(device)
+        .arg(partition.path())
         .hint(HINT)
         .run()
         .map(drop)
@@ -161,6 +176,83 @@ fn lists(
 fn check(device: &Path) -> Result<()> {
     Tool::new("xfs_repair").arg("-n").arg(device).hint(HINT).run().map(drop).context("checking the XFS filesystem")
 }
+
+/// Returns whether the log on `device` must be replayed before a UUID is set, which only the kernel does.
+fn waits_for_replay(device: &Path) -> Result<bool> {
+    let log =
+        Tool::new("xfs_logprint").arg("-t").arg(device).run().context("looking at the log of the XFS filesystem")?;
+    // A dirty log prints its content after its state, and that may be long; a clean one ends with its state.
+    Ok(!log.stdout.contains("<CLEAN>"))
+}
+
+/// Gives the filesystem on `device` a UUID.
+fn set_uuid(device: &Path, uuid: Uuid) -> Result<()> {
+    let set = Tool::new("xfs_admin").args(["-U", &uuid.to_string()]).arg(device);
+    let set = set.hint("mount the golden disk's slot once, and unmount it: its log is replayed then");
+    set.run().map(drop).context("giving the XFS filesystem a UUID of its own")
+}
+
+/// Reads `struct xfs_dsb` at byte 0 (fs/xfs/libxfs/xfs_format.h): sb_uuid at 32, sb_versionnum at 100,
+/// sb_features_compat at 208, sb_features_ro_compat at 212, sb_features_incompat at 216, big-endian.
+fn read_superblock(bytes: &[u8]) -> Option<Superblock> {
+    /// Mask of the version number, XFS_SB_VERSION_NUMBITS.
+    const NUMBER: u16 = 0xf;
+    if !bytes.starts_with(b"XFSB") {
+        return None;
+    }
+    let bits = bytes.get(100..102)?.try_into().map(u16::from_be_bytes).ok()?;
+    let word = |at: usize| bytes.get(at..at + 4)?.try_into().map(u32::from_be_bytes).map(u64::from).ok();
+    let is_ci = u64::from(bits) & V4_CI.bit != 0;
+    let features = match bits & NUMBER {
+        5 => {
+            let words = Words { compat: word(208)?, ro_compat: word(212)?, incompat: word(216)? };
+            [vec![Has::known(&V5)], words.features(&KNOWN)].concat()
+        }
+        4 if is_ci => vec![Has::known(&V4), Has::known(&V4_CI)],
+        4 => vec![Has::known(&V4)],
+        other => vec![Has::unknown(format!("version {other}"), NEVER)],
+    };
+    Some(Superblock { uuid: Uuid::from_slice(bytes.get(32..48)?).ok()?, features })
+}
+
+/// Features of XFS, version 5. The bits are those of Linux 6.15, `fs/xfs/libxfs/xfs_format.h` (`XFS_SB_FEAT_*`),
+/// the GRUBs those of `XFS_SB_FEAT_INCOMPAT_SUPPORTED` in `grub-core/fs/xfs.c`.
+const KNOWN: [Feature; 15] = [
+    ro_compat("finobt", 0x1, (3, 16)),
+    ro_compat("rmapbt", 0x2, (4, 8)),
+    ro_compat("reflink", 0x4, (4, 9)),
+    ro_compat("inobtcount", 0x8, (5, 10)),
+    incompat("ftype", 0x1, EVER, EVER),
+    // GRUB cda0a857dd7a.
+    incompat("sparse", 0x2, (4, 2), (2, 4)),
+    // GRUB 2.02.
+    incompat("meta_uuid", 0x4, (4, 3), EVER),
+    // GRUB 8b1e5d1936ff, in 2.06: Debian's 2.06-1 had to fix what it broke (see `V4`).
+    incompat("bigtime", 0x8, (5, 10), (2, 6)),
+    // Set by xfs_repair or xfs_admin until their work is done; no kernel mounts it.
+    incompat("needsrepair", 0x10, NEVER, (2, 12)),
+    // GRUB aa7c1322671e.
+    incompat("nrext64", 0x20, (5, 19), (2, 12)),
+    incompat("exchange", 0x40, (6, 10), (2, 14)),
+    incompat("parent", 0x80, (6, 10), (2, 14)),
+    incompat("metadir", 0x100, (6, 13), (2, 14)),
+    incompat("zoned", 0x200, (6, 15), NEVER),
+    incompat("zone_gaps", 0x400, (6, 15), NEVER),
+];
+
+/// XFS, version 5 (`crc=1`): no longer experimental since Linux 3.15; GRUB 2.02.
+const V5: Feature = incompat("crc", 0, (3, 15), EVER);
+
+/// XFS, version 4 (`crc=0`): GRUB 2.06 reads beyond its directories (fixed by a4b495520e4d). The kernel's option is
+/// in fs/xfs/Kconfig.
+const V4: Feature = Feature {
+    option: Some(KernelOption { name: "CONFIG_XFS_SUPPORT_V4", since: (5, 9) }),
+    ..incompat("crc=0", 0, EVER, (2, 12))
+};
+
+/// XFS, version 4, with names in which case does not matter (`version=ci`, XFS_SB_VERSION_BORGBIT); GRUB
+/// refuses the bit only in a superblock of version 4.
+const V4_CI: Feature = incompat("version=ci", 0x4000, EVER, NEVER);
 
 #[cfg(test)]
 mod tests {

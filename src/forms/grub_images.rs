@@ -6,6 +6,7 @@ use crate::disk::new::layout::Layout;
 use crate::error::{Result, failed};
 use crate::filesystem::feature_table::Version;
 use crate::filesystem::features;
+use crate::filesystem::kind::Filesystem;
 use crate::mount::scratch::Scratch;
 use crate::root::mounted::directory::Root;
 use crate::root::tree::Tree;
@@ -16,15 +17,12 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-/// Modules that `grub/` and the entries use. `biosdisk` is added for BIOS; for UEFI, GRUB's core accesses disks
-/// itself.
-const MODULES: [&str; 30] = [
+/// Modules that `grub/` and the entries use, besides those that read slots. `biosdisk` is added for BIOS; for UEFI,
+/// GRUB's core accesses disks itself.
+const MODULES: [&str; 27] = [
     "part_gpt",
     "part_msdos",
     "fat",
-    "ext2",
-    "xfs",
-    "btrfs",
     "squash4",
     "zstd",
     "gzio",
@@ -72,15 +70,22 @@ pub struct Grub {
     pub efi: Vec<u8>,
 }
 
+/// The programs as GRUB's tools make them.
+struct Programs {
+    boot: Vec<u8>,
+    core: Vec<u8>,
+    efi: Vec<u8>,
+}
+
 impl Grub {
-    /// Makes the programs with this machine's GRUB, or with that of the slot mounted at `slot`. Fails if neither has
+    /// Makes the programs with this machine's GRUB, or with that of a slot with this `root`. Fails if neither has
     /// GRUB for both BIOS and UEFI.
-    pub fn make(scratch: &Scratch, slot: &Path, layout: &Layout) -> Result<Grub> {
+    pub fn make(scratch: &Scratch, root: &Root, layout: &Layout) -> Result<Grub> {
         let program = PROGRAMS.into_iter().find(|program| is_installed(program));
         let modules = modules_of(|file| Path::new("/").join(file).is_file());
-        let (boot, core, efi) = match program.zip(modules) {
-            Some((program, modules)) => make_here(scratch, program, (&Path::new("/").join(modules), layout))?,
-            None => make_in_slot(scratch, slot, layout)?,
+        let Programs { boot, core, efi } = match program.zip(modules) {
+            Some((program, modules)) => make_here(scratch, program, &Path::new("/").join(modules), layout)?,
+            None => make_in_slot(scratch, root, layout)?,
         };
         if layout.sector != BIOS_SECTOR {
             return Ok(Grub { boot: Vec::new(), core: Vec::new(), efi });
@@ -134,15 +139,12 @@ fn arguments(platform: &Platform, modules: &str, output: &str, layout: &Layout) 
     let folder = format!("{modules}/{}", platform.name);
     let mut all: Vec<String> =
         ["-O", platform.name, "-d", &folder, "-o", output, "-p", &prefix].map(ToOwned::to_owned).into();
-    all.extend(platform.disk.iter().chain(&MODULES).map(ToString::to_string));
+    let of_slots = Filesystem::grub_modules();
+    all.extend(platform.disk.iter().chain(&MODULES).chain(&of_slots).map(ToString::to_string));
     all
 }
 
-fn make_here(
-    scratch: &Scratch,
-    program: &str,
-    (modules, layout): (&Path, &Layout),
-) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+fn make_here(scratch: &Scratch, program: &str, modules: &Path, layout: &Layout) -> Result<Programs> {
     let image = |platform: &Platform| -> Result<Vec<u8>> {
         let output = scratch.path(platform.name);
         let arguments = arguments(platform, &modules.to_string_lossy(), &output.to_string_lossy(), layout);
@@ -150,16 +152,15 @@ fn make_here(
         fs::read(&output).context("reading GRUB's image")
     };
     let boot = fs::read(modules.join(BIOS.name).join("boot.img")).context("reading GRUB's boot sector")?;
-    Ok((boot, image(&BIOS)?, image(&EFI)?))
+    Ok(Programs { boot, core: image(&BIOS)?, efi: image(&EFI)? })
 }
 
-fn make_in_slot(scratch: &Scratch, slot: &Path, layout: &Layout) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
-    let root = Root::open(slot)?;
+fn make_in_slot(scratch: &Scratch, root: &Root, layout: &Layout) -> Result<Programs> {
     let program = PROGRAMS.into_iter().find(|program| root.has_program(&format!("usr/bin/{program}")));
     let (program, modules) = program
         .zip(modules_of(|file| root.has_file(file)))
         .ok_or_else(|| failed("neither this machine nor the image has GRUB for both BIOS and UEFI", HINT))?;
-    let chamber = Chamber::open(scratch, slot)?;
+    let chamber = Chamber::open(scratch, root)?;
     let read = |path: &str| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         chamber
@@ -179,7 +180,7 @@ fn make_in_slot(scratch: &Scratch, slot: &Path, layout: &Layout) -> Result<(Vec<
     let (core, efi) = (image(&BIOS)?, image(&EFI)?);
     let boot = read(&format!("{modules}/{}/boot.img", BIOS.name))?;
     chamber.close()?;
-    Ok((boot, core, efi))
+    Ok(Programs { boot, core, efi })
 }
 
 /// Writes the location of the core into the boot sector, and the location of the rest of the core into the core

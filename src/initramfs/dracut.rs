@@ -1,26 +1,24 @@
 //! Runs the image's own dracut, which makes an uncompressed initramfs with only what this root needs; flipslot
 //! compresses it itself.
 
+use crate::boot::root_on::RootOn;
 use crate::chamber::Chamber;
 use crate::error::Result;
-use crate::filesystem::kind::Filesystem;
 use crate::initramfs::trial_units;
 use crate::kernel::find::Kernel;
-use crate::root::mounted::directory::Root;
 use crate::root::tree::Tree;
 use anyhow::Context;
 use std::collections::BTreeSet;
 
-/// dracut modules that a root on a plain partition needs; dracut adds those that they depend on. All others
+/// dracut modules that every root needs, beside those of its place ([`RootOn::dracut_modules`]); dracut adds those that they depend on. All others
 /// are for roots that a slot does not have (LVM, RAID, encryption, network), or for graphical output; an image
 /// that wants more says so in its own dracut.conf.d. On Debian 13, asking each of the others whether it is
 /// needed takes 0.8 s.
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 9] = [
     "base",
     "systemd",
     "systemd-initrd",
     "dracut-systemd",
-    "rootfs-block",
     "kernel-modules",
     "udev-rules",
     "fs-lib",
@@ -48,8 +46,8 @@ const EARLY: &str = "etc/cmdline.d/00-flipslot.conf";
 pub struct Recipe {
     /// Kernel modules that it gets, and no others.
     pub drivers: BTreeSet<String>,
-    /// Type of the root filesystem.
-    pub filesystem: Filesystem,
+    /// Place of the root.
+    pub on: RootOn,
     /// Choice of whether to prepend microcode for the processor.
     pub microcode: Microcode,
 }
@@ -63,24 +61,34 @@ pub enum Microcode {
     Without,
 }
 
-/// Makes the uncompressed initramfs of `kernel`, and writes it to `output`, a path in the chamber.
-pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&Recipe, &str)) -> Result<()> {
+/// An initramfs to be made.
+#[derive(Clone, Copy)]
+pub struct Job<'j> {
+    /// Choices for it.
+    pub recipe: &'j Recipe,
+    /// Path in the chamber to which it is written.
+    pub output: &'j str,
+}
+
+/// Makes the uncompressed initramfs of `kernel`, and writes it into the chamber.
+pub fn run(chamber: &Chamber, root: &dyn Tree, kernel: &Kernel, job: Job) -> Result<()> {
+    let Job { recipe, output } = job;
     let has_microcode = MICROCODE.iter().any(|folder| root.list(folder).is_ok_and(|names| !names.is_empty()));
     let microcode = match recipe.microcode {
         Microcode::Early if has_microcode => "--early-microcode",
         _ => "--no-early-microcode",
     };
     trial_units::IN_INITRAMFS.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
-    let filesystem = recipe.filesystem.kind();
-    if filesystem.early {
+    if let Some(module) = recipe.on.early_module() {
         // dracut's own module for btrfs does the same; but it is for roots on several disks, and needs
         // a program that most images do not have (modules.d/90btrfs).
-        chamber.put(&format!("{INCLUDED}/{EARLY}"), &format!("rd.driver.pre={}\n", filesystem.name))?;
+        chamber.put(&format!("{INCLUDED}/{EARLY}"), &format!("rd.driver.pre={module}\n"))?;
     }
     // A system without systemd, or with an older dracut, does not have all of them.
     let known = root.list(FOLDER)?;
     let is_known = |name: &&str| known.iter().any(|folder| folder.get(2..) == Some(*name));
-    let modules = MODULES.into_iter().filter(is_known).collect::<Vec<_>>().join(" ");
+    let modules =
+        MODULES.iter().chain(recipe.on.dracut_modules()).copied().filter(is_known).collect::<Vec<_>>().join(" ");
     let mut arguments = vec![
         "--force",
         "--quiet",
@@ -100,14 +108,15 @@ pub fn run(chamber: &Chamber, root: &Root, kernel: &Kernel, (recipe, output): (&
         "--include",
         INCLUDED,
         "/",
-        "--filesystems",
-        filesystem.name,
         "--modules",
         &modules,
     ];
+    let filesystem = recipe.on.filesystem_name();
+    arguments.extend(filesystem.iter().flat_map(|name| ["--filesystems", *name]));
     let drivers = recipe.drivers.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
     // With an empty list, dracut would look for drivers by itself.
-    arguments.extend(["--drivers", if drivers.is_empty() { filesystem.name } else { &drivers }]);
+    let drivers = if drivers.is_empty() { filesystem.unwrap_or("loop") } else { &drivers };
+    arguments.extend(["--drivers", drivers]);
     arguments.push(output);
     chamber.run("dracut", &arguments).map(drop).context("making the initramfs")
 }

@@ -2,7 +2,8 @@
 
 pub mod compress;
 pub mod dracut;
+pub mod find_own;
+pub mod firmware;
 pub mod make;
 pub mod read;
-pub mod source;
 pub mod trial_units;

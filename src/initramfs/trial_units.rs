@@ -1,4 +1,4 @@
-//! What a slot on trial needs in its initramfs, and where an image keeps systemd.
+//! Files that a slot on trial needs in its initramfs, and the places where an image keeps systemd.
 
 /// Files that a slot on trial needs in its initramfs: path there, and text. Units are started by drop-ins of
 /// targets, not by links: dracut copies the file that a link points to.

@@ -54,7 +54,7 @@ pub fn is_loaded() -> bool {
 /// Unloads the kernel that was loaded for kexec. A failure is reported on stderr only.
 pub fn unload() {
     if let Err(errno) = kexec::unload() {
-        crate::tell!("flipslot: unloading the kernel that was loaded for kexec: {errno}");
+        crate::stderr!("flipslot: unloading the kernel that was loaded for kexec: {errno}");
     }
 }
 

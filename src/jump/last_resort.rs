@@ -29,7 +29,7 @@ impl LastResort {
     /// Starts the thread. From then on all that it needs is open and in memory.
     pub fn wait(deadline: Duration) -> LastResort {
         if let Err(errno) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
-            crate::tell!("flipslot: this program cannot be locked in memory, and may be swapped out: {errno}");
+            crate::stderr!("flipslot: this program cannot be locked in memory, and may be swapped out: {errno}");
         }
         let shared = Arc::new(AtomicU64::new(deadline.as_secs()));
         let watched = Arc::clone(&shared);

@@ -84,6 +84,6 @@ pub fn remove(disk: &Disk) -> Result<Vec<&'static str>> {
 
 fn unmark() {
     if let Err(error) = fs::remove_file(MARK) {
-        crate::tell!("flipslot: {MARK}: {error}");
+        crate::stderr!("flipslot: {MARK}: {error}");
     }
 }

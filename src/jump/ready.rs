@@ -4,7 +4,7 @@ use crate::boot::record::Record;
 use crate::check::of_slot::OnDisk;
 use crate::check::policy::Policy;
 use crate::check::report::{Ask, Report};
-use crate::check::subject::Insight;
+use crate::check::subject::ImageFacts;
 use crate::disk::installed::boot_files::Holding;
 use crate::disk::installed::claim::Idle;
 use crate::disk::installed::open::Disk;
@@ -12,7 +12,6 @@ use crate::error::{Kind, Result, refused};
 use crate::filesystem::features::Features;
 use crate::jump::watchdog;
 use crate::layer::LayerPath;
-use crate::mount::mounted::Mount;
 use crate::mount::scratch::Scratch;
 use crate::root::mounted::directory::Root;
 use crate::words::digest::Digest;
@@ -43,14 +42,14 @@ impl Ready {
         let idle = Idle::claim(disk, slot)?;
         let record = whole(slot, disk.files.holding(slot)?)?;
         let partuuid = format!("root=PARTUUID={} ", idle.partuuid);
-        if record.entry.partition != idle.region.number || !record.entry.cmdline.to_string().starts_with(&partuuid) {
+        if record.grub.partition != idle.region.number || !record.entry().cmdline.to_string().starts_with(&partuuid) {
             let found = format!("slot {slot} was written for a partition other than the one that the table has now");
             return Err(refused(found, flash_again(slot)));
         }
         let device = idle.attach()?;
-        let mount =
-            Mount::as_grub_reads_it(device.path(), record.filesystem, &scratch.directory(&format!("slot-{slot}"))?)?;
-        let root = Root::open(mount.place())?;
+        let place = scratch.directory(&format!("slot-{slot}"))?;
+        let mount = record.filesystem()?.mount_as_grub_reads(device.path(), &place)?;
+        let root = Root::open(mount.mount_point())?;
         let open = |path: &str, digest: &Digest| {
             let odd = |why: &str| {
                 let found = format!("slot {slot} is damaged: {path} {why}; it would not boot as it was tested");
@@ -65,21 +64,20 @@ impl Ready {
                 Err(error) => Err(odd(&format!("cannot be read ({error:#})"))),
             }
         };
-        let image = open(&record.entry.kernel.path, &record.entry.kernel_digest)?;
-        let initramfs = open(&record.entry.initramfs, &record.entry.initramfs_digest)?;
-        let insight = Insight::of(&root, Some(&record.entry.kernel.version));
+        let image = open(&record.entry().kernel.path, &record.entry().kernel_digest)?;
+        let initramfs = open(&record.entry().initramfs, &record.entry().initramfs_digest)?;
+        let facts = ImageFacts::of(&root, Some(&record.entry().kernel.version));
         let driver = watchdog::names().first().and_then(|name| watchdog::driver(name));
         let has = |driver: &str| {
-            let modules = insight.as_ref().ok().and_then(|insight| insight.modules.as_ref());
+            let modules = facts.as_ref().ok().and_then(|facts| facts.modules.as_ref());
             modules.is_some_and(|modules| modules.place(driver).is_some())
         };
         // Without a module, the driver is built into this kernel; most likely into the slot's, too.
         let has_watchdog_driver = driver.is_none_or(|driver| has(&driver));
         if let Some(policy) = policy {
             let features = Features::read(device.path())?;
-            let insight = insight?;
-            let written = OnDisk { slot, tree: &root, insight: &insight, features, record: &record };
-            refuse_hopeless(disk, written, policy)?;
+            let written = OnDisk::read(slot, &root, features, &record)?;
+            refuse_hopeless(disk, &written, &facts?, &policy.allowing(&record.allowed))?;
         }
         // The two open files keep the filesystem mounted; it is released with them.
         drop(mount);
@@ -87,23 +85,21 @@ impl Ready {
     }
 }
 
-/// Refuses a slot that would not come up on this machine.
-fn refuse_hopeless(disk: &Disk, written: OnDisk, policy: &Policy) -> Result<()> {
+/// Refuses a slot that would not come up on this machine. What was allowed when it was written is allowed now.
+fn refuse_hopeless(disk: &Disk, written: &OnDisk, facts: &ImageFacts, policy: &Policy) -> Result<()> {
     let slot = written.slot;
     let machine = disk.machine();
-    // What was allowed when the slot was written is allowed now.
-    let policy = policy.allowing(&written.record.allowed);
-    let report = Report::of(&disk.subject(&written, &machine)?, Ask::Slot, &policy)?;
+    let report = Report::of(&disk.subject(written, facts, &machine)?, Ask::Slot, policy)?;
     let next = format!("write it again for this machine: flipslot flash REFERENCE --slot {slot} --hardware this");
     report.refuse_errors(&format!("slot {slot}"), (Kind::Refused, &next))?;
-    report.warnings(&Report::default()).for_each(|warning| crate::tell!("flipslot: warning: slot {slot}: {warning}"));
+    report.warnings(&Report::default()).for_each(|warning| crate::stderr!("flipslot: warning: slot {slot}: {warning}"));
     Ok(())
 }
 
 /// Returns the record of a slot that holds a complete image.
 fn whole(slot: Slot, holding: Holding) -> Result<Record> {
     let found = match holding {
-        Holding::Image(record) => return Ok(*record),
+        Holding::Whole(record) => return Ok(*record),
         Holding::Nothing => format!("slot {slot} holds nothing"),
         Holding::Half => format!("slot {slot} is half written: a flash did not finish"),
         Holding::Damaged => format!("slot {slot} is damaged: its entry and its record do not match"),

@@ -1,7 +1,7 @@
 //! Stops this system: by systemd, which stops services and unmounts, or without it.
 
 use crate::disk::installed::boot_partition::Access;
-use crate::disk::installed::open::Disk;
+use crate::disk::installed::state_home::StateHome;
 use crate::error::Result;
 use crate::jump::arrival::CONFIRMED;
 use crate::jump::{arrival, kexec};
@@ -72,17 +72,24 @@ pub fn force(into: Into) -> Result<()> {
 
 /// Returns whether this system is already on its way down.
 pub fn is_stopping() -> bool {
-    // The exit code reflects the state too, so an error is an answer.
-    has_systemd()
-        && Tool::new("systemctl")
-            .arg("is-system-running")
-            .deadline(Duration::from_secs(10))
-            .run()
-            .is_err_and(|error| format!("{error:#}").contains("stopping"))
+    let systemctl = Tool::new("systemctl").arg("is-system-running").deadline(Duration::from_secs(10));
+    has_systemd() && reports_stopping(&systemctl)
+}
+
+/// Returns true if this run of `systemctl is-system-running` prints the state `stopping`. The exit code is 0 in
+/// the state `running` and 1 in any other (systemctl(1)); systemd that does not answer is not stopping.
+fn reports_stopping(systemctl: &Tool) -> bool {
+    systemctl.run_for(&[1]).is_ok_and(|(_, printed)| printed.stdout.trim() == "stopping")
 }
 
 /// Time limit for systemd to stop a system that is not healthy.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Notes in the ledger why a trial has failed, if there is a disk with one.
+fn note_failure(why: &str) -> Result<()> {
+    let StateHome::Disk(disk) = StateHome::find(None, Access::Change)? else { return Ok(()) };
+    arrival::note(&disk, |boot| boot.failed = Some(why.chars().take(500).collect())).map(drop)
+}
 
 /// Restarts the machine if a trial has failed and is not confirmed, and notes why. Leaves the state on the
 /// disk alone: it still says which slot works.
@@ -90,16 +97,28 @@ pub fn go_back(why: &str) -> Result<()> {
     if Path::new(CONFIRMED).exists() {
         return Ok(()); // confirmed in the meantime
     }
-    let noted = Disk::open(None, Access::Change)
-        .and_then(|disk| arrival::note(&disk, |boot| boot.failed = Some(why.chars().take(500).collect())));
-    if let Err(error) = noted {
-        crate::tell!("flipslot: noting the failure in the ledger: {error:#}");
+    if let Err(error) = note_failure(why) {
+        crate::stderr!("flipslot: noting the failure in the ledger: {error:#}");
     }
     if let Err(error) = stop(Into::Firmware) {
-        crate::tell!("flipslot: {error:#}");
+        crate::stderr!("flipslot: {error:#}");
         return force(Into::Firmware);
     }
     // systemd ends this program on its way down; if it does not do so in time, the machine is reset.
     thread::sleep(PATIENCE);
     force(Into::Firmware)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_state_that_systemctl_prints_says_that_the_system_stops() {
+        let is_stopping = |script: &str| reports_stopping(&Tool::new("sh").args(["-c", script]));
+        assert!(is_stopping("echo stopping; exit 1"));
+        assert!(!is_stopping("echo degraded; echo 'a unit is stopping' >&2; exit 1"));
+        assert!(!is_stopping("echo running"));
+        assert!(!is_stopping("echo 'stopping is unknown' >&2; exit 4"));
+    }
 }

@@ -13,9 +13,8 @@ use crate::jump::ready::Ready;
 use crate::jump::restart::Into;
 use crate::jump::watchdog::{Taken, Watchdog};
 use crate::jump::{kexec, restart};
-use crate::mount::mounted::Mount;
 use crate::mount::scratch::Scratch;
-use crate::root::carry_over::{Keep, Which};
+use crate::root::carry_over::{CarryOver, Which};
 use crate::root::mounted::directory::Root;
 use crate::words::slot::Slot;
 use std::path::Path;
@@ -32,7 +31,7 @@ pub enum Way {
 }
 
 /// Parameters of a jump.
-pub struct Plan {
+pub struct Route {
     /// The way to reach the slot.
     pub way: Way,
     /// Confirmation of the slot: by its health check or by hand.
@@ -55,18 +54,18 @@ struct Loaded {
 
 /// Jumps into the slot. Returns the way once nothing can stop the jump; on an error the machine runs on, and
 /// the disk has the state that it had before. Calls `announce` with the way once it is known.
-pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan, announce: impl FnOnce(By)) -> Result<By> {
+pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, route: &Route, announce: impl FnOnce(By)) -> Result<By> {
     let mut begun = Begun::note()?;
-    let (by, ready) = load(ready, plan)?;
+    let (by, ready) = load(ready, route)?;
     begun.loaded = by == By::Kexec;
     announce(by);
     if let Err(error) = carry(scratch, disk, &ready) {
-        crate::tell!("flipslot: files were not carried over, slot {} keeps its own copies: {error:#}", ready.slot);
+        crate::stderr!("flipslot: files were not carried over, slot {} keeps its own copies: {error:#}", ready.slot);
     }
     let before = disk.state()?;
-    let after = if by == By::Kexec { plan.by_kexec } else { plan.by_firmware };
+    let after = if by == By::Kexec { route.by_kexec } else { route.by_firmware };
     begun.note_states(before, after)?;
-    if let Err(error) = leave(disk, &ready, plan, by) {
+    if let Err(error) = leave(disk, &ready, route, by) {
         disk.files.write_state(before)?;
         return Err(error);
     }
@@ -75,16 +74,16 @@ pub fn go(scratch: &Scratch, disk: &Disk, ready: Ready, plan: &Plan, announce: i
 }
 
 /// Writes the state and the ledger for the jump, starts the watchdog, and stops this system.
-fn leave(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
+fn leave(disk: &Disk, ready: &Loaded, route: &Route, by: By) -> Result<()> {
     let (state, into) = match by {
-        By::Kexec => (plan.by_kexec, Into::Kexec),
-        By::Firmware => (plan.by_firmware, Into::Firmware),
+        By::Kexec => (route.by_kexec, Into::Kexec),
+        By::Firmware => (route.by_firmware, Into::Firmware),
     };
     if state != disk.state()? {
         disk.files.write_state(state)?;
     }
-    note(disk, ready, plan, by)?;
-    let watchdog = if by == By::Kexec { arm(ready, plan.deadline) } else { None };
+    note(disk, ready, route, by)?;
+    let watchdog = if by == By::Kexec { arm(ready, route.deadline) } else { None };
     let stopped = restart::stop(into); // the last effect
     match (watchdog, &stopped) {
         (Some(watchdog), Err(_)) => drop(watchdog.stop()),
@@ -95,19 +94,19 @@ fn leave(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
 
 /// Loads the slot's kernel, unless the way leads through the firmware. Afterwards the files, and with them
 /// the mount that they are in, are closed.
-fn load(ready: Ready, plan: &Plan) -> Result<(By, Loaded)> {
+fn load(ready: Ready, route: &Route) -> Result<(By, Loaded)> {
     let Ready { slot, record, kernel, initramfs, has_watchdog_driver, idle } = ready;
     let ready = Loaded { slot, record, idle, has_watchdog_driver };
-    if plan.way == Way::Firmware {
+    if route.way == Way::Firmware {
         return Ok((By::Firmware, ready));
     }
-    let cmdline = ready.record.entry.cmdline.by_kexec(plan.deadline, plan.confirm);
+    let cmdline = ready.record.entry().cmdline.by_kexec(route.deadline, route.confirm);
     let loaded = kexec::refuse_if_too_large(kernel.metadata()?.len() + initramfs.metadata()?.len())
         .and_then(|()| kexec::load(&kernel, &initramfs, &cmdline));
     match loaded {
         Ok(()) => Ok((By::Kexec, ready)),
-        Err(why) if plan.way == Way::Auto => {
-            crate::tell!("flipslot: kexec is not possible: {why}; going through the firmware instead");
+        Err(why) if route.way == Way::Auto => {
+            crate::stderr!("flipslot: kexec is not possible: {why}; going through the firmware instead");
             Ok((By::Firmware, ready))
         }
         Err(why) => {
@@ -126,29 +125,29 @@ fn carry(scratch: &Scratch, disk: &Disk, ready: &Loaded) -> Result<()> {
     let Some(keep) = flashed.max_by_key(|record| record.written).and_then(|record| record.keep.clone()) else {
         return Ok(());
     };
-    let keep = Keep::of_record(keep)?;
+    let keep = CarryOver::of_record(keep)?;
     if keep.patterns().is_empty() {
         return Ok(());
     }
     let device = ready.idle.attach()?;
-    let mount = Mount::filesystem(device.path(), ready.record.filesystem, &scratch.directory("carry")?)?;
-    let root = Root::open(mount.place())?;
-    let carried = keep.carry(Path::new("/"), &root, Which::Newer)?;
+    let mount = ready.record.filesystem()?.mount_to_write(device.path(), &scratch.directory("carry")?)?;
+    let mut root = Root::open(mount.mount_point())?;
+    let carried = keep.carry(Path::new("/"), &mut root, Which::Newer)?;
     drop(root);
     mount.close()?;
     for path in carried {
-        crate::tell!("flipslot: {path} is newer here: carried over into slot {}", ready.slot);
+        crate::stderr!("flipslot: {path} is newer here: carried over into slot {}", ready.slot);
     }
     Ok(())
 }
 
 /// Notes the jump in the ledger.
-fn note(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
+fn note(disk: &Disk, ready: &Loaded, route: &Route, by: By) -> Result<()> {
     let mut ledger = disk.files.ledger()?;
     ledger.push(Boot {
         from: disk.running,
-        confirm: plan.confirm,
-        deadline: plan.deadline,
+        confirm: route.confirm,
+        deadline: route.deadline,
         asked: Some(Moment::now()),
         ..Boot::new(ready.slot, by)
     });
@@ -158,21 +157,21 @@ fn note(disk: &Disk, ready: &Loaded, plan: &Plan, by: By) -> Result<()> {
 /// Starts the hardware watchdog, which the new slot's agent takes over.
 fn arm(ready: &Loaded, deadline: u64) -> Option<Watchdog> {
     if ready.record.agent.is_empty() {
-        crate::tell!("flipslot: slot {} has no agent: no watchdog, no deadline, no health check", ready.slot);
+        crate::stderr!("flipslot: slot {} has no agent: no watchdog, no deadline, no health check", ready.slot);
         return None;
     }
     if !ready.has_watchdog_driver {
-        crate::tell!("flipslot: slot {} has no driver for the hardware watchdog: it stays off", ready.slot);
+        crate::stderr!("flipslot: slot {} has no driver for the hardware watchdog: it stays off", ready.slot);
         return None;
     }
     match Watchdog::arm(u32::try_from(deadline).unwrap_or(u32::MAX)) {
         Taken::Running(watchdog) => {
-            crate::tell!("flipslot: the hardware watchdog resets this machine in {} s if it hangs", watchdog.timeout);
+            crate::stderr!("flipslot: the hardware watchdog resets this machine in {} s if it hangs", watchdog.timeout);
             Some(watchdog)
         }
         Taken::BySystemd => None,
         Taken::No(why) => {
-            crate::tell!("flipslot: {why}: a kernel that hangs in the jump needs a reset by hand");
+            crate::stderr!("flipslot: {why}: a kernel that hangs in the jump needs a reset by hand");
             None
         }
     }

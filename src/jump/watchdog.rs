@@ -54,8 +54,8 @@ impl Watchdog {
     pub fn start(name: &str, seconds: u32) -> std::io::Result<Watchdog> {
         let device = File::options().write(true).open(Path::new("/dev").join(name))?;
         let longest = number(name, "max_timeout").filter(|longest| *longest > 0).unwrap_or(u32::MAX);
-        for wish in [seconds, longest, 600, 255, SHORTEST] {
-            if wish <= longest && watchdog::set_timeout(&device, wish).is_ok() {
+        for timeout in [seconds, longest, 600, 255, SHORTEST] {
+            if timeout <= longest && watchdog::set_timeout(&device, timeout).is_ok() {
                 break;
             }
         }
@@ -90,7 +90,7 @@ impl Watchdog {
     /// Restarts the watchdog's timeout.
     pub fn ping(&mut self) {
         if let Err(error) = self.device.write_all(b"\0") {
-            crate::tell!("flipslot: {}: {error}", self.name);
+            crate::stderr!("flipslot: {}: {error}", self.name);
         }
     }
 

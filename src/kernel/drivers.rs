@@ -2,7 +2,7 @@
 
 use crate::hardware::Inventory;
 use crate::hardware::inventory::{Device, Role, Storage};
-use crate::kernel::modules::{Modules, Place};
+use crate::kernel::modules::{Linkage, Modules};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -110,11 +110,11 @@ impl Driver {
     /// in the initramfs.
     pub fn place(&self, modules: &Modules, initramfs: &BTreeSet<String>) -> (Where, Option<&str>) {
         let place = |name: &String| match modules.place(name) {
-            Some(Place::BuiltIn) => Where::BuiltIn,
-            Some(Place::Loadable) if modules.chain(name).iter().all(|name| initramfs.contains(*name)) => {
+            Some(Linkage::BuiltIn) => Where::BuiltIn,
+            Some(Linkage::Loadable) if modules.chain(name).iter().all(|name| initramfs.contains(*name)) => {
                 Where::Initramfs
             }
-            Some(Place::Loadable) => Where::RootFilesystem,
+            Some(Linkage::Loadable) => Where::RootFilesystem,
             None => Where::Nowhere,
         };
         let best = self.names().iter().map(|name| (place(name), Some(name.as_str()))).min_by_key(|(place, _)| *place);

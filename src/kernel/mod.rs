@@ -3,7 +3,6 @@
 pub mod drivers;
 pub mod elf;
 pub mod find;
-pub mod firmware;
 pub mod modules;
 pub mod release;
 pub mod requirements;

@@ -46,7 +46,7 @@ struct Loadable {
 
 /// Form in which a kernel has a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Linkage {
     /// Part of the kernel.
     BuiltIn,
     /// A file, which has to be loaded.
@@ -125,12 +125,12 @@ impl Modules {
     }
 
     /// Returns the form in which the kernel has a module; `None` if it does not have it.
-    pub fn place(&self, name: &str) -> Option<Place> {
+    pub fn place(&self, name: &str) -> Option<Linkage> {
         let name = with_underscores(name);
         if self.builtin.contains(&name) {
-            return Some(Place::BuiltIn);
+            return Some(Linkage::BuiltIn);
         }
-        self.loadable.contains_key(&name).then_some(Place::Loadable)
+        self.loadable.contains_key(&name).then_some(Linkage::Loadable)
     }
 
     /// Returns the modules for a device with this modalias, or for any other alias; sorted, each once. Modules that
@@ -154,7 +154,7 @@ impl Modules {
         let mut all = BTreeSet::new();
         let mut left: Vec<String> = wanted.into_iter().collect();
         while let Some(name) = left.pop() {
-            if self.place(&name) == Some(Place::BuiltIn) || all.contains(&name) {
+            if self.place(&name) == Some(Linkage::BuiltIn) || all.contains(&name) {
                 continue;
             }
             match self.loadable.get(&name) {
@@ -262,8 +262,8 @@ mod tests {
         let nvme = "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02";
         assert_eq!(modules.matching(nvme), ["ahci", "nvme"], "a built-in module is found, too");
         assert!(modules.matching("virtio:d00000003v00001AF4").is_empty());
-        assert_eq!(modules.place("nvme"), Some(Place::BuiltIn));
-        assert_eq!(modules.place("t10-pi"), Some(Place::Loadable));
+        assert_eq!(modules.place("nvme"), Some(Linkage::BuiltIn));
+        assert_eq!(modules.place("t10-pi"), Some(Linkage::Loadable));
         assert_eq!(modules.place("megaraid_sas"), None);
     }
 

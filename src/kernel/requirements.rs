@@ -103,7 +103,7 @@ mod tests {
         assert!(hint_for("ID=ubuntu\nID_LIKE=debian").contains("linux-image-generic"));
         assert!(hint_for("ID=rocky\nID_LIKE=\"rhel fedora\"").ends_with("RUN dnf install -y kernel systemd dracut"));
         assert!(
-            hint_for("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"")
+            hint_for("ID=opensuse-tumbleweed\nID_LIKE=\"suse opensuse\"")
                 .contains("zypper --non-interactive install kernel-default")
         );
         assert_eq!(hint_for("ID=plan9").lines().count(), 3);

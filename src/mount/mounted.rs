@@ -1,90 +1,86 @@
 //! Mounts in a private namespace: no other process sees them, and they end with this one.
 
-use crate::error::{Result, failed, refused};
-use crate::filesystem::kind::Filesystem;
+use crate::error::{Result, failed};
 use anyhow::Context;
-use rustix::io::Errno;
-use rustix::mount::{FsOpenFlags, MountFlags, UnmountFlags, fsopen, mount, mount_bind, mount_remount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Refuses a filesystem that the running kernel does not support. The kernel loads a module that is not
-/// loaded yet (fsopen(2), which mounts nothing).
-pub fn refuse_unknown(filesystem: Filesystem) -> Result<()> {
-    match fsopen(filesystem.kind().name, FsOpenFlags::FSOPEN_CLOEXEC) {
-        Err(Errno::NODEV) => Err(refused(
-            format!("the running kernel does not support {filesystem}: a slot with it cannot be written here"),
-            format!("load the driver (modprobe {filesystem}), or choose another --filesystem"),
-        )),
-        // Linux before 5.2 does not have this call; there the mount itself will fail.
-        _ => Ok(()),
-    }
+/// Access to a mounted device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Only read it: the kernel writes nothing to it either, if the options of the filesystem see to that.
+    Read,
+    /// Write to it, too.
+    Write,
 }
 
 /// A mount; unmounted on drop, or by [`Mount::close`], which reports failure.
 pub struct Mount {
-    place: PathBuf,
+    mount_point: PathBuf,
     open: bool,
 }
 
 impl Mount {
-    /// Mounts `device` at `place`, such that nothing in it can be run or used as a device.
-    pub fn filesystem(device: &Path, filesystem: Filesystem, place: &Path) -> Result<Mount> {
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
-        let kind = filesystem.kind();
-        Mount::new(device, place, kind.name, flags, kind.to_write)
-    }
-
-    /// Mounts `device` read-only and without its journal, as GRUB reads it: nothing is written, not even the
-    /// recovery that a power cut left to be done.
-    pub fn as_grub_reads_it(device: &Path, filesystem: Filesystem, place: &Path) -> Result<Mount> {
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-        let kind = filesystem.kind();
-        Mount::new(device, place, kind.name, flags, kind.as_grub_reads)
+    /// Mounts the filesystem on `device` at `mount_point`, such that nothing in it can be run or used as a device.
+    /// `kind` is its name and `options` its own options, both as for mount(2).
+    pub(crate) fn device(
+        device: &Path,
+        mount_point: &Path,
+        kind: &str,
+        access: Access,
+        options: &CStr,
+    ) -> Result<Mount> {
+        let access = match access {
+            Access::Read => MountFlags::RDONLY,
+            Access::Write => MountFlags::NOATIME,
+        };
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | access;
+        Mount::new(device, mount_point, kind, flags, options)
     }
 
     /// Mounts an empty in-memory filesystem, in which no device can be opened.
-    pub fn memory(place: &Path) -> Result<Mount> {
-        Mount::new(Path::new("flipslot"), place, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")
+    pub fn memory(mount_point: &Path) -> Result<Mount> {
+        Mount::new(Path::new("flipslot"), mount_point, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")
     }
 
     /// Mounts an in-memory filesystem with the devices that `make` puts there, and makes it read-only.
-    pub fn devices(place: &Path, make: impl Fn(&Path) -> Result<()>) -> Result<Mount> {
+    pub fn devices(mount_point: &Path, make: impl Fn(&Path) -> Result<()>) -> Result<Mount> {
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-        let mounted = Mount::new(Path::new("flipslot"), place, "tmpfs", flags, c"mode=0755")?;
-        make(place).with_context(|| format!("making devices in {}", place.display()))?;
-        mount_remount(place, flags | MountFlags::RDONLY, c"mode=0755").context("making the devices read-only")?;
+        let mounted = Mount::new(Path::new("flipslot"), mount_point, "tmpfs", flags, c"mode=0755")?;
+        make(mount_point).with_context(|| format!("making devices in {}", mount_point.display()))?;
+        mount_remount(mount_point, flags | MountFlags::RDONLY, c"mode=0755").context("making the devices read-only")?;
         Ok(mounted)
     }
 
-    /// Makes the tree at `from` visible at `place` too, read-only but executable: its bytes were verified.
-    pub fn runnable(from: &Path, place: &Path) -> Result<Mount> {
-        let binding = || format!("binding {} to {}", from.display(), place.display());
-        mount_bind(from, place).with_context(binding)?;
-        let bound = Mount { place: place.to_owned(), open: true };
+    /// Makes the tree at `from` visible at `mount_point` too, read-only but executable: its bytes were verified.
+    pub fn runnable(from: &Path, mount_point: &Path) -> Result<Mount> {
+        let binding = || format!("binding {} to {}", from.display(), mount_point.display());
+        mount_bind(from, mount_point).with_context(binding)?;
+        let bound = Mount { mount_point: mount_point.to_owned(), open: true };
         let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
-        mount_remount(place, flags, c"").with_context(binding)?;
+        mount_remount(mount_point, flags, c"").with_context(binding)?;
         Ok(bound)
     }
 
-    fn new(device: &Path, place: &Path, kind: &str, flags: MountFlags, data: &CStr) -> Result<Mount> {
+    fn new(device: &Path, mount_point: &Path, kind: &str, flags: MountFlags, data: &CStr) -> Result<Mount> {
         let device = CString::new(device.as_os_str().as_bytes())?;
-        mount(device.as_c_str(), place, kind, flags, data)
-            .with_context(|| format!("mounting {} ({kind}) at {}", device.to_string_lossy(), place.display()))?;
-        Ok(Mount { place: place.to_owned(), open: true })
+        mount(device.as_c_str(), mount_point, kind, flags, data)
+            .with_context(|| format!("mounting {} ({kind}) at {}", device.to_string_lossy(), mount_point.display()))?;
+        Ok(Mount { mount_point: mount_point.to_owned(), open: true })
     }
 
     /// Returns the mount point.
-    pub fn place(&self) -> &Path {
-        &self.place
+    pub fn mount_point(&self) -> &Path {
+        &self.mount_point
     }
 
     /// Unmounts; an error means that something still uses the mount.
     pub fn close(mut self) -> Result<()> {
         self.open = false;
-        unmount(&self.place, UnmountFlags::empty()).map_err(|errno| {
-            failed(format!("cannot unmount {}: {errno}", self.place.display()), "run the command again")
+        unmount(&self.mount_point, UnmountFlags::empty()).map_err(|errno| {
+            failed(format!("cannot unmount {}: {errno}", self.mount_point.display()), "run the command again")
         })
     }
 }
@@ -92,9 +88,9 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         if self.open
-            && let Err(errno) = unmount(&self.place, UnmountFlags::DETACH)
+            && let Err(errno) = unmount(&self.mount_point, UnmountFlags::DETACH)
         {
-            crate::tell!("flipslot: cannot unmount {}: {errno}", self.place.display());
+            crate::stderr!("flipslot: cannot unmount {}: {errno}", self.mount_point.display());
         }
     }
 }

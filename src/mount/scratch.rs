@@ -4,7 +4,7 @@ use crate::error::{Result, refused};
 use crate::sys::namespace::enter_private_mounts;
 use anyhow::Context;
 use rustix::mount::{MountFlags, mount};
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -44,5 +44,13 @@ impl Scratch {
         let path = self.path(name);
         fs::create_dir_all(&path).with_context(|| format!("making the directory {}", path.display()))?;
         Ok(path)
+    }
+    /// Makes an empty file there that has no name any more, to be written and read.
+    pub fn file(&self, name: &str) -> Result<File> {
+        let path = self.path(name);
+        let making = || format!("making {}", path.display());
+        let file = File::options().read(true).write(true).create_new(true).open(&path).with_context(making)?;
+        fs::remove_file(&path).with_context(making)?;
+        Ok(file)
     }
 }

@@ -48,14 +48,15 @@ impl Image {
         self.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add)
     }
 
-    /// Writes all layers to `sink` in one pass, lowest first, fetching the next layer while one is written.
+    /// Writes all layers to `sink` in one pass, lowest first, fetching the next layer while one is written. Returns the
+    /// proof that every byte of every layer was read and had the expected digest.
     /// `count` is called with the number of bytes of each chunk that arrives. An error names the layer.
     pub fn apply_to(
         &self,
         sink: &mut dyn RootSink,
         mut budget: Budget,
         count: impl Fn(u64) + Send + Clone + 'static,
-    ) -> Result<()> {
+    ) -> Result<Verified> {
         let longest = budget.stream_max();
         let mut coming = self.layers.first().map(|layer| layer.fetch(count.clone()));
         for (index, layer) in self.layers.iter().enumerate() {
@@ -64,9 +65,14 @@ impl Image {
             apply(fetching.decompress(longest), sink, &mut budget)
                 .with_context(|| format!("layer {} of {} ({})", index + 1, self.layers.len(), layer.name()))?;
         }
-        sink.finish()
+        sink.finish()?;
+        Ok(Verified(()))
     }
 }
+
+/// The proof that all layers of an image were read to their ends and verified; made by [`Image::apply_to`] alone.
+#[derive(Debug)]
+pub struct Verified(());
 
 impl Layer {
     /// Returns the layer's name in messages: the digest of its blob, or else its `diff_id`.

@@ -17,11 +17,11 @@ const FILES_MAX: usize = 100_000;
 pub struct TarIndex {
     file: Arc<File>,
     path: PathBuf,
-    places: BTreeMap<String, Place>,
+    items: BTreeMap<String, Item>,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum Item {
     File {
         offset: u64,
         size: u64,
@@ -46,7 +46,7 @@ impl TarIndex {
             return Err(refused(found, format!("decompress it first: {unpack} {}", path.display())));
         }
         let mut archive = tar::Archive::new(BufReader::new(&file));
-        let mut places = BTreeMap::new();
+        let mut items = BTreeMap::new();
         // Raw: extended headers are treated like other entries and skipped. If they were read, they could
         // be of any size; and no name in an image archive is long enough to need one.
         for entry in archive.entries_with_seek().with_context(reading)?.raw(true) {
@@ -55,19 +55,19 @@ impl TarIndex {
             let link = entry.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned());
             let place = match (entry.header().entry_type(), link) {
                 (tar::EntryType::Regular | tar::EntryType::Continuous, _) => {
-                    Place::File { offset: entry.raw_file_position(), size: entry.size() }
+                    Item::File { offset: entry.raw_file_position(), size: entry.size() }
                 }
-                (tar::EntryType::Link, Some(target)) => Place::Link { target: clean(target.as_bytes()) },
-                (tar::EntryType::Symlink, Some(target)) => Place::Link { target: beside(&name, &target) },
+                (tar::EntryType::Link, Some(target)) => Item::Link { target: clean(target.as_bytes()) },
+                (tar::EntryType::Symlink, Some(target)) => Item::Link { target: beside(&name, &target) },
                 _ => continue,
             };
-            places.insert(name, place);
-            if places.len() > FILES_MAX {
+            items.insert(name, place);
+            if items.len() > FILES_MAX {
                 return Err(failed("the archive has more than 100000 files", "save the image again"))
                     .with_context(reading);
             }
         }
-        Ok(TarIndex { file: Arc::new(file), path: path.to_owned(), places })
+        Ok(TarIndex { file: Arc::new(file), path: path.to_owned(), items })
     }
 
     /// Opens the file `name` of the archive, following at most one link.
@@ -75,11 +75,11 @@ impl TarIndex {
         let mut name = clean(name.as_bytes());
         // A second link is not followed: no tool writes a link to a link.
         for _ in 0..2 {
-            match self.places.get(&name) {
-                Some(Place::File { offset, size }) => {
+            match self.items.get(&name) {
+                Some(Item::File { offset, size }) => {
                     return Ok(Slice { file: Arc::clone(&self.file), at: *offset, left: *size });
                 }
-                Some(Place::Link { target }) => name.clone_from(target),
+                Some(Item::Link { target }) => name.clone_from(target),
                 None => break,
             }
         }

@@ -1,13 +1,14 @@
 //! The result of `check`, for people and as JSON (docs/check.md).
 
+use crate::boot::initramfs_source::MadeBy;
+use crate::boot::recorded::Recorded;
 use crate::check::report::{DeviceReport, Finding, LONGEST, Outcome, Report, plain};
-use crate::check::rule;
 use crate::check::rule::{Rule, Severity};
 use crate::check::subject::Subject;
+use crate::check::table;
 use crate::error::{Result, failed};
-use crate::initramfs::source::MadeBy;
 use crate::kernel::drivers::Where;
-use crate::output::print::say;
+use crate::output::document::Document;
 use crate::words::slot::Slot;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ pub struct Checked {
     os: String,
     kernel: Option<String>,
     cmdline: String,
-    initramfs_by: MadeBy,
+    initramfs_by: Recorded<MadeBy>,
     initramfs_why: String,
     #[serde(flatten)]
     report: Report,
@@ -40,9 +41,33 @@ pub enum What {
     Slot(Slot),
 }
 
+/// Origin of the initramfs that boots.
+pub struct Origin {
+    /// Maker of the initramfs.
+    pub by: Recorded<MadeBy>,
+    /// Reason for it, for people.
+    pub why: String,
+}
+
+/// Least severity of an open finding that makes a check fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailOn {
+    /// Only errors: warnings are listed, and the check passes.
+    Errors,
+    /// Warnings as well as errors.
+    Warnings,
+}
+
+impl FailOn {
+    /// Returns what the flag `--strict` asks for.
+    pub fn of(strict: bool) -> FailOn {
+        if strict { FailOn::Warnings } else { FailOn::Errors }
+    }
+}
+
 impl Checked {
     /// Gathers the result of a check.
-    pub fn new(what: What, name: String, subject: &Subject, (by, why): (MadeBy, String), report: Report) -> Checked {
+    pub fn new(what: What, name: String, subject: &Subject, initramfs: Origin, report: Report) -> Checked {
         Checked {
             version: 1,
             subject: name,
@@ -50,21 +75,17 @@ impl Checked {
             os: subject.release.title().to_owned(),
             kernel: subject.kernel.as_ref().map(|kernel| kernel.version.clone()),
             cmdline: subject.cmdline.to_string(),
-            initramfs_by: by,
-            initramfs_why: why,
+            initramfs_by: initramfs.by,
+            initramfs_why: initramfs.why,
             report,
             what,
         }
     }
 
-    /// Prints the result, as one JSON document or as text.
-    pub fn print(&self, json: bool) -> Result<()> {
-        say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
-    }
-
-    /// Fails if a finding is neither fixed nor allowed.
-    pub fn refuse_unclean(&self) -> Result<()> {
-        let open: Vec<&Finding> = self.report.findings.iter().filter(|found| found.outcome == Outcome::Open).collect();
+    /// Fails if a finding of a severity that counts is neither fixed nor allowed.
+    pub fn refuse(&self, fail_on: FailOn) -> Result<()> {
+        let warnings = self.report.open(Severity::Warning).filter(|_| fail_on == FailOn::Warnings);
+        let open: Vec<&Finding> = self.report.open(Severity::Error).chain(warnings).collect();
         if open.is_empty() {
             return Ok(());
         }
@@ -90,12 +111,12 @@ impl Checked {
 
     /// Returns the flags with which a flash fixes or accepts the open findings: " --fix a,b --allow c".
     fn flags(&self, mut open: Vec<&Finding>) -> String {
-        let is = |found: &Finding, what: fn(&Rule) -> bool| rule::named(found.rule).is_ok_and(what);
+        let is = |found: &Finding, what: fn(&Rule) -> bool| table::named(found.rule).is_ok_and(what);
         // A final finding can only be fixed in the image.
         open.retain(|found| !is(found, Rule::is_final));
         if self.what != What::Image {
             // Writing a slot again makes a new initramfs in any case.
-            open.retain(|found| !is(found, Rule::is_mended_by_dracut));
+            open.retain(|found| !is(found, Rule::is_fixed_by_dracut));
         }
         let ids = |has_fix: bool| {
             let of = open.iter().filter(|found| found.fix.is_some() == has_fix);
@@ -104,7 +125,9 @@ impl Checked {
         let flag = |name: &str, ids: String| if ids.is_empty() { String::new() } else { format!(" {name} {ids}") };
         format!("{}{}", flag("--fix", ids(true)), flag("--allow", ids(false)))
     }
+}
 
+impl Document for Checked {
     fn text(&self) -> String {
         let kernel = plain(self.kernel.as_deref().unwrap_or("none"), LONGEST);
         let mut text = format!("{}: {}, kernel {kernel}, on {}\n", self.subject, self.os, self.machine);
@@ -113,7 +136,7 @@ impl Checked {
         for Finding { rule, severity, found, why, fix, outcome } in &self.report.findings {
             let severity = match (outcome, severity) {
                 (Outcome::Allowed, _) => "allowed",
-                (Outcome::Mended, _) => "fixed",
+                (Outcome::Fixed, _) => "fixed",
                 (Outcome::Open, Severity::Error) => "error",
                 (Outcome::Open, Severity::Warning) => "warning",
             };

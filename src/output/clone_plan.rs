@@ -1,12 +1,12 @@
 //! Result of `clone --dry-run`: what would become of each disk (docs/plan.md).
 
-use crate::clone::chunks as pieces;
+use crate::clone::chunks;
 use crate::clone::golden::Golden;
 use crate::clone::source::Source;
 use crate::clone::targets::Measured;
 use crate::error::Result;
+use crate::output::document::Document;
 use crate::output::plan::Plan;
-use crate::output::print::say;
 use crate::request::consent::Consent;
 use crate::words::slot::Slot;
 use crate::words::units::Bytes;
@@ -23,18 +23,18 @@ pub struct ClonePlan {
     /// Bytes that would be read of the source: those that are allocated.
     bytes_to_copy: u64,
     disks: Vec<Plan>,
-    /// Further remarks for people.
+    /// Further caveats for people.
     notes: Vec<String>,
 }
 
 impl ClonePlan {
-    /// Examines every target, and refuses one that could not be claimed. `remarks` say what stays the same on
+    /// Examines every target, and refuses one that could not be claimed. `caveats` say what stays the same on
     /// the copies.
     pub fn of(
         (source, golden): (&Source, &Golden),
         targets: &[Measured],
         consent: &Consent,
-        remarks: Vec<(Option<Slot>, String)>,
+        caveats: Vec<(Option<Slot>, String)>,
     ) -> Result<ClonePlan> {
         let disk = |target: &Measured| {
             let (_, now) = consent.look(&target.path)?;
@@ -50,17 +50,14 @@ impl ClonePlan {
             verb: "clone",
             source: source.path.display().to_string(),
             source_size: source.size,
-            bytes_to_copy: pieces::allocated(source, golden.table.end())?,
+            bytes_to_copy: chunks::allocated(source, golden.table.end())?,
             disks: targets.iter().map(disk).collect::<Result<_>>()?,
-            notes: remarks.into_iter().map(note).collect(),
+            notes: caveats.into_iter().map(note).collect(),
         })
     }
+}
 
-    /// Prints the plan, as one JSON document or as text.
-    pub fn print(&self, json: bool) -> Result<()> {
-        say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
-    }
-
+impl Document for ClonePlan {
     fn text(&self) -> String {
         let (size, data) = (Bytes(self.source_size), Bytes(self.bytes_to_copy));
         let mut text = format!("would copy {} ({size}, {data} allocated)\n", self.source);

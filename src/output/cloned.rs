@@ -3,8 +3,7 @@
 use crate::clone::run::Outcome;
 use crate::clone::source::Source;
 use crate::error::{Result, failed, hint};
-use crate::output::print::say;
-use crate::output::written::Format;
+use crate::output::document::Document;
 use crate::words::units::Bytes;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -56,15 +55,6 @@ impl Cloned {
         }
     }
 
-    /// Prints the result, as one JSON document or with a line for each disk.
-    pub fn print(&self, format: Format) -> Result<()> {
-        let text = match format {
-            Format::Json => serde_json::to_string_pretty(self)? + "\n",
-            Format::Text => self.summary(),
-        };
-        say(&text)
-    }
-
     /// Fails if any disk failed, and names the failed ones.
     pub fn refuse_if_any_failed(&self) -> Result<()> {
         let failures: Vec<_> = self.disks.iter().filter(|disk| disk.outcome == How::Failed).collect();
@@ -79,8 +69,10 @@ impl Cloned {
         );
         Err(failed(found, first.next.clone().unwrap_or_default()))
     }
+}
 
-    fn summary(&self) -> String {
+impl Document for Cloned {
+    fn text(&self) -> String {
         let mut text = format!("{}: {}, copied in {:.1} s\n", self.source, Bytes(self.source_size), self.seconds);
         for disk in &self.disks {
             let serial = disk.serial.as_deref().map(|serial| format!(" (serial {serial})")).unwrap_or_default();

@@ -1,9 +1,14 @@
-//! What commands print: documents for people and as JSON.
+//! Documents that commands print, for people and as JSON.
 
 pub mod checked;
 pub mod clone_plan;
 pub mod cloned;
+pub mod document;
+pub mod fixes;
 pub mod plan;
+pub mod plan_file;
+pub mod plan_text;
+pub mod planned_partition;
 pub mod preview;
 pub mod print;
 pub mod status;

@@ -3,16 +3,16 @@
 
 use crate::disk::installed::boot_files::{LEDGER, STATE};
 use crate::disk::installed::open::Disk;
-use crate::error::Result;
-use crate::output::print::say;
+use crate::output::document::Document;
 use serde::Serialize;
 
 /// The actions that a command would take; `version` is that of the JSON form.
 #[derive(Debug, Serialize)]
-pub struct Would {
+pub struct Preview {
     version: u32,
     verb: &'static str,
-    disk: String,
+    /// Path of the disk; `None` where the state is on none.
+    disk: Option<String>,
     /// Files of the boot partition that would be written.
     boot_files: Vec<&'static str>,
     /// Sentences for people.
@@ -22,22 +22,25 @@ pub struct Would {
 /// Files that a command writes to change what boots: both copies of the state, and the ledger.
 pub const STATE_AND_LEDGER: [&str; 3] = [STATE[0], STATE[1], LEDGER];
 
-impl Would {
+impl Preview {
     /// Creates the result for `verb`: the files that it would write on the boot partition of `disk`, and
     /// sentences about everything that it would do.
-    pub fn new(verb: &'static str, disk: &Disk, boot_files: &[&'static str], would: Vec<String>) -> Would {
-        Would { version: 1, verb, disk: disk.path.display().to_string(), boot_files: boot_files.to_vec(), would }
+    pub fn new(verb: &'static str, disk: &Disk, boot_files: &[&'static str], would: Vec<String>) -> Preview {
+        let disk = Some(disk.path.display().to_string());
+        Preview { version: 1, verb, disk, boot_files: boot_files.to_vec(), would }
     }
 
-    /// Prints the actions, as one JSON document or as text.
-    pub fn print(&self, json: bool) -> Result<()> {
-        say(&if json { serde_json::to_string_pretty(self)? + "\n" } else { self.text() })
+    /// Creates the result for `verb` on a system without a disk, which writes no files of a boot partition.
+    pub fn without_disk(verb: &'static str, would: Vec<String>) -> Preview {
+        Preview { version: 1, verb, disk: None, boot_files: Vec::new(), would }
     }
+}
 
+impl Document for Preview {
     fn text(&self) -> String {
         let mut lines = self.would.clone();
-        if !self.boot_files.is_empty() {
-            lines.push(format!("  on the boot partition of {}: {}", self.disk, self.boot_files.join(" ")));
+        if let Some(disk) = self.disk.as_ref().filter(|_| !self.boot_files.is_empty()) {
+            lines.push(format!("  on the boot partition of {disk}: {}", self.boot_files.join(" ")));
         }
         lines.join("\n") + "\n"
     }

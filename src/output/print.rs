@@ -1,7 +1,16 @@
 //! Prints results to stdout; a closed pipe is not an error.
 
 use crate::error::Result;
+use crate::output::document::{Document, Format};
 use std::io::{ErrorKind, Write, stdout};
+
+/// Prints a document. Fails if stdout cannot be written; a closed pipe is not an error.
+pub fn print(document: &impl Document, format: Format) -> Result<()> {
+    match format {
+        Format::Text => say(&document.text()),
+        Format::Json => say_line(&serde_json::to_string_pretty(document)?),
+    }
+}
 
 /// Prints `text`. A closed pipe is not an error: what was done is done, whether or not anyone reads about it.
 pub fn say(text: &str) -> Result<()> {

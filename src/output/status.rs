@@ -1,19 +1,16 @@
 //! The facts that `status` prints: what is there, what runs, and what the next reset boots.
 
 use crate::boot::ledger::{Boot, By, Confirm, DEADLINE};
-use crate::boot::record::Mended;
+use crate::boot::slot_facts::SlotFacts;
 use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
 use crate::disk::installed::boot_files::Holding;
 use crate::disk::installed::open::{Disk, booted_by};
 use crate::error::Result;
-use crate::filesystem::kind::Filesystem;
-use crate::initramfs::source::MadeBy;
 use crate::jump::arrival;
 use crate::jump::arrival::{CONFIRMED, uptime};
 use crate::words::region::TableKind;
 use crate::words::slot::Slot;
-use crate::words::units::rfc3339;
 use serde::Serialize;
 use std::path::Path;
 
@@ -48,26 +45,7 @@ pub(super) struct SlotStatus {
     pub size: u64,
     pub holds: &'static str,
     #[serde(flatten)]
-    pub image: Option<ImageStatus>,
-}
-
-/// The image that a slot holds, and how the slot was made.
-#[derive(Debug, Serialize)]
-pub(super) struct ImageStatus {
-    pub reference: String,
-    pub digest: String,
-    pub os: String,
-    pub kernel: String,
-    pub filesystem: Filesystem,
-    pub hardware: String,
-    pub drivers: Vec<String>,
-    pub initramfs_by: MadeBy,
-    pub mended: Vec<Mended>,
-    pub allowed: Vec<String>,
-    pub written: String,
-    pub flipslot: String,
-    pub agent: Vec<String>,
-    pub keep: Option<Vec<String>>,
+    pub image: Option<SlotFacts>,
 }
 
 /// The running boot, if it is a trial.
@@ -149,24 +127,9 @@ fn trial(boot: Option<Boot>) -> Trial {
 fn slot_status(disk: &Disk, slot: Slot) -> Result<SlotStatus> {
     let (region, partuuid) = disk.table.slots[&slot];
     let holding = disk.files.holding(slot)?;
-    let image = holding.record().map(|record| ImageStatus {
-        reference: record.reference.clone(),
-        digest: record.digest.to_string(),
-        os: record.entry.title.clone(),
-        kernel: record.entry.kernel.version.clone(),
-        filesystem: record.filesystem,
-        hardware: record.hardware.clone(),
-        drivers: record.drivers.clone(),
-        initramfs_by: record.initramfs_by,
-        mended: record.mended.clone(),
-        allowed: record.allowed.clone(),
-        written: rfc3339(record.written),
-        flipslot: record.flipslot.clone(),
-        agent: record.agent.clone(),
-        keep: record.keep.clone(),
-    });
+    let image = holding.record().map(SlotFacts::from);
     let holds = match holding {
-        Holding::Image(_) => "image",
+        Holding::Whole(_) => "image",
         Holding::Nothing => "nothing",
         Holding::Half => "half",
         Holding::Damaged => "damaged",

@@ -1,36 +1,43 @@
 //! The text form of `status`, for people.
 
 use crate::boot::ledger::Confirm;
-use crate::boot::record::Mended;
-use crate::output::status::{ImageStatus, SlotStatus, Status, Timed, way};
+use crate::boot::slot_facts::SlotFacts;
+use crate::output::document::Document;
+use crate::output::fixes::fixes;
+use crate::output::status::{SlotStatus, Status, Timed, way};
 use crate::words::units::{Bytes, in_words};
 use std::fmt::Write as _;
 
-/// Formats a status for people.
-pub fn render(status: &Status) -> String {
-    let mut text = format!("{}: {}, {}\n", status.disk, Bytes(status.size), status.table);
-    for slot in &status.slots {
-        slot_lines(&mut text, status, slot);
+impl Document for Status {
+    fn text(&self) -> String {
+        let mut text = format!("{}: {}, {}\n", self.disk, Bytes(self.size), self.table);
+        for slot in &self.slots {
+            slot_lines(&mut text, self, slot);
+        }
+        if let Some(damage) = self.damage {
+            let _ = writeln!(text, "  {damage}; the next command that changes this disk repairs it: flipslot cleanup");
+        }
+        if let Some(trial) = &self.trial {
+            let _ = match trial.seconds_left {
+                None => writeln!(text, "  this boot was a trial and is confirmed"),
+                Some(left) => writeln!(
+                    text,
+                    "  this boot is a trial: {}, or it ends in {}",
+                    if trial.confirm == Confirm::Auto {
+                        "its health check confirms it"
+                    } else {
+                        "run flipslot confirm"
+                    },
+                    in_words(left)
+                ),
+            };
+        }
+        let _ = writeln!(text, "  the next reset {}", self.next_reset);
+        if let Some(line) = downtime(self) {
+            let _ = writeln!(text, "  {line}");
+        }
+        text
     }
-    if let Some(damage) = status.damage {
-        let _ = writeln!(text, "  {damage}; the next command that changes this disk repairs it: flipslot cleanup");
-    }
-    if let Some(trial) = &status.trial {
-        let _ = match trial.seconds_left {
-            None => writeln!(text, "  this boot was a trial and is confirmed"),
-            Some(left) => writeln!(
-                text,
-                "  this boot is a trial: {}, or it ends in {}",
-                if trial.confirm == Confirm::Auto { "its health check confirms it" } else { "run flipslot confirm" },
-                in_words(left)
-            ),
-        };
-    }
-    let _ = writeln!(text, "  the next reset {}", status.next_reset);
-    if let Some(line) = downtime(status) {
-        let _ = writeln!(text, "  {line}");
-    }
-    text
 }
 
 fn slot_lines(text: &mut String, status: &Status, slot: &SlotStatus) {
@@ -54,20 +61,23 @@ fn slot_lines(text: &mut String, status: &Status, slot: &SlotStatus) {
         let _ = writeln!(text, "  slot {}  {what}{marks}", slot.slot);
         return;
     };
-    let ImageStatus { reference, digest, os, kernel, written, agent, .. } = image;
-    let ImageStatus { hardware, initramfs_by, mended, allowed, .. } = image;
+    let SlotFacts { reference, digest, os, kernel, written, agent, hardware, initramfs_by, allowed, .. } = image;
     let _ = writeln!(text, "  slot {}  {os}, kernel {kernel}{marks}", slot.slot);
     let _ = writeln!(text, "          {reference}\n          {digest}\n          written {written}");
-    let _ = match agent.is_empty() {
-        true => writeln!(text, "          no agent: no health check, no deadline"),
-        false => writeln!(text, "          agent: {}", agent.join(" ")),
-    };
+    let _ = writeln!(text, "          {}", in_brief(agent));
     let _ = writeln!(text, "          initramfs for {hardware}: {}", initramfs_by.in_words());
-    for Mended { rule, done, .. } in mended {
-        let _ = writeln!(text, "          fixed {rule}: {}", done.join("; "));
-    }
+    *text += &fixes(image);
     if !allowed.is_empty() {
         let _ = writeln!(text, "          allowed findings: {}", allowed.join(" "));
+    }
+}
+
+/// Describes the agent by the number of its files: "agent: 7 files".
+fn in_brief(agent: &[String]) -> String {
+    match agent.len() {
+        0 => "no agent: no health check, no deadline".to_owned(),
+        1 => "agent: 1 file".to_owned(),
+        count => format!("agent: {count} files"),
     }
 }
 
@@ -86,4 +96,16 @@ fn downtime(status: &Status) -> Option<String> {
     let firmware = firmware.map(|seconds| format!("a firmware boot took {seconds:.0} s"));
     let both: Vec<String> = [switch, firmware].into_iter().flatten().collect();
     (!both.is_empty()).then(|| both.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_takes_a_short_line_however_many_files_it_has() {
+        let brief = |count: usize| in_brief(&vec!["/usr/lib/systemd/system/flipslot-health.service".to_owned(); count]);
+        assert_eq!([brief(7), brief(1)], ["agent: 7 files", "agent: 1 file"]);
+        assert!(brief(0).starts_with("no agent"));
+    }
 }

@@ -1,16 +1,14 @@
 //! The result of `create` or `flash`, for people and as JSON.
 
-use crate::boot::record::Mended;
-use crate::build::fill::Sealed;
+use crate::boot::record::Record;
+use crate::boot::slot_facts::SlotFacts;
 use crate::check::report::Finding;
-use crate::error::Result;
-use crate::initramfs::source::MadeBy;
-use crate::oci::Image;
-use crate::output::print::say;
+use crate::output::document::Document;
+use crate::output::fixes::fixes;
 use crate::progress::Phase;
-use crate::publish::artifact::WrittenFile;
 use crate::publish::sums::NAME as SHA256SUMS;
-use crate::request::location::Place;
+use crate::publish::written_file::WrittenFile;
+use crate::words::location::SlotLocation;
 use crate::words::slot::Slot;
 use crate::words::units::Bytes;
 use serde::Serialize;
@@ -41,93 +39,83 @@ struct WrittenSlot {
     partition: u32,
     partuuid: String,
     size: u64,
-    reference: String,
-    digest: String,
     layers: usize,
     stored_bytes: u64,
-    os: String,
-    kernel: String,
-    hardware: String,
-    drivers: Vec<String>,
-    initramfs_by: MadeBy,
     initramfs_why: String,
-    mended: Vec<Mended>,
+    #[serde(flatten)]
+    image: SlotFacts,
     findings: Vec<Finding>,
 }
 
+/// All there is to say of a slot that was written.
+pub struct SlotResult {
+    /// Location of the slot.
+    pub location: SlotLocation,
+    /// Number of layers of its image.
+    pub layers: usize,
+    /// Bytes of these layers as they are stored.
+    pub stored_bytes: u64,
+    /// Record of what it holds.
+    pub record: Record,
+    /// Reason for the choice of the initramfs.
+    pub initramfs_why: String,
+    /// Findings of the rules.
+    pub findings: Vec<Finding>,
+    /// Files that were carried over from the running slot.
+    pub carried: Vec<String>,
+}
+
 impl Written {
-    /// Gathers the result of a run.
-    pub fn new(
-        (disk, size): (&Path, u64),
-        images: &[(Place, Image)],
-        sealed: Vec<Sealed>,
-        (phases, elapsed): (Vec<Phase>, Duration),
-    ) -> Written {
-        let slots = images.iter().zip(sealed).map(|((place, image), sealed)| WrittenSlot {
-            slot: place.slot,
-            partition: place.region.number,
-            partuuid: place.partuuid.to_string(),
-            size: place.region.size,
-            reference: sealed.record.reference,
-            digest: sealed.record.digest.to_string(),
-            layers: image.layer_count(),
-            stored_bytes: image.stored_bytes(),
-            os: sealed.record.entry.title,
-            kernel: sealed.record.entry.kernel.version,
-            hardware: sealed.record.hardware,
-            drivers: sealed.record.drivers,
-            initramfs_by: sealed.record.initramfs_by,
-            initramfs_why: sealed.initramfs_why,
-            mended: sealed.record.mended,
-            findings: sealed.report.findings,
+    /// Gathers the result of a run that wrote slots of a disk of `size` bytes.
+    pub fn new(disk: &Path, size: u64, slots: Vec<SlotResult>, phases: Vec<Phase>) -> Written {
+        let carried = slots.iter().flat_map(|slot| slot.carried.clone()).collect();
+        let slots = slots.into_iter().map(|slot| WrittenSlot {
+            slot: slot.location.slot,
+            partition: slot.location.region.number,
+            partuuid: slot.location.partuuid.to_string(),
+            size: slot.location.region.size,
+            layers: slot.layers,
+            stored_bytes: slot.stored_bytes,
+            initramfs_why: slot.initramfs_why,
+            image: SlotFacts::from(&slot.record),
+            findings: slot.findings,
         });
         Written {
             version: 1,
             disk: disk.display().to_string(),
             size,
             slots: slots.collect(),
-            carried: Vec::new(),
+            carried,
             files: Vec::new(),
             phases,
-            seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+            seconds: 0.0,
         }
     }
 
-    /// Adds the files that were carried over from the running slot.
-    pub fn carrying(self, carried: Vec<String>) -> Written {
-        Written { carried, ..self }
+    /// Adds the duration of the run.
+    pub fn took(self, elapsed: Duration) -> Written {
+        Written { seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0, ..self }
     }
 
     /// Adds the disk file and the files beside it.
     pub fn with_files(self, files: Vec<WrittenFile>) -> Written {
         Written { files, ..self }
     }
+}
 
-    /// Prints the result, as one JSON document or as a short summary.
-    pub fn print(&self, format: Format) -> Result<()> {
-        let text = match format {
-            Format::Json => serde_json::to_string_pretty(self)? + "\n",
-            Format::Text => self.summary(),
-        };
-        say(&text)
-    }
-
-    fn summary(&self) -> String {
+impl Document for Written {
+    fn text(&self) -> String {
         let mut text = format!("{}: {}, written in {:.1} s\n", self.disk, Bytes(self.size), self.seconds);
         for written in &self.slots {
-            let WrittenSlot { slot, os, kernel, reference, digest, layers, stored_bytes, size, .. } = written;
+            let WrittenSlot { slot, layers, stored_bytes, size, initramfs_why, image, .. } = written;
+            let SlotFacts { os, kernel, reference, digest, hardware, initramfs_by, .. } = image;
             let stored = Bytes(*stored_bytes);
             let layers = if *layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
-            let _ = write!(
-                text,
-                "  slot {slot}  {os}, kernel {kernel}\n          {reference}\n          {digest}, {layers}, {stored} in a slot of {}\n",
-                Bytes(*size)
-            );
-            let by = written.initramfs_by.in_words();
-            let _ = writeln!(text, "          initramfs for {}: {by} ({})", written.hardware, written.initramfs_why);
-            for Mended { rule, done, .. } in &written.mended {
-                let _ = writeln!(text, "          fixed {rule}: {}", done.join("; "));
-            }
+            let _ = writeln!(text, "  slot {slot}  {os}, kernel {kernel}");
+            let _ = writeln!(text, "          {reference}");
+            let _ = writeln!(text, "          {digest}, {layers}, {stored} in a slot of {}", Bytes(*size));
+            let _ = writeln!(text, "          initramfs for {hardware}: {} ({initramfs_why})", initramfs_by.in_words());
+            text += &fixes(image);
         }
         if !self.carried.is_empty() {
             let _ = writeln!(text, "  carried over: {}", self.carried.join(" "));
@@ -142,13 +130,4 @@ impl Written {
         }
         text
     }
-}
-
-/// Form in which a result is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Text for people to read.
-    Text,
-    /// One JSON document for programs.
-    Json,
 }

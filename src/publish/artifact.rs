@@ -14,13 +14,13 @@ use crate::publish::bmap::Section;
 use crate::publish::convert::{QEMU_IMG, convert};
 use crate::publish::format::Format;
 use crate::publish::manifest::Manifest;
+use crate::publish::written_file::WrittenFile;
 use crate::publish::{bmap, sums};
 use crate::tool;
 use crate::words::digest::Digest;
 use crate::words::slot::Slot;
 use anyhow::Context;
 use rustix::fs::lstat;
-use serde::Serialize;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -44,21 +44,6 @@ pub struct Artifact {
     format: Format,
     sidecars: Sidecars,
     existing: Existing,
-}
-
-/// A file that was written, as listed in the manifest and in the result.
-#[derive(Debug, Clone, Serialize)]
-pub struct WrittenFile {
-    name: String,
-    size: u64,
-    digest: Digest,
-}
-
-impl WrittenFile {
-    /// Returns the file's name within its folder.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
 }
 
 /// Contents of a complete disk.
@@ -93,7 +78,7 @@ impl Artifact {
             return Ok(());
         }
         let there = [self.beside("bmap"), self.beside("json")].into_iter().find(|path| lstat(path).is_ok());
-        if let Some(path) = there.filter(|_| self.existing == Existing::Keep) {
+        if let Some(path) = there.filter(|_| self.existing == Existing::Refuse) {
             return Err(refused(format!("{} exists", path.display()), "replace it with --yes, or name another file"));
         }
         self.old_sums().map(drop)

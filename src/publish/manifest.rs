@@ -1,11 +1,10 @@
 //! `NAME.json`: describes a disk file and its contents, for programs that never open it (docs/artifacts.md).
 
-use crate::boot::record::{Mended, Record};
-use crate::disk::table::read::Described;
-use crate::filesystem::kind::Filesystem;
-use crate::initramfs::source::MadeBy;
-use crate::publish::artifact::WrittenFile;
+use crate::boot::record::Record;
+use crate::boot::slot_facts::SlotFacts;
+use crate::disk::table::described::Described;
 use crate::publish::format::Format;
+use crate::publish::written_file::WrittenFile;
 use crate::words::digest::Digest;
 use crate::words::slot::Slot;
 use crate::words::units::rfc3339;
@@ -29,22 +28,12 @@ pub struct Manifest {
 struct ManifestSlot {
     slot: Slot,
     partition: u32,
-    reference: String,
-    digest: Digest,
-    os: String,
-    kernel: String,
     kernel_digest: Digest,
     initramfs_digest: Digest,
-    initramfs_by: MadeBy,
     cmdline: String,
-    filesystem: Filesystem,
     filesystem_uuid: String,
-    hardware: String,
-    drivers: Vec<String>,
-    mended: Vec<Mended>,
-    allowed: Vec<String>,
-    agent: Vec<String>,
-    written: String,
+    #[serde(flatten)]
+    image: SlotFacts,
 }
 
 impl Manifest {
@@ -63,31 +52,20 @@ impl Manifest {
             format: format.name(),
             size,
             table,
-            slots: slots.iter().cloned().map(|(slot, record)| of(slot, record)).collect(),
+            slots: slots.iter().map(|(slot, record)| of(*slot, record)).collect(),
             files,
         }
     }
 }
 
-fn of(slot: Slot, record: Record) -> ManifestSlot {
+fn of(slot: Slot, record: &Record) -> ManifestSlot {
     ManifestSlot {
         slot,
-        partition: record.entry.partition,
-        reference: record.reference,
-        digest: record.digest,
-        os: record.entry.title,
-        kernel: record.entry.kernel.version,
-        kernel_digest: record.entry.kernel_digest,
-        initramfs_digest: record.entry.initramfs_digest,
-        initramfs_by: record.initramfs_by,
-        cmdline: record.entry.cmdline.to_string(),
-        filesystem: record.filesystem,
-        filesystem_uuid: record.filesystem_uuid,
-        hardware: record.hardware,
-        drivers: record.drivers,
-        mended: record.mended,
-        allowed: record.allowed,
-        agent: record.agent,
-        written: rfc3339(record.written),
+        partition: record.grub.partition,
+        kernel_digest: record.entry().kernel_digest.clone(),
+        initramfs_digest: record.entry().initramfs_digest.clone(),
+        cmdline: record.entry().cmdline.to_string(),
+        filesystem_uuid: record.filesystem_uuid.clone(),
+        image: SlotFacts::from(record),
     }
 }

@@ -1,4 +1,4 @@
-//! What stands at a path when a disk file is done: the file in its format, block map, manifest, checksums.
+//! Files that appear when a disk file is done: the disk in its format, block map, manifest, checksums.
 
 pub mod allocated;
 pub mod artifact;
@@ -7,3 +7,4 @@ pub mod convert;
 pub mod format;
 pub mod manifest;
 pub mod sums;
+pub mod written_file;

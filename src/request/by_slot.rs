@@ -13,7 +13,8 @@ pub type Values<T> = BTreeMap<Option<Slot>, T>;
 pub fn joined<'c, T: Clone + 'c, U>(
     flags: &[String],
     config: Option<&'c BySlot<T>>,
-    (parse, take): (impl Fn(&str) -> Result<U>, impl Fn(&T) -> Result<U>),
+    parse: impl Fn(&str) -> Result<U>,
+    take: impl Fn(&T) -> Result<U>,
 ) -> Result<Values<U>> {
     let mut values = Values::new();
     if flags.iter().all(|text| text.contains('=')) {
@@ -32,6 +33,6 @@ pub fn joined<'c, T: Clone + 'c, U>(
 }
 
 /// Returns the value of a slot: its own, or the one for all others.
-pub fn of<T>(values: &Values<T>, slot: Slot) -> Option<&T> {
-    values.get(&Some(slot)).or_else(|| values.get(&None))
+pub fn of<T>(values: &Values<T>, slot: Option<Slot>) -> Option<&T> {
+    values.get(&slot).or_else(|| values.get(&None))
 }

@@ -1,9 +1,9 @@
 //! A disk's definition as a TOML file, in the words of the flags of `create`.
 
+use crate::boot::initramfs_source::Source;
 use crate::error::{Result, refused, usage};
 use crate::filesystem::kind::Filesystem;
 use crate::hardware::Choice;
-use crate::initramfs::source::Source;
 use crate::words::region::TableKind;
 use serde::Deserialize;
 use std::collections::BTreeMap;

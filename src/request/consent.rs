@@ -9,7 +9,6 @@ use crate::disk::which::fingerprint::Fingerprint;
 use crate::disk::which::identity::{Identity, NO_SERIAL};
 use crate::disk::which::whole::WholeDisk;
 use crate::error::{Result, refused};
-use crate::output::plan::Plan;
 use crate::words::units::Bytes;
 use anyhow::Context;
 use std::io::{BufRead, IsTerminal, stdin};
@@ -49,18 +48,19 @@ impl Consent {
     pub fn of(args: &ConsentArgs) -> Result<Consent> {
         let kinds = args.destroy.iter().flat_map(|list| list.split(',')).map(|kind| Kind::named(kind.trim()));
         Ok(Consent {
-            existing: if args.yes { Existing::Replace } else { Existing::Keep },
+            existing: if args.yes { Existing::Replace } else { Existing::Refuse },
             expect_serial: args.expect_serial.clone(),
             destroy: kinds.collect::<Result<_>>()?,
             planned: None,
         })
     }
 
-    /// Reads the consent from the flags, or from a plan, which the user has reviewed.
-    pub fn given(args: &ConsentArgs, plan: Option<&Plan>) -> Result<Consent> {
+    /// Reads the consent from the flags, or from the fingerprint in a plan, which the user has reviewed; the inner
+    /// `None` is for a file that was not there.
+    pub fn given(args: &ConsentArgs, planned: Option<&Option<Fingerprint>>) -> Result<Consent> {
         let consent = Consent::of(args)?;
-        Ok(match plan {
-            Some(plan) => consent.planned(plan.how()?.fingerprint.clone()),
+        Ok(match planned {
+            Some(fingerprint) => consent.planned(fingerprint.clone()),
             None => consent,
         })
     }
@@ -69,7 +69,7 @@ impl Consent {
     /// what is on the disk.
     fn planned(self, planned: Option<Fingerprint>) -> Consent {
         // A file that was not there must not be replaced, should one be there by then.
-        let existing = if planned.is_some() { Existing::Replace } else { Existing::Keep };
+        let existing = if planned.is_some() { Existing::Replace } else { Existing::Refuse };
         Consent { existing, planned: Some(planned), ..self }
     }
 
@@ -115,8 +115,8 @@ impl Consent {
         }
         match self.existing {
             Existing::Replace => self.refuse_unnamed(path, identity),
-            Existing::Keep if stdin().is_terminal() => ask(path, identity, lost),
-            Existing::Keep => refuse_unasked(path, identity),
+            Existing::Refuse if stdin().is_terminal() => ask(path, identity, lost),
+            Existing::Refuse => refuse_unasked(path, identity),
         }
     }
 
@@ -127,7 +127,7 @@ impl Consent {
         }
         match self.existing {
             Existing::Replace => Ok(()),
-            Existing::Keep => Err(refused(what, "replace it with --yes, or omit that slot")),
+            Existing::Refuse => Err(refused(what, "replace it with --yes, or omit that slot")),
         }
     }
 
@@ -199,8 +199,8 @@ fn refuse_unasked(path: &Path, identity: &Identity) -> Result<()> {
 fn ask(path: &Path, identity: &Identity, lost: &str) -> Result<()> {
     let name = path.display().to_string();
     let of_it = if identity.contents.empty { String::new() } else { format!("{lost} will be lost. ") };
-    crate::tell!("{name} is {}", identity.to_string().trim_end());
-    crate::tell!("{of_it}To write to this disk, type its name: {name}");
+    crate::stderr!("{name} is {}", identity.to_string().trim_end());
+    crate::stderr!("{of_it}To write to this disk, type its name: {name}");
     let mut typed = String::new();
     stdin().lock().read_line(&mut typed).context("reading the answer")?;
     if typed.trim() == name {

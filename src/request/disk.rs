@@ -2,28 +2,29 @@
 //! written.
 
 use crate::cli::CreateArgs;
-use crate::disk::new::layout::{Data, Layout, Wish};
+use crate::disk::new::layout::{Data, Layout, LayoutRequest};
 use crate::disk::new::target::{Existing, size_of};
+use crate::disk::which::fingerprint::Fingerprint;
 use crate::error::{Result, usage};
 use crate::oci::{Image, Reference};
-use crate::output::plan::Plan;
 use crate::publish::artifact::{Artifact, Sidecars};
 use crate::request::by_slot;
 use crate::request::config::Config;
 use crate::request::consent::Consent;
-use crate::request::slot::SlotWish;
+use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::words::origin::Origin;
 use crate::words::slot::Slot;
+use crate::words::units::Bytes;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// A disk to make.
-pub struct Definition {
+pub struct DiskRequest {
     /// Size, table, slots and data partition.
-    pub wish: Wish,
+    pub layout: LayoutRequest,
     /// Images for the slots, and how they boot.
-    pub filling: Filling,
+    pub fill: FillRequest,
     /// Consent to overwrite what is there.
     pub consent: Consent,
     /// The file at the disk's path in the end, and the files beside it.
@@ -32,23 +33,37 @@ pub struct Definition {
 }
 
 /// Images for slots, and how they boot.
-pub struct Filling {
+pub struct FillRequest {
     /// Image for each slot that gets one.
     pub images: BTreeMap<Slot, Reference>,
     /// Request for how each slot is made and boots.
-    pub slot: SlotWish,
+    pub slot: SlotRequest,
 }
 
-impl Filling {
+impl FillRequest {
     /// Joins the flags with the config file that they name; a flag wins. `disk` is the target, if it is a
     /// device of this machine.
-    pub fn of(args: &CreateArgs, disk: Option<&Path>) -> Result<Filling> {
-        Filling::joined(args, &config(args)?, disk)
+    pub fn of(args: &CreateArgs, disk: Option<&Path>) -> Result<FillRequest> {
+        FillRequest::joined(args, &config(args)?, disk)
     }
 
-    fn joined(args: &CreateArgs, config: &Config, disk: Option<&Path>) -> Result<Filling> {
-        let slot = SlotWish::of((&args.image, &args.write), config, None, disk)?;
-        Ok(Filling { images: images(args, config)?, slot })
+    fn joined(args: &CreateArgs, config: &Config, disk: Option<&Path>) -> Result<FillRequest> {
+        let slot = SlotRequest::of(SlotFlags { image: &args.image, write: &args.write }, config, None, disk)?;
+        Ok(FillRequest { images: images(args, config)?, slot })
+    }
+
+    /// Returns the slots that get an image, in order.
+    pub fn slots(&self) -> Vec<Slot> {
+        self.images.keys().copied().collect()
+    }
+
+    /// Refuses `--sidecars` for a disk that is rewritten in place.
+    pub fn refuse_sidecars(&self, args: &CreateArgs) -> Result<()> {
+        if !args.sidecars {
+            return Ok(());
+        }
+        let found = "--keep-data rewrites a disk in place, and nothing is written beside it";
+        Err(usage(found, "omit --sidecars"))
     }
 }
 
@@ -56,12 +71,12 @@ fn config(args: &CreateArgs) -> Result<Config> {
     Ok(args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default())
 }
 
-impl Definition {
-    /// Joins the flags with the config file that they name; a flag wins.
-    pub fn of(args: &CreateArgs, plan: Option<&Plan>) -> Result<Definition> {
+impl DiskRequest {
+    /// Joins the flags with the config file that they name; a flag wins. `planned` is the fingerprint in a plan.
+    pub fn of(args: &CreateArgs, planned: Option<&Option<Fingerprint>>) -> Result<DiskRequest> {
         let config = config(args)?;
-        let filling = Filling::joined(args, &config, device(args.disk()))?;
-        let last = filling.images.keys().next_back().map_or(0, |slot| slot.index() + 1);
+        let fill = FillRequest::joined(args, &config, device(args.disk()))?;
+        let last = fill.images.keys().next_back().map_or(0, |slot| slot.index() + 1);
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
         let (size, sector) = size_of(args.disk(), size, args.sector_size.or(config.sector_size))?;
         Origin::of_environment(&[])?; // refuses an invalid SOURCE_DATE_EPOCH
@@ -69,26 +84,29 @@ impl Definition {
             let found = format!("{} is a disk file, which has no serial number", args.disk().display());
             return Err(usage(found, "omit --expect-serial"));
         }
-        let consent = Consent::given(&args.consent, plan)?;
-        let existing = if consent.replaces() { Existing::Replace } else { Existing::Keep };
-        Ok(Definition {
-            wish: Wish {
+        let consent = Consent::given(&args.consent, planned)?;
+        let existing = if consent.replaces() { Existing::Replace } else { Existing::Refuse };
+        Ok(DiskRequest {
+            layout: LayoutRequest {
                 size,
                 sector,
                 table: args.table.or(config.table).unwrap_or_default(),
                 slots: args.slots.or(config.slots).unwrap_or_else(|| last.max(2)),
-                slot_sizes: by_slot::joined(
-                    &args.slot_size,
-                    config.slot_size.as_ref(),
-                    (str::parse, |size| size.parse()),
-                )?,
+                slot_sizes: by_slot::joined(&args.slot_size, config.slot_size.as_ref(), str::parse, |size| {
+                    size.parse()
+                })?,
                 data: if args.data || config.data == Some(true) { Data::Rest } else { Data::None },
             },
-            filling,
+            fill,
             consent,
             is_device: device(args.disk()).is_some(),
             artifact: Artifact::of(args.disk(), sidecars(args, &config)?, existing)?,
         })
+    }
+
+    /// Returns the size of the disk, and of its sectors.
+    pub fn size(&self) -> (Bytes, u64) {
+        (self.layout.size, self.layout.sector)
     }
 
     /// Returns the origin of this disk's identifiers and times. A device is one machine's own disk, and gets
@@ -97,11 +115,11 @@ impl Definition {
         if self.is_device {
             return Ok(Origin::Fresh);
         }
-        let wanted = &self.filling.slot;
-        let SlotWish { hardware, mkfs_options, consoles, kargs, .. } = wanted;
+        let request = &self.fill.slot;
+        let SlotRequest { hardware, mkfs_options, consoles, kargs, .. } = request;
         let mut inputs = vec![format!("{layout:?}"), format!("{mkfs_options:?}"), hardware.clone(), kargs.clone()];
         inputs.extend(consoles.iter().cloned());
-        let of_slot = |(slot, image): &(Slot, Image)| format!("{slot} {} {}", image.digest, wanted.filesystem(*slot));
+        let of_slot = |(slot, image): &(Slot, Image)| format!("{slot} {} {}", image.digest, request.filesystem(*slot));
         inputs.extend(images.iter().map(of_slot));
         Origin::of_environment(&inputs)
     }

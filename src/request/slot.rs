@@ -2,26 +2,33 @@
 //! before anything is read or written.
 
 use crate::boot::cmdline::Cmdline;
+use crate::boot::initramfs_source::Source;
 use crate::boot::record::Record;
-use crate::build::agent::Agent;
-use crate::build::fill;
+use crate::boot::root_on::RootOn;
 use crate::check::policy::Policy;
 use crate::cli::{ImageArgs, WriteArgs};
 use crate::error::{Result, usage};
-use crate::filesystem::kind::{Filesystem, MkfsOptions};
+use crate::filesystem::kind::Filesystem;
+use crate::filesystem::mkfs::MkfsOptions;
 use crate::hardware::{Choice, Inventory};
-use crate::initramfs::source::Source;
 use crate::oci::{Access, Platform};
 use crate::request::by_slot;
 use crate::request::by_slot::Values;
 use crate::request::config::Config;
-use crate::words::partuuid::PartUuid;
 use crate::words::slot::Slot;
-use anyhow::Context;
 use std::path::Path;
 
+/// Choice of whether to add the agent to a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agent {
+    /// Add the program, the units that watch over a trial, and the shutdown hook.
+    Add,
+    /// Leave the image as it is (`--no-agent`): no deadline, no health check.
+    LeaveOut,
+}
+
 /// A request for how slots are made and boot, and for how their images are found.
-pub struct SlotWish {
+pub struct SlotRequest {
     /// Kernel version of each slot, where the image leaves a choice.
     kernels: Values<String>,
     /// Name of the machine that the slot is for.
@@ -51,14 +58,14 @@ pub struct SlotWish {
 }
 
 /// An existing slot of the same machine, after which another one is modelled.
-pub struct Like {
+pub struct ModelSlot {
     /// Record of the slot.
     pub record: Record,
     /// True if this system runs from the disk of the slot.
     pub runs: bool,
 }
 
-impl Like {
+impl ModelSlot {
     /// Returns the machine that the slot was written for. The file of its inventory may be gone: if it is
     /// this machine, its inventory is taken again.
     fn hardware(&self) -> Result<Choice> {
@@ -74,35 +81,44 @@ impl Like {
     }
 }
 
-impl SlotWish {
-    /// Joins the flags with the config file; a flag wins. Options that neither gives are those of `like`, a
-    /// slot of the same machine. `disk` is the target, if it is a device of this machine.
+/// The flags of a command that say how a slot is made and boots.
+#[derive(Clone, Copy)]
+pub struct SlotFlags<'f> {
+    /// Flags about the image and how it boots.
+    pub image: &'f ImageArgs,
+    /// Flags about how it is written.
+    pub write: &'f WriteArgs,
+}
+
+impl SlotRequest {
+    /// Joins the flags with the config file; a flag wins. Options that neither gives are those of `model`,
+    /// a slot of the same machine. `disk` is the target, if it is a device of this machine.
     pub fn of(
-        (args, write): (&ImageArgs, &WriteArgs),
+        flags: SlotFlags,
         config: &Config,
-        like: Option<&Like>,
+        model: Option<&ModelSlot>,
         disk: Option<&Path>,
-    ) -> Result<SlotWish> {
+    ) -> Result<SlotRequest> {
+        let SlotFlags { image: args, write } = flags;
         let choice = args.hardware.clone().or_else(|| config.hardware.clone());
-        let choice = choice.map_or_else(|| like.map_or(Ok(Choice::Generic), Like::hardware), Ok)?;
+        let choice = choice.map_or_else(|| model.map_or(Ok(Choice::Generic), ModelSlot::hardware), Ok)?;
         let inventory = choice.inventory(disk)?;
-        let like = like.map(|like| &like.record);
+        let model = model.map(|model| &model.record);
+        let (consoles, kargs) = words(args, config, model, &inventory);
         let mut filesystems = filesystems(args, config)?;
         let named = args.filesystem.iter().filter_map(|text| text.split_once('=')).map(|(slot, _)| slot.parse());
-        filesystems.entry(None).or_insert(like.map(|record| record.filesystem).unwrap_or_default());
+        let model = model.map(Record::filesystem).transpose()?;
+        filesystems.entry(None).or_insert(model.unwrap_or_default());
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
-        let (consoles, kargs) = words(args, config, like, &inventory);
-        if let Some(any) = Slot::at(0) {
-            Cmdline::new(any, (PartUuid::NONE, Filesystem::default()), &consoles, &kargs)?; // refuses invalid words
-        }
+        Cmdline::new(None, &RootOn::Ram, &consoles, &kargs)?; // refuses invalid words
         let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
-        agent.refuse_if_dynamic()?;
-        Ok(SlotWish {
+        Ok(SlotRequest {
             kernels: by_slot::joined(
                 &args.kernel,
                 config.kernel.as_ref(),
-                (|text| Ok(text.to_owned()), |version| Ok(version.clone())),
+                |text| Ok(text.to_owned()),
+                |version| Ok(version.clone()),
             )?,
             hardware: called(&choice, &inventory),
             inventory,
@@ -127,12 +143,12 @@ impl SlotWish {
 
     /// Returns the root filesystem that was chosen for a slot.
     pub fn filesystem(&self, slot: Slot) -> Filesystem {
-        let chosen = by_slot::of(&self.filesystems, slot);
+        let chosen = by_slot::of(&self.filesystems, Some(slot));
         chosen.copied().unwrap_or_default()
     }
 
-    /// Refuses to begin if one of `slots`, which are to be written, cannot be made as requested.
-    pub fn refuse_unable(&self, slots: &[Slot]) -> Result<()> {
+    /// Refuses options that do not fit `slots`, which are to be written.
+    pub fn refuse_unfit(&self, slots: &[Slot]) -> Result<()> {
         if let Some(slot) = self.named.iter().find(|slot| !slots.contains(slot)) {
             let found = format!("--filesystem names slot {slot}, but nothing is written into that one");
             return Err(usage(found, "omit it, or name the slot that gets an image"));
@@ -146,29 +162,27 @@ impl SlotWish {
             );
             return Err(usage(found, "omit them; or flash the other slot once the disk is there"));
         }
-        slots.iter().try_for_each(|slot| {
-            fill::refuse_unable(self.filesystem(*slot), &self.mkfs_options).with_context(|| format!("slot {slot}"))
-        })
+        Ok(())
     }
 
-    /// Returns the kernel version that was chosen for a slot.
-    pub fn kernel(&self, slot: Slot) -> Option<&str> {
+    /// Returns the kernel version that was chosen for a slot, or for a form without slots.
+    pub fn kernel(&self, slot: Option<Slot>) -> Option<&str> {
         by_slot::of(&self.kernels, slot).map(String::as_str)
     }
 }
 
-/// Returns the names of the consoles, and the user's words. If the consoles are those of `like`, they are
+/// Returns the names of the consoles, and the user's words. If the consoles are those of `model`, they are
 /// among the words.
-fn words(args: &ImageArgs, config: &Config, like: Option<&Record>, inventory: &Inventory) -> (Vec<String>, String) {
+fn words(args: &ImageArgs, config: &Config, model: Option<&Record>, inventory: &Inventory) -> (Vec<String>, String) {
     let consoles = listed(&args.console, config.console.as_ref());
     let kargs = args.kargs.clone().or_else(|| config.kargs.clone());
-    let Some(like) = like else {
+    let Some(model) = model else {
         return (consoles.unwrap_or_else(|| inventory.consoles.clone()), kargs.unwrap_or_default());
     };
-    let kargs = kargs.unwrap_or_else(|| like.own_words());
+    let kargs = kargs.unwrap_or_else(|| model.own_words());
     match consoles {
         Some(consoles) => (consoles, kargs),
-        None => (Vec::new(), format!("{} {kargs}", like.entry.cmdline.console_words())),
+        None => (Vec::new(), format!("{} {kargs}", model.entry().cmdline.console_words())),
     }
 }
 
@@ -187,7 +201,7 @@ pub fn listed<T: Clone>(flag: &[T], config: Option<&Vec<T>>) -> Option<Vec<T>> {
 
 /// Returns the root filesystem of each slot, as far as flags and config name it.
 fn filesystems(args: &ImageArgs, config: &Config) -> Result<Values<Filesystem>> {
-    by_slot::joined(&args.filesystem, config.filesystem.as_ref(), (str::parse, |of| Ok(*of)))
+    by_slot::joined(&args.filesystem, config.filesystem.as_ref(), str::parse, |of| Ok(*of))
 }
 
 #[cfg(test)]
@@ -205,7 +219,7 @@ mod tests {
         };
         let config = Config { filesystem: config, ..Config::default() };
         let chosen = filesystems(&args.image, &config).unwrap();
-        [0, 1].map(|slot| by_slot::of(&chosen, Slot::at(slot).unwrap()).copied())
+        [0, 1].map(|slot| by_slot::of(&chosen, Slot::at(slot)).copied())
     }
 
     #[test]

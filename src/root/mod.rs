@@ -1,10 +1,16 @@
 //! A root filesystem, wherever it is: mounted in a slot, or in memory.
 //!
-//! [`tree::Tree`] is what rules read. [`mounted`] and [`memory`] implement it, and the
-//! [`RootSink`](crate::layer::RootSink) that layers stream into.
+//! Layers stream into a [`RootSink`](crate::layer::RootSink). Rules read a [`tree::Tree`]; [`edit::Edit`] changes
+//! single files; [`runnable::Runnable`] lets the programs run; [`walk::Walk`] visits all nodes in order.
+//! [`mounted`] and [`memory`] implement all of these.
 
 pub mod carry_over;
+pub mod copy;
+pub mod edit;
 pub mod memory;
 pub mod metadata;
 pub mod mounted;
+pub mod runnable;
+pub mod tar_writer;
 pub mod tree;
+pub mod walk;

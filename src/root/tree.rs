@@ -2,6 +2,7 @@
 //! from what was kept of an image's layers.
 
 use crate::error::{Result, failed};
+use crate::layer::LayerPath;
 use crate::words::units::Bytes;
 use anyhow::Context;
 use std::io::Read;
@@ -42,18 +43,28 @@ pub enum Last {
     /// Follow the link.
     Follow,
     /// Take the link itself.
-    Keep,
+    NoFollow,
 }
 
 /// Files below one root. No link and no `..` leads out of it: they are resolved inside.
 pub trait Tree {
     /// Looks at the node at `path`; returns `None` if there is none, or if links on the way lead nowhere or
     /// in a circle.
-    fn look(&self, path: &str, last: Last) -> Result<Option<Found>>;
+    fn look_at(&self, path: &LayerPath, last: Last) -> Result<Option<Found>>;
 
-    /// Opens the regular file at `path`, links followed; returns `None` as in [`Tree::look`]. Fails, without
+    /// Opens the regular file at `path`, links followed; returns `None` as in [`Tree::look_at`]. Fails, without
     /// opening it, if it is not a regular file; fails, too, if its bytes were not kept.
-    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + '_>>>;
+    fn open_at(&self, path: &LayerPath) -> Result<Option<Box<dyn Read + '_>>>;
+
+    /// Like [`Tree::look_at`], for a path that is text; it is cleaned first.
+    fn look(&self, path: &str, last: Last) -> Result<Option<Found>> {
+        self.look_at(&LayerPath::clean(path.as_bytes())?, last)
+    }
+
+    /// Like [`Tree::open_at`], for a path that is text; it is cleaned first.
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + '_>>> {
+        self.open_at(&LayerPath::clean(path.as_bytes())?)
+    }
 
     /// Returns the names in the directory `path`, sorted; none if there is no such directory. Omits names
     /// that are not UTF-8.

@@ -68,7 +68,7 @@ fn a_kill_while_the_disk_is_converted_leaves_nothing() {
     let begin = Instant::now();
     while !began.exists() {
         assert!(child.0.try_wait().unwrap().is_none(), "it ended before it converted");
-        assert!(begin.elapsed() < Duration::from_secs(120), "it never converted");
+        assert!(begin.elapsed() < Duration::from_secs(600), "it never converted");
         std::thread::sleep(Duration::from_millis(20));
     }
     child.0.kill().unwrap();
@@ -76,7 +76,7 @@ fn a_kill_while_the_disk_is_converted_leaves_nothing() {
     assert_nothing_left(&lab.out(), &[]);
     let process = fs::read_to_string(&began).unwrap();
     while Path::new("/proc").join(process.trim()).exists() {
-        assert!(begin.elapsed() < Duration::from_secs(150), "qemu-img goes on");
+        assert!(begin.elapsed() < Duration::from_secs(900), "qemu-img goes on");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -3,7 +3,8 @@
 use crate::check::sound;
 use crate::support::program::{Run, flipslot};
 use crate::support::tar::Item;
-use flipslot::check::rule;
+use flipslot::check::rule::Severity;
+use flipslot::check::table;
 use serde_json::Value;
 use std::path::Path;
 
@@ -51,14 +52,19 @@ impl Case {
         let (rule, what) = (self.rule, self.what);
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &self.layers, &self.machine);
-        let run = self.check(folder.path(), &[]);
+        let run = self.check(folder.path(), &["--strict"]);
         assert_eq!(run.code, 1, "{rule}, {what}: {}{}", run.stdout, run.stderr);
         let findings = findings(&run);
+        if table::named(rule).unwrap().severity == Severity::Warning {
+            let passes = self.check(folder.path(), &[]);
+            assert_eq!((passes.code, passes.stderr.as_str()), (0, ""), "{rule}, {what}: a warning alone passes");
+            assert_eq!(passes.stdout, run.stdout, "and is listed");
+        }
         assert!(!findings.is_empty(), "{rule}, {what}: nothing found");
-        let known = rule::named(rule).unwrap();
+        let known = table::named(rule).unwrap();
         // What dracut has made already, it does not make better.
         let is_own = run.stdout.contains("\"initramfs_by\": \"image\"");
-        let is_mendable = known.fix.is_some() && (is_own || !known.is_mended_by_dracut());
+        let is_mendable = known.fix.is_some() && (is_own || !known.is_fixed_by_dracut());
         for finding in &findings {
             assert_eq!(finding["rule"], rule, "{what}: {finding:#}");
             assert_eq!(finding["severity"], serde_json::to_value(known.severity).unwrap(), "{what}");
@@ -69,7 +75,7 @@ impl Case {
         let found = findings[0]["found"].as_str().unwrap();
         assert!(found.contains(self.says), "{rule}, {what}: '{}' is missing in '{found}'", self.says);
         let allow = format!("--allow={rule}");
-        let allowed = self.check(folder.path(), &[&allow]);
+        let allowed = self.check(folder.path(), &[&allow, "--strict"]);
         if known.is_final() {
             assert_eq!(allowed.code, 2, "{rule}, {what}: {}", allowed.stderr);
             return;

@@ -18,7 +18,7 @@ fn no_error_is_found_in_an_unmodified_debian() {
             // The recipe of the VM tests installs no network and no ssh.
             let rules: Vec<&Value> = findings.iter().map(|found| &found["rule"]).collect();
             assert_eq!(rules, ["reachable"], "{release} on {machine}");
-            assert_eq!(run.code, 1, "a warning counts, too");
+            assert_eq!(run.code, 0, "a warning alone passes");
             assert_eq!(printed["devices"].as_array().unwrap().is_empty(), machine == "generic");
         }
     }

@@ -7,9 +7,11 @@ use crate::support::layout::ImageLayout;
 use crate::support::program::{Run, ended};
 use crate::support::tar::{BLOCK, Item, Tar, block, character, dir, fifo, file, symlink};
 use flipslot::boot::cmdline::Cmdline;
+use flipslot::boot::initramfs_source::MadeBy;
+use flipslot::boot::root_on::RootOn;
 use flipslot::check::policy::Policy;
 use flipslot::check::report::{Ask, Report};
-use flipslot::check::subject::{Initramfs, Insight, Subject};
+use flipslot::check::subject::{ImageFacts, Initramfs, OLDEST_GRUB, Subject};
 use flipslot::filesystem::kind::Filesystem;
 use flipslot::hardware::Inventory;
 use flipslot::root::mounted::directory::Root;
@@ -114,11 +116,13 @@ fn f16_links_out_loops_fifos_and_devices_in_an_image_end_in_a_sentence() {
 fn report(place: &Path) -> Result<String, String> {
     let root = Root::open(place).unwrap();
     let machine = Inventory::parse(&sound::machine().to_string(), "machine").unwrap();
-    let cmdline =
-        Cmdline::new(Slot::at(0).unwrap(), (PartUuid::NONE, Filesystem::Ext4), &["ttyS0".into()], "").unwrap();
-    let looked = Insight::of(&root, Some(VERSION)).and_then(|insight| {
-        let mut subject = Subject::new(&root, &insight, &machine, cmdline);
-        subject.initramfs = Initramfs::read(&root, format!("boot/initrd.img-{VERSION}"))?;
+    let on = RootOn::Partition { partuuid: PartUuid::NONE, filesystem: Filesystem::Ext4 };
+    let cmdline = Cmdline::new(Slot::at(0), &on, &["ttyS0".into()], "").unwrap();
+    let looked = ImageFacts::of(&root, Some(VERSION)).and_then(|facts| {
+        let initramfs = &Initramfs::read(&root, format!("boot/initrd.img-{VERSION}"), MadeBy::Image)?;
+        let (facts, inventory, grub) = (&facts, &machine, OLDEST_GRUB);
+        let subject =
+            Subject { tree: &root, facts, inventory, cmdline, on, features: None, grub, names: None, initramfs };
         Report::of(&subject, Ask::All, &Policy::default())
     });
     looked.map(|report| serde_json::to_string(&report).unwrap()).map_err(|error| format!("{error:#}"))

@@ -9,13 +9,14 @@ use crate::support::layout::ImageLayout;
 use crate::support::program::{assert_nothing_left, tool};
 use crate::support::tar::{Item, Tar, file, whiteout};
 use flipslot::boot::cmdline::Cmdline;
+use flipslot::boot::initramfs_source::{MadeBy, Source};
+use flipslot::boot::root_on::RootOn;
 use flipslot::check::initramfs_choice::{Chosen, choose};
 use flipslot::check::policy::Policy;
-use flipslot::check::subject::{Initramfs, Insight, Subject};
+use flipslot::check::subject::{ImageFacts, Initramfs, OLDEST_GRUB, Subject};
 use flipslot::filesystem::kind::Filesystem;
 use flipslot::hardware::Inventory;
 use flipslot::initramfs::read::contents::Contents;
-use flipslot::initramfs::source::{MadeBy, Source};
 use flipslot::root::mounted::directory::Root;
 use flipslot::words::partuuid::PartUuid;
 use flipslot::words::slot::Slot;
@@ -77,7 +78,7 @@ fn f4_an_images_own_initramfs_is_taken_if_it_fits_and_else_dracut_makes_one() {
     assert!(run.stdout.contains("megaraid_sas is only in the root filesystem"), "{}", run.stdout);
     let run = disk.flash(&image, "b", &[&raid, "--initramfs=image", "--fix=driver-missing"]);
     run.must_end(0, &[]);
-    assert_eq!(slot(&disk)["mended"][0]["rule"], "driver-missing");
+    assert_eq!(slot(&disk)["fixed"][0]["rule"], "driver-missing");
     let made = disk.look_into(&SLOT_B, |root| initramfs_of(root, "initramfs-")).0;
     assert!(Contents::read(&made[..]).unwrap().modules(&version).contains("megaraid_sas"));
 
@@ -99,10 +100,12 @@ fn chosen(own: Vec<u8>, more: Vec<Item>, source: Source, fix: &[&str]) -> Chosen
     tool("tar", &["-xf", &name("layer.tar"), "-C", &name("slot")]);
     let root = Root::open(&folder.path().join("slot")).unwrap();
     let machine = Inventory::parse(&machine.to_string(), "machine").unwrap();
-    let cmdline = Cmdline::new(Slot::at(0).unwrap(), (PartUuid::NONE, Filesystem::Ext4), &[], "").unwrap();
-    let insight = Insight::of(&root, None).unwrap();
-    let mut subject = Subject::new(&root, &insight, &machine, cmdline);
-    subject.initramfs = Initramfs::read(&root, path).unwrap();
+    let on = RootOn::Partition { partuuid: PartUuid::NONE, filesystem: Filesystem::Ext4 };
+    let cmdline = Cmdline::new(Slot::at(0), &on, &[], "").unwrap();
+    let facts = ImageFacts::of(&root, None).unwrap();
+    let initramfs = &Initramfs::read(&root, path, MadeBy::Image).unwrap();
+    let (facts, inventory, grub) = (&facts, &machine, OLDEST_GRUB);
+    let subject = Subject { tree: &root, facts, inventory, cmdline, on, features: None, grub, names: None, initramfs };
     let fix: Vec<String> = fix.iter().map(ToString::to_string).collect();
     choose(&subject, source, &Policy::new(&fix, &[]).unwrap()).unwrap()
 }
@@ -118,13 +121,13 @@ fn each_fault_of_an_initramfs_makes_dracut_the_choice_where_that_is_allowed() {
         ("driver-root", sound::own_initramfs("ext4", "gzip")),
     ] {
         let auto = chosen(own.clone(), Vec::new(), Source::Auto, &[]);
-        assert_eq!((auto.by, auto.mended.len()), (MadeBy::Dracut, 0), "{rule}");
+        assert_eq!((auto.by, auto.fixed.len()), (MadeBy::Dracut, 0), "{rule}");
         assert!(auto.why.starts_with("the image's own is unsuitable: "), "{rule}: {}", auto.why);
         let kept = chosen(own.clone(), Vec::new(), Source::Image, &[]);
-        assert_eq!((kept.by, kept.mended.len()), (MadeBy::Image, 0), "{rule}");
-        let mended = chosen(own, Vec::new(), Source::Image, &[rule]);
-        let rules: Vec<&str> = mended.mended.iter().map(|mended| mended.rule.as_str()).collect();
-        assert_eq!((mended.by, rules), (MadeBy::Dracut, vec![rule]));
+        assert_eq!((kept.by, kept.fixed.len()), (MadeBy::Image, 0), "{rule}");
+        let fixed = chosen(own, Vec::new(), Source::Image, &[rule]);
+        let rules: Vec<&str> = fixed.fixed.iter().map(|fixed| fixed.rule.as_str()).collect();
+        assert_eq!((fixed.by, rules), (MadeBy::Dracut, vec![rule]));
     }
     let by = |own: Vec<u8>, source| chosen(own, Vec::new(), source, &[]).by;
     assert_eq!(by(sound::own_initramfs("", "gzip"), Source::Auto), MadeBy::Image);

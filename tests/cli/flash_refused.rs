@@ -115,7 +115,7 @@ fn what_is_no_disk_of_flipslot_is_refused_and_kept() {
 
     fs::create_dir(path("directory")).unwrap();
     tool("mkfifo", &[&path("fifo").to_string_lossy()]);
-    for (name, text) in [("directory", "is no disk"), ("fifo", "is no disk"), ("nowhere", "No such file")] {
+    for (name, text) in [("directory", "is not a disk"), ("fifo", "is not a disk"), ("nowhere", "No such file")] {
         for arguments in [&["flash", IMAGE, "--slot=b", "--disk", name][..], &["status", "--disk", name]] {
             flipslot(folder.path(), arguments).must_end(3, &[text, "next: "]);
         }

@@ -85,7 +85,7 @@ pub fn until_a_layer_is_written(command: &mut Command, slot: &str) -> Guard {
     let begin = Instant::now();
     while fs::metadata(&place).map_or(0, |meta| meta.len()) == 0 {
         assert!(
-            child.0.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(60),
+            child.0.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(600),
             "the layer never came"
         );
         std::thread::sleep(Duration::from_millis(20));

@@ -1,7 +1,7 @@
 //! docs/cli.md, the man pages and the completions describe the program that is built here.
 
 use crate::support::program::{flipslot, tool};
-use flipslot::cli::reference::{man_pages, markdown, visible};
+use flipslot::cli::manual::{man_pages, markdown, visible};
 
 /// Verbs that systemd and flipslot itself run.
 const HIDDEN: [&str; 4] = ["watch-trial", "check-health", "note-shutdown", "enter-chamber"];
@@ -57,5 +57,5 @@ fn completions_name_every_verb_and_no_hidden_one() {
             tool("bash", &["-n", path.to_str().unwrap()]);
         }
     }
-    flipslot(folder.path(), &["completions", "tcsh"]).must_end(2, &["[possible values: bash, zsh, fish]"]);
+    flipslot(folder.path(), &["completions", "tcsh"]).must_end(2, &["possible values: bash, zsh, fish"]);
 }

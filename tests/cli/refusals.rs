@@ -32,7 +32,7 @@ fn what_is_no_disk_is_refused() {
     images::no_kernel().write(&folder.path().join("image"), "1");
     fs::create_dir(folder.path().join("directory")).unwrap();
     tool("mkfifo", &[&folder.path().join("fifo").to_string_lossy()]);
-    for (disk, text) in [("directory", "is a directory"), ("fifo", "is no disk"), ("/dev/null", "is no disk")] {
+    for (disk, text) in [("directory", "is a directory"), ("fifo", "is not a disk"), ("/dev/null", "is not a disk")] {
         create(folder.path(), disk, &["--slot=a=oci:image:1", "--yes"]).must_end(3, &[text, "next: "]);
     }
     assert_nothing_left(folder.path(), &["directory", "fifo", "image"]);

@@ -138,7 +138,7 @@ fn real(folder: &Path) -> Real {
     let host = format!("127.0.0.1:{port}");
     let begin = Instant::now();
     while std::net::TcpStream::connect(&host).is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "the registry does not come up");
+        assert!(begin.elapsed() < Duration::from_secs(300), "the registry does not come up");
         std::thread::sleep(Duration::from_millis(50));
     }
     images::no_kernel_as(Packing::Zstd).write(&folder.join("zstd"), "1");

@@ -6,6 +6,7 @@ use crate::cli::images;
 use crate::support::disk::{Disk, MIB, NAME, SLOT_A};
 use crate::support::program::{assert_nothing_left, flipslot, tool};
 use flipslot::disk::installed::boot_partition::Access;
+use flipslot::disk::installed::state_home::StateHome;
 use flipslot::error::{hint, kind};
 use flipslot::jump::ready::Ready;
 use flipslot::mount::scratch::Scratch;
@@ -14,7 +15,7 @@ use std::thread;
 
 #[test]
 fn on_a_machine_that_runs_from_no_slot_every_verb_says_so() {
-    let here = flipslot::disk::installed::open::Disk::open(None, Access::Look);
+    let here = StateHome::find(None, Access::Look).and_then(StateHome::disk);
     assert!(here.is_err(), "this machine runs from a slot, which this test would restart: run it elsewhere");
     let folder = tempfile::tempdir().unwrap();
     for arguments in [
@@ -45,7 +46,7 @@ fn refusal(disk: &Disk, slot: &str) -> Option<(u8, String, String)> {
     // A thread of its own, because it gets mounts of its own.
     let check = thread::spawn(move || {
         let scratch = Scratch::enter().unwrap();
-        let disk = flipslot::disk::installed::open::Disk::open(Some(&path), Access::Look).unwrap();
+        let disk = flipslot::disk::installed::open::Disk::open(&path, Access::Look).unwrap();
         let error = Ready::check(&scratch, &disk, slot, None).err()?;
         Some((kind(&error).exit_code(), format!("{error:#}"), hint(&error).unwrap_or_default().to_owned()))
     });

@@ -59,18 +59,23 @@ fn what_is_no_command_line_ends_with_2_and_a_hint() {
         let run = flipslot(folder.path(), arguments);
         run.must_end(2, &[text, "next: "]);
     }
-    // What the parser of the command line finds; it says by itself what is known.
+    // What the parser of the command line finds.
     for (arguments, text) in [
         (&["create", "--no-such-flag"][..], "--no-such-flag"),
         (&["switch"], "--slot <SLOT>"),
-        (&["switch", "--slot=b", "--by=teleport"], "[possible values: kexec, firmware, auto]"),
-        (&["switch", "--slot=b", "--confirm=maybe"], "[possible values: auto, manual]"),
+        (&["switch", "--slot=b", "--by=teleport"], "possible values: kexec, firmware, auto"),
+        (&["switch", "--slot=b", "--confirm=maybe"], "possible values: auto, manual"),
         (&["flash", "--slot=b"], "<REFERENCE>"),
         (&["flash", "oci:x"], "--slot <SLOT>"),
         (&["confirm", "b"], "unexpected argument 'b'"),
         (&["teleport"], "unrecognized subcommand 'teleport'"),
+        (&["check", "oci:x", "--hardware=none.json"], "'none.json' is not a machine"),
+        (&[], "no subcommand is given"),
     ] {
-        flipslot(folder.path(), arguments).must_end(2, &[text]);
+        let run = flipslot(folder.path(), arguments);
+        run.must_end(2, &[text, "\n  next: "]);
+        assert!(run.stderr.starts_with("flipslot: ") && run.stderr.lines().count() == 2, "{}", run.stderr);
+        assert_eq!(run.stdout, "");
     }
     assert_nothing_left(folder.path(), &[]);
 }
@@ -99,4 +104,15 @@ fn a_flag_overrides_the_config() {
         &["create", "x.raw", "--config", "disk.toml", "--size", "1GiB", "--slot", "a=oci:elsewhere"],
     );
     both.must_end(3, &["elsewhere"]);
+}
+
+#[test]
+fn a_file_that_is_no_disk_of_flipslot_is_never_offered_to_be_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("photos.img"), vec![b'x'; 1 << 20]).unwrap();
+    std::fs::write(folder.path().join("empty.img"), "").unwrap();
+    let run = flipslot(folder.path(), &["status", "--disk", "photos.img"]);
+    run.must_end(3, &["photos.img has no flipslot table", "wipefs photos.img", "sfdisk -l photos.img"]);
+    assert!(!run.stderr.contains("create"), "{}", run.stderr);
+    flipslot(folder.path(), &["status", "--disk", "empty.img"]).must_end(3, &["flipslot create empty.img"]);
 }

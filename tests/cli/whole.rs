@@ -109,7 +109,7 @@ fn e12_a_kill_while_dracut_runs_ends_all_that_it_started() {
             break started;
         }
         assert!(
-            child.0.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(120),
+            child.0.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(600),
             "dracut never ran"
         );
     };
@@ -121,7 +121,7 @@ fn e12_a_kill_while_dracut_runs_ends_all_that_it_started() {
         (status.contains("dracut") || status.contains("unshare")) && !status.contains("State:\tZ")
     };
     while started.iter().any(alive) {
-        assert!(begin.elapsed() < Duration::from_secs(180), "{started:?} still run");
+        assert!(begin.elapsed() < Duration::from_secs(900), "{started:?} still run");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

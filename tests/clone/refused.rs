@@ -29,7 +29,7 @@ fn a_target_that_cannot_be_one_is_refused_and_no_disk_is_written() {
         (&[&good.device, &"link".to_owned()], "are the same disk"),
         (&[&good.device, &itself], "is the golden disk itself"),
         (&[&good.device, &"file".to_owned()], "file exists"),
-        (&[&good.device, &"/dev/null".to_owned()], "is no disk"),
+        (&[&good.device, &"/dev/null".to_owned()], "is not a disk"),
         (&[&good.device, &"no/such.raw".to_owned()], "cannot make a file"),
     ] {
         let targets: Vec<&str> = targets.iter().map(|target| target.as_str()).collect();

@@ -124,7 +124,7 @@ impl Lab {
         self.undo.push(Undo::Kill(Guard(child)));
         let begin = Instant::now();
         while !ready(process) {
-            assert!(begin.elapsed() < Duration::from_secs(30), "{words:?} does not come so far");
+            assert!(begin.elapsed() < Duration::from_secs(300), "{words:?} does not come so far");
             std::thread::sleep(Duration::from_millis(10));
         }
         process

@@ -270,7 +270,7 @@ const NO_DISK: &[Case] = &[
     Case {
         name: "a character device",
         prepare: |lab| ("/dev/null".to_owned(), willing(lab)),
-        says: &["DISK is no disk"],
+        says: &["DISK is not a disk"],
     },
     Case {
         name: "in use, by another of its names",

@@ -2,13 +2,16 @@
 //! says to the same bytes. The GRUB is the one that is installed.
 
 use crate::support::program::{Run, ended, tool};
+use flipslot::disk::new::target::{Existing, Target};
 use flipslot::filesystem::feature_table::Version;
 use flipslot::filesystem::features::Features;
-use flipslot::filesystem::kind::{Filesystem, MkfsOptions, New};
+use flipslot::filesystem::kind::Filesystem;
+use flipslot::filesystem::mkfs::{MkfsOptions, New};
 use flipslot::forms::grub_images as image;
-use flipslot::mount::mounted::Mount;
-use flipslot::mount::vacant::Ground;
+use flipslot::mount::vacant::{Ground, Vacant};
 use flipslot::words::digest::Digest;
+use flipslot::words::region::Region;
+use flipslot::words::units::Bytes;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -69,14 +72,33 @@ impl Bench {
         PathBuf::from(self.path(name))
     }
 
+    /// A disk file that is one partition, as it is made for slots.
+    fn claimed(&self, size: u64, ground: Ground) -> (Target, Vacant) {
+        let mut target = Target::of_file(&self.own_path(), (Bytes(size), 512), Existing::Replace).unwrap();
+        if ground == Ground::Used {
+            target.write_zeros();
+        }
+        let vacant = target.vacant(Region { number: 1, start: 0, size }).unwrap();
+        assert_eq!(vacant.ground(), ground);
+        (target, vacant)
+    }
+
+    fn own_path(&self) -> PathBuf {
+        self.0.path().join("slot.img")
+    }
+
     /// What flipslot makes in a new image, with a user's words.
     fn own(&self, filesystem: Filesystem, words: &str, ground: Ground) -> PathBuf {
-        let (image, options) = (self.image(), words.parse::<MkfsOptions>().unwrap());
-        let new =
-            New { label: "slot-a", uuid: uuid::Uuid::new_v4(), ground, options: &options, epoch: None, kernel: None };
-        filesystem.format(&image, &new).unwrap();
-        image
+        let (target, vacant) = self.claimed(SIZE, ground);
+        filesystem.format(vacant, &new(&words.parse().unwrap())).unwrap();
+        target.finish().publish().unwrap();
+        self.own_path()
     }
+}
+
+/// A new filesystem for a slot, with a user's words.
+fn new(options: &MkfsOptions) -> New<'_> {
+    New { label: "slot-a", uuid: uuid::Uuid::new_v4(), options, epoch: None, kernel: None }
 }
 
 /// What GRUB's own reader makes of `hello` in a filesystem.
@@ -243,10 +265,10 @@ fn f6_a_file_with_a_hole_is_read_by_grub_from_a_slot_with_btrfs() {
     for (words, name) in [("", "own"), ("-O no-holes", "no-holes")] {
         let image = bench.own(Filesystem::Btrfs, words, Ground::Zeros);
         let device = Device::over(&image);
-        let written = Mount::filesystem(Path::new(&device.0), Filesystem::Btrfs, &bench.place(name)).unwrap();
+        let written = Filesystem::Btrfs.mount_to_write(Path::new(&device.0), &bench.place(name)).unwrap();
         let mut bytes = [7; 16384];
         bytes[4096..12288].fill(0);
-        let file = File::create(written.place().join("kernel")).unwrap();
+        let file = File::create(written.mount_point().join("kernel")).unwrap();
         file.write_all_at(&bytes[..4096], 0).unwrap();
         file.write_all_at(&bytes[12288..], 12288).unwrap();
         drop(file);
@@ -265,54 +287,36 @@ fn f6_a_file_with_a_hole_is_read_by_grub_from_a_slot_with_btrfs() {
 #[test]
 fn the_smallest_slot_with_btrfs_is_the_smallest_that_its_program_makes() {
     let bench = Bench::new();
-    let image = bench.image();
-    let new = |options| New {
-        label: "slot-a",
-        uuid: uuid::Uuid::new_v4(),
-        ground: Ground::Used,
-        options,
-        epoch: None,
-        kernel: None,
-    };
     let none = MkfsOptions::default();
-    let smallest = Filesystem::Btrfs.kind().smallest.0;
-    File::options().write(true).open(&image).unwrap().set_len(smallest).unwrap();
-    Filesystem::Btrfs.format(&image, &new(&none)).unwrap();
-    Filesystem::Btrfs.check(&image).unwrap();
-    let device = Device::over(&image);
-    let written = Mount::filesystem(Path::new(&device.0), Filesystem::Btrfs, &bench.place("small")).unwrap();
-    fs::write(written.place().join("bulk"), vec![1; 24 << 20]).unwrap();
+    let smallest = Filesystem::Btrfs.smallest().0;
+    let (_target, vacant) = bench.claimed(smallest, Ground::Used);
+    let device = Filesystem::Btrfs.format(vacant, &new(&none)).unwrap();
+    Filesystem::Btrfs.check(device.path()).unwrap();
+    let written = Filesystem::Btrfs.mount_to_write(device.path(), &bench.place("small")).unwrap();
+    fs::write(written.mount_point().join("bulk"), vec![1; 24 << 20]).unwrap();
     written.close().unwrap();
-    Filesystem::Btrfs.check(&image).unwrap();
-    drop(device);
-    File::options().write(true).open(&image).unwrap().set_len(smallest - (1 << 20)).unwrap();
-    let error = Filesystem::Btrfs.format(&image, &new(&none)).unwrap_err();
+    Filesystem::Btrfs.check(device.path()).unwrap();
+    let (_target, vacant) = bench.claimed(smallest - (1 << 20), Ground::Used);
+    let error = Filesystem::Btrfs.format(vacant, &new(&none)).err().unwrap();
     assert!(format!("{error:#}").contains("minimum size"), "{error:#}");
 }
 
 #[test]
 fn one_filesystem_over_another_leaves_nothing_of_it_that_blkid_or_flipslot_takes_for_it() {
     let bench = Bench::new();
-    let image = bench.image();
     let (none, kinds) = (MkfsOptions::default(), [Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs]);
+    let (_target, mut vacant) = bench.claimed(SIZE, Ground::Used);
     for (before, after) in kinds.iter().flat_map(|before| kinds.map(|after| (*before, after))) {
-        for filesystem in [before, after] {
-            let new = New {
-                label: "slot-a",
-                uuid: uuid::Uuid::new_v4(),
-                ground: Ground::Used,
-                options: &none,
-                epoch: None,
-                kernel: None,
-            };
-            filesystem.format(&image, &new).unwrap();
-        }
-        let found = Features::read(&image).unwrap().unwrap().of;
+        let device = before.format(vacant, &new(&none)).unwrap();
+        let device = after.format(device.vacate(), &new(&none)).unwrap();
+        let found = Features::read(device.path()).unwrap().unwrap().of;
         assert_eq!(format!("{found:?}").to_lowercase(), after.to_string(), "over {before}");
-        let probed = tool("blkid", &["--probe", "--output=export", &image.to_string_lossy()]);
+        let path = device.path().to_string_lossy();
+        let probed = tool("blkid", &["--probe", "--output=export", &path]);
         assert!(probed.contains(&format!("TYPE={after}\n")), "{after} over {before}: {probed}");
-        let wiped = tool("wipefs", &["--noheadings", "--output=TYPE", &image.to_string_lossy()]);
+        let wiped = tool("wipefs", &["--noheadings", "--output=TYPE", &path]);
         assert_eq!(wiped.trim(), after.to_string(), "{after} over {before}");
+        vacant = device.vacate();
     }
 }
 
@@ -340,13 +344,13 @@ fn f14_a_copy_of_a_mounted_root_is_read_without_its_journal_and_not_changed() {
         let image = bench.own(filesystem, "", Ground::Zeros);
         let place = |name: &str| bench.place(name);
         let device = Device::over(&image);
-        let written = Mount::filesystem(Path::new(&device.0), filesystem, &place("written")).unwrap();
-        fs::write(written.place().join("old"), "old").unwrap();
+        let written = filesystem.mount_to_write(Path::new(&device.0), &place("written")).unwrap();
+        fs::write(written.mount_point().join("old"), "old").unwrap();
         written.close().unwrap();
-        let written = Mount::filesystem(Path::new(&device.0), filesystem, &place("again")).unwrap();
+        let written = filesystem.mount_to_write(Path::new(&device.0), &place("again")).unwrap();
         // In the journal, or in btrfs' log, and nowhere else yet.
-        fs::write(written.place().join("new"), "new").unwrap();
-        File::open(written.place().join("new")).unwrap().sync_all().unwrap();
+        fs::write(written.mount_point().join("new"), "new").unwrap();
+        File::open(written.mount_point().join("new")).unwrap().sync_all().unwrap();
 
         // As after a power cut, and with the UUID of what is mounted.
         let copy = bench.path("copy");
@@ -354,9 +358,9 @@ fn f14_a_copy_of_a_mounted_root_is_read_without_its_journal_and_not_changed() {
         let digest = || Digest::of_stream(File::open(&copy).unwrap()).unwrap();
         let before = digest();
         let copied = Device::over(Path::new(&copy));
-        let read = Mount::as_grub_reads_it(Path::new(&copied.0), filesystem, &place("read")).unwrap();
-        assert_eq!(fs::read_to_string(read.place().join("old")).unwrap(), "old", "{filesystem}");
-        assert!(!read.place().join("new").exists(), "{filesystem}: the journal was replayed");
+        let read = filesystem.mount_as_grub_reads(Path::new(&copied.0), &place("read")).unwrap();
+        assert_eq!(fs::read_to_string(read.mount_point().join("old")).unwrap(), "old", "{filesystem}");
+        assert!(!read.mount_point().join("new").exists(), "{filesystem}: the journal was replayed");
         read.close().unwrap();
         drop(copied);
         assert_eq!(digest(), before, "{filesystem}: reading it wrote to it");

@@ -132,6 +132,7 @@ fn a31_times_beyond_64_bits_are_refused() {
 #[test]
 fn a31_the_first_and_the_last_time_are_what_the_filesystem_can_keep_of_them() {
     let slot = sandbox();
+    slot.kept.take(); // memory keeps all of them
     let tree = slot.tree_of(&[Tar::of([
         file("first", "").patch(MTIME, number(-(1 << 63), 12)),
         file("last", "").patch(MTIME, number((1 << 63) - 1, 12)),

@@ -9,8 +9,8 @@ use crate::support::tar::{Tar, character, dir, fifo, file, hardlink, opaque, sym
 use flipslot::error::Result;
 use flipslot::layer::apply;
 use flipslot::oci::{Access, Reference, resolve};
-use flipslot::root::memory::KeptTree;
-use flipslot::root::memory::retention::{Keep, Wants, rules_read};
+use flipslot::root::memory::MemoryTree;
+use flipslot::root::memory::retention::{Retain, Retention, rules_read};
 use flipslot::root::mounted::directory::{Resolver, Root};
 use flipslot::root::tree::{Last, Tree, What};
 use flipslot::tool::Tool;
@@ -20,11 +20,11 @@ use std::time::Instant;
 
 /// Panics where the two do not say the same: of any path below the root, whether its last link is
 /// followed or not, and of the contents, all of which must have been kept.
-pub fn assert_same(written: &Root, kept: &KeptTree) {
+pub fn assert_same(written: &Root, kept: &MemoryTree) {
     let mut waiting = vec![".".to_owned()];
     while let Some(path) = waiting.pop() {
         assert_same_at(&path, written, kept);
-        if written.look(&path, Last::Keep).unwrap().is_some_and(|found| found.what == What::Directory) {
+        if written.look(&path, Last::NoFollow).unwrap().is_some_and(|found| found.what == What::Directory) {
             // Beyond PATH_MAX no path names anything any more.
             let names = written.list(&path).unwrap();
             waiting.extend(names.iter().map(|name| format!("{path}/{name}")).filter(|path| path.len() < 4096));
@@ -32,8 +32,8 @@ pub fn assert_same(written: &Root, kept: &KeptTree) {
     }
 }
 
-fn assert_same_at(path: &str, written: &Root, kept: &KeptTree) {
-    for last in [Last::Keep, Last::Follow] {
+fn assert_same_at(path: &str, written: &Root, kept: &MemoryTree) {
+    for last in [Last::NoFollow, Last::Follow] {
         let (written, kept) = (written.look(path, last), kept.look(path, last));
         match (&written, &kept) {
             (Ok(written), Ok(kept)) => assert_eq!(kept, written, "/{path}, {last:?}"),
@@ -61,9 +61,9 @@ fn content(tree: &dyn Tree, path: &str) -> Result<Option<Vec<u8>>> {
 }
 
 /// A tree of these layers, with what `wants` says of their contents.
-fn keep(layers: &[Vec<u8>], wants: Wants) -> KeptTree {
-    let mut tree = KeptTree::new(wants);
-    let mut budget = KeptTree::budget();
+fn keep(layers: &[Vec<u8>], wants: Retention) -> MemoryTree {
+    let mut tree = MemoryTree::retaining(wants);
+    let mut budget = MemoryTree::budget();
     layers.iter().try_for_each(|layer| apply(&layer[..], &mut tree, &mut budget)).unwrap();
     tree
 }
@@ -109,7 +109,7 @@ fn paths_lead_where_they_lead_in_a_slot() {
     let layers = [links()];
     let slot = Sandbox::new(Resolver::Openat2);
     slot.apply(&layers).unwrap();
-    let trees: [&dyn Tree; 2] = [&Root::open(&slot.root()).unwrap(), &keep(&layers, |_, _| Keep::All)];
+    let trees: [&dyn Tree; 2] = [&Root::open(&slot.root()).unwrap(), &keep(&layers, |_, _| Retain::All)];
     for tree in trees {
         for path in [
             "lib/os-release",
@@ -126,7 +126,7 @@ fn paths_lead_where_they_lead_in_a_slot() {
         assert_eq!(tree.read("forty0", 100).unwrap().as_deref(), Some("the end"));
         assert_eq!(tree.list("folder-slash").unwrap(), ["link", "os-release"]);
         assert!(
-            matches!(tree.look("a", Last::Keep).unwrap().unwrap().what, What::Symlink { target } if target == b"b")
+            matches!(tree.look("a", Last::NoFollow).unwrap().unwrap().what, What::Symlink { target } if target == b"b")
         );
     }
 }
@@ -136,7 +136,7 @@ fn paths_that_lead_nowhere_lead_nowhere_in_a_slot() {
     let layers = [links()];
     let slot = Sandbox::new(Resolver::Openat2);
     slot.apply(&layers).unwrap();
-    let trees: [&dyn Tree; 2] = [&Root::open(&slot.root()).unwrap(), &keep(&layers, |_, _| Keep::All)];
+    let trees: [&dyn Tree; 2] = [&Root::open(&slot.root()).unwrap(), &keep(&layers, |_, _| Retain::All)];
     for tree in trees {
         for path in
             ["up/victim/hello", "inner/escape/hello", "a/x", "a", "many0", "magic", "lib/os-release/x", "missing"]
@@ -185,7 +185,7 @@ fn labels_and_modes_are_those_of_the_last_entry() {
         slot.apply(&[lower, upper]).unwrap();
         let tree = slot.kept.borrow();
         let of = |path: &str| {
-            let found = tree.as_ref().unwrap().look(path, Last::Keep).unwrap().unwrap();
+            let found = tree.as_ref().unwrap().look(path, Last::NoFollow).unwrap().unwrap();
             (found.mode, found.labelled)
         };
         assert_eq!(
@@ -218,17 +218,17 @@ fn a_whiteout_spares_a_directory_that_its_layer_made_on_the_way() {
 
 #[test]
 fn names_that_are_no_text_are_kept_and_not_listed() {
-    let tree = keep(&[Tar::of([file(b"latin1-\xe4", "x"), symlink("text", b"latin1-\xe4")])], |_, _| Keep::All);
+    let tree = keep(&[Tar::of([file(b"latin1-\xe4", "x"), symlink("text", b"latin1-\xe4")])], |_, _| Retain::All);
     assert_eq!(tree.list("/").unwrap(), ["text"]);
     assert_eq!(tree.read("text", 10).unwrap().as_deref(), Some("x"));
 }
 
 #[test]
 fn what_was_not_kept_is_an_error_that_says_so() {
-    let wants: Wants = |path, _| match path.as_bytes() {
-        b"usr/head" => Keep::Head(4),
-        b"usr/all" => Keep::All,
-        _ => Keep::Nothing,
+    let wants: Retention = |path, _| match path.as_bytes() {
+        b"usr/head" => Retain::Head(4),
+        b"usr/all" => Retain::All,
+        _ => Retain::Nothing,
     };
     let layer = [symlink("u", "usr"), dir("usr"), file("u/head", "0123456"), file("u/all", "all of it")];
     let layer = layer.into_iter().chain([file("none", "not this"), file("empty", ""), hardlink("name", "u/head")]);
@@ -240,7 +240,7 @@ fn what_was_not_kept_is_an_error_that_says_so() {
         for text in [refusal(tree.head(path, 5)), refusal(tree.open(path)), refusal(tree.read(path, 100))] {
             assert!(text.contains(&format!("of the 7B of /{path} in the image, only 4B were kept")), "{text}");
         }
-        assert!(refusal(tree.read(path, 3)).contains("has 7B, and 3B are more than"));
+        assert!(refusal(tree.read(path, 3)).contains("has 7B, more than the 3B"));
     }
     assert_eq!(tree.head("none", 0).unwrap().unwrap(), b"");
     assert!(refusal(tree.open("none")).contains("only 0B were kept"));
@@ -340,8 +340,8 @@ fn keeps_the_image_that_the_environment_names() {
     let reference: Reference = std::env::var(LAYOUT).expect("a reference").parse().unwrap();
     let image = resolve(&reference, &"amd64".parse().unwrap(), &Access::default()).unwrap();
     let begin = Instant::now();
-    let mut tree = KeptTree::new(rules_read);
-    image.apply_to(&mut tree, KeptTree::budget(), |_| {}).unwrap();
+    let mut tree = MemoryTree::for_rules();
+    image.apply_to(&mut tree, MemoryTree::budget(), |_| {}).unwrap();
     let seconds = begin.elapsed().as_secs_f32();
     let user = rustix::process::getuid();
     println!("by user {user}, {} layers, {seconds:.1} s", image.layer_count());

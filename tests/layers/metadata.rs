@@ -2,11 +2,13 @@
 
 use super::{sandbox, with_both_resolvers};
 use crate::support::tar::{Item, Tar, block, character, dir, fifo, file, hardlink, number, odd, symlink};
-use flipslot::filesystem::kind::{Filesystem, MkfsOptions, New};
-use flipslot::mount::vacant::Ground;
+use flipslot::disk::new::target::{Existing, Target};
+use flipslot::filesystem::kind::Filesystem;
+use flipslot::filesystem::mkfs::{MkfsOptions, New};
 use flipslot::tool::Tool;
+use flipslot::words::region::Region;
+use flipslot::words::units::Bytes;
 use rustix::fs::makedev;
-use std::fs;
 
 /// A `security.capability` value: version 2, effective, cap_net_raw (linux/capability.h).
 const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -131,19 +133,13 @@ fn a24_a_later_layer_takes_attributes_away_from_a_directory() {
 #[test]
 fn a37_the_slots_filesystem_tells_upper_from_lower_case() {
     let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("slot.img");
-    fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-    let uuid = uuid::Uuid::new_v4();
-    let new = New {
-        label: "slot-a",
-        uuid,
-        ground: Ground::Zeros,
-        options: &MkfsOptions::default(),
-        epoch: None,
-        kernel: None,
-    };
-    Filesystem::Ext4.format(&image, &new).unwrap();
-    let printed = Tool::new("dumpe2fs").arg("-h").arg(&image).run().unwrap().stdout;
+    let size = 16 << 20;
+    let target = Target::of_file(&folder.path().join("slot.img"), (Bytes(size), 512), Existing::Refuse).unwrap();
+    let options = &MkfsOptions::default();
+    let new = New { label: "slot-a", uuid: uuid::Uuid::new_v4(), options, epoch: None, kernel: None };
+    let vacant = target.vacant(Region { number: 1, start: 0, size }).unwrap();
+    let device = Filesystem::Ext4.format(vacant, &new).unwrap();
+    let printed = Tool::new("dumpe2fs").arg("-h").arg(device.path()).run().unwrap().stdout;
     let features =
         printed.lines().find(|line| line.starts_with("Filesystem features:")).expect("dumpe2fs names the features");
     assert!(features.contains("extent"), "{features}");

@@ -12,23 +12,24 @@ mod metadata;
 mod names;
 mod race;
 mod sizes;
-mod umoci;
-mod umoci_random;
+pub mod umoci;
+pub mod umoci_random;
 mod whiteouts;
 
+use crate::root::walked::assert_equal_walks;
 use crate::support::tree::{Tree, outside};
 use flipslot::error::Result;
 use flipslot::layer::{Budget, RootSink, apply};
-use flipslot::root::memory::KeptTree;
-use flipslot::root::memory::retention::Keep;
+use flipslot::root::memory::MemoryTree;
 use flipslot::root::mounted::directory::{Resolver, Root};
 use flipslot::root::mounted::sink::MountedRoot;
 use flipslot::words::digest::Digest;
 use std::cell::RefCell;
-use std::fs;
+use std::fs::{self, File};
 use std::io::BufRead;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// More than any test needs.
@@ -36,13 +37,13 @@ const PLENTY: Budget = Budget { bytes: 1 << 30, entries: 1 << 20 };
 
 /// A slot root with victims beside it. Whatever is applied, the victims must stay as they are.
 ///
-/// What is applied to the root is applied to a [`KeptTree`] too, and must come to the same.
+/// What is applied to the root is applied to a [`MemoryTree`] too, and must come to the same.
 struct Sandbox {
     folder: TempDir,
     resolver: Resolver,
     before: Digest,
     /// `None` once a layer was refused: what half a layer leaves is nobody's promise.
-    kept: RefCell<Option<KeptTree>>,
+    kept: RefCell<Option<MemoryTree>>,
 }
 
 impl Sandbox {
@@ -63,8 +64,10 @@ impl Sandbox {
             fs::set_permissions(place(name), fs::Permissions::from_mode(mode)).unwrap();
         }
         fs::set_permissions(place("victim"), fs::Permissions::from_mode(0o700)).unwrap();
+        // A root in memory begins in 1970.
+        File::open(place("root")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let before = outside(folder.path(), "root");
-        let kept = RefCell::new(Some(KeptTree::new(|_, _| Keep::All)));
+        let kept = RefCell::new(Some(MemoryTree::complete(std::env::temp_dir())));
         Sandbox { folder, resolver, before, kept }
     }
 
@@ -96,7 +99,11 @@ impl Sandbox {
         let mut budget = PLENTY;
         let kept = layers.iter().try_for_each(|layer| apply(&layer[..], &mut tree, &mut budget));
         match (done, kept) {
-            (Ok(()), Ok(())) => kept::assert_same(&Root::open_with(&self.root(), self.resolver).unwrap(), &tree),
+            (Ok(()), Ok(())) => {
+                let written = Root::open_with(&self.root(), self.resolver).unwrap();
+                kept::assert_same(&written, &tree);
+                assert_equal_walks(&written, &tree);
+            }
             (Err(_), Err(_)) => return,
             (done, kept) => panic!("written with {:?}: {done:?}, kept: {kept:?}", self.resolver),
         }

@@ -64,7 +64,7 @@ impl Both {
     }
 }
 
-fn unpack_with_umoci(layout: &Path, bundle: &Path) -> Result<Tree> {
+pub fn unpack_with_umoci(layout: &Path, bundle: &Path) -> Result<Tree> {
     let image = format!("{}:test", layout.display());
     Tool::new("umoci")
         .args(["unpack", "--image", &image])

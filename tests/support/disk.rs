@@ -2,7 +2,7 @@
 
 use crate::support::program::{Run, flipslot, tool};
 use flipslot::boot::state::State;
-use flipslot::filesystem::fat;
+use flipslot::disk::fat;
 use flipslot::words::digest::Digest;
 use serde_json::Value;
 use std::fs::{self, File};

@@ -70,7 +70,7 @@ pub fn assert_nothing_left(folder: &Path, names: &[&str]) {
         if left.is_empty() {
             return;
         }
-        assert!(begin.elapsed() < Duration::from_secs(30), "left behind: {left:?}");
+        assert!(begin.elapsed() < Duration::from_secs(300), "left behind: {left:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

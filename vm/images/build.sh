@@ -7,11 +7,16 @@
 # The layout is cached by the hash of this recipe (and the suite) under
 # $FLIPSLOT_CACHE (default ~/.cache/flipslot), outside the tree; without the
 # cache it is built again. Needs root and: mmdebstrap umoci skopeo.
+#
+# Small means without what only costs an emulated machine time: the files in `small.dpkg`, and the
+# units in `masked`. Debian 13 keeps logind and D-Bus, so jumps are made with them and without.
+# FLIPSLOT_IMAGES=whole builds the image with all of that: the bench and the demo use it.
 set -euo pipefail
 suite=$1
 shift
 here=$(cd "$(dirname "$0")" && pwd)
-hash=$(cat "$here/build.sh" "$here/packages" - <<< "$*" | sha256sum | cut -c1-16)
+whole=$([[ ${FLIPSLOT_IMAGES:-} != whole ]] || echo whole)
+hash=$(cat "$here"/{build.sh,packages,small.dpkg,masked} - <<< "$whole $*" | sha256sum | cut -c1-16)
 cache=${FLIPSLOT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flipslot}/images
 layout=$cache/$suite-$hash
 mkdir -p "$cache"
@@ -23,6 +28,18 @@ rm -rf "$layout" && mkdir -p "$layout"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+less=()
+if [[ -z $whole ]]; then
+  mapfile -t masked < "$here/masked"
+  [[ $suite = trixie ]] || masked+=(systemd-logind.service dbus.service dbus.socket)
+  less=(
+    --dpkgopt="$here/small.dpkg"
+    --customize-hook="for unit in ${masked[*]}; do ln -sf /dev/null \"\$1/etc/systemd/system/\$unit\"; done"
+    --customize-hook='rm -f "$1"/etc/systemd/system/getty.target.wants/getty@tty1.service'
+    --customize-hook='rm -f "$1/usr/lib/udev/hwdb.bin" "$1/etc/udev/hwdb.bin"'
+  )
+fi
+
 # INITRD=No: the kernel's postinst runs no dracut; flipslot makes the initramfs.
 # The test logs in as root on the serial console, so root has no password here.
 INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
@@ -30,6 +47,7 @@ INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
   --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
+  "${less[@]}" \
   --essential-hook='mkdir -p "$1/etc/dracut.conf.d"' \
   --customize-hook='chroot "$1" passwd -d root >/dev/null' \
   --customize-hook='rm -f "$1"/boot/initrd.img-* "$1"/boot/initramfs-*; : > "$1/etc/machine-id"' \

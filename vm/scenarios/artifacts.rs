@@ -2,9 +2,10 @@
 //! has written over an old one.
 
 use crate::bus::Bus;
-use crate::disks::Scratch;
-use crate::machine::{Firmware, Machine, Setup};
-use crate::{disks, images};
+use crate::disks::{self, Scratch};
+use crate::images;
+use crate::machine::Machine;
+use crate::setup::{Firmware, Setup};
 use std::path::Path;
 
 /// Makes a disk of Debian 12 whose name says its format.

@@ -1,33 +1,38 @@
-//! Every slot comes up, from BIOS and from UEFI, as the system that its image holds.
+//! A slot that is chosen in GRUB's menu comes up. (`firmware.rs` boots every slot from BIOS and from UEFI.)
 
 use crate::bus::Bus;
-use crate::disks::Single;
-use crate::machine::{Firmware, Machine, Setup};
-use crate::{disks, images};
+use crate::disks::{self, Single};
+use crate::images;
+use crate::machine::Machine;
+use crate::setup::{Firmware, Setup};
 
 /// The menu shows for one second; a busy host may be too slow for it.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 10;
 
 /// Starts a machine, chooses `slot` by its letter in GRUB's menu, and waits for its login prompt.
 pub fn boot_slot(setup: &Setup, slot: char, os: &str) -> Machine {
+    let mut machine = choose_slot(setup, slot);
+    machine.wait_for("the slot's own system comes up", os);
+    machine.wait_for("login prompt", "login:");
+    machine
+}
+
+/// Starts a machine and chooses `slot` by its letter in GRUB's menu.
+fn choose_slot(setup: &Setup, slot: char) -> Machine {
     for _ in 0..ATTEMPTS {
         let mut machine = Machine::start(setup);
         machine.wait_for("GRUB comes up", "GNU GRUB");
         machine.press(&slot.to_string());
         let slots = ["flipslot: booting slot a", "flipslot: booting slot b"];
-        if !slots[machine.wait_for_any("GRUB boots a slot", &slots)].ends_with(slot) {
-            continue; // the key came too late
-        }
-        machine.wait_for("the slot's own system comes up", os);
-        machine.wait_for("login prompt", "login:");
-        return machine;
+        if slots[machine.wait_for_any("GRUB boots a slot", &slots)].ends_with(slot) {
+            return machine;
+        } // else the key came too late
     }
     panic!("step 'choose slot {slot} in GRUB's menu': the key came too late {ATTEMPTS} times");
 }
 
-fn comes_up(name: &str, firmware: Firmware, slot: char, os: &str) {
-    let mut machine = boot_slot(&Setup::once(name, firmware, Bus::VirtioBlk, disks::qemu()), slot, os);
-    machine.log_in();
+/// Looks at a machine that has come up in `slot` of a disk on virtio-blk.
+pub fn is_as_its_image_says(machine: &mut Machine, firmware: Firmware, slot: char) {
     assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "no unit has failed");
     let cmdline = machine.run("cat /proc/cmdline");
     assert!(cmdline.contains(&format!("flipslot.slot={slot}")), "{cmdline}");
@@ -40,23 +45,9 @@ fn comes_up(name: &str, firmware: Firmware, slot: char, os: &str) {
 }
 
 #[test]
-fn bios_boots_slot_a_with_debian_12() {
-    comes_up("bios-a", Firmware::Bios, 'a', "Debian GNU/Linux 12");
-}
-
-#[test]
-fn bios_boots_slot_b_with_debian_13() {
-    comes_up("bios-b", Firmware::Bios, 'b', "Debian GNU/Linux 13");
-}
-
-#[test]
-fn uefi_boots_slot_a_with_debian_12() {
-    comes_up("uefi-a", Firmware::Uefi, 'a', "Debian GNU/Linux 12");
-}
-
-#[test]
-fn uefi_boots_slot_b_with_debian_13() {
-    comes_up("uefi-b", Firmware::Uefi, 'b', "Debian GNU/Linux 13");
+fn bios_starts_the_kernel_of_slot_b_when_its_letter_is_typed_in_the_menu() {
+    let mut machine = choose_slot(&Setup::once("bios-b", Firmware::Bios, Bus::VirtioBlk, disks::qemu()), 'b');
+    machine.wait_for("slot b's kernel starts", "flipslot.slot=b");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! behind, which GRUB does not read; and an older kernel.
 
 use crate::bus::Bus;
-use crate::disks::Single;
-use crate::machine::{Firmware, Machine, Setup, log};
-use crate::{disks, images};
+use crate::disks::{self, Single};
+use crate::images;
+use crate::machine::{Machine, log};
+use crate::setup::{Firmware, Setup};
 
 #[test]
 fn slots_with_btrfs_come_up_by_uefi_by_kexec_and_after_a_reset_in_the_middle() {
@@ -31,20 +32,28 @@ fn slots_with_btrfs_come_up_by_uefi_by_kexec_and_after_a_reset_in_the_middle() {
 }
 
 #[test]
-fn a_kernel_of_debian_11_comes_up_from_xfs_and_from_btrfs_on_bios() {
-    // Made by the programs of this machine, which are newer than the kernel.
-    for filesystem in ["xfs", "btrfs"] {
-        let (name, words) = (format!("debian-11-{filesystem}"), format!("--filesystem={filesystem}"));
-        let single = Single { name: &name, layout: &images::layout("bullseye") };
-        // On a busy machine without KVM, this kernel's test of its timer fails, and it panics.
-        let disk = single.made(&["--hardware=qemu", "--kargs=no_timer_check", &words]);
-        let mut machine = Machine::start(&Setup::once(&name, Firmware::Bios, Bus::VirtioBlk, &disk));
-        machine.wait_for("it comes up", "Debian GNU/Linux 11 flipslot-vm");
-        machine.wait_for("login prompt", "login:");
-        machine.log_in();
-        let root = machine.run("grep ' / ' /proc/mounts");
-        assert!(root.starts_with(&format!("/dev/vda3 / {filesystem} rw")), "{root}");
-        assert!(machine.run("uname -r").starts_with("5.10."));
-        assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "no unit has failed");
-    }
+fn a_kernel_of_debian_11_comes_up_from_btrfs_on_bios() {
+    debian_11_comes_up_from("btrfs");
+}
+
+#[test]
+#[ignore = "traps/xfs_features.rs boots it from XFS, too: make test-all"]
+fn a_kernel_of_debian_11_comes_up_from_xfs_on_bios() {
+    debian_11_comes_up_from("xfs");
+}
+
+/// Boots a slot that the programs of this machine have made, which are newer than the kernel.
+fn debian_11_comes_up_from(filesystem: &str) {
+    let (name, words) = (format!("debian-11-{filesystem}"), format!("--filesystem={filesystem}"));
+    let single = Single { name: &name, layout: &images::layout("bullseye") };
+    // On a busy machine without KVM, this kernel's test of its timer fails, and it panics.
+    let disk = single.made(&["--hardware=qemu", "--kargs=no_timer_check", &words]);
+    let mut machine = Machine::start(&Setup::once(&name, Firmware::Bios, Bus::VirtioBlk, &disk));
+    machine.wait_for("it comes up", "Debian GNU/Linux 11 flipslot-vm");
+    machine.wait_for("login prompt", "login:");
+    machine.log_in();
+    let root = machine.run("grep ' / ' /proc/mounts");
+    assert!(root.starts_with(&format!("/dev/vda3 / {filesystem} rw")), "{root}");
+    assert!(machine.run("uname -r").starts_with("5.10."));
+    assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "no unit has failed");
 }

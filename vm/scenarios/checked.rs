@@ -1,16 +1,16 @@
 //! A server looks at its slots: the one that runs is found whole, and one that was written for another
 //! machine is not jumped into.
 
-use crate::machine::{Firmware, Machine, Setup};
-use crate::{disks, inventories};
+use crate::disks;
+use crate::inventories;
+use crate::saved;
 use flipslot::hardware::Inventory;
 
 #[test]
 fn a_slot_without_a_driver_for_this_machine_is_refused_unless_that_is_allowed() {
-    let disk = disks::lasting("checked");
+    let disk = saved::disk("checked");
     disks::flash_b(&disk, &["--hardware", &inventories::ahci_alone().to_string_lossy()]);
-    let mut machine = Machine::start(&Setup::lasting("checked", Firmware::Bios, &disk));
-    machine.comes_up('a');
+    let mut machine = saved::resume("checked", &disk);
 
     let said = machine.run("flipslot switch --slot b --dry-run; echo code $?");
     assert!(said.contains("virtio_blk is only in the root filesystem") && said.contains("[driver-missing]"), "{said}");

@@ -1,9 +1,10 @@
 //! Copies of one golden disk in one machine: each boots from its own partitions.
 
 use crate::bus::Bus;
-use crate::disks::{Scratch, Single};
-use crate::machine::{Firmware, Machine, Setup};
-use crate::{disks, images};
+use crate::disks::{self, Scratch, Single};
+use crate::images;
+use crate::machine::Machine;
+use crate::setup::{Firmware, Setup};
 use std::path::Path;
 
 /// The GUID of the partition of slot a.
@@ -43,8 +44,18 @@ fn both_copies_of_a_golden_disk_in_one_machine_boot_from_their_own_partitions() 
 }
 
 #[test]
-fn a_copy_of_an_mbr_on_a_larger_disk_boots_a_logical_partition_on_bios_and_on_uefi() {
-    let [golden, copy] = ["golden-mbr.raw", "golden-mbr-copy.raw"].map(Scratch::named);
+fn a_copy_of_an_mbr_on_a_larger_disk_boots_a_logical_partition_on_uefi() {
+    a_copy_of_an_mbr_boots("clone-mbr-uefi", Firmware::Uefi);
+}
+
+#[test]
+#[ignore = "tables.rs boots an MBR on BIOS, the test above a copy of a GPT: make test-all"]
+fn a_copy_of_an_mbr_on_a_larger_disk_boots_a_logical_partition_on_bios() {
+    a_copy_of_an_mbr_boots("clone-mbr-bios", Firmware::Bios);
+}
+
+fn a_copy_of_an_mbr_boots(name: &str, firmware: Firmware) {
+    let [golden, copy] = ["golden", "copy"].map(|disk| Scratch::named(&format!("{name}-{disk}.raw")));
     let paths = [&golden, &copy].map(|path| path.to_string_lossy().into_owned());
     let slot = format!("--slot=c=oci:{}:latest", images::layout("bookworm").display());
     let create = ["create", &paths[0], "--table=mbr", "--size=3GiB", "--slots=3", "--data", "--hardware=qemu", &slot];
@@ -56,10 +67,8 @@ fn a_copy_of_an_mbr_on_a_larger_disk_boots_a_logical_partition_on_bios_and_on_ue
     }
     let signature = |path: &str| disks::run("sfdisk", &["--disk-id", path]).trim().trim_start_matches("0x").to_owned();
     assert_ne!(signature(&paths[0]), signature(&paths[1]));
-    for (name, firmware) in [("clone-mbr-bios", Firmware::Bios), ("clone-mbr-uefi", Firmware::Uefi)] {
-        let mut machine = Machine::start(&Setup::once(name, firmware, Bus::VirtioBlk, &copy));
-        machine.comes_up('a'); // Debian 12, as everywhere
-        let root = machine.run("lsblk -rno PARTUUID $(findmnt -no SOURCE /)");
-        assert_eq!(root.trim(), format!("{}-05", signature(&paths[1])), "{name}");
-    }
+    let mut machine = Machine::start(&Setup::once(name, firmware, Bus::VirtioBlk, &copy));
+    machine.comes_up('a'); // Debian 12, as everywhere
+    let root = machine.run("lsblk -rno PARTUUID $(findmnt -no SOURCE /)");
+    assert_eq!(root.trim(), format!("{}-05", signature(&paths[1])), "{name}");
 }

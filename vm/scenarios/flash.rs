@@ -1,20 +1,17 @@
 //! A running server pulls an image into its other slot, jumps there, and takes its identity along.
 
-use crate::disks;
-use crate::machine::{Firmware, Machine, Setup};
-use crate::registry::Registry;
+use crate::registry::{Registry, bring_network_up};
+use crate::saved;
 
 #[test]
 fn a_running_server_flashes_its_other_slot_and_keeps_its_identity_there_and_back() {
     let registry = Registry::start();
-    let disk = disks::lasting("flash");
-    let more = ["-nic", "user,model=virtio-net-pci"];
-    let mut machine = Machine::start(&Setup { more: &more, ..Setup::lasting("flash", Firmware::Bios, &disk) });
-    machine.comes_up('a');
+    let disk = saved::disk("flash");
+    let mut machine = saved::resume("flash", &disk);
     let id = machine.run("cat /etc/machine-id");
     machine.run("echo rack12 > /etc/hostname; mkdir -p /etc/ssh; (umask 77; echo secret > /etc/ssh/ssh_host_key)");
-    machine.run("i=$(ls /sys/class/net | grep -v lo); ip link set $i up; ip addr add 10.0.2.15/24 dev $i");
-    let reference = format!("docker://10.0.2.2:{}/os/debian:13 --plain-http 10.0.2.2:{0}", registry.port);
+    bring_network_up(&mut machine);
+    let reference = registry.debian_13();
     let said = machine.run(&format!("flipslot flash {reference} --slot a; echo code $?"));
     assert!(said.contains("this system runs from slot a") && said.contains("code 3"), "{said}");
     // The slot gets this machine's fstab, with a line that its disk has nothing for and one that is of slot a.
@@ -40,7 +37,7 @@ fn a_running_server_flashes_its_other_slot_and_keeps_its_identity_there_and_back
     let said = machine.run("flipslot flash oci:/nowhere --slot a; echo code $?");
     assert!(said.contains("slot a is proven") && said.contains("--promote"), "{said}");
 
-    machine.run("i=$(ls /sys/class/net | grep -v lo); ip link set $i up; ip addr add 10.0.2.15/24 dev $i");
+    bring_network_up(&mut machine);
     let said = machine.run(&format!("flipslot flash {reference} --slot a --promote --dry-run"));
     assert!(said.contains("slot b becomes the fallback, though it has not come up from the firmware yet"), "{said}");
     assert!(said.contains("into slot a of /dev/vda; Debian GNU/Linux 12 (bookworm) would go"), "{said}");

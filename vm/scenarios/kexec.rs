@@ -1,13 +1,11 @@
 //! There and back by kexec: Debian 12 to Debian 13, confirmed by its health check, and back.
 
-use crate::disks;
-use crate::machine::{Firmware, Machine, Setup};
+use crate::saved;
 
 #[test]
 fn a_to_b_and_back_by_kexec() {
-    let disk = disks::lasting("kexec");
-    let mut machine = Machine::start(&Setup::lasting("kexec", Firmware::Bios, &disk));
-    machine.comes_up('a');
+    let disk = saved::disk("kexec");
+    let mut machine = saved::resume("kexec", &disk);
     let status = machine.run("flipslot status");
     assert!(status.contains("slot a  Debian GNU/Linux 12 (bookworm), kernel 6.1"), "{status}");
     assert!(status.contains("the next reset boots slot a, which is proven"), "{status}");
@@ -24,5 +22,5 @@ fn a_to_b_and_back_by_kexec() {
     machine.wait_until("a is confirmed", "flipslot status", "this boot was a trial and is confirmed");
     let status = machine.run("flipslot status");
     assert!(status.contains("the next reset boots slot a, which is proven"), "{status}");
-    assert!(!machine.log().contains("GNU GRUB") || machine.log().matches("GNU GRUB").count() == 1, "one firmware boot");
+    assert!(!machine.log().contains("GNU GRUB"), "the firmware did not start");
 }

@@ -1,9 +1,10 @@
 //! Disks of a real machine, with RAID, LVM, encryption and multipath that are active: refused with the
 //! command that releases each, which does; then with what lies on them; and at last not.
 
-use crate::disks::{Scratch, Single};
-use crate::machine::{Firmware, Machine, Setup};
-use crate::{disks, images};
+use crate::disks::{self, Scratch, Single};
+use crate::images;
+use crate::machine::Machine;
+use crate::setup::{Firmware, Setup};
 
 /// As large as one slot needs, and one MiB.
 const SIZE: &str = "132M";

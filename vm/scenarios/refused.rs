@@ -1,13 +1,12 @@
 //! A kexec that the kernel refuses, and a slot that is damaged: the machine runs on, and says why.
 
-use crate::disks;
-use crate::machine::{Firmware, Machine, Setup};
+use crate::machine::Machine;
+use crate::saved;
 
 #[test]
 fn a_refused_kexec_leaves_the_machine_running_and_auto_goes_by_firmware() {
-    let disk = disks::lasting("refused");
-    let mut machine = Machine::start(&Setup::lasting("refused", Firmware::Bios, &disk));
-    machine.comes_up('a');
+    let disk = saved::disk("refused");
+    let mut machine = saved::resume("refused", &disk);
     let said = machine.run("flipslot switch --slot a; echo code $?");
     assert!(said.contains("this system runs from slot a") && said.contains("code 3"), "{said}");
 

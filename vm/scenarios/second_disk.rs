@@ -2,11 +2,12 @@
 //! filesystem: all are clean, and both boot.
 
 use crate::bus::Bus;
-use crate::disks::Scratch;
-use crate::machine::{Firmware, Machine, Setup, log};
-use crate::registry::Registry;
+use crate::disks::{self, Scratch};
+use crate::images;
+use crate::machine::{Machine, log};
+use crate::registry::{NETWORK, Registry, bring_network_up};
 use crate::scenarios::boots::boot_slot;
-use crate::{disks, images};
+use crate::setup::{Firmware, Setup};
 
 /// A disk with Debian 12 in slot a, and what makes and checks every filesystem.
 fn server(name: &str, filesystem: &str) -> Scratch {
@@ -32,12 +33,12 @@ fn flashed(filesystem: &str, check: &str) {
     let [own, second] = [&name, &other].map(|name| server(name, filesystem));
     let _ = std::fs::remove_file(log(&name));
     let drive = format!("id=second,if=none,format=raw,file={}", second.display());
-    let more =
-        ["-nic", "user,model=virtio-net-pci", "-drive", &drive, "-device", "virtio-blk-pci,drive=second,serial=lab2"];
+    let second_drive = ["-drive", &drive, "-device", "virtio-blk-pci,drive=second,serial=lab2"];
+    let more = [&NETWORK[..], &second_drive].concat();
     let mut machine = Machine::start(&Setup { more: &more, ..Setup::lasting(&name, Firmware::Uefi, &own) });
     machine.comes_up('a');
-    machine.run("i=$(ls /sys/class/net | grep -v lo); ip link set $i up; ip addr add 10.0.2.15/24 dev $i");
-    let reference = format!("docker://10.0.2.2:{}/os/debian:13 --plain-http 10.0.2.2:{0}", registry.port);
+    bring_network_up(&mut machine);
+    let reference = registry.debian_13();
     let root = machine.run("lsblk -rno PKNAME $(findmnt -no SOURCE /)");
     let at = machine.run("readlink -f /dev/disk/by-id/virtio-lab2");
     assert_ne!(at, format!("/dev/{root}"));

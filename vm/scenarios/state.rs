@@ -2,9 +2,10 @@
 
 use crate::bus::Bus;
 use crate::disks;
-use crate::machine::{Firmware, Machine, Setup};
+use crate::machine::Machine;
+use crate::setup::{Firmware, Setup};
 use flipslot::boot::state::State;
-use flipslot::filesystem::fat;
+use flipslot::disk::fat;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -35,9 +36,9 @@ fn damaged() -> [(&'static str, Vec<u8>); 4] {
 #[test]
 fn with_one_copy_torn_grub_boots_the_proven_slot_of_the_other() {
     let proven_b = State::first("b".parse().expect("a slot")).render();
+    let disk = disks::copy(disks::qemu(), "torn-one");
     for (name, bytes) in damaged() {
         for (torn, whole) in [("flipslot/state-1", "flipslot/state-2"), ("flipslot/state-2", "flipslot/state-1")] {
-            let disk = disks::copy(disks::qemu(), "torn-one");
             write(&disk, torn, &bytes);
             write(&disk, whole, &proven_b);
             let name = format!("torn-{name}");

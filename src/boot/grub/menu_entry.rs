@@ -1,6 +1,6 @@
 //! The menu entry of a slot, as GRUB script of a fixed size.
 
-use crate::boot::entry::Entry;
+use crate::boot::entry::{Entry, GrubEntry};
 use crate::boot::grub::quote::quote;
 use crate::boot::trial::BootedBy;
 use crate::error::{Result, failed};
@@ -17,7 +17,7 @@ pub enum Content<'e> {
     /// A flash that has begun and has not finished.
     Half,
     /// The boot entry of an image.
-    Entry(&'e Entry),
+    Entry(&'e GrubEntry),
 }
 
 /// Renders the file of a slot; only a comment if there is nothing to boot. Fails if it is longer than [`SIZE`].
@@ -28,7 +28,13 @@ pub enum Content<'e> {
 pub fn render(slot: Slot, content: Content) -> Result<Vec<u8>> {
     let text = match content {
         Content::Empty | Content::Half => first_line(slot, content),
-        Content::Entry(entry) => {
+        Content::Entry(GrubEntry { entry, table, partition }) => {
+            let table = table.known().ok_or_else(|| {
+                failed(
+                    format!("slot {slot} is on a table of type {table}, which this flipslot does not know"),
+                    "use a later flipslot",
+                )
+            })?;
             // GRUB's menu uses c (command line) and e (editor) itself.
             let hotkey = if matches!(slot.to_string().as_str(), "c" | "e") {
                 String::new()
@@ -53,8 +59,7 @@ pub fn render(slot: Slot, content: Content) -> Result<Vec<u8>> {
                  \t\techo 'flipslot: slot {slot} has no kernel or no initramfs'\n\
                  \tfi\n\
                  }}\n",
-                table = entry.table.in_grub(),
-                partition = entry.partition,
+                table = table.in_grub(),
                 trial = BootedBy::Firmware.words(),
                 proven = BootedBy::Proven.words(),
             )

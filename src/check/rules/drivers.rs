@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::hardware::inventory::{Role, Storage};
 use crate::kernel::drivers;
 use crate::kernel::drivers::{Driver, Need, Where};
-use crate::kernel::modules::Place;
+use crate::kernel::modules::Linkage;
 use std::collections::BTreeSet;
 
 /// Finds devices that lead to the boot disk and have no driver before the root filesystem is mounted, and an
@@ -72,13 +72,13 @@ pub fn firmware(subject: &Subject) -> Result<Vec<String>> {
 /// initramfs.
 pub fn root(subject: &Subject) -> Result<Vec<String>> {
     let (Some(modules), Some(kernel)) = (&subject.modules, &subject.kernel) else { return Ok(Vec::new()) };
-    let kind = subject.filesystem.to_string();
-    match modules.place(&kind) {
-        Some(Place::BuiltIn) => Ok(Vec::new()),
+    let Some(kind) = subject.on.filesystem_name() else { return Ok(Vec::new()) };
+    match modules.place(kind) {
+        Some(Linkage::BuiltIn) => Ok(Vec::new()),
         None => Ok(vec![format!("kernel {} has no driver for {kind}, the root filesystem", kernel.version)]),
-        Some(Place::Loadable) => {
+        Some(Linkage::Loadable) => {
             let Some(initramfs) = subject.initramfs_modules() else { return Ok(Vec::new()) };
-            let left: Vec<&str> = modules.chain(&kind).into_iter().filter(|name| !initramfs.contains(*name)).collect();
+            let left: Vec<&str> = modules.chain(kind).into_iter().filter(|name| !initramfs.contains(*name)).collect();
             Ok(few(&left)
                 .map(|some| format!("the initramfs has no driver for {kind}, the root filesystem: it lacks {some}"))
                 .into_iter()

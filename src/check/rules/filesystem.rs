@@ -4,7 +4,7 @@
 
 use crate::check::subject::Subject;
 use crate::error::Result;
-use crate::filesystem::feature_table::{V4, V4_OPTION, Version};
+use crate::filesystem::feature_table::Version;
 use crate::filesystem::features::version;
 use crate::kernel::find::has_option;
 
@@ -16,10 +16,11 @@ pub fn kernel(subject: &Subject) -> Result<Vec<String>> {
     let (Some(features), Some(kernel)) = (&subject.features, &subject.kernel) else { return Ok(Vec::new()) };
     let who = format!("kernel {} does not know", kernel.version);
     let mut unknown = features.too_new_for_kernel(&kernel.version);
-    let (option, since) = V4_OPTION;
-    let may_lack_it = features.names().contains(&V4.name) && version(&kernel.version) >= Some(since);
-    if may_lack_it && has_option(subject.tree, kernel, option)? == Some(false) {
-        unknown.push(V4.name);
+    for (name, option) in features.behind_options() {
+        let may_lack_it = version(&kernel.version) >= Some(option.since);
+        if may_lack_it && has_option(subject.tree, kernel, option.name)? == Some(false) {
+            unknown.push(name);
+        }
     }
     Ok(unread(subject, &who, &unknown))
 }
@@ -42,6 +43,7 @@ pub fn old_grub(subject: &Subject) -> Result<Vec<String>> {
 }
 
 fn unread(subject: &Subject, who: &str, names: &[&str]) -> Vec<String> {
-    let text = || format!("its {} filesystem has features that {who}: {}", subject.filesystem, names.join(", "));
+    let name = subject.on.filesystem_name().unwrap_or("root");
+    let text = || format!("its {name} filesystem has features that {who}: {}", names.join(", "));
     if names.is_empty() { Vec::new() } else { vec![text()] }
 }

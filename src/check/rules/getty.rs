@@ -1,12 +1,11 @@
 //! The rule about login prompts on the requested consoles (systemd-getty-generator(8)).
 
 use crate::check::rules::cmdline::console_of;
-use crate::check::subject::Subject;
+use crate::check::subject::{FixContext, Subject};
 use crate::check::units::{Unit, is_enabled, program, template, unit};
 use crate::error::Result;
 use crate::layer::LayerPath;
-use crate::root::mounted::directory::Root;
-use crate::root::mounted::put;
+use crate::root::edit::Edit;
 use crate::root::tree::{Last, Tree, What};
 
 /// The target that every getty is part of.
@@ -88,7 +87,7 @@ fn why_none(tree: &dyn Tree, console: &str) -> Result<Option<String>> {
 fn has_generator(tree: &dyn Tree) -> Result<bool> {
     for folder in GENERATORS {
         let path = format!("{folder}/{GENERATOR}");
-        if tree.look(&path, Last::Keep)?.is_some() {
+        if tree.look(&path, Last::NoFollow)?.is_some() {
             return Ok(tree.has_program(&path)); // a mask is a link to /dev/null
         }
     }
@@ -96,30 +95,34 @@ fn has_generator(tree: &dyn Tree) -> Result<bool> {
 }
 
 /// Removes the masks, and starts a getty on each console.
-pub fn unmask(subject: &Subject, root: &Root) -> Result<Vec<String>> {
+pub fn unmask(context: &FixContext, root: &mut dyn Edit) -> Result<Vec<String>> {
     let mut done = Vec::new();
-    for console in subject.words().filter_map(console_of) {
+    for console in context.cmdline.words().filter_map(console_of) {
         let service = service(console);
         let mut names = vec![TARGET.to_owned(), service.clone()];
         names.extend(template(&service));
         for name in &names {
             let path = format!("{CHOICES}/{name}");
-            let masked = subject.tree.look(&path, Last::Keep)?.is_some_and(|found| match found.what {
-                What::Symlink { target } => target == b"/dev/null" || !subject.tree.has_file(&path),
-                What::File { size } => size == 0,
-                What::Directory | What::Other => false,
-            });
-            if masked {
-                put::remove(root, &LayerPath::clean(path.as_bytes())?)?;
+            if is_mask(root, &path)? {
+                root.remove(&LayerPath::clean(path.as_bytes())?)?;
                 done.push(format!("removed /{path}"));
             }
         }
-        let Unit::Present(unit) = unit(subject.tree, &service)? else { continue };
-        if !is_enabled(subject.tree, &service)? {
+        let Unit::Present(unit) = unit(root, &service)? else { continue };
+        if !is_enabled(root, &service)? {
             let link = format!("{CHOICES}/{TARGET}.wants/{service}");
-            put::symlink(root, &LayerPath::clean(link.as_bytes())?, format!("/{unit}").as_bytes())?;
+            root.put_symlink(&LayerPath::clean(link.as_bytes())?, format!("/{unit}").as_bytes())?;
             done.push(format!("{TARGET} starts {service}"));
         }
     }
     Ok(done)
+}
+
+/// Returns true if the unit file at `path` masks its unit: a link to /dev/null or to nothing, or an empty file.
+fn is_mask(tree: &dyn Tree, path: &str) -> Result<bool> {
+    Ok(tree.look(path, Last::NoFollow)?.is_some_and(|found| match found.what {
+        What::Symlink { target } => target == b"/dev/null" || !tree.has_file(path),
+        What::File { size } => size == 0,
+        What::Directory | What::Other => false,
+    }))
 }

@@ -17,14 +17,14 @@ fn path<'s>(subject: &'s Subject) -> &'s str {
 /// Finds a slot without a first program.
 pub fn missing(subject: &Subject) -> Result<Vec<String>> {
     let path = path(subject);
-    let found = subject.tree.look(path, Last::Keep)?;
+    let found = subject.tree.look(path, Last::NoFollow)?;
     Ok(if found.is_none() { vec![format!("it has no init (/{path})")] } else { Vec::new() })
 }
 
 /// Finds a first program that cannot be started.
 pub fn broken(subject: &Subject) -> Result<Vec<String>> {
     let path = path(subject);
-    let Some(link) = subject.tree.look(path, Last::Keep)? else { return Ok(Vec::new()) };
+    let Some(link) = subject.tree.look(path, Last::NoFollow)? else { return Ok(Vec::new()) };
     let Some(found) = subject.tree.look(path, Last::Follow)? else {
         let target = if let What::Symlink { target } = link.what { target } else { Vec::new() };
         return Ok(vec![format!("/{path} leads to {}, which is not there", target.escape_ascii())]);

@@ -15,7 +15,7 @@ pub fn dracut_missing(subject: &Subject) -> Result<Vec<String>> {
 
 /// Finds an initramfs that cannot be read to its end, or that has no `/init`.
 pub fn damaged(subject: &Subject) -> Result<Vec<String>> {
-    let Initramfs::There { path, contents, .. } = &subject.initramfs else { return Ok(Vec::new()) };
+    let Initramfs::There { path, contents, .. } = subject.initramfs else { return Ok(Vec::new()) };
     Ok(match contents {
         Err(why) => vec![format!("/{path}: {why}")],
         Ok(contents) if !contents.has("init") => vec![format!("/{path} holds no /init, which the kernel starts")],
@@ -25,7 +25,7 @@ pub fn damaged(subject: &Subject) -> Result<Vec<String>> {
 
 /// Finds an initramfs in a compression that the kernel was built without.
 pub fn compression(subject: &Subject) -> Result<Vec<String>> {
-    let (Initramfs::There { path, contents: Ok(contents), .. }, Some(kernel)) = (&subject.initramfs, &subject.kernel)
+    let (Initramfs::There { path, contents: Ok(contents), .. }, Some(kernel)) = (subject.initramfs, &subject.kernel)
     else {
         return Ok(Vec::new());
     };
@@ -58,8 +58,8 @@ pub fn compression(subject: &Subject) -> Result<Vec<String>> {
 /// file that was loaded, in a ramfs (kernel: init/do_mounts.c, init_rootfs), and a quarter is left for
 /// everything else.
 pub fn memory(subject: &Subject) -> Result<Vec<String>> {
-    let (Initramfs::There { path, contents: Ok(contents), size }, Some(memory)) =
-        (&subject.initramfs, subject.inventory.memory)
+    let (Initramfs::There { path, contents: Ok(contents), size, .. }, Some(memory)) =
+        (subject.initramfs, subject.inventory.memory)
     else {
         return Ok(Vec::new());
     };

@@ -1,11 +1,11 @@
 //! Rules about devices that a system waits for before it is up: fstab(5), crypttab(5), and `resume=`.
 
-use crate::check::partition_names::{Stands, Surroundings, unescaped};
-use crate::check::subject::Subject;
+use crate::check::partition_names::{PartitionNames, Stands, unescaped};
+use crate::check::subject::{FixContext, Subject};
 use crate::error::Result;
 use crate::layer::LayerPath;
-use crate::root::mounted::directory::Root;
-use crate::root::mounted::put;
+use crate::root::edit::Edit;
+use crate::root::tree::Tree;
 
 const FSTAB: &str = "etc/fstab";
 const CRYPTTAB: &str = "etc/crypttab";
@@ -21,18 +21,18 @@ const ELSEWHERE: [&str; 6] = ["nfs", "nfs4", "cifs", "9p", "virtiofs", "ceph"];
 
 /// Finds lines of fstab that wait for a device which this disk does not have.
 pub fn fstab(subject: &Subject) -> Result<Vec<String>> {
-    Ok(bad_lines(subject, FSTAB, fstab_device)?.into_iter().map(|(_, why)| why).collect())
+    Ok(FSTAB_LINES.bad(subject.tree, subject.names.as_ref())?.into_iter().map(|bad| bad.why).collect())
 }
 
 /// Finds lines of crypttab that wait for a device which this disk does not have.
 pub fn crypttab(subject: &Subject) -> Result<Vec<String>> {
-    Ok(bad_lines(subject, CRYPTTAB, crypttab_device)?.into_iter().map(|(_, why)| why).collect())
+    Ok(CRYPTTAB_LINES.bad(subject.tree, subject.names.as_ref())?.into_iter().map(|bad| bad.why).collect())
 }
 
 /// Finds a `resume=` on the command line that names a device which this disk does not have.
 pub fn resume(subject: &Subject) -> Result<Vec<String>> {
     let device = subject.word("resume").filter(|device| !device.is_empty());
-    let stands = device.map(|device| (device, stands(subject.disk.as_ref(), device)));
+    let stands = device.map(|device| (device, stands(subject.names.as_ref(), device)));
     Ok(match stands {
         Some((device, Stands::Nowhere | Stands::OtherSlot(_))) => {
             vec![format!("the command line says resume={}, and this disk has no such partition", device.escape_debug())]
@@ -41,34 +41,70 @@ pub fn resume(subject: &Subject) -> Result<Vec<String>> {
     })
 }
 
-/// Returns the lines of `file` whose device is not there: the number of the line, from 0, and the reason.
-fn bad_lines(subject: &Subject, file: &str, device: fn(&str) -> Option<String>) -> Result<Vec<(usize, String)>> {
-    let mapped: Vec<String> = lines(subject, CRYPTTAB)?.iter().filter_map(|line| mapped_name(line)).collect();
-    let lines = lines(subject, file)?;
-    let waits = lines.iter().enumerate().filter_map(|(number, line)| Some((number, device(line)?)));
-    let why = |(number, device): (usize, String)| {
-        // A device that crypttab makes depends on the one that it is made from, which has a rule of its own.
-        if mapped.contains(&device) {
-            return None;
-        }
-        let place = format!("/{file} line {} names {}", number + 1, device.escape_debug());
-        let why = match stands(subject.disk.as_ref(), &device) {
-            Stands::Here => return None,
-            Stands::OtherSlot(slot) => format!("{place}, which is slot {slot}"),
-            Stands::Nowhere if subject.disk.is_some() => format!("{place}, which this disk does not have"),
-            Stands::Nowhere => format!("{place}, which no new slot has"),
+/// A file of lines, each of which may wait for a device.
+struct DeviceLines {
+    /// Path of the file.
+    file: &'static str,
+    /// Returns the device that a line waits for.
+    device: fn(&str) -> Option<String>,
+}
+
+const FSTAB_LINES: DeviceLines = DeviceLines { file: FSTAB, device: fstab_device };
+const CRYPTTAB_LINES: DeviceLines = DeviceLines { file: CRYPTTAB, device: crypttab_device };
+
+/// A line whose device is not there.
+struct BadLine {
+    /// Number of the line, from 0.
+    number: usize,
+    /// The finding.
+    why: String,
+}
+
+impl DeviceLines {
+    /// Returns the lines whose device is not there.
+    fn bad(&self, tree: &dyn Tree, names: Option<&PartitionNames>) -> Result<Vec<BadLine>> {
+        let mapped: Vec<String> = lines(tree, CRYPTTAB)?.iter().filter_map(|line| mapped_name(line)).collect();
+        let lines = lines(tree, self.file)?;
+        let waits = lines.iter().enumerate().filter_map(|(number, line)| Some((number, (self.device)(line)?)));
+        let bad = |(number, device): (usize, String)| {
+            // A device that crypttab makes depends on the one that it is made from, which has a rule of its own.
+            if mapped.contains(&device) {
+                return None;
+            }
+            let line = format!("/{} line {} names {}", self.file, number + 1, device.escape_debug());
+            let why = match stands(names, &device) {
+                Stands::Here => return None,
+                Stands::OtherSlot(slot) => format!("{line}, which is slot {slot}"),
+                Stands::Nowhere if names.is_some() => format!("{line}, which this disk does not have"),
+                Stands::Nowhere => format!("{line}, which no new slot has"),
+            };
+            Some(BadLine { number, why })
         };
-        Some((number, why))
-    };
-    Ok(waits.filter_map(why).collect())
+        Ok(waits.filter_map(bad).collect())
+    }
+
+    /// Comments out the lines whose device is not there; returns what was done.
+    fn comment_out(&self, context: &FixContext, root: &mut dyn Edit) -> Result<Vec<String>> {
+        let bad = self.bad(root, context.names.as_ref())?;
+        let old = root.read_bytes(self.file, LONGEST)?.unwrap_or_default();
+        let mut new = Vec::new();
+        for (number, line) in old.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            if bad.iter().any(|bad| bad.number == number) {
+                new.extend(b"# flipslot: not on this disk: ");
+            }
+            new.extend(line);
+        }
+        root.put_text(&LayerPath::clean(self.file.as_bytes())?, &new)?;
+        Ok(bad.iter().map(|bad| format!("/{} line {} is commented out", self.file, bad.number + 1)).collect())
+    }
 }
 
-fn lines(subject: &Subject, file: &str) -> Result<Vec<String>> {
-    Ok(subject.tree.read(file, LONGEST)?.unwrap_or_default().lines().map(ToOwned::to_owned).collect())
+fn lines(tree: &dyn Tree, file: &str) -> Result<Vec<String>> {
+    Ok(tree.read(file, LONGEST)?.unwrap_or_default().lines().map(ToOwned::to_owned).collect())
 }
 
-fn stands(disk: Option<&Surroundings>, device: &str) -> Stands {
-    disk.map_or_else(|| Surroundings::of_any_disk().stands(device), |disk| disk.stands(device))
+fn stands(disk: Option<&PartitionNames>, device: &str) -> Stands {
+    disk.map_or_else(|| PartitionNames::of_any_disk().stands(device), |disk| disk.stands(device))
 }
 
 /// Returns the device that a line of fstab waits for; `None` if it waits for none, or for something that is
@@ -105,26 +141,13 @@ fn is_optional(options: &str) -> bool {
 }
 
 /// Comments out the lines of fstab whose device is not there.
-pub fn comment_fstab(subject: &Subject, root: &Root) -> Result<Vec<String>> {
-    comment(root, FSTAB, subject, bad_lines(subject, FSTAB, fstab_device)?)
+pub fn comment_fstab(context: &FixContext, root: &mut dyn Edit) -> Result<Vec<String>> {
+    FSTAB_LINES.comment_out(context, root)
 }
 
 /// Comments out the lines of crypttab whose device is not there.
-pub fn comment_crypttab(subject: &Subject, root: &Root) -> Result<Vec<String>> {
-    comment(root, CRYPTTAB, subject, bad_lines(subject, CRYPTTAB, crypttab_device)?)
-}
-
-fn comment(root: &Root, file: &str, subject: &Subject, bad: Vec<(usize, String)>) -> Result<Vec<String>> {
-    let old = subject.tree.read_bytes(file, LONGEST)?.unwrap_or_default();
-    let mut new = Vec::new();
-    for (number, line) in old.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        if bad.iter().any(|(bad, _)| *bad == number) {
-            new.extend(b"# flipslot: not on this disk: ");
-        }
-        new.extend(line);
-    }
-    put::text(root, &LayerPath::clean(file.as_bytes())?, &new)?;
-    Ok(bad.iter().map(|(number, _)| format!("/{file} line {} is commented out", number + 1)).collect())
+pub fn comment_crypttab(context: &FixContext, root: &mut dyn Edit) -> Result<Vec<String>> {
+    CRYPTTAB_LINES.comment_out(context, root)
 }
 
 #[cfg(test)]

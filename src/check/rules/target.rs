@@ -1,12 +1,11 @@
 //! The rule about the target that systemd starts: `default.target`.
 
-use crate::check::subject::Subject;
+use crate::check::subject::{FixContext, Subject};
 use crate::check::units::{Unit, unit};
 use crate::error::{Result, failed};
 use crate::initramfs::trial_units::SYSTEMD;
 use crate::layer::LayerPath;
-use crate::root::mounted::directory::Root;
-use crate::root::mounted::put;
+use crate::root::edit::Edit;
 use crate::root::tree::{Last, What};
 
 /// The unit that systemd starts, where the command line names no other (bootup(7)).
@@ -33,7 +32,7 @@ pub fn default(subject: &Subject) -> Result<Vec<String>> {
 
 /// Returns a finding if the link at `path` names a target that is masked by its own name.
 fn masked_target(subject: &Subject, path: &str) -> Result<Option<String>> {
-    let Some(found) = subject.tree.look(path, Last::Keep)? else { return Ok(None) };
+    let Some(found) = subject.tree.look(path, Last::NoFollow)? else { return Ok(None) };
     let What::Symlink { target } = found.what else { return Ok(None) };
     let target = String::from_utf8_lossy(&target).into_owned();
     let name = target.rsplit('/').next().unwrap_or_default();
@@ -44,11 +43,11 @@ fn masked_target(subject: &Subject, path: &str) -> Result<Option<String>> {
 }
 
 /// Links the default target to the one that a server starts.
-pub fn link_server(subject: &Subject, root: &Root) -> Result<Vec<String>> {
-    let Unit::Present(path) = unit(subject.tree, SERVER)? else {
+pub fn link_server(_: &FixContext, root: &mut dyn Edit) -> Result<Vec<String>> {
+    let Unit::Present(path) = unit(root, SERVER)? else {
         let found = format!("cannot fix default.target: there is no {SERVER}");
         return Err(failed(found, "install all of systemd in the image"));
     };
-    put::symlink(root, &LayerPath::clean(CHOICE.as_bytes())?, format!("/{path}").as_bytes())?;
+    root.put_symlink(&LayerPath::clean(CHOICE.as_bytes())?, format!("/{path}").as_bytes())?;
     Ok(vec![format!("/{CHOICE} leads to {SERVER}")])
 }

@@ -3,7 +3,7 @@
 use crate::boot::ledger::{Boot, By, Moment};
 use crate::cli::NoteArgs;
 use crate::disk::installed::boot_partition::Access;
-use crate::disk::installed::open::Disk;
+use crate::disk::installed::state_home::StateHome;
 use crate::error::Result;
 
 /// Records the time in the ledger: the jump or the reset comes next.
@@ -13,8 +13,9 @@ pub fn run(args: &NoteArgs) -> Result<()> {
         "reboot" => By::Firmware,
         _ => return Ok(()), // the machine stays off, for an unknown time
     };
-    let disk = Disk::open(None, Access::Change)?;
-    disk.mend()?;
+    // Without a disk, there is no ledger.
+    let StateHome::Disk(disk) = StateHome::find(None, Access::Change)? else { return Ok(()) };
+    disk.repair_state_block()?;
     let next = disk.state()?.next_boot();
     let mut ledger = disk.files.ledger()?;
     let now = Moment::now();

@@ -3,7 +3,8 @@
 use crate::boot::ledger::DEADLINE;
 use crate::boot::trial::{BootedBy, terms_of};
 use crate::disk::installed::boot_partition::Access;
-use crate::disk::installed::open::{Disk, booted_by, cmdline};
+use crate::disk::installed::open::{booted_by, cmdline};
+use crate::disk::installed::state_home::StateHome;
 use crate::error::Result;
 use crate::jump::arrival::{CONFIRMED, uptime};
 use crate::jump::last_resort::LastResort;
@@ -27,25 +28,18 @@ pub fn run() -> Result<()> {
     }
     let told = terms_of(&cmdline()).map(|(deadline, _)| deadline);
     let last_resort = LastResort::wait(Duration::from_secs(told.unwrap_or(DEADLINE)));
-    let seconds = match (told, deadline_on_disk()) {
-        (Some(seconds), _) | (None, Ok(Some(seconds))) => seconds,
-        (None, Ok(None)) => {
-            last_resort.call_off();
-            return Ok(());
-        }
-        (None, Err(error)) => {
-            crate::tell!("flipslot: {error:#}; the deadline is {DEADLINE} s");
-            DEADLINE
-        }
+    let Some(seconds) = deadline(told, noted_deadline) else {
+        last_resort.call_off();
+        return Ok(());
     };
     let deadline = Duration::from_secs(seconds);
     last_resort.not_before(deadline);
-    crate::tell!("flipslot: this boot is a trial: unless it is confirmed, it ends in {} s", left(deadline).as_secs());
+    crate::stderr!("flipslot: this boot is a trial: unless it is confirmed, it ends in {} s", left(deadline).as_secs());
     let mut dogs = Dogs::default();
     while !Path::new(CONFIRMED).exists() {
         if left(deadline).is_zero() {
             let why = format!("it was not confirmed within {seconds} s");
-            crate::tell!("flipslot: {why}: the machine restarts, and returns to the slot that worked");
+            crate::stderr!("flipslot: {why}: the machine restarts, and returns to the slot that worked");
             return restart::go_back(&why);
         }
         dogs.take_and_ping();
@@ -61,11 +55,27 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Reads the deadline on the disk, in seconds, if this boot is a trial.
-fn deadline_on_disk() -> Result<Option<u64>> {
-    let disk = Disk::open(None, Access::Look)?;
-    let trial = disk.trial()?;
-    Ok(trial.map(|_| arrival::look(&disk)).transpose()?.map(|boot| boot.deadline))
+/// Returns the deadline of this boot in seconds; `None` if it is not a trial. If the command line does not
+/// contain one, it is `noted`; a trial that nothing can be read about has the default.
+fn deadline(told: Option<u64>, noted: impl FnOnce() -> Result<Option<u64>>) -> Option<u64> {
+    told.or_else(|| {
+        noted().unwrap_or_else(|error| {
+            crate::stderr!("flipslot: {error:#}; the deadline is {DEADLINE} s");
+            Some(DEADLINE)
+        })
+    })
+}
+
+/// Reads the deadline in the ledger, in seconds, if this boot is a trial; the default if there is no disk.
+fn noted_deadline() -> Result<Option<u64>> {
+    let home = StateHome::find(None, Access::Look)?;
+    if home.trial()?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(match home {
+        StateHome::Disk(disk) => arrival::look(&disk)?.deadline,
+        StateHome::Nowhere => DEADLINE,
+    }))
 }
 
 fn left(deadline: Duration) -> Duration {
@@ -97,5 +107,22 @@ impl Dogs {
             endless.iter_mut().for_each(Watchdog::ping);
             thread::sleep(EVERY);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_on_the_command_line_counts_and_no_disk_is_read_for_it() {
+        assert_eq!(deadline(Some(90), || panic!("the disk is read")), Some(90));
+    }
+
+    #[test]
+    fn a_boot_that_is_no_trial_has_no_deadline_and_one_that_cannot_be_known_has_the_default() {
+        assert_eq!(deadline(None, || Ok(Some(120))), Some(120));
+        assert_eq!(deadline(None, || Ok(None)), None);
+        assert_eq!(deadline(None, || anyhow::bail!("the disk does not respond")), Some(DEADLINE));
     }
 }

@@ -1,10 +1,9 @@
 //! The files on the boot partition, as types: the state block, the contents of each slot, the ledger.
 
-use crate::boot::grub::menu_entry as entry;
-use crate::boot::grub::menu_entry::Content;
+use crate::boot::grub::menu_entry::{self, Content};
 use crate::boot::ledger::Ledger;
-use crate::boot::record;
-use crate::boot::record::Record;
+use crate::boot::record::{self, Record};
+use crate::boot::sealed::Sealed;
 use crate::boot::state::{Copies, State};
 use crate::disk::installed::boot_partition::BootPartition;
 use crate::error::{Result, failed};
@@ -18,7 +17,7 @@ pub const STATE: [&str; 2] = ["flipslot/state-1", "flipslot/state-2"];
 pub const LEDGER: &str = "flipslot/ledger.json";
 
 /// Path of the list of slot positions; present only where the table has no names (MBR).
-pub const PLACES: &str = "flipslot/slots.json";
+pub const SLOT_REGIONS: &str = "flipslot/slots.json";
 
 /// Returns the path of a slot's menu entry.
 pub fn entry_path(slot: Slot) -> String {
@@ -38,7 +37,7 @@ pub const CONFIG: &str = "grub/grub.cfg";
 /// Lists all files of the boot partition of a disk with that table and these slots.
 pub fn all(table: TableKind, slots: impl Iterator<Item = Slot>) -> Vec<String> {
     let mut files = [EFI, CONFIG, STATE[0], LEDGER, STATE[1]].map(ToOwned::to_owned).to_vec();
-    files.extend((table == TableKind::Mbr).then(|| PLACES.to_owned()));
+    files.extend((table == TableKind::Mbr).then(|| SLOT_REGIONS.to_owned()));
     files.extend(slots.flat_map(|slot| [entry_path(slot), record_path(slot)]));
     files
 }
@@ -51,7 +50,7 @@ pub enum Holding {
     /// The remains of a flash that did not finish.
     Half,
     /// A complete image.
-    Image(Box<Record>),
+    Whole(Box<Record>),
     /// An entry and a record that do not belong together, or cannot be read.
     Damaged,
 }
@@ -60,7 +59,7 @@ impl Holding {
     /// Returns the record of a slot that holds an image.
     pub fn record(&self) -> Option<&Record> {
         match self {
-            Holding::Image(record) => Some(record),
+            Holding::Whole(record) => Some(record),
             _ => None,
         }
     }
@@ -84,8 +83,8 @@ impl BootFiles {
 
     /// Reads the positions of the slots, as recorded when the disk was made; `None` if there is no readable
     /// record of them.
-    pub fn places(&self) -> Result<Option<BTreeMap<Slot, Region>>> {
-        let text = self.partition.read(PLACES)?;
+    pub fn slot_regions(&self) -> Result<Option<BTreeMap<Slot, Region>>> {
+        let text = self.partition.read(SLOT_REGIONS)?;
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
@@ -103,7 +102,7 @@ impl BootFiles {
         let Err(error) = first.and(second) else { return Ok(()) };
         match self.state()? {
             Copies::Whole(now) | Copies::Half(now, _) if now == state => {
-                crate::tell!("flipslot: only one copy of the state block was written: {error:#}");
+                crate::stderr!("flipslot: only one copy of the state block was written: {error:#}");
                 Ok(())
             }
             _ => Err(error),
@@ -114,43 +113,73 @@ impl BootFiles {
     pub fn holding(&self, slot: Slot) -> Result<Holding> {
         let entry = self.partition.read(&entry_path(slot))?.unwrap_or_default();
         for (content, holding) in [(Content::Empty, Holding::Nothing), (Content::Half, Holding::Half)] {
-            if entry.starts_with(entry::first_line(slot, content).as_bytes()) {
+            if entry.starts_with(menu_entry::first_line(slot, content).as_bytes()) {
                 return Ok(holding);
             }
         }
         let record = record::parse(&self.partition.read(&record_path(slot))?.unwrap_or_default());
-        let whole = record.filter(|record| entry::boots(&entry, &record.entry));
-        Ok(whole.map_or(Holding::Damaged, |record| Holding::Image(Box::new(record))))
+        let whole = record.filter(|record| menu_entry::boots(&entry, record.entry()));
+        Ok(whole.map_or(Holding::Damaged, |record| Holding::Whole(Box::new(record))))
     }
 
     /// Returns whether GRUB finds something to boot in the entry of a slot, whatever its record says.
     pub fn boots(&self, slot: Slot) -> Result<bool> {
         let Some(entry) = self.partition.read(&entry_path(slot))? else { return Ok(false) };
-        let is = |content| entry.starts_with(entry::first_line(slot, content).as_bytes());
+        let is = |content| entry.starts_with(menu_entry::first_line(slot, content).as_bytes());
         Ok(!is(Content::Empty) && !is(Content::Half))
     }
 
     /// Returns whether the files of a slot exist in the size that they were made with.
     pub fn has_room(&self, slot: Slot) -> Result<bool> {
         let size = |path: String| Ok::<_, anyhow::Error>(self.partition.read(&path)?.map(|bytes| bytes.len()));
-        Ok((size(entry_path(slot))?, size(record_path(slot))?) == (Some(entry::SIZE), Some(record::SIZE)))
+        Ok((size(entry_path(slot))?, size(record_path(slot))?) == (Some(menu_entry::SIZE), Some(record::SIZE)))
     }
 
     /// Withdraws a slot before it is written: neither GRUB nor `switch` finds anything in it any more.
     pub fn withdraw(&self, slot: Slot) -> Result<()> {
-        self.partition.write_head_first(&entry_path(slot), &entry::render(slot, Content::Half)?)?;
+        self.partition.write_head_first(&entry_path(slot), &menu_entry::render(slot, Content::Half)?)?;
         self.partition.write(&record_path(slot), &record::render(None)?)
     }
 
-    /// Publishes a slot, the last effect of a flash: from here on the slot can be chosen.
-    pub fn publish(&self, slot: Slot, record: &Record) -> Result<()> {
-        let entry = entry::render(slot, Content::Entry(&record.entry))?;
+    /// Publishes the record of a slot: the last step of a flash. From here on the slot can be chosen. Fails if the boot
+    /// partition does not read back what was written.
+    ///
+    /// ```no_run
+    /// # use flipslot::{boot, disk::installed::boot_files::BootFiles, error::Result, words::slot::Slot};
+    /// fn last_step(files: &BootFiles, slot: Slot, written: &boot::sealed::Sealed) -> Result<()> {
+    ///     files.publish(slot, written)
+    /// }
+    /// ```
+    ///
+    /// The record of a slot that was not sealed is not taken:
+    ///
+    /// ```compile_fail,E0308
+    /// # use flipslot::{boot, disk::installed::boot_files::BootFiles, error::Result, words::slot::Slot};
+    /// fn last_step(files: &BootFiles, slot: Slot, written: &boot::record::Record) -> Result<()> {
+    ///     files.publish(slot, written)
+    /// }
+    /// ```
+    pub fn publish(&self, slot: Slot, sealed: &Sealed) -> Result<()> {
+        self.write_image(slot, sealed.record())
+    }
+
+    /// Publishes a slot that is published already under other names, as `rename` changes its record. A slot that holds
+    /// no image is left alone.
+    pub fn republish(&self, slot: Slot, rename: impl FnOnce(Record) -> Record) -> Result<()> {
+        match self.holding(slot)? {
+            Holding::Whole(record) => self.write_image(slot, &rename(*record)),
+            Holding::Nothing | Holding::Half | Holding::Damaged => Ok(()),
+        }
+    }
+
+    fn write_image(&self, slot: Slot, record: &Record) -> Result<()> {
+        let entry = menu_entry::render(slot, Content::Entry(&record.grub))?;
         self.partition.write(&record_path(slot), &record::render(Some(record))?)?;
         self.partition.write_head_last(&entry_path(slot), &entry)?;
         match self.holding(slot)? {
-            Holding::Image(written) if *written == *record => Ok(()),
+            Holding::Whole(written) if *written == *record => Ok(()),
             other => Err(failed(
-                format!("the boot partition reads back something other than what was written: {other:?}"),
+                format!("the boot partition reads back something other than what was written to it: {other:?}"),
                 "check the disk: smartctl -a DISK",
             )),
         }

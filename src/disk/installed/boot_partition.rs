@@ -2,16 +2,18 @@
 //! them, so a power cut cannot hurt what boots the machine. If the partition is mounted, the files are
 //! reached through the mount; else their bytes are found without one.
 
+use crate::disk::fat;
 use crate::disk::installed::running::Node;
+use crate::disk::medium::Medium;
 use crate::disk::safety;
 use crate::error::{Result, failed, refused};
-use crate::filesystem::fat;
 use crate::sys::block;
 use crate::words::region::Region;
 use anyhow::Context;
 use rustix::fs::OFlags;
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Purpose for which a disk is opened.
@@ -37,15 +39,20 @@ enum Way {
     /// Mount point of the partition.
     Mounted(PathBuf),
     /// The partition or the disk, and the offset of the partition's first byte in it.
-    Device(File, u64),
+    Unmounted { medium: Box<dyn Medium>, start: u64 },
 }
 
 impl BootPartition {
+    /// Reaches the boot partition that begins at byte `start` of a medium. No other program may have it mounted.
+    pub fn on(medium: Box<dyn Medium>, start: u64) -> BootPartition {
+        BootPartition { way: Way::Unmounted { medium, start } }
+    }
+
     /// Finds a way to access the boot partition at `region` of the disk that is open as `disk`; `numbers` are
     /// those of a device, as in sysfs, and `None` for a file.
     pub fn open(disk: &File, numbers: Option<&str>, region: Region, access: Access) -> Result<BootPartition> {
         let Some(node) = numbers.and_then(|numbers| Node::find(numbers, region.number)) else {
-            return Ok(BootPartition { way: Way::Device(disk.try_clone()?, region.start) });
+            return Ok(BootPartition::on(Box::new(disk.try_clone()?), region.start));
         };
         let path = &node.path;
         if let Some(place) = safety::mounted_device(path)? {
@@ -69,7 +76,7 @@ impl BootPartition {
         })?;
         node.refuse_if_other(&device, region)?;
         block::drop_cache(&device).with_context(|| format!("dropping the cache of {}", path.display()))?;
-        Ok(BootPartition { way: Way::Device(device, 0) })
+        Ok(BootPartition::on(Box::new(device), 0))
     }
 
     /// Reads a file; `None` if there is none.
@@ -80,12 +87,12 @@ impl BootPartition {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 read => read.map(Some).with_context(reading),
             },
-            Way::Device(device, start) => {
-                let Some(runs) = fat::extents(device, *start, path).with_context(reading)? else { return Ok(None) };
+            Way::Unmounted { medium, start } => {
+                let Some(runs) = fat::extents(&**medium, *start, path).with_context(reading)? else { return Ok(None) };
                 let mut bytes = Vec::new();
                 for (offset, length) in runs {
                     let mut run = vec![0; usize::try_from(length)?];
-                    device.read_exact_at(&mut run, start + offset).with_context(reading)?;
+                    medium.read_exact_at(&mut run, start + offset).with_context(reading)?;
                     bytes.extend(run);
                 }
                 Ok(Some(bytes))
@@ -95,64 +102,87 @@ impl BootPartition {
 
     /// Rewrites a file with as many bytes as it has. On return they are on the disk.
     pub fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        self.write_part(path, 0, bytes, bytes.len())
+        self.write_part(path, &Part { bytes, within: 0..bytes.len() })
     }
 
     /// Rewrites a file such that its first sector, which decides what GRUB makes of the file, is new before
     /// the rest is.
     pub fn write_head_first(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let head = SECTOR.min(bytes.len());
-        self.write_part(path, 0, &bytes[..head], bytes.len())?;
-        self.write_part(path, head, &bytes[head..], bytes.len())
+        self.write_part(path, &Part { bytes, within: 0..head })?;
+        self.write_part(path, &Part { bytes, within: head..bytes.len() })
     }
 
     /// Rewrites a file such that its first sector is written last.
     pub fn write_head_last(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let head = SECTOR.min(bytes.len());
-        self.write_part(path, head, &bytes[head..], bytes.len())?;
-        self.write_part(path, 0, &bytes[..head], bytes.len())
+        self.write_part(path, &Part { bytes, within: head..bytes.len() })?;
+        self.write_part(path, &Part { bytes, within: 0..head })
     }
 
-    /// Writes `bytes` at offset `from` of a file of `size` bytes, and waits for the disk. Fails if the file
-    /// has another size.
-    fn write_part(&self, path: &str, from: usize, bytes: &[u8], size: usize) -> Result<()> {
+    /// Writes a part of a file, and waits for the disk. Fails if the file has another size.
+    fn write_part(&self, path: &str, part: &Part) -> Result<()> {
         let writing = || format!("writing {path} on the boot partition");
-        let other_size = |found: u64| {
-            failed(
-                format!(
-                    "{path} on the boot partition has {found} bytes, not {size}: another flipslot version made the disk"
-                ),
-                "use the version that made it, or make the disk again",
-            )
-        };
         match &self.way {
             Way::Mounted(place) => {
                 let file = open_for_writing(&place.join(path)).with_context(writing)?;
-                let found = file.metadata()?.len();
-                if found != size as u64 {
-                    return Err(other_size(found));
-                }
-                file.write_all_at(bytes, from as u64).and_then(|()| file.sync_all()).with_context(writing)
+                let whole = Run { start: 0, length: file.metadata()?.len() };
+                part.refuse_other_size(path, whole.length)?;
+                part.write(&file, &[whole]).with_context(writing)
             }
-            Way::Device(device, start) => {
-                let runs = fat::extents(device, *start, path).with_context(writing)?.unwrap_or_default();
-                let found = runs.iter().map(|(_, length)| length).sum();
-                if found != size as u64 {
-                    return Err(other_size(found));
-                }
-                let mut before = 0; // bytes of the file before this run
-                for (offset, length) in runs {
-                    let length = usize::try_from(length)?;
-                    let (first, last) = (from.max(before), (from + bytes.len()).min(before + length));
-                    if first < last {
-                        let at = start + offset + (first - before) as u64;
-                        device.write_all_at(&bytes[first - from..last - from], at).with_context(writing)?;
-                    }
-                    before += length;
-                }
-                device.sync_all().with_context(writing)
+            Way::Unmounted { medium, start } => {
+                let runs = fat::extents(&**medium, *start, path).with_context(writing)?.unwrap_or_default();
+                let runs: Vec<Run> =
+                    runs.into_iter().map(|(offset, length)| Run { start: start + offset, length }).collect();
+                part.refuse_other_size(path, runs.iter().map(|run| run.length).sum())?;
+                part.write(&**medium, &runs).with_context(writing)
             }
         }
+    }
+}
+
+/// A part of the new bytes of a file.
+struct Part<'b> {
+    /// All bytes that the file will have.
+    bytes: &'b [u8],
+    /// Those that are written.
+    within: Range<usize>,
+}
+
+/// A run of a file's bytes on a medium.
+struct Run {
+    /// Offset of the first byte on the medium.
+    start: u64,
+    /// Length in bytes.
+    length: u64,
+}
+
+impl Part<'_> {
+    fn refuse_other_size(&self, path: &str, found: u64) -> Result<()> {
+        let size = self.bytes.len();
+        if found == size as u64 {
+            return Ok(());
+        }
+        Err(failed(
+            format!(
+                "{path} on the boot partition has {found} bytes, not {size}: another flipslot version made the disk"
+            ),
+            "use the version that made it, or make the disk again",
+        ))
+    }
+
+    /// Writes the part to a file that consists of these runs, and flushes.
+    fn write(&self, medium: &dyn Medium, runs: &[Run]) -> Result<()> {
+        let mut before = 0; // bytes of the file before this run
+        for run in runs {
+            let length = usize::try_from(run.length)?;
+            let (first, last) = (self.within.start.max(before), self.within.end.min(before + length));
+            if first < last {
+                medium.write_all_at(&self.bytes[first..last], run.start + (first - before) as u64)?;
+            }
+            before += length;
+        }
+        Ok(medium.flush()?)
     }
 }
 

@@ -115,7 +115,7 @@ impl Expendable {
 
     /// Attaches the slot's partition, to be formatted.
     pub fn vacant(&self) -> Result<Vacant> {
-        Ok(Vacant::new(self.0.attach()?, Ground::Used))
+        Ok(Vacant::claimed(self.0.attach()?, Ground::Used))
     }
 
     /// Returns the idle slot.

@@ -5,3 +5,4 @@ pub mod boot_partition;
 pub mod claim;
 pub mod open;
 pub mod running;
+pub mod state_home;

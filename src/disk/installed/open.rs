@@ -6,8 +6,8 @@ use crate::disk::installed::boot_files::{BootFiles, Holding};
 use crate::disk::installed::boot_partition::{Access, BootPartition};
 use crate::disk::installed::running::{Node, Running};
 use crate::disk::safety::writers;
+use crate::disk::table::partitions::Table;
 use crate::disk::table::read as table;
-use crate::disk::table::read::Table;
 use crate::error::{Result, refused};
 use crate::mount::lock::{Patience, lock};
 use crate::sys::block;
@@ -40,31 +40,25 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Opens the disk that was named, or else the one that this system runs from. Locks it if it is to be changed.
-    pub fn open(named: Option<&Path>, access: Access) -> Result<Disk> {
-        let running = Running::find();
-        let path = match (named, &running) {
-            (Some(path), _) => path.to_owned(),
-            (None, Some(running)) => running.disk.clone(),
-            (None, None) => {
-                let found = "this system does not run from a slot: its root is not a partition of a disk";
-                let next =
-                    "run this on a machine booted from a flipslot disk; flash, status and cleanup also take --disk";
-                return Err(refused(found, next));
-            }
-        };
+    /// Opens the disk or disk file at `path`. Locks it if it is to be changed. Refuses a disk without slots.
+    pub fn open(path: &Path, access: Access) -> Result<Disk> {
         let name = path.display().to_string();
-        let (file, numbers) = open_whole(&path, access)?;
+        let (file, numbers) = open_whole(path, access)?;
         match access {
             Access::Look => {}
-            Access::Change => lock(&file, &path, Patience::Refuse)?,
-            Access::ChangeLater => lock(&file, &path, Patience::Wait(AGENT_WAITS))?,
+            Access::Change => lock(&file, path, Patience::Refuse)?,
+            Access::ChangeLater => lock(&file, path, Patience::Wait(AGENT_WAITS))?,
         }
         let is_device = numbers.is_some();
         let size = if is_device { block::size(&file)? } else { file.metadata()?.len() };
         let none = || {
             let found = format!("{name} has no flipslot table (GPT or MBR with a boot partition and slots)");
-            refused(found, format!("make one: flipslot create {name}"))
+            // What is there may be the only copy of something: no hint proposes to overwrite it.
+            let next = match size {
+                0 if !is_device => format!("make a disk of the empty file: flipslot create {name} --yes"),
+                _ => format!("see what it holds: wipefs {name}; sfdisk -l {name}; or name a disk that flipslot made"),
+            };
+            refused(found, next)
         };
         let sector = if is_device { block::sector_size(&file)? } else { table::sector_of_file(&file) };
         let table = table::read(&file, size, sector).with_context(|| format!("reading the table of {name}"))?;
@@ -77,11 +71,12 @@ impl Disk {
             let found = format!("{name} has slots, but no state block on its boot partition");
             refused(found, "check that partition: fsck.vfat -n; the slots may be intact")
         })?;
-        let table = table.with_slots(files.places()?)?;
-        let running = running.filter(|running| Some(&running.numbers) == numbers.as_ref()).and_then(|running| {
+        let table = table.with_slots(files.slot_regions()?)?;
+        let running = Running::find().filter(|running| Some(&running.numbers) == numbers.as_ref());
+        let running = running.and_then(|running| {
             table.slots.iter().find(|(_, (region, _))| region.number == running.partition).map(|(slot, _)| *slot)
         });
-        Ok(Disk { path, size, files, table, running, file, numbers })
+        Ok(Disk { path: path.to_owned(), size, files, table, running, file, numbers })
     }
 
     /// Returns the path if the disk is a device.
@@ -108,11 +103,11 @@ impl Disk {
 
     /// Writes both copies of the state block again if a power cut tore one. Commands call it once nothing can
     /// be refused any more: a refused command has written nothing.
-    pub fn mend(&self) -> Result<()> {
+    pub fn repair_state_block(&self) -> Result<()> {
         if let Some(what) = self.state_damage()? {
             let state = self.state()?;
             self.files.write_state(state)?;
-            crate::tell!("flipslot: {what}; both are written again: slot {} is proven", state.proven);
+            crate::stderr!("flipslot: {what}; both are written again: slot {} is proven", state.proven);
         }
         Ok(())
     }
@@ -125,13 +120,13 @@ impl Disk {
             return Ok(running);
         }
         for slot in self.table.slots.keys() {
-            if let Holding::Image(_) = self.files.holding(*slot)? {
+            if let Holding::Whole(_) = self.files.holding(*slot)? {
                 return Ok(*slot);
             }
         }
         Err(refused(
             format!("no slot of {} holds an image", self.path.display()),
-            format!("make the disk again: flipslot create {}", self.path.display()),
+            "save what you need from its partitions; then only a new disk made over it boots again: flipslot create",
         ))
     }
 
@@ -207,9 +202,9 @@ fn open_whole(path: &Path, access: Access) -> Result<(File, Option<String>)> {
     if numbers.is_some() {
         // As long as another process has the disk open, the kernel keeps what was read from it, even after
         // its partitions were written.
-        let anew = block::drop_cache(&file).with_context(|| format!("dropping the cache of {name}"));
+        let dropped = block::drop_cache(&file).with_context(|| format!("dropping the cache of {name}"));
         if access != Access::Look {
-            anew?; // a caller that only reads may lack the privilege
+            dropped?; // a caller that only reads may lack the privilege
         }
     }
     Ok((file, numbers))

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 /// The partition that is mounted at `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// Path of the disk's device, such as `/dev/sda`.
-    pub disk: PathBuf,
+    /// Path of the disk's device, such as `/dev/sda`; `None` if it is not in `/dev`.
+    pub disk: Option<PathBuf>,
     /// Numbers of the disk, as in sysfs (`8:0`).
     pub numbers: String,
     /// The partition's number in the table.
@@ -33,7 +33,7 @@ impl Running {
         let number = fs::read_to_string(partition.join("partition")).ok()?.trim().parse().ok()?;
         let disk = partition.parent()?;
         let numbers = fs::read_to_string(disk.join("dev")).ok()?.trim().to_owned();
-        Some(Running { disk: node(disk)?, numbers, partition: number })
+        Some(Running { disk: node(disk), numbers, partition: number })
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
         fs::write(partition.join("../dev"), "8:0\n").unwrap();
         fs::write(partition.join("../uevent"), "MAJOR=8\nDEVNAME=null\n").unwrap();
         let running = Running::of(&partition).unwrap();
-        assert_eq!(running, Running { disk: "/dev/null".into(), numbers: "8:0".into(), partition: 3 });
+        assert_eq!(running, Running { disk: Some("/dev/null".into()), numbers: "8:0".into(), partition: 3 });
         assert_eq!(Running::of(folder.path()), None);
     }
 }

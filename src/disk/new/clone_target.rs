@@ -6,13 +6,12 @@ use crate::error::Result;
 use crate::mount::loop_device::Loop;
 use crate::sys::block;
 use crate::words::region::Region;
-use crate::words::units::MIB;
 use anyhow::Context;
 use rustix::fs::{Advice, FileType, OFlags, fadvise, fstat, major, minor};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 
 impl Target {
     /// Returns the size of the target in bytes.
@@ -46,11 +45,8 @@ impl Target {
 
     /// Undoes the last effect: neither boot code nor table nor its backup is left, even in a file.
     pub fn take_back(&self) -> Result<()> {
-        let zeros = vec![0; usize::try_from(MIB)?];
-        for place in [0, self.size - MIB] {
-            self.file.write_all_at(&zeros, place).context("making the disk unbootable again")?;
-        }
-        self.flush()
+        let whole = Region { number: 0, start: 0, size: self.size };
+        self.writer.zero_ends(&[whole]).context("making the disk unbootable again")
     }
 
     /// Opens the device again, bypassing the kernel's cache (open(2), O_DIRECT): what is written is on the

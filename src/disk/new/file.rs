@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// Refuse to replace it.
-    Keep,
+    Refuse,
     /// Replace it: the user passed `--yes`.
     Replace,
 }
@@ -91,7 +91,7 @@ impl NewFile {
     fn rename(&self, hidden: &Path) -> Result<()> {
         let renamed = match self.existing {
             Existing::Replace => renameat(CWD, hidden, CWD, &self.path),
-            Existing::Keep => match renameat_with(CWD, hidden, CWD, &self.path, RenameFlags::NOREPLACE) {
+            Existing::Refuse => match renameat_with(CWD, hidden, CWD, &self.path, RenameFlags::NOREPLACE) {
                 // A filesystem that cannot do both at once (rename(2), RENAME_NOREPLACE), such as FUSE: look,
                 // then rename.
                 Err(Errno::INVAL) if lstat(&self.path).is_ok() => Err(Errno::EXIST),
@@ -114,7 +114,7 @@ impl NewFile {
         let context = || format!("naming {}", self.path.display());
         let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         match linkat(CWD, &nameless, CWD, &self.path, AtFlags::SYMLINK_FOLLOW) {
-            Err(Errno::EXIST) if self.existing == Existing::Keep => Err(self.is_there_now()),
+            Err(Errno::EXIST) if self.existing == Existing::Refuse => Err(self.is_there_now()),
             Err(Errno::EXIST) => {
                 // The target exists and may be replaced: rename(2) does it in one step.
                 let new = beside(&self.path, "new");
@@ -132,7 +132,7 @@ impl Drop for NewFile {
         if let Name::Hidden(hidden) = &self.name
             && let Err(error) = fs::remove_file(hidden)
         {
-            crate::tell!("flipslot: cannot remove {}: {error}", hidden.display());
+            crate::stderr!("flipslot: cannot remove {}: {error}", hidden.display());
         }
     }
 }

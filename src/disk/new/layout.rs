@@ -1,6 +1,7 @@
 //! The positions of all partitions on a disk: pure arithmetic, nothing is written here.
 
-use crate::disk::table::mbr;
+use crate::disk::table::gpt::LAST;
+use crate::disk::table::mbr_sector::{END, GAP};
 use crate::error::{Result, refused, usage};
 use crate::words::region::{Region, TableKind};
 use crate::words::slot::Slot;
@@ -18,14 +19,12 @@ const BOOT_4096: u64 = 288 * MIB;
 const SLOT_MIN: u64 = 64 * MIB;
 /// Start of the first partition; a GPT before it takes 34 sectors (UEFI specification 2.10, 5.3).
 const FIRST: u64 = MIB;
-/// Room at the end of the disk: the backup of a GPT takes 33 sectors; a whole MiB keeps the last partition aligned.
-pub const LAST: u64 = MIB;
 /// Number of primary partitions. An MBR has room for four; flipslot's fourth is the extended one, with all that follow.
 const MBR_PRIMARY: u32 = 3;
 
 /// The user's request for a disk.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct LayoutRequest {
     /// Size of the disk in bytes.
     pub size: Bytes,
     /// Size of a logical sector in bytes: 512 or 4096.
@@ -72,35 +71,35 @@ pub struct Layout {
 
 impl Layout {
     /// Divides a disk; every partition starts and ends at a whole MiB. Refuses a request that the disk cannot fulfil.
-    pub fn plan(wish: &Wish) -> Result<Layout> {
-        wish.refuse_odd()?;
-        let boot = if wish.sector == 512 { BOOT } else { BOOT_4096 };
-        let mut next = Next { table: wish.table, number: 1, start: FIRST };
-        let core = match wish.table {
+    pub fn compute(request: &LayoutRequest) -> Result<Layout> {
+        request.refuse_odd()?;
+        let boot = if request.sector == 512 { BOOT } else { BOOT_4096 };
+        let mut next = Next { table: request.table, number: 1, start: FIRST };
+        let core = match request.table {
             TableKind::Gpt => next.take(CORE),
-            TableKind::Mbr => Region { number: 0, start: wish.sector, size: FIRST - wish.sector },
+            TableKind::Mbr => Region { number: 0, start: request.sector, size: FIRST - request.sector },
         };
         let boot = next.take(boot);
-        let sizes = wish.sizes(&next)?;
+        let sizes = request.sizes(&next)?;
         let slots = sizes.iter().map(|size| next.take(*size)).collect();
-        let end = wish.end();
+        let end = request.end();
         let left = end.saturating_sub(next.start + next.gap());
-        if wish.data == Data::Rest && left < MIB {
+        if request.data == Data::Rest && left < MIB {
             return Err(refused(
                 "nothing is left for the data partition",
                 "choose a larger --size or a smaller --slot-size",
             ));
         }
-        let data = (wish.data == Data::Rest).then(|| next.take(left));
-        if wish.table == TableKind::Mbr && next.start >= mbr::END {
+        let data = (request.data == Data::Rest).then(|| next.take(left));
+        if request.table == TableKind::Mbr && next.start >= END {
             let found =
-                format!("an MBR reaches only the first {}, and the partitions would end beyond that", Bytes(mbr::END));
+                format!("an MBR reaches only the first {}, and the partitions would end beyond that", Bytes(END));
             return Err(refused(
                 found,
                 "use a table without that limit: --table gpt; or leave space unused: smaller slots and no --data",
             ));
         }
-        Ok(Layout { table: wish.table, sector: wish.sector, size: wish.size.0, core, boot, slots, data })
+        Ok(Layout { table: request.table, sector: request.sector, size: request.size.0, core, boot, slots, data })
     }
 
     /// Returns the region of a slot. Fails (usage) if the disk does not have it.
@@ -118,7 +117,7 @@ impl Layout {
     }
 }
 
-impl Wish {
+impl LayoutRequest {
     /// Refuses requests that no disk can fulfil.
     fn refuse_odd(&self) -> Result<()> {
         if self.slots == 0 || self.slots > Slot::MOST {
@@ -202,7 +201,7 @@ impl Next {
 
     /// Returns the number of bytes before the partition that are reserved for its description.
     fn gap(&self) -> u64 {
-        if self.is_logical() { mbr::GAP } else { 0 }
+        if self.is_logical() { GAP } else { 0 }
     }
 
     fn take(&mut self, size: u64) -> Region {
@@ -224,19 +223,19 @@ fn count(slots: u32) -> String {
 mod tests {
     use super::*;
 
-    fn wish(size: u64, slots: u32) -> Wish {
+    fn request(size: u64, slots: u32) -> LayoutRequest {
         let (table, slot_sizes) = (TableKind::Gpt, BTreeMap::new());
-        Wish { size: Bytes(size), sector: 512, table, slots, slot_sizes, data: Data::None }
+        LayoutRequest { size: Bytes(size), sector: 512, table, slots, slot_sizes, data: Data::None }
     }
 
     #[test]
     fn partitions_are_aligned_and_do_not_overlap() {
         for (size, slots) in [(8 << 30, 2), ((1 << 30) + 12345, 3), (512 * MIB, 1), (3 << 40, 26)] {
             for (table, sector) in [(TableKind::Gpt, 512), (TableKind::Gpt, 4096), (TableKind::Mbr, 512)] {
-                if table == TableKind::Mbr && size > mbr::END {
+                if table == TableKind::Mbr && size > END {
                     continue;
                 }
-                let layout = Layout::plan(&Wish { table, sector, ..wish(size, slots) }).unwrap();
+                let layout = Layout::compute(&LayoutRequest { table, sector, ..request(size, slots) }).unwrap();
                 let all: Vec<Region> = layout.partitions().collect();
                 assert!(all.iter().all(|region| region.start % MIB == 0 && region.size % MIB == 0 && region.size > 0));
                 for pair in all.windows(2) {
@@ -254,33 +253,33 @@ mod tests {
     #[test]
     fn data_takes_what_the_slots_leave() {
         let slot_sizes = BTreeMap::from([(None, Bytes(1 << 30))]);
-        let asked = Wish { slot_sizes, data: Data::Rest, ..wish(8 << 30, 2) };
-        let layout = Layout::plan(&asked).unwrap();
+        let asked = LayoutRequest { slot_sizes, data: Data::Rest, ..request(8 << 30, 2) };
+        let layout = Layout::compute(&asked).unwrap();
         let data = layout.data.unwrap();
         assert_eq!(data.number, 5);
         assert_eq!(data.start + data.size, (8 << 30) - LAST);
-        assert!(Layout::plan(&Wish { slot_sizes: BTreeMap::new(), ..asked }).is_err());
+        assert!(Layout::compute(&LayoutRequest { slot_sizes: BTreeMap::new(), ..asked }).is_err());
     }
 
     #[test]
     fn slots_have_the_sizes_that_were_asked_and_the_others_what_is_left() {
         let b = "b".parse().unwrap();
         let slot_sizes = BTreeMap::from([(Some(b), Bytes(5 << 30))]);
-        let layout = Layout::plan(&Wish { slot_sizes, ..wish(8 << 30, 3) }).unwrap();
+        let layout = Layout::compute(&LayoutRequest { slot_sizes, ..request(8 << 30, 3) }).unwrap();
         let sizes: Vec<u64> = layout.slots.iter().map(|region| region.size).collect();
         assert_eq!(sizes[1], 5 << 30);
         assert_eq!(sizes[0], sizes[2]);
         assert!(sizes[0] > 1400 * MIB, "{sizes:?}");
         let slot_sizes = BTreeMap::from([(Some("d".parse().unwrap()), Bytes(1 << 30))]);
-        assert!(Layout::plan(&Wish { slot_sizes, ..wish(8 << 30, 3) }).is_err(), "there is no slot d");
+        assert!(Layout::compute(&LayoutRequest { slot_sizes, ..request(8 << 30, 3) }).is_err(), "there is no slot d");
     }
 
     #[test]
     fn a_disk_too_small_says_what_it_would_need() {
-        let text = format!("{:#}", Layout::plan(&wish(100 * MIB, 2)).unwrap_err());
+        let text = format!("{:#}", Layout::compute(&request(100 * MIB, 2)).unwrap_err());
         assert!(text.contains("195MiB"), "{text}");
-        assert!(Layout::plan(&wish(0, 2)).is_err());
+        assert!(Layout::compute(&request(0, 2)).is_err());
         let slot_sizes = BTreeMap::from([(None, Bytes(u64::MAX))]);
-        assert!(Layout::plan(&Wish { slot_sizes, ..wish(8 << 30, 2) }).is_err());
+        assert!(Layout::compute(&LayoutRequest { slot_sizes, ..request(8 << 30, 2) }).is_err());
     }
 }

@@ -2,5 +2,9 @@
 
 pub mod clone_target;
 pub mod file;
+pub mod gpt;
+pub mod ids;
 pub mod layout;
+pub mod mbr;
 pub mod target;
+pub mod writer;

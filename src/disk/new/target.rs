@@ -4,7 +4,8 @@
 pub use crate::disk::new::file::Existing;
 use crate::disk::new::file::NewFile;
 use crate::disk::new::layout::Layout;
-use crate::disk::which::probe::Probe;
+use crate::disk::new::writer::DiskWriter;
+use crate::disk::probe::Probe;
 use crate::disk::which::whole;
 use crate::disk::which::whole::{WholeDisk, Writable};
 use crate::error::{Result, failed, refused, usage};
@@ -19,12 +20,12 @@ use rustix::fs::{FileType, fstatvfs, lstat, stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A disk that is locked and may be written.
 pub struct Target {
     pub(super) file: File,
+    pub(super) writer: DiskWriter,
     path: PathBuf,
     kind: Kind,
     pub(super) size: u64,
@@ -69,7 +70,7 @@ impl Target {
     pub fn of_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
         let new_file = || Target::new_file(path, (size, sector), existing);
         match look(path)? {
-            Some(Stands::File) if existing == Existing::Keep => {
+            Some(Stands::File) if existing == Existing::Refuse => {
                 Err(refused(format!("{} exists", path.display()), "replace it with --yes, or name another file"))
             }
             Some(Stands::File) => {
@@ -93,7 +94,9 @@ impl Target {
         }
         let path = disk.path().to_owned();
         let Writable { file, alone } = disk.into_writable()?;
-        Ok(Target { file, path, kind: Kind::Device, size, sector, guard: Some(alone), ground: Ground::Used })
+        let (kind, ground) = (Kind::Device, Ground::Used);
+        let writer = DiskWriter::on(Box::new(file.try_clone()?), &path, ground);
+        Ok(Target { file, writer, path, kind, size, sector, guard: Some(alone), ground })
     }
 
     fn new_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
@@ -101,8 +104,10 @@ impl Target {
         let new = NewFile::make(path, existing, "partial")?;
         new.file().set_len(size.0).with_context(context)?;
         let file = new.file().try_clone().with_context(context)?;
-        let (kind, ground) = (Kind::File(new), Ground::Zeros);
-        Ok(Target { file, path: path.to_owned(), kind, size: size.0, sector, guard: None, ground })
+        let ground = Ground::Zeros;
+        let writer = DiskWriter::on(Box::new(file.try_clone().with_context(context)?), path, ground);
+        let (path, kind) = (path.to_owned(), Kind::File(new));
+        Ok(Target { file, writer, path, kind, size: size.0, sector, guard: None, ground })
     }
 
     /// Has everything that must read as zeros written, even where a new file has zeros anyway: it will be
@@ -139,12 +144,7 @@ impl Target {
 
     /// Zeros the first and last MiB of each region, and wipes what blkid would find there.
     pub(super) fn withdraw_from(&self, regions: &[Region]) -> Result<()> {
-        let zeros = vec![0; usize::try_from(MIB)?];
-        for region in regions {
-            self.write_at(region.start, &zeros)?;
-            self.write_at(region.start + region.size - MIB, &zeros)?;
-        }
-        self.flush()?;
+        self.writer.zero_ends(regions)?;
         regions.iter().try_for_each(|region| self.wipe(*region))?;
         self.flush()
     }
@@ -175,48 +175,27 @@ impl Target {
 
     /// Attaches a partition of the disk, to be formatted.
     pub fn vacant(&self, region: Region) -> Result<Vacant> {
-        Ok(Vacant::new(Loop::attach(self.file.as_fd(), region, self.sector)?, self.ground))
+        Ok(Vacant::claimed(Loop::attach(self.file.as_fd(), region, self.sector)?, self.ground))
     }
 
     /// Writes bytes at an offset of the disk. Omits zeros that a new file has anyway.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        const PAGE: usize = 4096;
-        for (page, at) in bytes.chunks(PAGE).zip((offset..).step_by(PAGE)) {
-            if matches!(self.kind, Kind::Device) || page.iter().any(|byte| *byte != 0) {
-                self.file
-                    .write_all_at(page, at)
-                    .with_context(|| format!("writing {} at byte {at}", self.path.display()))?;
-            }
-        }
-        Ok(())
+        self.writer.write_at(offset, bytes)
     }
 
     /// Writes `bytes` to the beginning of a partition; the rest of it is not touched. Fails if they do not fit.
     pub fn write_region(&self, region: Region, bytes: &[u8]) -> Result<()> {
-        if bytes.len() as u64 > region.size {
-            return Err(failed(
-                format!("{} bytes do not fit partition {} of {}", bytes.len(), region.number, Bytes(region.size)),
-                "",
-            ));
-        }
-        self.write_at(region.start, bytes)
+        self.writer.write_region(region, bytes)
     }
 
     /// Waits until everything written is on the disk.
     pub fn flush(&self) -> Result<()> {
-        self.file.sync_all().with_context(|| format!("flushing {}", self.path.display()))
+        self.writer.flush()
     }
 
     /// Writes boot code and table, the first MiB last of all. Before this a device does not boot; after it, it does.
     pub fn write_ends(&self, table: Vec<(u64, Vec<u8>)>) -> Result<()> {
-        let (first_mib, backup): (Vec<_>, Vec<_>) = table.into_iter().partition(|(offset, _)| *offset < MIB);
-        for part in [Vec::new(), backup, first_mib] {
-            for (offset, bytes) in part {
-                self.write_at(offset, &bytes)?;
-            }
-            self.flush()?;
-        }
-        Ok(())
+        self.writer.write_ends(table)
     }
 
     /// Finishes a target after [`Target::write_ends`]. The kernel reads a device's table again. A file is
@@ -229,7 +208,7 @@ impl Target {
                 let alone = self.guard.as_ref().unwrap_or(&self.file);
                 if let Err(errno @ Errno::BUSY) = block::reread_partitions(alone) {
                     let name = self.path.display();
-                    crate::tell!(
+                    crate::stderr!(
                         "flipslot: the kernel still uses the old partitions of {name} ({errno}); run: partprobe {name}"
                     );
                 }

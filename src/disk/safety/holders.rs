@@ -1,9 +1,10 @@
 //! Uses of a device: mounts, swap, and the devices that the kernel has built on it, in the order in which
 //! they can be released.
 
-use super::System;
-use super::mounts::{Mounts, Names, numbers_at};
-use super::writers::{self, Writer};
+use crate::disk::safety::mounts::{Mounts, Names, numbers_at};
+use crate::disk::safety::system::System;
+use crate::disk::safety::writers;
+use crate::disk::safety::writers::Writer;
 use crate::error::Result;
 use crate::hardware::block::Block;
 use std::fs;
@@ -42,6 +43,12 @@ impl System {
             look.uses_of(block, &mut uses);
         }
         Ok(uses)
+    }
+
+    /// Lists all uses of a disk, its partitions, and what is built on them, in the order in which they can be released.
+    pub fn uses_of_disk(&self, disk: &Block) -> Result<Vec<Use>> {
+        let parts = self.sysfs.partitions(disk);
+        self.uses(&parts.iter().chain([disk]).cloned().collect::<Vec<_>>())
     }
 
     /// Lists the names of the devices that are built directly on a disk or on its partitions.

@@ -1,7 +1,7 @@
 //! Members of something larger that is not active now: nothing holds the disk, and yet an array, a pool or an
 //! encrypted filesystem would be lost with it. They are refused unless the user names the kind.
 
-use crate::disk::which::probe::Probe;
+use crate::disk::probe::Probe;
 use crate::error::{Result, refused, usage};
 use crate::hardware::block::Block;
 use crate::words::region::Region;

@@ -1,7 +1,7 @@
 //! The disks that this system runs from, through any layers in between: partitions, LVM, RAID, encryption, a
 //! loop device over a file, an overlay over other filesystems.
 
-use super::System;
+use crate::disk::safety::system::System;
 use crate::error::{Result, refused};
 use crate::hardware::block::Block;
 use crate::hardware::this;

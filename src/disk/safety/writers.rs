@@ -1,6 +1,7 @@
 //! Processes that have a device, or a disk file, open for writing without asking the kernel to keep others
 //! away: a virtual machine that runs from the disk, a copy in progress.
 
+use crate::disk::safety::mounts::numbers_at;
 use crate::error::Result;
 use rustix::fs::{Stat, stat};
 use std::fs::{self, DirEntry};
@@ -89,7 +90,7 @@ fn of(proc: &Path, process: u32) -> Vec<Writer> {
     for entry in fs::read_dir(folder.join("fd")).into_iter().flatten().flatten() {
         // Nothing outside /dev is examined: a file on a network may never answer.
         let in_dev = fs::read_link(entry.path()).is_ok_and(|path| path.starts_with("/dev"));
-        let Some(numbers) = in_dev.then(|| super::mounts::numbers_at(&entry.path().to_string_lossy())).flatten() else {
+        let Some(numbers) = in_dev.then(|| numbers_at(&entry.path().to_string_lossy())).flatten() else {
             continue;
         };
         if is_for_writing(&info(&folder, &entry)) && !writers.iter().any(|writer| writer.numbers == numbers) {

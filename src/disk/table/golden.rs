@@ -1,10 +1,12 @@
 //! The table of a disk that is copied, GPT or MBR, and its form on the copy: the same partitions with
 //! identifiers of their own, and `data` as large as the new disk allows.
 
-use crate::disk::new::layout::LAST;
+use crate::disk::table::gpt::LAST;
 use crate::disk::table::gpt_copy::GoldenGpt;
+use crate::disk::table::ids::Ids;
 use crate::disk::table::mbr_copy::GoldenMbr;
-use crate::disk::table::read::{Ids, Table};
+use crate::disk::table::mbr_sector::END;
+use crate::disk::table::partitions::Table;
 use crate::disk::table::{mbr, read as table};
 use crate::error::{Result, failed};
 use crate::words::partuuid::PartUuid;
@@ -130,7 +132,7 @@ impl GoldenTable {
         let data = self.parts.iter().find(|part| part.name == DATA)?.region;
         let end = match self.kind() {
             TableKind::Gpt => size.saturating_sub(self.backup()),
-            TableKind::Mbr => size.saturating_sub(LAST).min(mbr::END),
+            TableKind::Mbr => size.saturating_sub(LAST).min(END),
         };
         let end = end / MIB * MIB;
         let is_last = data.start + data.size == self.end();
@@ -148,7 +150,7 @@ impl GoldenTable {
         let grown = self.grown_data(size);
         match &self.kind {
             Kind::Gpt(gpt) => gpt.renewed(ids, size, grown, first_mib),
-            Kind::Mbr(mbr) => table::proven(mbr.renewed(ids, grown, first_mib)?, size),
+            Kind::Mbr(mbr) => mbr::checked(mbr.renewed(ids, grown, first_mib)?, size),
         }
     }
 }

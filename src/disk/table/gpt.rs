@@ -1,60 +1,25 @@
-//! Reads and renders a GPT: runs of bytes, each with its offset.
+//! Reads a GPT, and refuses one that is not consistent.
 
-use crate::disk::new::layout::Layout;
+use crate::disk::table::described::{Described, DescribedPartition};
 use crate::disk::table::mbr;
-use crate::disk::table::read::{Described, DescribedPartition, Table};
+use crate::disk::table::partitions::Table;
 use crate::error::{Result, refused};
 use crate::words::partuuid::PartUuid;
 use crate::words::region::{Region, TableKind};
 use crate::words::slot::Slot;
-use anyhow::Context;
+use crate::words::units::MIB;
 use gptman::{GPT, GPTPartitionEntry};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use uuid::{Uuid, uuid};
 
-/// Partition type: BIOS boot (GRUB manual, "BIOS installation").
-const TYPE_BIOS_BOOT: Uuid = uuid!("21686148-6449-6e6f-744e-656564454649");
 /// Partition type: EFI system partition (UEFI specification 2.10, 5.3.3).
-const TYPE_ESP: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+pub const TYPE_ESP: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
 /// Partition type: x86-64 root (Discoverable Partitions Specification).
-const TYPE_ROOT: Uuid = uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
-/// Partition type: generic Linux data (Discoverable Partitions Specification).
-const TYPE_DATA: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
-/// Attribute "no-auto": systemd-gpt-auto-generator does not mount the partition by itself, so that two slots
-/// of the root type are never confused (Discoverable Partitions Specification).
-const NO_AUTO: u64 = 1 << 63;
-
-/// Renders the table of a disk: protective MBR, primary and backup table, each with its offset in bytes.
-/// gptman checks bounds, overlaps and duplicate GUIDs.
-pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> Result<Vec<(u64, Vec<u8>)>> {
-    let sector = layout.sector;
-    let mut image = Recorder { size: layout.size, at: 0, writes: Vec::new() };
-    let mut gpt = GPT::new_from(&mut image, sector, disk.to_bytes_le()).context("laying out a partition table")?;
-    let mut set = |region: Region, kind: Uuid, name: &str, attributes: u64| {
-        gpt[region.number] = GPTPartitionEntry {
-            partition_type_guid: kind.to_bytes_le(),
-            unique_partition_guid: partitions.get(&region.number).copied().unwrap_or_default().to_bytes_le(),
-            starting_lba: region.start / sector,
-            ending_lba: (region.start + region.size) / sector - 1,
-            attribute_bits: attributes,
-            partition_name: name.into(),
-        };
-    };
-    set(layout.core, TYPE_BIOS_BOOT, "bios-boot", 0);
-    set(layout.boot, TYPE_ESP, "boot", 0);
-    for (slot, region) in (0..).filter_map(Slot::at).zip(&layout.slots) {
-        set(*region, TYPE_ROOT, &format!("slot-{slot}"), NO_AUTO);
-    }
-    if let Some(data) = layout.data {
-        set(data, TYPE_DATA, "data", 0);
-    }
-    GPT::write_protective_mbr_into(&mut image, sector).context("writing the protective MBR")?;
-    gpt.write_into(&mut image).context("writing the partition table")?;
-    Ok(image.writes)
-}
+pub const TYPE_ROOT: Uuid = uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
+/// Room at the end of the disk: the backup of a GPT takes 33 sectors; a whole MiB keeps the last partition aligned.
+pub const LAST: u64 = MIB;
 
 /// Reads the table of `disk`, which is `size` bytes long; `None` if it is not one of ours. Refuses a damaged
 /// or inconsistent table, and partitions of ours that are not within the disk.
@@ -209,43 +174,6 @@ fn refuse_gone(gpt: &GPT) -> Result<Option<Table>> {
          the backup of the table is intact and has slots",
         "restore it from the backup before anything else is written: gdisk DISK, commands r, b, c, w",
     ))
-}
-
-/// Records what is written, so that the caller decides when each part reaches the disk.
-struct Recorder {
-    size: u64,
-    at: u64,
-    writes: Vec<(u64, Vec<u8>)>,
-}
-
-impl Write for Recorder {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writes.push((self.at, bytes.to_vec()));
-        self.at += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for Recorder {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-impl Seek for Recorder {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
-        };
-        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
-    }
 }
 
 #[cfg(test)]

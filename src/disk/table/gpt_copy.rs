@@ -1,6 +1,6 @@
 //! A GPT as written to a copy: with GUIDs of its own, and its backup at the end of the new disk.
 
-use crate::disk::table::read::Ids;
+use crate::disk::table::ids::Ids;
 use crate::error::{Result, refused};
 use crate::words::partuuid::PartUuid;
 use crate::words::region::Region;

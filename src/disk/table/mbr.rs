@@ -1,36 +1,20 @@
-//! Reads and renders the MBR partition table: four entries in the first sector, and a chain of more in the
-//! extended partition. Nothing that is written or accepted leaves the disk or overlaps.
+//! Reads the MBR partition table: four entries in the first sector, and a chain of more in the extended
+//! partition. Nothing that is accepted leaves the disk or overlaps.
 
-use crate::disk::new::layout::Layout;
-use crate::disk::table::read::{Described, DescribedPartition};
+use crate::disk::table::described::{Described, DescribedPartition};
+use crate::disk::table::mbr_sector::{
+    ENTRIES, ESP, EXTENDED, LINUX, MARK, PRIMARY, PROTECTIVE, SECTOR, SIGNATURE, Slice, sector,
+};
 use crate::error::{Result, refused};
 use crate::words::partuuid::PartUuid;
 use crate::words::region::{Region, TableKind};
-use crate::words::units::MIB;
 use anyhow::Context;
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Size of a sector in bytes; flipslot makes no MBR disks with sectors of 4096.
-pub(super) const SECTOR: u64 = 512;
-/// Limit of an MBR in bytes: 32 bits of sectors.
-pub const END: u64 = (1 << 32) * SECTOR;
-/// Offset of the disk's signature; next, those of the first of four entries of 16 bytes, and of the mark at the end.
-pub(super) const SIGNATURE: usize = 0x1b8;
-pub(super) const ENTRIES: usize = 0x1be;
-const MARK: (usize, [u8; 2]) = (0x1fe, [0x55, 0xaa]);
-/// Partition types: EFI system partition (UEFI specification 2.10, 5.2.2), Linux, extended (by LBA first),
-/// and the one that protects a GPT.
-const ESP: u8 = 0xef;
-const LINUX: u8 = 0x83;
-const EXTENDED: [u8; 3] = [0x0f, 0x05, 0x85];
-const PROTECTIVE: u8 = 0xee;
-/// Number of primary entries; flipslot's fourth partition is logical, and has the number 5.
-pub(super) const PRIMARY: u32 = 4;
 /// Limit of logical partitions, more than there can be slots: a chain that is read may be a circle.
 const LOGICAL_MAX: u32 = 128;
-/// Space before a logical partition, for the sector that describes it; a whole MiB keeps the next one aligned.
-pub const GAP: u64 = MIB;
 
 /// The partitions of an MBR disk; the table has no names for them.
 #[derive(Debug)]
@@ -41,94 +25,6 @@ pub struct Partitions {
     pub linux: Vec<(Region, PartUuid)>,
     /// All other partitions, except the extended one.
     pub others: Vec<(Region, PartUuid)>,
-}
-
-/// One entry of a table.
-#[derive(Debug, Clone, Copy)]
-struct Slice {
-    kind: u8,
-    /// First sector, counted from a base that depends on the entry.
-    start: u32,
-    sectors: u32,
-}
-
-impl Slice {
-    /// Renders the 16-byte entry; its fields for cylinders hold the marker for "use LBA".
-    fn bytes(self, active: bool) -> [u8; 16] {
-        const NO_CYLINDERS: [u8; 3] = [0xfe, 0xff, 0xff];
-        let mut bytes = [0; 16];
-        bytes[0] = if active { 0x80 } else { 0 };
-        bytes[1..4].copy_from_slice(&NO_CYLINDERS);
-        bytes[4] = self.kind;
-        bytes[5..8].copy_from_slice(&NO_CYLINDERS);
-        bytes[8..12].copy_from_slice(&self.start.to_le_bytes());
-        bytes[12..].copy_from_slice(&self.sectors.to_le_bytes());
-        bytes
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Slice> {
-        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        let found = Slice { kind: *bytes.get(4)?, start: number(8)?, sectors: number(12)? };
-        (found.kind != 0 && found.sectors != 0).then_some(found)
-    }
-}
-
-/// Converts `region` to sectors, counted from byte `from`. Fails beyond 32 bits.
-fn slice(kind: u8, region: Region, from: u64) -> Result<Slice> {
-    let sectors = |bytes: u64| u32::try_from(bytes / SECTOR).context("an MBR has 32 bits for sectors");
-    Ok(Slice { kind, start: sectors(region.start - from)?, sectors: sectors(region.size)? })
-}
-
-/// Renders the table of a disk with this signature: runs of bytes, each with its offset. The boot code before
-/// the signature is not touched.
-pub fn table(layout: &Layout, disk: u32) -> Result<Vec<(u64, Vec<u8>)>> {
-    let linux = || layout.slots.iter().chain(&layout.data).copied();
-    let mut first = sector();
-    first[SIGNATURE..SIGNATURE + 4].copy_from_slice(&disk.to_le_bytes());
-    let mut put = |number: u32, slice: Slice, active: bool| {
-        let at = ENTRIES + 16 * (number as usize - 1);
-        first[at..at + 16].copy_from_slice(&slice.bytes(active));
-    };
-    // Some firmware does not start a disk without an active partition.
-    put(layout.boot.number, slice(ESP, layout.boot, 0)?, true);
-    for region in linux().filter(|region| region.number < PRIMARY) {
-        put(region.number, slice(LINUX, region, 0)?, false);
-    }
-    let logical: Vec<Region> = linux().filter(|region| region.number > PRIMARY).collect();
-    let mut writes = Vec::new();
-    if let [begin, .., end] | [begin @ end] = logical[..] {
-        let start = begin.start - GAP;
-        let extended = Region { number: PRIMARY, start, size: end.start + end.size - start };
-        put(PRIMARY, slice(EXTENDED[0], extended, 0)?, false);
-        writes = chain(&logical, start)?;
-    }
-    writes.push((SIGNATURE as u64, first[SIGNATURE..].to_vec()));
-    Ok(writes)
-}
-
-/// Renders the sectors that describe logical partitions: each holds its own partition, counted from that
-/// sector, and the position of the next such sector, counted from the first.
-fn chain(logical: &[Region], extended: u64) -> Result<Vec<(u64, Vec<u8>)>> {
-    let mut writes = Vec::new();
-    for (index, region) in logical.iter().enumerate() {
-        let place = region.start - GAP;
-        let mut bytes = sector();
-        bytes[ENTRIES..ENTRIES + 16].copy_from_slice(&slice(LINUX, *region, place)?.bytes(false));
-        if let Some(next) = logical.get(index + 1) {
-            let all = Region { number: 0, start: next.start - GAP, size: next.size + GAP };
-            let link = slice(EXTENDED[1], all, extended)?.bytes(false);
-            bytes[ENTRIES + 16..ENTRIES + 32].copy_from_slice(&link);
-        }
-        writes.push((place, bytes));
-    }
-    Ok(writes)
-}
-
-/// Makes a sector with an empty table.
-fn sector() -> Vec<u8> {
-    let mut bytes = vec![0; MARK.0 + 2];
-    bytes[MARK.0..].copy_from_slice(&MARK.1);
-    bytes
 }
 
 /// Returns whether the first sector says that a GPT follows.
@@ -159,7 +55,7 @@ pub fn read(disk: &File, size: u64) -> Result<Option<Partitions>> {
         }
     }
     if primary.len() > 1 && first.slices.iter().flatten().filter(|slice| is_extended(slice.kind)).count() > 1 {
-        return Err(refused("the disk has two extended partitions", MEND));
+        return Err(refused("the disk has two extended partitions", REPAIR));
     }
     refuse_overlaps(primary)?;
     found.sort_by_key(|(_, region)| region.number);
@@ -231,7 +127,7 @@ fn logical(disk: &File, extended: Region) -> Result<Vec<Logical>> {
     let (mut found, mut taken) = (Vec::new(), Vec::new());
     let mut place = extended.start;
     for number in PRIMARY + 1..=PRIMARY + LOGICAL_MAX {
-        let odd = || refused(format!("the sector that must describe logical partition {number} is not valid"), MEND);
+        let odd = || refused(format!("the sector that must describe logical partition {number} is not valid"), REPAIR);
         let Entries { slices: [own, next, ..], .. } = entries_at(disk, place)?.ok_or_else(odd)?;
         let own = own.filter(|own| !EXTENDED.contains(&own.kind)).ok_or_else(odd)?;
         let region_of_own = region(number, own, place, end)?;
@@ -246,11 +142,11 @@ fn logical(disk: &File, extended: Region) -> Result<Vec<Logical>> {
         }
         place = region(number, next, extended.start, end)?.start;
     }
-    Err(refused("the chain of logical partitions has no end", MEND))
+    Err(refused("the chain of logical partitions has no end", REPAIR))
 }
 
 /// Hint for a table that cannot be right.
-const MEND: &str = "repair the partition table first: sfdisk --verify DISK";
+const REPAIR: &str = "repair the partition table first: sfdisk --verify DISK";
 
 /// Returns the position of a partition, on a disk or in an extended partition that ends at `end`. Refuses one
 /// that leaves it, or covers the table.
@@ -259,7 +155,7 @@ fn region(number: u32, slice: Slice, from: u64, end: u64) -> Result<Region> {
     if start + size > end || start < SECTOR {
         return Err(refused(
             format!("partition {number} is not within the disk or its extended partition, or covers the table"),
-            MEND,
+            REPAIR,
         ));
     }
     Ok(Region { number, start, size })
@@ -275,8 +171,20 @@ fn refuse_overlaps(mut regions: Vec<Region>) -> Result<()> {
                 one.number.min(two.number),
                 one.number.max(two.number)
             );
-            return Err(refused(found, MEND));
+            return Err(refused(found, REPAIR));
         }
     }
     Ok(())
+}
+
+/// Checks an MBR that is about to be written to a disk of `size` bytes, and returns it: it can be read again,
+/// nothing in it overlaps or leaves the disk, and its chain has an end.
+pub fn checked(table: Vec<(u64, Vec<u8>)>, size: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+    let disk = File::from(memfd_create("table", MemfdFlags::CLOEXEC).context("making a file in memory for a table")?);
+    disk.set_len(size)?;
+    for (at, bytes) in &table {
+        disk.write_all_at(bytes, *at)?;
+    }
+    let found = read(&disk, size).context("reading the table that would be written")?;
+    found.map(|_| table).context("the table that would be written cannot be read")
 }

@@ -1,8 +1,8 @@
 //! An MBR as written to a copy: with a signature of its own, which is in the name of every partition.
 
+use crate::disk::table::ids::Ids;
 use crate::disk::table::mbr;
-use crate::disk::table::mbr::{ENTRIES, PRIMARY, SECTOR, SIGNATURE};
-use crate::disk::table::read::Ids;
+use crate::disk::table::mbr_sector::{ENTRIES, PRIMARY, SECTOR, SIGNATURE};
 use crate::error::Result;
 use crate::words::region::Region;
 use anyhow::{Context, bail};

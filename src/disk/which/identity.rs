@@ -1,7 +1,7 @@
 //! The identity and contents of a disk: a value that can be shown, compared and kept.
 
+use crate::disk::probe::{Content, Probe};
 use crate::disk::safety::{Device, System};
-use crate::disk::which::probe::{Content, Probe};
 use crate::error::Result;
 use crate::hardware::block::Block;
 use crate::sys::block;

@@ -3,5 +3,4 @@
 pub mod devices;
 pub mod fingerprint;
 pub mod identity;
-pub mod probe;
 pub mod whole;

@@ -1,10 +1,10 @@
 //! A whole disk of this machine, opened once: from then on it is identified by the open descriptor, never by
 //! its name. Nothing uses it, no other process can take it, and its identity is known.
 
+use crate::disk::probe::Probe;
 use crate::disk::safety::members::Kind;
 use crate::disk::safety::{Device, System, members};
 use crate::disk::which::identity::Identity;
-use crate::disk::which::probe::Probe;
 use crate::error::{Result, refused};
 use crate::hardware::block::Block;
 use crate::mount::lock::{Patience, lock};

@@ -3,7 +3,9 @@
 
 use crate::error::{Result, failed};
 use crate::layer::LayerPath;
+use crate::layer::entry::{self, Meta};
 use crate::layer::path::PATH_MAX;
+use crate::root::memory::meta::PackedMeta;
 use crate::root::memory::spool::Held;
 use crate::words::units::Bytes;
 use anyhow::Context;
@@ -11,7 +13,7 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::mem;
 
-/// Limit on the bytes that all nodes and names take. Debian 12 with a kernel takes 3 MiB of it. In a slot,
+/// Limit on the bytes that all nodes, names and attributes take. Debian 12 with a kernel takes 3 MiB of it. In a slot,
 /// its inodes are the limit; here one entry of 4095 bytes can ask for 2000 directories.
 const MEMORY_MAX: u64 = 1 << 30;
 /// Bytes of a name and its node, besides the text: the node, 48 in the map of a directory whose leaves are
@@ -23,6 +25,13 @@ const DIRECTORY_COST: u64 = 320;
 /// The number of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Id(u32);
+
+impl Id {
+    /// Returns the number.
+    pub fn number(self) -> u64 {
+        self.0.into()
+    }
+}
 
 /// The root directory, which is always there.
 pub const ROOT: Id = Id(0);
@@ -40,10 +49,17 @@ pub struct Place<'p> {
 pub struct Node {
     /// Type of the node, with its data.
     pub body: Body,
-    /// Permission bits with setuid, setgid and sticky: 0 to 0o7777.
-    pub mode: u32,
-    /// Set if it has an SELinux label.
-    pub labelled: bool,
+    /// Owner, mode, time and extended attributes.
+    pub meta: PackedMeta,
+    /// Number of names.
+    links: u32,
+}
+
+impl Node {
+    /// Returns the number of names that the node has; 1 for a directory that is in use.
+    pub fn links(&self) -> u32 {
+        self.links
+    }
 }
 
 /// The types of nodes, with what only that type has.
@@ -63,7 +79,7 @@ pub enum Body {
         target: Box<[u8]>,
     },
     /// A device or FIFO.
-    Other,
+    Special(entry::Node),
 }
 
 /// A directory, which has one name only: Linux allows no hard links to directories.
@@ -110,10 +126,11 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Makes an empty root directory, 0755 as mkfs makes it.
+    /// Makes an empty root directory: 0755 as mkfs makes it, owner root, time 1970.
     pub fn new() -> Nodes {
         let directory = Directory { name: [].into(), parent: ROOT, written: 0, cleared: 0, names: BTreeMap::new() };
-        let root = Node { body: Body::Directory(directory), mode: 0o755, labelled: false };
+        let meta = PackedMeta::of(&Meta { mode: 0o755, ..Meta::default() });
+        let root = Node { body: Body::Directory(directory), meta, links: 1 };
         Nodes { nodes: vec![root], layer: 0, room: MEMORY_MAX }
     }
 
@@ -154,28 +171,37 @@ impl Nodes {
     }
 
     /// Puts a file, link or other node at a place, and removes what was there.
-    pub fn put(&mut self, place: Place, node: Node) -> Result<()> {
-        let text = if let Body::Symlink { target } = &node.body { target.len() as u64 } else { 0 };
-        let id = self.add(node, text)?;
+    pub fn put(&mut self, place: Place, body: Body, meta: &Meta) -> Result<()> {
+        let text = if let Body::Symlink { target } = &body { target.len() as u64 } else { 0 };
+        let id = self.add(body, meta, text)?;
         self.link(place, id)
     }
 
     /// Puts an empty directory at a place, and removes what was there.
-    pub fn put_directory(&mut self, place: Place, mode: u32, labelled: bool) -> Result<Id> {
+    pub fn put_directory(&mut self, place: Place, meta: &Meta) -> Result<Id> {
         let Place { directory: parent, name } = place;
         // Nothing of lower layers is in it.
         let (written, cleared) = (self.layer, self.layer);
         let directory = Directory { name: name.into(), parent, written, cleared, names: BTreeMap::new() };
-        let id = self.add(Node { body: Body::Directory(directory), mode, labelled }, DIRECTORY_COST)?;
+        let id = self.add(Body::Directory(directory), meta, DIRECTORY_COST)?;
         self.link(place, id)?;
         Ok(id)
     }
 
-    fn add(&mut self, node: Node, cost: u64) -> Result<Id> {
-        self.charge(cost)?;
+    fn add(&mut self, body: Body, meta: &Meta, cost: u64) -> Result<Id> {
+        let meta = PackedMeta::of(meta);
+        self.charge(cost.saturating_add(meta.attribute_bytes()))?;
         let id = Id(u32::try_from(self.nodes.len()).context("counting the image's files")?);
-        self.nodes.push(node);
+        self.nodes.push(Node { body, meta, links: 0 });
         Ok(id)
+    }
+
+    /// Replaces all metadata of a node.
+    pub fn set_meta(&mut self, id: Id, meta: &Meta) -> Result<()> {
+        let meta = PackedMeta::of(meta);
+        self.charge(meta.attribute_bytes())?;
+        self.get_mut(id).meta = meta;
+        Ok(())
     }
 
     /// Gives the node `id` one more name, and removes what was there.
@@ -185,6 +211,8 @@ impl Nodes {
         let name = Name { node: id, layer: self.layer };
         let directory = self.directory_mut(place.directory).ok_or(Errno::NOTDIR)?;
         directory.names.insert(place.name.into(), name);
+        let links = &mut self.get_mut(id).links;
+        *links = links.saturating_add(1);
         self.note_directory(place.directory);
         Ok(())
     }
@@ -192,7 +220,7 @@ impl Nodes {
     fn charge(&mut self, cost: u64) -> Result<()> {
         self.room = self.room.checked_sub(cost).ok_or_else(|| {
             failed(
-                format!("the names in the image alone need more than {} of memory", Bytes(MEMORY_MAX)),
+                format!("the names and attributes in the image alone need more than {} of memory", Bytes(MEMORY_MAX)),
                 "rebuild the image with fewer files",
             )
         })?;
@@ -205,9 +233,11 @@ impl Nodes {
         self.empty(gone.into_iter().map(|name| name.node).collect());
     }
 
-    /// Empties directories that were removed, and those in them.
+    /// Takes a name from each of these nodes, which lost it; empties directories, and those in them.
     pub(super) fn empty(&mut self, mut gone: Vec<Id>) {
         while let Some(id) = gone.pop() {
+            let links = &mut self.get_mut(id).links;
+            *links = links.saturating_sub(1);
             if let Some(directory) = self.directory_mut(id) {
                 gone.extend(mem::take(&mut directory.names).into_values().map(|name| name.node));
             }
@@ -240,7 +270,7 @@ mod tests {
         nodes.room = 5 * (NAME_COST + DIRECTORY_COST + 2);
         let mut directory = ROOT;
         for _ in 0..5 {
-            directory = nodes.put_directory(Place { directory, name: b"d" }, 0o755, false).unwrap();
+            directory = nodes.put_directory(Place { directory, name: b"d" }, &Meta::default()).unwrap();
         }
         let text = format!("{:#}", nodes.link(Place { directory, name: b"f" }, directory).unwrap_err());
         assert!(text.contains("need more than 1GiB of memory"), "{text}");
@@ -254,7 +284,7 @@ mod tests {
             let place = Place { directory, name: &name };
             let length = nodes.real_path(place).map(|path| path.as_bytes().len());
             assert_eq!(length, Some(depth * 256 - 1));
-            directory = nodes.put_directory(place, 0o755, false).unwrap();
+            directory = nodes.put_directory(place, &Meta::default()).unwrap();
         }
         assert_eq!(nodes.real_path(Place { directory, name: b"" }), None);
     }

@@ -8,7 +8,7 @@ use crate::root::mounted::resolve_path::LINKS_MAX;
 use rustix::io::{self, Errno};
 
 /// A resolution in progress.
-pub struct Walk {
+pub struct Resolution {
     here: Id,
     /// Path whose rest, from byte `at` on, is still to be resolved; none is left if `at` is past its end.
     path: Vec<u8>,
@@ -31,10 +31,10 @@ pub enum Step {
     },
 }
 
-impl Walk {
+impl Resolution {
     /// Begins a resolution of `path` at the root.
-    pub fn to(path: &LayerPath) -> Walk {
-        Walk { here: ROOT, path: path.as_bytes().to_vec(), at: 0, links: 0, steps: 0 }
+    pub fn of(path: &LayerPath) -> Resolution {
+        Resolution { here: ROOT, path: path.as_bytes().to_vec(), at: 0, links: 0, steps: 0 }
     }
 
     /// Goes to the end of the path, or to where something is missing; after making that, the caller can go

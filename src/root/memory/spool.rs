@@ -2,7 +2,7 @@
 //! so that memory stays bounded whatever an image holds.
 
 use crate::error::{Result, failed, from_io};
-use crate::root::memory::retention::Keep;
+use crate::root::memory::retention::Retain;
 use crate::words::units::{Bytes, MIB};
 use anyhow::Context;
 use rustix::fs::{Mode, OFlags, open, unlink};
@@ -25,10 +25,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits for one image. `/etc`, units, lists of modules and heads of programs take 5 MiB together in
+    /// Limits for what the rules read of one image. `/etc`, units, lists of modules and heads of programs take 5 MiB together in
     /// Debian 12 with a kernel. An initramfs with every driver takes 100 MiB, and an image may have one for
     /// each kernel.
-    pub const OF_AN_IMAGE: Limits = Limits { small: MIB, memory: 64 * MIB, total: 2048 * MIB };
+    pub const FOR_RULES: Limits = Limits { small: MIB, memory: 64 * MIB, total: 2048 * MIB };
+
+    /// Limits for all contents of one image, which its layers' budget bounds.
+    pub const COMPLETE: Limits = Limits { small: MIB, memory: 64 * MIB, total: u64::MAX };
 }
 
 /// The kept beginning of one file's content.
@@ -76,12 +79,12 @@ impl Contents {
         Contents { limits, in_memory: 0, total: 0, folder, spool: None }
     }
 
-    /// Reads all of `body` and keeps what `keep` asks for; returns the length of `body`, too.
-    pub fn take(&mut self, mut body: &mut dyn BufRead, keep: Keep) -> Result<(u64, Held)> {
-        let longest = match keep {
-            Keep::Nothing => 0,
-            Keep::Head(length) => length,
-            Keep::All => u64::MAX,
+    /// Reads all of `body` and keeps what `retain` asks for; returns the length of `body`, too.
+    pub fn take(&mut self, mut body: &mut dyn BufRead, retain: Retain) -> Result<(u64, Held)> {
+        let longest = match retain {
+            Retain::Nothing => 0,
+            Retain::Head(length) => length,
+            Retain::All => u64::MAX,
         };
         let mut small = Vec::new();
         let first = longest.min(self.limits.small);
@@ -232,13 +235,13 @@ mod tests {
     fn a_head_is_kept_of_what_is_longer_and_all_of_what_is_not() {
         let (_folder, mut contents) = contents();
         for (body, keep, kept) in [
-            ("", Keep::All, ""),
-            ("abc", Keep::Nothing, ""),
-            ("abc", Keep::Head(2), "ab"),
-            ("abc", Keep::Head(3), "abc"),
-            ("abc", Keep::Head(9), "abc"),
-            ("0123456789ab", Keep::Head(11), "0123456789a"),
-            ("0123456789ab", Keep::Head(10), "0123456789"),
+            ("", Retain::All, ""),
+            ("abc", Retain::Nothing, ""),
+            ("abc", Retain::Head(2), "ab"),
+            ("abc", Retain::Head(3), "abc"),
+            ("abc", Retain::Head(9), "abc"),
+            ("0123456789ab", Retain::Head(11), "0123456789a"),
+            ("0123456789ab", Retain::Head(10), "0123456789"),
         ] {
             let (size, held) = contents.take(&mut body.as_bytes(), keep).unwrap();
             assert_eq!((size, read(&contents, &held).as_str()), (body.len() as u64, kept), "{body} {keep:?}");
@@ -250,7 +253,7 @@ mod tests {
         let (folder, mut contents) = contents();
         let bodies = ["0123456789", "0123456789ab", "9876543210", "fits", "does not", "y"];
         let held: Vec<Held> =
-            bodies.iter().map(|body| contents.take(&mut body.as_bytes(), Keep::All).unwrap().1).collect();
+            bodies.iter().map(|body| contents.take(&mut body.as_bytes(), Retain::All).unwrap().1).collect();
         let spooled: Vec<bool> = held.iter().map(|held| matches!(held, Held::Spooled { .. })).collect();
         assert_eq!(spooled, [false, true, false, false, true, false]);
         assert_eq!(held.iter().map(|held| read(&contents, held)).collect::<Vec<_>>(), bodies);
@@ -264,9 +267,9 @@ mod tests {
     #[test]
     fn more_than_all_that_may_be_kept_is_refused() {
         let (_folder, mut contents) = contents();
-        contents.take(&mut &[b'x'; 100][..], Keep::All).unwrap();
-        contents.take(&mut &[b'x'; 100][..], Keep::Nothing).unwrap();
-        let text = format!("{:#}", contents.take(&mut &b"x"[..], Keep::All).unwrap_err());
+        contents.take(&mut &[b'x'; 100][..], Retain::All).unwrap();
+        contents.take(&mut &[b'x'; 100][..], Retain::Nothing).unwrap();
+        let text = format!("{:#}", contents.take(&mut &b"x"[..], Retain::All).unwrap_err());
         assert!(text.contains("more than 100B together"), "{text}");
     }
 
@@ -274,7 +277,7 @@ mod tests {
     fn an_endless_file_ends_at_what_may_be_kept() {
         let (_folder, mut contents) = contents();
         let mut endless = io::BufReader::with_capacity(16, io::repeat(b'x'));
-        assert!(contents.take(&mut endless, Keep::All).is_err());
+        assert!(contents.take(&mut endless, Retain::All).is_err());
     }
 
     #[test]

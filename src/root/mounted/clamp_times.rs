@@ -10,13 +10,13 @@ use std::os::fd::AsFd;
 
 /// Gives every file that is not older than `begin` the time `epoch`, both in seconds since 1970. Files of the
 /// image are older, and keep their times. No link is followed.
-pub fn times(root: &Root, begin: i64, epoch: i64) -> io::Result<()> {
+pub fn clamp(root: &Root, begin: i64, epoch: i64) -> io::Result<()> {
     let time = Timespec { tv_sec: epoch, tv_nsec: 0 };
     let both = Timestamps { last_access: time, last_modification: time };
     // A path down to the directory that is looked at: for each directory on it, the names that are left.
     let mut here = open_directory(root.fd(), b".")?;
     let mut left: Vec<Vec<CString>> = vec![names(here.as_fd())?];
-    let settle = |folder: &std::os::fd::OwnedFd, name: &CString| -> io::Result<FileType> {
+    let clamp = |folder: &std::os::fd::OwnedFd, name: &CString| -> io::Result<FileType> {
         let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if stat.st_mtime >= begin {
             utimensat(folder, name, &both, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -25,7 +25,7 @@ pub fn times(root: &Root, begin: i64, epoch: i64) -> io::Result<()> {
     };
     while let Some(pending) = left.last_mut() {
         if let Some(name) = pending.pop() {
-            if settle(&here, &name)? == FileType::Directory {
+            if clamp(&here, &name)? == FileType::Directory {
                 here = open_directory(here.as_fd(), name.as_bytes())?;
                 left.push(names(here.as_fd())?);
             }
@@ -37,7 +37,7 @@ pub fn times(root: &Root, begin: i64, epoch: i64) -> io::Result<()> {
             here = open_directory(here.as_fd(), b"..")?;
         }
     }
-    settle(&here, &c".".to_owned()).map(drop)
+    clamp(&here, &c".".to_owned()).map(drop)
 }
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ mod tests {
         let old = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         File::options().write(true).open(slot.join("etc/old")).unwrap().set_modified(old).unwrap();
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-        times(&Root::open(&slot).unwrap(), now - 60, 1_700_000_000).unwrap();
+        clamp(&Root::open(&slot).unwrap(), now - 60, 1_700_000_000).unwrap();
         for path in ["", "etc", "etc/new", "etc/deep", "etc/deep/new", "link"] {
             assert_eq!(fs::symlink_metadata(slot.join(path)).unwrap().mtime(), 1_700_000_000, "{path}");
         }

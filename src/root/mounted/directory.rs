@@ -97,13 +97,12 @@ impl Root {
 }
 
 impl Tree for Root {
-    fn look(&self, path: &str, last: Last) -> Result<Option<Found>> {
-        let place = LayerPath::clean(path.as_bytes())?;
+    fn look_at(&self, place: &LayerPath, last: Last) -> Result<Option<Found>> {
         let opened = match (last, place.split()) {
-            (Last::Keep, Some((folder, name))) => self.directory(&folder).and_then(|folder| {
+            (Last::NoFollow, Some((folder, name))) => self.directory(&folder).and_then(|folder| {
                 openat(&folder, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
             }),
-            _ => self.openat(&place, OFlags::PATH),
+            _ => self.openat(place, OFlags::PATH),
         };
         let opened = match opened {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
@@ -120,9 +119,8 @@ impl Tree for Root {
         Ok(Some(Found { what, mode: stat.st_mode & 0o7777, labelled }))
     }
 
-    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + '_>>> {
-        let place = LayerPath::clean(path.as_bytes())?;
-        match self.file(&place) {
+    fn open_at(&self, place: &LayerPath) -> Result<Option<Box<dyn Read + '_>>> {
+        match self.file(place) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(Errno::INVAL) => {
                 Err(failed(format!("{place} in the slot is not a regular file"), "fix that file in the image"))

@@ -5,5 +5,7 @@ pub mod directory;
 pub mod put;
 pub mod remove;
 pub mod resolve_path;
+mod show;
 pub mod sink;
 pub mod this_layer;
+mod walk;

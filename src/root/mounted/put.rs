@@ -3,8 +3,9 @@
 use crate::error::Result;
 use crate::layer::LayerPath;
 use crate::layer::entry::Meta;
+use crate::root::edit::Edit;
 use crate::root::metadata;
-use crate::root::metadata::Before;
+use crate::root::metadata::What;
 use crate::root::mounted::directory::Root;
 use crate::root::mounted::resolve_path as walk;
 use crate::root::mounted::sink::new_directory;
@@ -13,18 +14,18 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Name of a file until it is complete; only one run at a time writes to the slot.
 const NEW: &str = ".flipslot-new";
 
 /// Puts a file at `path`, and replaces what was there atomically. Makes directories as needed.
-pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut impl Read) -> Result<()> {
+pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut (impl Read + ?Sized)) -> Result<()> {
     put(root, path, |parent| {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(parent, NEW, flags, Mode::RUSR | Mode::WUSR)?);
         io::copy(body, &mut file)?;
-        metadata::set(&file, meta, Before::Missing)?;
+        metadata::set(&file, meta)?;
         Ok(file.sync_all()?)
     })
 }
@@ -42,7 +43,12 @@ pub fn text(root: &Root, path: &LayerPath, text: &(impl AsRef<[u8]> + ?Sized)) -
 pub fn remove(root: &Root, path: &LayerPath) -> Result<()> {
     let removing = || format!("removing {path} from the slot");
     let (folder, name) = path.split().context("the root directory cannot be removed").with_context(removing)?;
-    match root.directory(&folder).and_then(|folder| unlinkat(&folder, name, AtFlags::empty())) {
+    let unlink = |folder: OwnedFd| {
+        let before = metadata::mtime_of(&folder)?;
+        unlinkat(&folder, name, AtFlags::empty())?;
+        metadata::set_mtime(&folder, before)
+    };
+    match root.directory(&folder).and_then(unlink) {
         Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
         Err(errno) => Err(errno).with_context(removing),
     }
@@ -50,26 +56,64 @@ pub fn remove(root: &Root, path: &LayerPath) -> Result<()> {
 
 /// Puts a symbolic link at `path`, and replaces what was there atomically.
 pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
-    put(root, path, |parent| Ok(symlinkat(target, parent, NEW)?))
+    put(root, path, |parent| {
+        symlinkat(target, parent, NEW)?;
+        Ok(metadata::set_at(parent.as_fd(), NEW.as_bytes(), &Meta::default(), What::Link)?)
+    })
 }
 
-/// Makes the directory `path`, which does not exist yet.
+/// Makes the directory `path`, or changes the metadata of the one that is there. A link is followed.
 pub fn directory(root: &Root, path: &LayerPath, meta: &Meta) -> Result<()> {
     let making = || format!("making the directory {path} in the slot");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let made = walk::open_or_make(root.fd(), path.as_bytes(), flags, &new_directory).with_context(making)?;
-    metadata::set(&made, meta, Before::Missing).with_context(making)
+    metadata::set(&made, meta).with_context(making)
 }
 
+/// Calls `make` to make [`NEW`] in the directory of `path`, and gives that its name. The directory keeps its
+/// time.
 fn put(root: &Root, path: &LayerPath, mut make: impl FnMut(&OwnedFd) -> Result<()>) -> Result<()> {
     let putting = || format!("putting {path} into the slot");
     let (folder, name) = path.split().context("the root directory cannot be replaced").with_context(putting)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = walk::open_or_make(root.fd(), folder.as_bytes(), flags, &new_directory).with_context(putting)?;
-    match unlinkat(&parent, NEW, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {} // what a killed run left
-        Err(errno) => return Err(errno).with_context(putting),
+    let before = metadata::mtime_of(&parent).with_context(putting)?;
+    discard(&parent).with_context(putting)?; // what a killed run left
+    let made = make(&parent).and_then(|()| Ok(renameat(&parent, NEW, &parent, name)?));
+    let made = made.or_else(|error| discard(&parent).map_err(Into::into).and(Err(error)));
+    metadata::set_mtime(&parent, before).with_context(putting)?;
+    made.with_context(putting)
+}
+
+/// Removes a file that was not completed; finding none is not an error.
+fn discard(parent: &OwnedFd) -> rustix::io::Result<()> {
+    match unlinkat(parent, NEW, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed,
     }
-    make(&parent).with_context(putting)?;
-    renameat(&parent, NEW, &parent, name).with_context(putting)
+}
+
+impl Edit for Root {
+    fn put_file(&mut self, path: &LayerPath, meta: &Meta, body: &mut dyn Read) -> Result<()> {
+        file(self, path, meta, body)
+    }
+
+    fn put_symlink(&mut self, path: &LayerPath, target: &[u8]) -> Result<()> {
+        symlink(self, path, target)
+    }
+
+    fn put_directory(&mut self, path: &LayerPath, meta: &Meta) -> Result<()> {
+        directory(self, path, meta)
+    }
+
+    fn remove(&mut self, path: &LayerPath) -> Result<()> {
+        remove(self, path)
+    }
+
+    fn meta(&self, path: &LayerPath) -> Result<Option<Meta>> {
+        match self.openat(path, OFlags::PATH).and_then(metadata::get) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            meta => meta.map(Some).with_context(|| format!("looking at {path} in the slot")),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use crate::error::{Result, failed};
 use crate::layer::entry::{Meta, Node};
 use crate::layer::{LayerPath, RootSink};
 use crate::root::metadata;
-use crate::root::metadata::{Before, What};
+use crate::root::metadata::What;
 use crate::root::mounted::directory::Root;
 use crate::root::mounted::this_layer::Upper;
 use crate::root::mounted::{remove, resolve_path as walk};
@@ -145,12 +145,11 @@ impl RootSink for MountedRoot {
     fn directory(&mut self, path: &LayerPath, meta: &Meta) -> Result<()> {
         if path.is_root() {
             self.leave()?;
-            return metadata::set(self.root.fd(), meta, Before::Existed).map_err(problem);
+            return metadata::set(self.root.fd(), meta).map_err(problem);
         }
         let (parent, name) = self.parent_of(path)?;
         let known = statat(&parent.directory, name, AtFlags::SYMLINK_NOFOLLOW).ok();
         let is_directory = known.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
-        let before = if is_directory { Before::Existed } else { Before::Missing };
         let directory = if is_directory {
             remove::open_directory(parent.directory.as_fd(), name).map_err(problem)?
         } else {
@@ -159,7 +158,7 @@ impl RootSink for MountedRoot {
                 remove::open_directory(parent, name)
             })?
         };
-        metadata::set(&directory, meta, before).map_err(problem).context("setting owner, mode, attributes and time")?;
+        metadata::set(&directory, meta).map_err(problem).context("setting owner, mode, attributes and time")?;
         Ok(self.upper.note_directory(directory.as_fd())?)
     }
 
@@ -174,7 +173,7 @@ impl RootSink for MountedRoot {
             let written = io::retry_on_intr(|| io::write(&file, ready)).map_err(problem)?;
             body.consume(written);
         }
-        metadata::set(&file, meta, Before::Missing).map_err(problem).context("setting owner, mode, attributes and time")
+        metadata::set(&file, meta).map_err(problem).context("setting owner, mode, attributes and time")
     }
 
     fn symlink(&mut self, path: &LayerPath, meta: &Meta, target: &[u8]) -> Result<()> {
@@ -239,7 +238,7 @@ pub(crate) fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
     let before = metadata::mtime_of(&parent)?;
     mkdirat(&parent, name, Mode::RWXU)?;
     let directory = remove::open_directory(parent.as_fd(), name)?;
-    metadata::set(&directory, &Meta { mode: 0o755, ..Meta::default() }, Before::Missing)?;
+    metadata::set(&directory, &Meta { mode: 0o755, ..Meta::default() })?;
     metadata::set_mtime(parent, before)
 }
 

@@ -8,10 +8,11 @@ mod xfs_features;
 mod xfs_missing;
 
 use crate::bus::Bus;
-use crate::disks::Single;
-use crate::images::Put;
-use crate::machine::{Firmware, Machine, Setup};
-use crate::{disks, images, inventories};
+use crate::disks::{self, Single};
+use crate::images::{self, Put};
+use crate::inventories;
+use crate::machine::Machine;
+use crate::setup::{Firmware, Setup};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,11 +36,21 @@ struct Trap<'t> {
 impl Trap<'_> {
     /// It is found; it is real; it can be mended. `found` is what is said of it.
     fn is_found_is_real_and_is_mended(&self, found: &str) {
-        let disk = |way: &str| format!("{}-{way}", self.name);
-        let refused = Single { name: &disk("refused"), layout: self.layout }.refused(&self.flags(None));
+        self.is_found(found);
+        self.is_real_and_is_mended();
+    }
+
+    /// A disk with it is refused, and `found` is what is said of it.
+    fn is_found(&self, found: &str) {
+        let name = format!("{}-refused", self.name);
+        let refused = Single { name: &name, layout: self.layout }.refused(&self.flags(None));
         assert!(refused.contains(&format!("[{}]", self.rule)) && refused.contains(found), "{refused}");
         assert!(refused.contains(&format!("--fix {0}; or accept it: --allow {0}", self.rule)), "{refused}");
+    }
 
+    /// A disk that is made in spite of it does not come up, one that is made with the fix does.
+    fn is_real_and_is_mended(&self) {
+        let disk = |way: &str| format!("{}-{way}", self.name);
         let mut machine = self.start(&disk("allowed"), "--allow");
         machine.wait_for("the trap snaps shut", self.sign);
         assert!(!machine.log().contains("login:"), "it did not come up");

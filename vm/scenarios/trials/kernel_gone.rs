@@ -1,15 +1,16 @@
 //! The kernel of the slot that is wanted has vanished meanwhile.
 
 use crate::disks;
-use crate::machine::{Firmware, Machine, Setup};
+use crate::machine::Machine;
+use crate::saved;
+use crate::setup::{Firmware, Setup};
 use std::fs;
 
 #[test]
 fn a_wanted_slot_without_its_kernel_ends_on_the_slot_that_worked() {
-    let disk = disks::lasting("kernel-gone");
+    let disk = saved::disk("kernel-gone");
     let setup = Setup::lasting("kernel-gone", Firmware::Bios, &disk);
-    let mut machine = Machine::start(&setup);
-    machine.comes_up('a');
+    let mut machine = saved::resume("kernel-gone", &disk);
     machine.leave_by("flipslot switch --slot b --by firmware");
     machine.wait_for("the disk says that b is wanted", "services stop now");
     drop(machine);

@@ -9,26 +9,24 @@ mod panic;
 mod power_cut;
 mod unhealthy;
 
-use crate::disks;
-use crate::machine::{Firmware, Machine, Setup};
+use crate::machine::Machine;
+use crate::saved;
 use std::path::Path;
 
 /// Jumps from slot a into slot b with `switch`, which fails there: `evidence` is what the serial
 /// port says of it. Then the firmware starts again and slot a comes up by itself.
 fn ends_on_a(name: &str, prepare: impl FnOnce(&Path), switch: &str, evidence: &str) {
-    ends_on_a_with(name, &[], prepare, switch, evidence);
+    let disk = saved::disk(name);
+    prepare(&disk);
+    fails_and_comes_back(&mut saved::resume(name, &disk), switch, evidence);
 }
 
-fn ends_on_a_with(name: &str, more: &[&str], prepare: impl FnOnce(&Path), switch: &str, evidence: &str) -> Machine {
-    let disk = disks::lasting(name);
-    prepare(&disk);
-    let mut machine = Machine::start(&Setup { more, ..Setup::lasting(name, Firmware::Bios, &disk) });
-    machine.comes_up('a');
+/// Does that in a machine that runs from slot a.
+fn fails_and_comes_back(machine: &mut Machine, switch: &str, evidence: &str) {
     machine.leave_by(switch);
     machine.wait_for("slot b's kernel starts", "flipslot.slot=b");
     machine.wait_for("what fails says so", evidence);
-    came_back_to_a(&mut machine);
-    machine
+    came_back_to_a(machine);
 }
 
 /// The firmware starts, GRUB boots slot a, and `status` knows what happened.

@@ -1,15 +1,15 @@
 //! The power goes at the two moments of a switch at which something is half done.
 
 use super::came_back_to_a;
-use crate::disks;
-use crate::machine::{Firmware, Machine, Setup};
+use crate::machine::Machine;
+use crate::saved;
+use crate::setup::{Firmware, Setup};
 
 #[test]
 fn a_power_cut_right_after_the_jump_ends_on_the_slot_that_worked() {
-    let disk = disks::lasting("cut-after-jump");
+    let disk = saved::disk("cut-after-jump");
     let setup = Setup::lasting("cut-after-jump", Firmware::Bios, &disk);
-    let mut machine = Machine::start(&setup);
-    machine.comes_up('a');
+    let mut machine = saved::resume("cut-after-jump", &disk);
     machine.leave_by("flipslot switch --slot b --by kexec");
     machine.wait_for("slot b's kernel starts", "flipslot.slot=b");
     drop(machine); // QEMU is killed
@@ -18,10 +18,9 @@ fn a_power_cut_right_after_the_jump_ends_on_the_slot_that_worked() {
 
 #[test]
 fn a_power_cut_before_the_first_firmware_boot_leaves_one_try() {
-    let disk = disks::lasting("cut-before-try");
+    let disk = saved::disk("cut-before-try");
     let setup = Setup::lasting("cut-before-try", Firmware::Bios, &disk);
-    let mut machine = Machine::start(&setup);
-    machine.comes_up('a');
+    let mut machine = saved::resume("cut-before-try", &disk);
     machine.leave_by("flipslot switch --slot b --by firmware");
     machine.wait_for("the disk says that b is wanted", "services stop now");
     drop(machine);

@@ -1,19 +1,18 @@
 //! The filesystem of the boot partition: FAT32, made in memory, and read without a mount, so that the kernel
 //! need not support vfat.
 
+use crate::disk::medium::Medium;
 use crate::error::Result;
 use anyhow::{Context, bail};
 use fatfs::{
     Date, DateTime, FatType, FileSystem, FormatVolumeOptions, FsOptions, StdIoWrapper, Time, TimeProvider,
     format_volume,
 };
-use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 
 /// Builds a FAT32 image of `size` bytes, in sectors of `sector` bytes, with these files; makes directories as
 /// needed. The same files give the same bytes.
-pub fn image((size, sector): (u64, u64), label: &str, volume_id: u32, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+pub fn volume((size, sector): (u64, u64), label: &str, volume_id: u32, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     // Only the pages that are written take memory; the rest are the kernel's zero page.
     let mut disk = Cursor::new(vec![0; usize::try_from(size)?]);
     let mut name = [b' '; 11];
@@ -41,7 +40,7 @@ const RUNS_MOST: usize = 65536;
 
 /// Finds the bytes of the file `path`: runs of (offset in the filesystem, length), in order. The filesystem
 /// begins at byte `start` of `disk`. Returns `None` if there is no such file, or no such filesystem.
-pub fn extents(disk: &File, start: u64, path: &str) -> Result<Option<Vec<(u64, u64)>>> {
+pub fn extents(disk: &dyn Medium, start: u64, path: &str) -> Result<Option<Vec<(u64, u64)>>> {
     let window = StdIoWrapper::new(Window { disk, start, at: 0 });
     let Ok(fat) = FileSystem::new(window, FsOptions::new().time_provider(Fixed)) else { return Ok(None) };
     let mut file = match fat.root_dir().open_file(path) {
@@ -62,7 +61,7 @@ pub fn extents(disk: &File, start: u64, path: &str) -> Result<Option<Vec<(u64, u
 
 /// Read-only view of a filesystem that begins at byte `start` of a disk.
 struct Window<'d> {
-    disk: &'d File,
+    disk: &'d dyn Medium,
     start: u64,
     at: u64,
 }

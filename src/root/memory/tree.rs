@@ -1,21 +1,22 @@
-//! Shows a kept tree to the rules just as a mounted slot is shown.
+//! Shows a root in memory to the rules just as a mounted slot is shown.
 
 use crate::error::{Result, failed};
 use crate::layer::LayerPath;
-use crate::root::memory::KeptTree;
+use crate::root::memory::MemoryTree;
 use crate::root::memory::nodes::{Body, Id, Place};
-use crate::root::memory::resolve::{Step, Walk};
+use crate::root::memory::resolve::{Resolution, Step};
 use crate::root::memory::spool::Held;
 use crate::root::tree::{Found, Last, Tree, What};
 use crate::words::units::Bytes;
 use anyhow::Context;
 use rustix::io::{self, Errno};
+use std::fmt::Display;
 use std::io::Read;
 
-impl KeptTree {
+impl MemoryTree {
     /// Finds the node at `path`, links followed.
-    fn find(&self, path: &LayerPath) -> io::Result<Id> {
-        match Walk::to(path).go(&self.nodes)? {
+    pub(super) fn find(&self, path: &LayerPath) -> io::Result<Id> {
+        match Resolution::of(path).go(&self.nodes)? {
             Step::Found(id) => Ok(id),
             Step::Missing { .. } => Err(Errno::NOENT),
         }
@@ -33,14 +34,13 @@ impl KeptTree {
     }
 }
 
-impl Tree for KeptTree {
-    fn look(&self, path: &str, last: Last) -> Result<Option<Found>> {
-        let place = LayerPath::clean(path.as_bytes())?;
+impl Tree for MemoryTree {
+    fn look_at(&self, place: &LayerPath, last: Last) -> Result<Option<Found>> {
         let found = match (last, place.split()) {
-            (Last::Keep, Some((folder, name))) => {
+            (Last::NoFollow, Some((folder, name))) => {
                 self.find(&folder).and_then(|directory| self.nodes.at(Place { directory, name }).ok_or(Errno::NOENT))
             }
-            _ => self.find(&place),
+            _ => self.find(place),
         };
         let found = present(found).with_context(|| format!("looking at {place} in the image"))?;
         Ok(found.map(|id| {
@@ -49,18 +49,17 @@ impl Tree for KeptTree {
                 Body::Directory(_) => What::Directory,
                 Body::File { size, .. } => What::File { size: *size },
                 Body::Symlink { target } => What::Symlink { target: target.to_vec() },
-                Body::Other => What::Other,
+                Body::Special(_) => What::Other,
             };
-            let labelled = node.labelled && what != What::Other;
-            Found { what, mode: node.mode, labelled }
+            let labelled = node.meta.is_labelled() && what != What::Other;
+            Found { what, mode: node.meta.mode(), labelled }
         }))
     }
 
-    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + '_>>> {
-        let place = LayerPath::clean(path.as_bytes())?;
-        let Some((size, held)) = self.file_at(&place)? else { return Ok(None) };
+    fn open_at(&self, place: &LayerPath) -> Result<Option<Box<dyn Read + '_>>> {
+        let Some((size, held)) = self.file_at(place)? else { return Ok(None) };
         if held.length() < size {
-            return Err(not_kept(&place, size, held));
+            return Err(not_kept(place, size, held));
         }
         Ok(Some(self.contents.open(held)))
     }
@@ -78,7 +77,7 @@ impl Tree for KeptTree {
         let place = LayerPath::clean(path.as_bytes())?;
         let Some((size, held)) = self.file_at(&place)? else { return Ok(None) };
         if held.length() < size.min(length) {
-            return Err(not_kept(&place, size, held));
+            return Err(not_kept(place, size, held));
         }
         let mut bytes = Vec::new();
         let kept = self.contents.open(held);
@@ -88,16 +87,16 @@ impl Tree for KeptTree {
 }
 
 /// Converts to `None` the errors of a path that does not exist, or whose links lead nowhere or in a circle.
-fn present(found: io::Result<Id>) -> io::Result<Option<Id>> {
+pub(super) fn present(found: io::Result<Id>) -> io::Result<Option<Id>> {
     match found {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         found => found.map(Some),
     }
 }
 
-fn not_kept(path: &LayerPath, size: u64, held: &Held) -> anyhow::Error {
+pub(super) fn not_kept(path: impl Display, size: u64, held: &Held) -> anyhow::Error {
     failed(
         format!("of the {} of {path} in the image, only {} were kept", Bytes(size), Bytes(held.length())),
-        "if the file has the right length, this is a defect of flipslot: kept/wanted.rs lists what rules read",
+        "if the file has the right length, this is a defect of flipslot: memory/retention.rs lists what rules read",
     )
 }

@@ -92,7 +92,7 @@ fn f7_f8_f9_f12_every_fault_of_files_and_words_is_mended_in_one_go() {
         assert_eq!(text("etc/selinux/config"), "SELINUX=enforcing\n", "it is said on the command line alone");
     });
     disk.must_be_clean(&SLOT_A);
-    let check = ["check", "--disk", NAME, "--slot=a", "--hardware=qemu", "--progress=none"];
+    let check = ["check", "--disk", NAME, "--slot=a", "--hardware=qemu", "--progress=none", "--strict"];
     flipslot(folder.path(), &check).must_end(1, &["0 errors, 1 warning", "--allow reachable"]);
 }
 

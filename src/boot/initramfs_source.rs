@@ -1,7 +1,9 @@
-//! Where a slot's initramfs comes from, as asked for and as it was decided.
+//! The origin of a slot's initramfs, as requested and as decided.
 
+use crate::boot::recorded::Recorded;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Requested origin of the initramfs of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
@@ -27,12 +29,22 @@ pub enum MadeBy {
     Image,
 }
 
-impl MadeBy {
+impl Recorded<MadeBy> {
     /// Describes the origin for people.
-    pub fn in_words(self) -> &'static str {
+    pub fn in_words(&self) -> String {
         match self {
-            MadeBy::Dracut => "made by dracut",
-            MadeBy::Image => "the image's own",
+            Recorded::Known(MadeBy::Dracut) => "made by dracut".to_owned(),
+            Recorded::Known(MadeBy::Image) => "the image's own".to_owned(),
+            Recorded::Unknown(_) => format!("made by {self}"),
         }
+    }
+}
+
+impl fmt::Display for MadeBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MadeBy::Dracut => "dracut",
+            MadeBy::Image => "image",
+        })
     }
 }

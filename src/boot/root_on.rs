@@ -1,0 +1,173 @@
+//! The place of a root filesystem, as one value from which all that a boot needs of it follows: words of the
+//! command line, kernel modules, dracut modules, and whether the network is needed.
+
+use crate::filesystem::kind::Filesystem;
+use crate::words::digest::Digest;
+use crate::words::partuuid::PartUuid;
+
+/// The place of a root filesystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootOn {
+    /// A partition of a disk, mounted for reading and writing: a slot.
+    Partition {
+        /// Partition identifier by which Linux finds it.
+        partuuid: PartUuid,
+        /// Filesystem in it.
+        filesystem: Filesystem,
+    },
+    /// A read-only image in one file, with files in RAM over it.
+    Live {
+        /// Format of that file.
+        format: LiveFormat,
+        /// Origin of that file.
+        from: LiveSource,
+    },
+    /// Memory: the initramfs is the root.
+    Ram,
+}
+
+/// Formats of a live image, as `flipslot.format=` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveFormat {
+    /// squashfs, in Linux since 2.6.29.
+    Squashfs,
+    /// EROFS, in Linux since 5.4.
+    Erofs,
+}
+
+/// Origins of a live image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LiveSource {
+    /// A file that is fetched over HTTP or HTTPS, and has this digest.
+    Url {
+        /// Address of the file.
+        url: String,
+        /// SHA-256 of its bytes.
+        digest: Digest,
+    },
+    /// A file on a partition.
+    File {
+        /// Partition identifier by which Linux finds the partition.
+        partuuid: PartUuid,
+        /// Absolute path of the file on that partition.
+        path: String,
+    },
+    /// The file `/image` in the initramfs, or appended to it by the boot loader.
+    BesideInitramfs,
+}
+
+impl LiveFormat {
+    /// Returns the name of the format: of `flipslot.format=`, of mount(2), and of the kernel module.
+    pub fn name(self) -> &'static str {
+        match self {
+            LiveFormat::Squashfs => "squashfs",
+            LiveFormat::Erofs => "erofs",
+        }
+    }
+}
+
+impl RootOn {
+    /// Returns the words of the kernel command line that lead to the root, `root=` first.
+    ///
+    /// PARTUUID needs no label and no udev, and is never the same on two disks. A partition is mounted `rw`
+    /// because an image has no fstab that would remount its root.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            RootOn::Partition { partuuid, filesystem } => {
+                vec![format!("root=PARTUUID={partuuid}"), format!("rootfstype={filesystem}"), "rw".to_owned()]
+            }
+            RootOn::Live { format, from } => {
+                let source = match from {
+                    LiveSource::Url { url, digest } => format!("{url}@{digest}"),
+                    LiveSource::File { partuuid, path } => format!("PARTUUID={partuuid}{path}"),
+                    LiveSource::BesideInitramfs => "/image".to_owned(),
+                };
+                vec![format!("root=flipslot:{source}"), format!("flipslot.format={}", format.name()), "ro".to_owned()]
+            }
+            RootOn::Ram => Vec::new(),
+        }
+    }
+
+    /// Returns the kernel modules that mount the root: its own first, then those that a kernel may have beside
+    /// it. Drivers of disks and network cards are not among them.
+    pub fn modules(&self) -> Vec<&'static str> {
+        match self {
+            RootOn::Partition { filesystem, .. } => filesystem.modules(),
+            RootOn::Live { format, .. } => vec![format.name(), "loop", "overlay"],
+            RootOn::Ram => Vec::new(),
+        }
+    }
+
+    /// Returns the kernel module that must be loaded before an initramfs looks for disks; `None` if there is none.
+    pub fn early_module(&self) -> Option<&'static str> {
+        let RootOn::Partition { filesystem, .. } = self else { return None };
+        let kind = filesystem.kind();
+        kind.early.then_some(kind.name)
+    }
+
+    /// Returns the modules of dracut that find such a root, beside those that every root needs
+    /// (dracut.modules(7)).
+    pub fn dracut_modules(&self) -> &'static [&'static str] {
+        match self {
+            RootOn::Partition { .. } => &["rootfs-block"],
+            RootOn::Live { from: LiveSource::Url { .. }, .. } => &["dmsquash-live", "livenet"],
+            RootOn::Live { .. } => &["dmsquash-live"],
+            RootOn::Ram => &[],
+        }
+    }
+
+    /// Returns whether the root comes over the network, so that the initramfs needs the drivers of network
+    /// cards.
+    pub fn needs_network(&self) -> bool {
+        matches!(self, RootOn::Live { from: LiveSource::Url { .. }, .. })
+    }
+
+    /// Returns the name of the filesystem that the kernel mounts as the root; `None` if it mounts none.
+    pub fn filesystem_name(&self) -> Option<&'static str> {
+        match self {
+            RootOn::Partition { filesystem, .. } => Some(filesystem.kind().name),
+            RootOn::Live { format, .. } => Some(format.name()),
+            RootOn::Ram => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> [RootOn; 5] {
+        let live = |from| RootOn::Live { format: LiveFormat::Erofs, from };
+        [
+            RootOn::Partition { partuuid: PartUuid::NONE, filesystem: Filesystem::Xfs },
+            live(LiveSource::Url { url: "https://srv/boot/root.erofs".to_owned(), digest: Digest::of(b"") }),
+            live(LiveSource::File { partuuid: PartUuid::NONE, path: "/flipslot/root.erofs".to_owned() }),
+            live(LiveSource::BesideInitramfs),
+            RootOn::Ram,
+        ]
+    }
+
+    #[test]
+    fn each_place_has_its_words() {
+        let none = "00000000-0000-0000-0000-000000000000";
+        let words = all().map(|on| on.words().join(" "));
+        assert_eq!(words[0], format!("root=PARTUUID={none} rootfstype=xfs rw"));
+        let digest = Digest::of(b"");
+        assert_eq!(words[1], format!("root=flipslot:https://srv/boot/root.erofs@{digest} flipslot.format=erofs ro"));
+        assert_eq!(words[2], format!("root=flipslot:PARTUUID={none}/flipslot/root.erofs flipslot.format=erofs ro"));
+        assert_eq!(words[3], "root=flipslot:/image flipslot.format=erofs ro");
+        assert_eq!(words[4], "");
+    }
+
+    #[test]
+    fn the_network_is_needed_for_what_comes_over_it_alone() {
+        assert_eq!(all().map(|on| on.needs_network()), [false, true, false, false, false]);
+        assert_eq!(
+            all().map(|on| on.filesystem_name()),
+            [Some("xfs"), Some("erofs"), Some("erofs"), Some("erofs"), None]
+        );
+        assert_eq!(all()[1].modules(), ["erofs", "loop", "overlay"]);
+        assert_eq!(all()[0].modules()[0], "xfs");
+        assert!(all()[1].dracut_modules().contains(&"livenet") && !all()[3].dracut_modules().contains(&"livenet"));
+    }
+}

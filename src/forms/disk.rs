@@ -1,0 +1,124 @@
+//! The disk form: images become the slots of a new disk, which boots from BIOS and from UEFI.
+
+use crate::build::session::Session;
+use crate::check::subject::OLDEST_GRUB;
+use crate::disk::new::layout::Layout;
+use crate::disk::new::target::Target;
+use crate::disk::table::ids::Ids;
+use crate::error::Result;
+use crate::forms::boot_partition;
+use crate::forms::formatted::SlotSite;
+use crate::forms::grub_images::{self, Grub};
+use crate::forms::slot::{self, SealedSlot, SlotJob};
+use crate::oci;
+use crate::oci::Image;
+use crate::output::plan::Plan;
+use crate::output::written::SlotResult;
+use crate::publish::artifact::Contents;
+use crate::publish::written_file::WrittenFile;
+use crate::request::disk::DiskRequest;
+use crate::request::images::SlotImage;
+use crate::request::slot::SlotRequest;
+use crate::words::location::SlotLocation;
+use crate::words::origin::Origin;
+use crate::words::slot::Slot;
+use anyhow::Context;
+use std::path::Path;
+
+/// A new disk, with all that is decided before the first byte of it is written.
+pub struct NewDisk {
+    layout: Layout,
+    ids: Ids,
+    origin: Origin,
+    images: Vec<SlotImage>,
+}
+
+/// A disk that was made.
+pub struct MadeDisk {
+    /// Size in bytes.
+    pub size: u64,
+    /// Its slots.
+    pub slots: Vec<SlotResult>,
+    /// The disk file and those beside it; empty for a device.
+    pub files: Vec<WrittenFile>,
+}
+
+impl NewDisk {
+    /// Looks up all images, by digest from here on, and decides what goes where. Refuses images that cannot fit.
+    pub fn plan(request: &DiskRequest, layout: Layout, session: Session) -> Result<NewDisk> {
+        let images = look_up(request, &layout, session)?;
+        let origin = request.origin(&layout, &images)?;
+        let ids = Ids::new(&layout, &origin);
+        let fitting = |(slot, image): (Slot, Image)| {
+            let region = layout.slot(slot)?;
+            let location = SlotLocation { slot, region, partuuid: ids.of(region), table: layout.table };
+            SlotImage::fitting(location, image, &request.fill.slot)
+        };
+        let images = images.into_iter().map(fitting).collect::<Result<_>>()?;
+        Ok(NewDisk { layout, ids, origin, images })
+    }
+
+    /// Returns what would be done to the disk at `path`.
+    pub fn preview(&self, path: &Path, request: &SlotRequest) -> Plan {
+        Plan::of_disk(path, &self.layout, &self.images, |slot| request.filesystem(slot))
+    }
+
+    /// Makes the disk.
+    ///
+    /// Nothing boots from it until the last step: a device has no partition table before
+    /// [`Target::write_ends`], a file no name before
+    /// [`Artifact::publish`](crate::publish::artifact::Artifact::publish).
+    pub fn make(self, mut disk: Target, request: &DiskRequest, session: Session) -> Result<MadeDisk> {
+        let NewDisk { layout, ids, origin, .. } = &self;
+        request.artifact.prepare(&mut disk, self.images.iter().map(|one| one.image.stored_bytes()).sum())?;
+        disk.withdraw(layout)?; // from here on it does not boot
+        let (grub, sealed) = self.fill(&disk, &request.fill.slot, session)?;
+        let step = session.progress.step(None, "writing the boot partition", None);
+        disk.write_region(layout.core, &grub.core)?;
+        disk.write_region(layout.boot, &boot_partition::make(layout, &grub.efi, &sealed)?)?;
+        let mut last = ids.table(layout)?;
+        last.push((0, grub.boot));
+        disk.write_ends(last)?; // now a device boots
+        let disk = disk.finish();
+        drop(step);
+        let slots = sealed.iter().map(|sealed| (sealed.slot, sealed.sealed.record().clone())).collect();
+        let contents = Contents { layout, slots, written: origin.now() };
+        let files = request.artifact.publish(disk, &contents, session.scratch, session.progress)?; // now a file is there
+        let slots = self.images.iter().zip(sealed).map(|(one, sealed)| sealed.result(one)).collect();
+        Ok(MadeDisk { size: layout.size, slots, files })
+    }
+
+    /// Fills every slot that gets an image, and makes GRUB's programs: with the first slot's GRUB if this machine
+    /// has none.
+    fn fill(&self, disk: &Target, request: &SlotRequest, session: Session) -> Result<(Grub, Vec<SealedSlot>)> {
+        let version = grub_images::version().unwrap_or(OLDEST_GRUB);
+        let mut grub = None;
+        let mut sealed = Vec::new();
+        for SlotImage { location, image } in &self.images {
+            let doing = || format!("slot {}", location.slot);
+            let vacant = disk.vacant(location.region)?;
+            let names = self.layout.partition_names(&self.ids, location.slot);
+            let site = SlotSite { location: *location, names, grub: version, origin: self.origin.clone() };
+            let job = SlotJob { image, request, carry_over: None };
+            let bootable = slot::make_bootable(vacant, site, job, session).with_context(doing)?;
+            if grub.is_none() {
+                let _step = session.progress.step(None, "making GRUB's images", None);
+                grub = Some(Grub::make(session.scratch, bootable.root(), &self.layout)?);
+            }
+            sealed.push(bootable.seal(job, session).with_context(doing)?);
+        }
+        Ok((grub.context("no slot was filled")?, sealed))
+    }
+}
+
+/// Looks up every image, which from here on is identified by its digest.
+fn look_up(request: &DiskRequest, layout: &Layout, session: Session) -> Result<Vec<(Slot, Image)>> {
+    let _step = session.progress.step(None, "looking up images", None);
+    let mut images = Vec::new();
+    for (slot, reference) in &request.fill.images {
+        layout.slot(*slot)?;
+        let image = oci::resolve(reference, &request.fill.slot.platform, &request.fill.slot.access);
+        images.push((*slot, image.with_context(|| format!("slot {slot}"))?));
+    }
+    Ok(images)
+}
