@@ -1,7 +1,11 @@
 //! Disks made by the real program, each once.
 
 use crate::images;
+use flipslot::disk::fat;
+use serde_json::Value;
+use std::fs::File;
 use std::ops::Deref;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -83,6 +87,31 @@ pub fn flash_b(disk: &Path, more: &[&str]) {
     let mut arguments = vec!["flash", &reference, "--slot=b", "--disk", &disk, "--progress=none"];
     arguments.extend(more);
     run(env!("CARGO_BIN_EXE_flipslot"), &arguments);
+}
+
+/// Rewrites the record of a slot of a disk that no machine runs from, such that it has the keys that flipslot 0.1
+/// wrote, and no others.
+pub fn age_record(disk: &Path, slot: char) {
+    /// Where the boot partition begins, in bytes.
+    const BOOT: u64 = 2 << 20;
+    let old: Value = serde_json::from_str(include_str!("../tests/fixtures/disk-0.1/slot-a.json")).expect("it is JSON");
+    let keep = |old: &Value, new: &mut Value| {
+        let new = new.as_object_mut().expect("a record is an object");
+        new.retain(|key, _| old.get(key).is_some());
+    };
+    let file = File::options().read(true).write(true).open(disk).expect("the disk can be opened");
+    let path = format!("flipslot/slot-{slot}.json");
+    let runs = fat::extents(&file, BOOT, &path).expect("FAT can be read").expect("the slot has a record");
+    let [(offset, length)] = runs[..] else { panic!("the record is in pieces: {runs:?}") };
+    let mut bytes = vec![0; usize::try_from(length).expect("16 KiB")];
+    file.read_exact_at(&mut bytes, BOOT + offset).expect("the record can be read");
+    let mut record: Value = serde_json::from_slice(&bytes).expect("the record is JSON");
+    keep(&old, &mut record);
+    keep(&old["entry"], &mut record["entry"]);
+    let size = bytes.len();
+    bytes = record.to_string().into_bytes();
+    bytes.resize(size, b' ');
+    file.write_all_at(&bytes, BOOT + offset).expect("the record can be written");
 }
 
 /// A disk with a slot a alone.

@@ -9,6 +9,7 @@ mod hardware;
 pub mod images;
 mod leftovers;
 mod memory;
+mod old_disk;
 mod plan;
 mod reference;
 mod refusals;

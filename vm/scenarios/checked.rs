@@ -1,5 +1,5 @@
 //! A server looks at its slots: the one that runs is found whole, and one that was written for another
-//! machine is not jumped into.
+//! machine is not jumped into. The record of the latter has the form in which flipslot 0.1 wrote it.
 
 use crate::disks;
 use crate::inventories;
@@ -10,6 +10,7 @@ use flipslot::hardware::Inventory;
 fn a_slot_without_a_driver_for_this_machine_is_refused_unless_that_is_allowed() {
     let disk = saved::disk("checked");
     disks::flash_b(&disk, &["--hardware", &inventories::ahci_alone().to_string_lossy()]);
+    disks::age_record(&disk, 'b');
     let mut machine = saved::resume("checked", &disk);
 
     let said = machine.run("flipslot switch --slot b --dry-run; echo code $?");
