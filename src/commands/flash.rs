@@ -10,7 +10,7 @@ use crate::disk::installed::claim::Expendable;
 use crate::disk::installed::open::{Disk, booted_by};
 use crate::disk::installed::state_home::StateHome;
 use crate::error::{Result, refused};
-use crate::forms::formatted::SlotSite;
+use crate::forms::slot::formatted::SlotSite;
 use crate::forms::slot::{self, SlotJob};
 use crate::jump::arrival::CONFIRMED;
 use crate::jump::{leftovers, restart};

@@ -12,7 +12,7 @@ use crate::disk::safety::members;
 use crate::disk::which::fingerprint::Fingerprint;
 use crate::disk::which::whole;
 use crate::error::{Result, refused};
-use crate::forms::formatted::SlotSite;
+use crate::forms::slot::formatted::SlotSite;
 use crate::forms::slot::{self, SealedSlot, SlotJob};
 use crate::output::plan::Plan;
 use crate::output::written::SlotResult;

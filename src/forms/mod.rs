@@ -1,10 +1,7 @@
-//! The forms that a bootable root takes: one file a form, each a story with its last effect marked.
+//! The forms that a bootable root takes: one folder or file a form, each a story with its last effect marked.
 //!
 //! [`slot`] fills a partition; [`disk`] makes a disk of several; [`keep_data`] writes slots of a disk that is there.
 
-pub mod boot_partition;
 pub mod disk;
-pub mod formatted;
-pub mod grub_images;
 pub mod keep_data;
 pub mod slot;

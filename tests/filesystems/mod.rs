@@ -7,7 +7,7 @@ use flipslot::filesystem::feature_table::Version;
 use flipslot::filesystem::features::Features;
 use flipslot::filesystem::kind::Filesystem;
 use flipslot::filesystem::mkfs::{MkfsOptions, New};
-use flipslot::forms::grub_images as image;
+use flipslot::forms::disk::grub_programs as image;
 use flipslot::mount::vacant::{Ground, Vacant};
 use flipslot::words::digest::Digest;
 use flipslot::words::region::Region;

@@ -1,14 +1,16 @@
 //! The disk form: images become the slots of a new disk, which boots from BIOS and from UEFI.
 
+pub mod boot_volume;
+pub mod grub_programs;
+
 use crate::build::session::Session;
 use crate::check::subject::OLDEST_GRUB;
 use crate::disk::new::layout::Layout;
 use crate::disk::new::target::Target;
 use crate::disk::table::ids::Ids;
 use crate::error::Result;
-use crate::forms::boot_partition;
-use crate::forms::formatted::SlotSite;
-use crate::forms::grub_images::{self, Grub};
+use crate::forms::disk::grub_programs::Grub;
+use crate::forms::slot::formatted::SlotSite;
 use crate::forms::slot::{self, SealedSlot, SlotJob};
 use crate::oci;
 use crate::oci::Image;
@@ -75,7 +77,7 @@ impl NewDisk {
         let (grub, sealed) = self.fill(&disk, &request.fill.slot, session)?;
         let step = session.progress.step(None, "writing the boot partition", None);
         disk.write_region(layout.core, &grub.core)?;
-        disk.write_region(layout.boot, &boot_partition::make(layout, &grub.efi, &sealed)?)?;
+        disk.write_region(layout.boot, &boot_volume::make(layout, &grub.efi, &sealed)?)?;
         let mut last = ids.table(layout)?;
         last.push((0, grub.boot));
         disk.write_ends(last)?; // now a device boots
@@ -91,7 +93,7 @@ impl NewDisk {
     /// Fills every slot that gets an image, and makes GRUB's programs: with the first slot's GRUB if this machine
     /// has none.
     fn fill(&self, disk: &Target, request: &SlotRequest, session: Session) -> Result<(Grub, Vec<SealedSlot>)> {
-        let version = grub_images::version().unwrap_or(OLDEST_GRUB);
+        let version = grub_programs::version().unwrap_or(OLDEST_GRUB);
         let mut grub = None;
         let mut sealed = Vec::new();
         for SlotImage { location, image } in &self.images {

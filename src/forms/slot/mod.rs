@@ -1,5 +1,7 @@
 //! The slot form: an image becomes the root filesystem in a partition of a disk.
 
+pub mod formatted;
+
 use crate::boot::entry::GrubEntry;
 use crate::boot::record::Record;
 use crate::boot::root_on::RootOn;
@@ -12,7 +14,7 @@ use crate::build::session::Session;
 use crate::check::report::Report;
 use crate::error::{Result, failed};
 use crate::filesystem::mkfs::MkfsOptions;
-use crate::forms::formatted::{Formatted, Made, Mounted, SlotSite};
+use crate::forms::slot::formatted::{Formatted, Made, Mounted, SlotSite};
 use crate::mount::loop_device::Loop;
 use crate::mount::vacant::Vacant;
 use crate::oci::Image;
