@@ -76,15 +76,15 @@ impl Progress {
     /// Begins a step, which ends when the returned value is dropped. `bytes` is the number of bytes that it
     /// will count, if that is known.
     pub fn step(&self, slot: Option<Slot>, step: &'static str, bytes: Option<u64>) -> Step {
-        self.begin((slot, None), step, bytes)
+        self.begin(slot, None, step, bytes)
     }
 
     /// Like [`Progress::step`], but for one of several disks with steps that run at the same time.
     pub fn disk_step(&self, disk: &str, step: &'static str, bytes: Option<u64>) -> Step {
-        self.begin((None, Some(disk.to_owned())), step, bytes)
+        self.begin(None, Some(disk.to_owned()), step, bytes)
     }
 
-    fn begin(&self, (slot, disk): (Option<Slot>, Option<String>), step: &'static str, bytes: Option<u64>) -> Step {
+    fn begin(&self, slot: Option<Slot>, disk: Option<String>, step: &'static str, bytes: Option<u64>) -> Step {
         let prefix = prefix(slot, disk.as_deref());
         let bar = match self.style {
             Style::Bar => bar(&self.bars, prefix, step, bytes),

@@ -178,7 +178,7 @@ impl Ledger {
 
     /// Notes that `slot` runs, in the boot `boot_id`, since `kernel`. Returns that boot: the requested one, if it is
     /// expected, or a new one, which is confirmed in the same way as the slot's last healthy boot.
-    pub fn arrived(&mut self, slot: Slot, by: By, (boot_id, kernel): (&str, Moment)) -> &mut Boot {
+    pub fn arrived(&mut self, slot: Slot, by: By, boot_id: &str, kernel: Moment) -> &mut Boot {
         let expected = |boot: &Boot| boot.to == slot && boot.by == by && boot.is_on_its_way(kernel);
         let is_it = |boot: &Boot| boot.boot_id.as_deref() == Some(boot_id) || expected(boot);
         if !self.boots.last().is_some_and(is_it) {
@@ -218,11 +218,11 @@ mod tests {
         let asked = Some(Moment(1_000_000));
         ledger.push(Boot { asked, ..Boot::new(slot("b"), By::Kexec) });
         ledger.on_its_way(Moment(1_002_000)).unwrap().down = Some(Moment(1_002_000));
-        let boot = ledger.arrived(slot("b"), By::Kexec, ("x", Moment(1_003_000)));
+        let boot = ledger.arrived(slot("b"), By::Kexec, "x", Moment(1_003_000));
         boot.healthy = Some(Moment(1_007_100));
         assert_eq!(ledger.last_switch().unwrap().downtime(), Some(7.1));
         assert!(ledger.on_its_way(Moment(1_008_000)).is_none());
-        assert_eq!(ledger.arrived(slot("b"), By::Kexec, ("x", Moment(9_003_400))).kernel, Some(Moment(1_003_000)));
+        assert_eq!(ledger.arrived(slot("b"), By::Kexec, "x", Moment(9_003_400)).kernel, Some(Moment(1_003_000)));
         assert_eq!(ledger.boots.len(), 1);
         assert_eq!(Ledger::parse(&ledger.render().unwrap()), ledger);
     }
@@ -231,7 +231,7 @@ mod tests {
     fn a_boot_that_ends_elsewhere_is_another_one() {
         let mut ledger = Ledger::default();
         ledger.push(Boot { asked: Some(Moment(1_000_000)), ..Boot::new(slot("b"), By::Kexec) });
-        ledger.arrived(slot("a"), By::Firmware, ("y", Moment(1_060_000)));
+        ledger.arrived(slot("a"), By::Firmware, "y", Moment(1_060_000));
         assert_eq!(ledger.boots.len(), 2);
         assert_eq!(ledger.last_switch().unwrap().kernel, None);
         assert!(ledger.last_firmware_boot().is_none(), "its beginning is not known");
@@ -242,9 +242,9 @@ mod tests {
         let mut ledger = Ledger::default();
         let healthy = Some(Moment(1_000_000));
         ledger.push(Boot { confirm: Confirm::Manual, deadline: 90, healthy, ..Boot::new(slot("b"), By::Kexec) });
-        let next = ledger.arrived(slot("b"), By::Firmware, ("y", Moment(9_000_000)));
+        let next = ledger.arrived(slot("b"), By::Firmware, "y", Moment(9_000_000));
         assert_eq!((next.confirm, next.deadline), (Confirm::Manual, 90));
-        assert_eq!(ledger.arrived(slot("a"), By::Firmware, ("z", Moment(9_000_000))).confirm, Confirm::Auto);
+        assert_eq!(ledger.arrived(slot("a"), By::Firmware, "z", Moment(9_000_000)).confirm, Confirm::Auto);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::root::edit::Edit;
 use anyhow::Context;
 use std::path::Path;
 
-/// Kind of error and hint for an image that would not come up, where no rule has a better hint.
-const NEXT: (Kind, &str) = (Kind::Failed, "fix the image");
+/// Hint for an image that would not come up, where no rule has a better one.
+const NEXT: &str = "fix the image";
 
 /// Result of an inspection.
 pub enum Inspection<R> {
@@ -122,14 +122,14 @@ impl<R: Edit> Look<R> {
         let context = self.subject(request)?.fix_context();
         self.fixed.extend(fix::by_files(&second, &context, &mut self.root)?);
         let left = Report::of(&self.subject(request)?, Ask::Fresh, &request.policy.after_fixing())?;
-        left.refuse_errors("the image", NEXT)?;
+        left.refuse_errors("the image", Kind::Failed, NEXT)?;
         left.warnings(&Report::default()).for_each(|warning| session.progress.warn(self.site.slot, &warning));
         let mut report = second.after(first);
         report.findings.retain(|found| found.outcome == Outcome::Fixed);
         report.join(left);
         let Look { root, site, facts, own, fixed } = self;
         // A rule that cannot be allowed refuses an image without one.
-        let kernel = facts.kernel.clone().ok_or_else(|| failed("the image has no kernel", NEXT.1))?;
+        let kernel = facts.kernel.clone().ok_or_else(|| failed("the image has no kernel", NEXT))?;
         Ok(Inspected { root, site, facts, kernel, own, agent: Vec::new(), keep: None, fixed, report })
     }
 }
@@ -178,7 +178,7 @@ impl<R: Edit> Inspected<R> {
     pub(super) fn ask(&mut self, boots: &Initramfs, ask: Ask, request: &SlotRequest, session: Session) -> Result<()> {
         let subject = self.subject_with(boots, request)?;
         let report = Report::of(&subject, ask, &request.policy.after_fixing())?;
-        report.refuse_errors("the slot", NEXT)?;
+        report.refuse_errors("the slot", Kind::Failed, NEXT)?;
         report.warnings(&self.report).for_each(|warning| session.progress.warn(self.site.slot, &warning));
         self.report.join(report);
         Ok(())

@@ -179,9 +179,9 @@ impl Report {
         self.findings.iter().filter(|found| found.outcome == Outcome::Allowed).map(|found| found.rule).collect()
     }
 
-    /// Fails if an error is open, because `what` would not come up. `next` is the hint where no rule has a
-    /// better one.
-    pub fn refuse_errors(&self, what: &str, (kind, next): (Kind, &str)) -> Result<()> {
+    /// Fails if an error is open, because `what` would not come up. `kind` is that of the error, `next` the
+    /// hint where no rule has a better one.
+    pub fn refuse_errors(&self, what: &str, kind: Kind, next: &str) -> Result<()> {
         let errors: Vec<&Finding> = self.open(Severity::Error).collect();
         if errors.is_empty() {
             return Ok(());

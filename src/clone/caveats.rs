@@ -23,25 +23,32 @@ const LONGEST: u64 = 256 << 10;
 /// Time limit for reading the beginning of a partition.
 const PROBE: Duration = Duration::from_secs(10);
 
-/// Returns warnings for people, each with the slot that it is about.
-pub fn of(source: &Source, golden: &Golden, scratch: &Scratch) -> Vec<(Option<Slot>, String)> {
+/// A warning for people.
+pub struct Caveat {
+    /// Slot that the warning is about, if it is about one.
+    pub slot: Option<Slot>,
+    /// Text of the warning.
+    pub text: String,
+}
+
+/// Returns warnings of what stays the same on every copy.
+pub fn of(source: &Source, golden: &Golden, scratch: &Scratch) -> Vec<Caveat> {
     let mut caveats = Vec::new();
     for slot in &golden.damaged {
         let text = "its entry and its record do not match: on the copies it holds nothing that boots";
-        caveats.push((Some(*slot), text.to_owned()));
+        caveats.push(Caveat { slot: Some(*slot), text: text.to_owned() });
     }
     for part in &golden.table.parts {
-        caveats.extend(unknown(source, golden, part).map(|text| (None, text)));
+        caveats.extend(unknown(source, golden, part).map(|text| Caveat { slot: None, text }));
     }
     let old = Identity::fresh(golden);
     for (slot, region) in &golden.slots {
         let Some((found, _)) = golden.filesystems.get(&region.number) else { continue };
         let of_slot = golden.part(region.number).map(|part| look_into(source, part, *found, scratch, &old));
+        let caveat = |text| Caveat { slot: Some(*slot), text };
         match of_slot {
-            Some(Ok(found)) => caveats.extend(found.into_iter().map(|text| (Some(*slot), text))),
-            Some(Err(error)) => {
-                caveats.push((Some(*slot), format!("its contents could not be examined: {error:#}")));
-            }
+            Some(Ok(found)) => caveats.extend(found.into_iter().map(caveat)),
+            Some(Err(error)) => caveats.push(caveat(format!("its contents could not be examined: {error:#}"))),
             None => {}
         }
     }

@@ -75,7 +75,9 @@ pub struct Chunks<'s> {
     /// The last run of data that was looked up.
     data: Range<u64>,
     zeros: Vec<u8>,
-    spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    /// Memory of dropped chunks, which comes back through `give_back`.
+    spare: Receiver<Vec<u8>>,
+    give_back: Sender<Vec<u8>>,
     /// A piece of data that was read, and comes after the zeros before it.
     held: Option<Piece>,
 }
@@ -83,7 +85,8 @@ pub struct Chunks<'s> {
 impl<'s> Chunks<'s> {
     /// Iterates from byte `at`, a multiple of [`CHUNK`], up to `end`.
     pub fn new(source: &'s Source, at: u64, end: u64) -> Chunks<'s> {
-        Chunks { source, at, end, data: 0..0, zeros: vec![0; CHUNK_LENGTH], spare: bounded(SPARE), held: None }
+        let (give_back, spare) = bounded(SPARE);
+        Chunks { source, at, end, data: 0..0, zeros: vec![0; CHUNK_LENGTH], spare, give_back, held: None }
     }
 
     /// Reads the next chunk and moves on; returns `None` if it is all zeros.
@@ -97,7 +100,7 @@ impl<'s> Chunks<'s> {
         if self.data.start >= offset + length as u64 {
             return Ok(None); // a hole
         }
-        let (mut memory, start) = match self.spare.1.try_recv() {
+        let (mut memory, start) = match self.spare.try_recv() {
             Ok(memory) => {
                 let start = memory.as_ptr().align_offset(ALIGNED);
                 (memory, start)
@@ -108,7 +111,7 @@ impl<'s> Chunks<'s> {
         let reading = || format!("reading {} at byte {offset}", self.source.path.display());
         self.source.file.read_exact_at(bytes, offset).with_context(reading)?;
         let is_zero = *bytes == self.zeros[..length];
-        let chunk = Chunk { offset, memory, start, length, spare: self.spare.0.clone() };
+        let chunk = Chunk { offset, memory, start, length, spare: self.give_back.clone() };
         Ok((!is_zero).then(|| Piece::Data(Arc::new(chunk))))
     }
 }

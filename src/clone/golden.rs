@@ -39,6 +39,15 @@ pub struct Golden {
     pub first_mib: Vec<u8>,
 }
 
+/// The golden disk, open for reading, with its contents.
+#[derive(Clone, Copy)]
+pub struct Master<'m> {
+    /// The disk.
+    pub source: &'m Source,
+    /// Its contents.
+    pub golden: &'m Golden,
+}
+
 impl Golden {
     /// Reads the golden disk behind `source`.
     pub fn look(source: &Source) -> Result<Golden> {

@@ -13,6 +13,7 @@ use crate::error::{Result, failed};
 use crate::mount::scratch::Scratch;
 use crate::progress::{Progress, Step};
 use crate::words::digest::Digest;
+use crate::words::region::Run;
 use anyhow::Context;
 use std::sync::OnceLock;
 
@@ -96,11 +97,11 @@ fn copy(sink: &Sink, incoming: Incoming, shared: &Shared, written: &mut u64) -> 
 }
 
 /// Reads both tables back, after everything else, and fails if they differ from what was written.
-fn refuse_other_ends(sink: &Sink, golden: &Golden, ends: &[(u64, Vec<u8>)]) -> Result<()> {
+fn refuse_other_ends(sink: &Sink, golden: &Golden, ends: &[Run]) -> Result<()> {
     sink.settle()?;
-    for (at, bytes) in ends {
+    for Run { offset, bytes } in ends {
         let mut found = vec![0; bytes.len()];
-        sink.read(*at, &mut found)?;
+        sink.read(*offset, &mut found)?;
         if found != *bytes {
             return Err(failed(
                 format!("{} returns a different partition table than was written to it", sink.name()),

@@ -2,11 +2,10 @@
 
 use crate::clone::chunks::Chunks;
 use crate::clone::fan_out::{FanOut, Incoming, Taker};
-use crate::clone::golden::Golden;
+use crate::clone::golden::Master;
 use crate::clone::hashes::Hashes;
 use crate::clone::one;
 use crate::clone::one::{Copy, Shared};
-use crate::clone::source::Source;
 use crate::clone::targets::Claimed;
 use crate::clone::unit::CHUNK;
 use crate::error::{Result, failed};
@@ -14,7 +13,7 @@ use crate::mount::scratch::Scratch;
 use crate::progress::Progress;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// The result for one disk.
@@ -34,19 +33,17 @@ pub struct Outcome {
 }
 
 /// Makes every disk a copy. A failure on one disk does not affect the others.
-pub fn run(
-    (source, golden): (&Source, &Golden),
-    targets: Vec<Claimed>,
-    scratch: &Scratch,
-    progress: &Progress,
-) -> Vec<Outcome> {
+pub fn run(master: Master, targets: Vec<Claimed>, scratch: &Scratch, progress: &Progress) -> Vec<Outcome> {
+    let Master { source, golden } = master;
     let shared = Shared { source, golden, hashes: OnceLock::new(), scratch, progress };
     let mut spread = FanOut::default();
     let witness = spread.add(Taker::Witness);
     let targets: Vec<_> = targets.into_iter().map(|target| (target, spread.add(Taker::Disk))).collect();
     let range = CHUNK..golden.table.end();
     thread::scope(|scope| {
-        let start = |target: (Claimed, Incoming)| (target.0.name(), scope.spawn(|| copy(target, &shared)));
+        let start = |(claimed, incoming): (Claimed, Incoming)| {
+            (claimed.name(), scope.spawn(|| copy(claimed, incoming, &shared)))
+        };
         let copies: Vec<_> = targets.into_iter().map(start).collect();
         let hashes = scope.spawn({
             let range = range.clone();
@@ -59,17 +56,20 @@ pub fn run(
             .and_then(|()| hashes.ok_or_else(|| failed("what was read could not be hashed", "run the command again")));
         // No other thread sets it.
         let _ = shared.hashes.set(all.map_err(|error| format!("{error:#}")));
-        copies.into_iter().map(|(name, copy)| copy.join().unwrap_or_else(|_| broken(name))).collect()
+        let outcome = |((path, serial, size), copy): (_, ScopedJoinHandle<Outcome>)| {
+            copy.join().unwrap_or_else(|_| broken(path, serial, size))
+        };
+        copies.into_iter().map(outcome).collect()
     })
 }
 
 /// Returns the outcome of a thread that panicked, which has already said why on stderr.
-fn broken((path, serial, size): (PathBuf, Option<String>, u64)) -> Outcome {
+fn broken(path: PathBuf, serial: Option<String>, size: u64) -> Outcome {
     let result = Err(failed("the thread for this disk panicked", "report it, with the message on stderr"));
     Outcome { path, serial, size, written: 0, elapsed: Duration::ZERO, result }
 }
 
-fn copy((claimed, incoming): (Claimed, Incoming), shared: &Shared) -> Outcome {
+fn copy(claimed: Claimed, incoming: Incoming, shared: &Shared) -> Outcome {
     let begin = Instant::now();
     let Claimed { path, serial, size, sink } = claimed;
     let mut written = 0;

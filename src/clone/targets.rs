@@ -1,12 +1,13 @@
 //! Claims the disks that become copies: all of them are examined before any is written.
 
-use crate::clone::golden::Golden;
+use crate::clone::golden::Master;
 use crate::clone::source::{Source, is_same};
 use crate::clone::writer::Sink;
-use crate::disk::new::target::{Target, size_of};
+use crate::disk::new::target::{Target, geometry_of};
 use crate::disk::which::identity;
 use crate::error::{Result, refused, usage};
 use crate::publish::format::Format;
+use crate::words::region::Geometry;
 use crate::words::units::{Bytes, MIB};
 use rustix::fs::{FileType, stat};
 use std::fs;
@@ -35,33 +36,30 @@ impl Claimed {
 pub struct Measured {
     /// Path as the user wrote it.
     pub path: PathBuf,
-    /// Size of the disk.
-    pub size: Bytes,
-    /// Logical sector size, in bytes.
-    sector: u64,
+    /// Size of the disk and of its sectors.
+    pub geometry: Geometry,
     is_device: bool,
 }
 
 /// Examines every target, and changes none. Disk files get `size` bytes, or the size of the golden disk.
-pub fn measure(paths: &[PathBuf], (source, golden): (&Source, &Golden), size: Option<Bytes>) -> Result<Vec<Measured>> {
-    refuse_same(paths, source)?;
-    paths.iter().map(|path| measure_one(path, (source, golden), size)).collect()
+pub fn measure(paths: &[PathBuf], master: Master, size: Option<Bytes>) -> Result<Vec<Measured>> {
+    refuse_same(paths, master.source)?;
+    paths.iter().map(|path| measure_one(path, master, size)).collect()
 }
 
 /// Claims all targets, or none, through `take`, the single place that asks for a target: a disk file or a
-/// disk of this size and sector size, which may be overwritten. Opens each with `open` once all are granted.
+/// disk of this geometry, which may be overwritten. Opens each with `open` once all are granted.
 pub fn claim<G>(
     targets: Vec<Measured>,
-    take: impl Fn(&Path, (Bytes, u64)) -> Result<G>,
+    take: impl Fn(&Path, Geometry) -> Result<G>,
     open: impl Fn(G) -> Result<Target>,
 ) -> Result<Vec<Claimed>> {
-    let granted: Vec<_> =
-        targets.iter().map(|target| take(&target.path, (target.size, target.sector))).collect::<Result<_>>()?;
-    let claim_one = |(Measured { path, size, is_device, .. }, granted): (Measured, G)| {
+    let granted: Vec<_> = targets.iter().map(|target| take(&target.path, target.geometry)).collect::<Result<_>>()?;
+    let claim_one = |(Measured { path, geometry, is_device }, granted): (Measured, G)| {
         let target = open(granted)?;
         let serial = if is_device { identity::serial_of(target.file(), &path.display().to_string())? } else { None };
         let sink = Sink::new(target, &path)?;
-        Ok(Claimed { path, serial, size: size.0, sink })
+        Ok(Claimed { path, serial, size: geometry.size.0, sink })
     };
     targets.into_iter().zip(granted).map(claim_one).collect()
 }
@@ -73,14 +71,16 @@ fn whole_mib(size: u64, smallest: u64) -> Bytes {
     Bytes(if floor >= smallest { floor } else { floor + MIB })
 }
 
-fn measure_one(path: &Path, (source, golden): (&Source, &Golden), wished: Option<Bytes>) -> Result<Measured> {
+fn measure_one(path: &Path, master: Master, wished: Option<Bytes>) -> Result<Measured> {
+    let Master { source, golden } = master;
     let is_device = stat(path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice);
     if !is_device && Format::of(path)? != Format::Raw {
         let found = format!("{} names a format other than raw, but a copy is raw", path.display());
         return Err(usage(found, "name it .raw, and convert it afterwards: qemu-img convert"));
     }
     let asked = if is_device { None } else { Some(wished.unwrap_or(whole_mib(source.size, golden.table.smallest()))) };
-    let (size, sector) = size_of(path, asked, asked.map(|_| golden.table.sector))?;
+    let geometry = geometry_of(path, asked, asked.map(|_| golden.table.sector))?;
+    let Geometry { size, sector } = geometry;
     let smallest = golden.table.smallest();
     if size.0 < smallest {
         let found = format!(
@@ -101,7 +101,7 @@ fn measure_one(path: &Path, (source, golden): (&Source, &Golden), wished: Option
         let found = format!("the table of {} cannot be rewritten for a copy: {error:#}", source.path.display());
         refused(found, "fix it first: sgdisk --verify, sfdisk --verify")
     })?;
-    Ok(Measured { path: path.to_owned(), size, sector, is_device })
+    Ok(Measured { path: path.to_owned(), geometry, is_device })
 }
 
 /// Refuses the golden disk as its own copy, and the same disk twice, under any names.

@@ -1,7 +1,7 @@
 //! `flipslot clone`: one golden disk in, many disks out.
 
 use crate::cli::CloneArgs;
-use crate::clone::golden::Golden;
+use crate::clone::golden::{Golden, Master};
 use crate::clone::source::Source;
 use crate::clone::{caveats as remarks, run, targets};
 use crate::error::Result;
@@ -28,17 +28,18 @@ pub fn run(args: &CloneArgs) -> Result<()> {
     Loop::refuse_if_none()?;
     let source = Source::open(&args.source)?;
     let golden = Golden::look(&source)?;
-    let targets = targets::measure(&args.targets, (&source, &golden), size)?;
+    let master = Master { source: &source, golden: &golden };
+    let targets = targets::measure(&args.targets, master, size)?;
     if args.dry_run {
         let remarks = remarks::of(&source, &golden, &scratch);
-        let plan = ClonePlan::of((&source, &golden), &targets, &consent, remarks)?;
+        let plan = ClonePlan::of(master, &targets, &consent, remarks)?;
         return print(&plan, Format::of(args.json));
     }
-    let disks = targets::claim(targets, |path, size| consent.claim(path, size), Granted::open)?;
-    for (slot, remark) in remarks::of(&source, &golden, &scratch) {
-        progress.warn(slot, &remark);
+    let disks = targets::claim(targets, |path, geometry| consent.claim(path, geometry), Granted::open)?;
+    for remark in remarks::of(&source, &golden, &scratch) {
+        progress.warn(remark.slot, &remark.text);
     }
-    let outcomes = run::run((&source, &golden), disks, &scratch, &progress); // from here on the targets change
+    let outcomes = run::run(master, disks, &scratch, &progress); // from here on the targets change
     let cloned = Cloned::new(&source, outcomes, begin.elapsed());
     print(&cloned, Format::of(args.json))?;
     cloned.refuse_if_any_failed()

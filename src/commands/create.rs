@@ -50,7 +50,7 @@ fn make_disk(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
         let preview = preview.noting(format!("on {} now: {now}", args.disk().display()));
         return print(&preview.by(plan_file::how(args, fingerprint)?), format);
     }
-    let target = request.consent.claim(args.disk(), request.size())?.open()?;
+    let target = request.consent.claim(args.disk(), request.geometry())?.open()?;
     let disk = NewDisk::plan(&request, layout, session)?;
     if let Some(plan) = plan {
         plan.refuse_other(&disk.preview(args.disk(), &request.fill.slot))?;

@@ -12,7 +12,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 /// Builds a FAT32 image of `size` bytes, in sectors of `sector` bytes, with these files; makes directories as
 /// needed. The same files give the same bytes.
-pub fn volume((size, sector): (u64, u64), label: &str, volume_id: u32, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+pub fn volume(size: u64, sector: u64, label: &str, volume_id: u32, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     // Only the pages that are written take memory; the rest are the kernel's zero page.
     let mut disk = Cursor::new(vec![0; usize::try_from(size)?]);
     let mut name = [b' '; 11];

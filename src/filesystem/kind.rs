@@ -88,11 +88,12 @@ impl Filesystem {
     /// ```no_run
     /// # use flipslot::disk::new::target::{Existing, Target};
     /// # use flipslot::filesystem::{kind::Filesystem, mkfs::New};
-    /// # use flipslot::words::{region::Region, units::Bytes};
+    /// # use flipslot::words::{region::{Geometry, Region}, units::Bytes};
     /// # use std::path::Path;
     /// # fn format(new: &New) -> flipslot::error::Result<()> {
-    /// # let (whole, size) = (Region { number: 1, start: 0, size: 64 << 20 }, Bytes(64 << 20));
-    /// let target = Target::of_file(Path::new("disk.img"), (size, 512), Existing::Refuse)?;
+    /// # let whole = Region { number: 1, start: 0, size: 64 << 20 };
+    /// # let geometry = Geometry { size: Bytes(64 << 20), sector: 512 };
+    /// let target = Target::of_file(Path::new("disk.img"), geometry, Existing::Refuse)?;
     /// let device = target.vacant(whole)?;
     /// Filesystem::Ext4.format(device, new)?;
     /// # Ok(())
@@ -104,11 +105,12 @@ impl Filesystem {
     /// ```compile_fail,E0308
     /// # use flipslot::disk::new::target::{Existing, Target};
     /// # use flipslot::filesystem::{kind::Filesystem, mkfs::New};
-    /// # use flipslot::words::{region::Region, units::Bytes};
+    /// # use flipslot::words::{region::{Geometry, Region}, units::Bytes};
     /// # use std::path::Path;
     /// # fn format(new: &New) -> flipslot::error::Result<()> {
-    /// # let (whole, size) = (Region { number: 1, start: 0, size: 64 << 20 }, Bytes(64 << 20));
-    /// let target = Target::of_file(Path::new("disk.img"), (size, 512), Existing::Refuse)?;
+    /// # let whole = Region { number: 1, start: 0, size: 64 << 20 };
+    /// # let geometry = Geometry { size: Bytes(64 << 20), sector: 512 };
+    /// let target = Target::of_file(Path::new("disk.img"), geometry, Existing::Refuse)?;
     /// let device = Path::new("/dev/sda");
     /// Filesystem::Ext4.format(device, new)?;
     /// # Ok(())

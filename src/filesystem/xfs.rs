@@ -1,7 +1,7 @@
 //! XFS in a slot: made with features that the slot's kernel and GRUB read, and checked afterwards.
 
 use crate::error::{Result, failed};
-use crate::filesystem::feature_table::{EVER, Feature, Has, KernelOption, NEVER, Words, incompat, ro_compat};
+use crate::filesystem::feature_table::{EVER, Feature, Has, KernelOption, NEVER, Version, Words, incompat, ro_compat};
 use crate::filesystem::mkfs::New;
 use crate::filesystem::properties::{GrowCommand, Growth, Kind, NewUuid, On, OnDevice, Superblock};
 use crate::mount::vacant::Vacant;
@@ -57,15 +57,15 @@ struct Pinned {
     value: &'static str,
     /// First version of xfsprogs that knows the key; an older one refuses it, and does not turn on the
     /// feature either.
-    since: (u32, u32),
+    since: Version,
 }
 
-const fn pinned(group: &'static str, key: &'static str, value: &'static str, since: (u32, u32)) -> Pinned {
+const fn pinned(group: &'static str, key: &'static str, value: &'static str, since: Version) -> Pinned {
     Pinned { group, key, value, since }
 }
 
 /// First version of xfsprogs that can be met: the oldest that makes a filesystem of version 5 by default.
-const OLDEST: (u32, u32) = (3, 2);
+const OLDEST: Version = (3, 2);
 
 /// The complete format: that of Linux 4.9 or newer, which GRUB 2.04 or newer reads; for an older kernel that
 /// is known, without what it does not know. Sources: mkfs.xfs(8); the `lts_*.conf` in
@@ -138,7 +138,7 @@ fn format(partition: &Vacant, new: &New) -> Result<()> {
 
 /// Parses the version that `mkfs.xfs -V` prints ("mkfs.xfs version 6.1.0"). One that cannot be read counts as
 /// new: an old program itself refuses an option that it does not know, and makes nothing.
-fn version(printed: &str) -> (u32, u32) {
+fn version(printed: &str) -> Version {
     let newest = (u32::MAX, 0);
     let Some(version) = printed.split_whitespace().next_back() else { return newest };
     let mut numbers = version.split('.').map_while(|number| number.parse().ok());
@@ -148,7 +148,7 @@ fn version(printed: &str) -> (u32, u32) {
 /// Builds one list for each group: the pinned keys, as far as this version knows them and the user does not
 /// give them, turned off where the slot's kernel does not know them; the UUID; and the user's keys.
 fn lists(
-    version: (u32, u32),
+    version: Version,
     known_to_kernel: &dyn Fn(&str) -> bool,
     given: &[(&str, &str)],
     uuid: &str,
@@ -258,11 +258,11 @@ const V4_CI: Feature = incompat("version=ci", 0x4000, EVER, NEVER);
 mod tests {
     use super::*;
 
-    fn line(version: (u32, u32), given: &[(&str, &str)]) -> String {
+    fn line(version: Version, given: &[(&str, &str)]) -> String {
         line_for(version, &|_| true, given)
     }
 
-    fn line_for(version: (u32, u32), known: &dyn Fn(&str) -> bool, given: &[(&str, &str)]) -> String {
+    fn line_for(version: Version, known: &dyn Fn(&str) -> bool, given: &[(&str, &str)]) -> String {
         let lists = lists(version, known, given, "uuid=U");
         lists.iter().map(|(group, list)| format!("{group} {list}")).collect::<Vec<_>>().join(" ")
     }

@@ -10,7 +10,7 @@ use crate::initramfs::read::cpio;
 use crate::initramfs::trial_units;
 use crate::kernel::find::Kernel;
 use crate::layer::LayerPath;
-use crate::layer::entry::Meta;
+use crate::layer::entry::{Meta, Time};
 use crate::mount::scratch::Scratch;
 use crate::root::edit::Edit;
 use crate::root::runnable::Runnable;
@@ -78,8 +78,8 @@ pub fn take(scratch: &Scratch, root: &mut dyn Edit, kernel: &Kernel, own: Own) -
 /// Puts an initramfs into the root, readable by root alone: it may hold keys. Returns its path.
 fn store(root: &mut dyn Edit, path: String, mut made: File) -> Result<String> {
     made.rewind().context("reading the initramfs")?;
-    let now = i64::try_from(Origin::Fresh.now())?;
-    let meta = Meta { mode: 0o600, mtime: (now, 0), ..Meta::default() };
+    let now = Time { seconds: i64::try_from(Origin::Fresh.now())?, nanoseconds: 0 };
+    let meta = Meta { mode: 0o600, mtime: now, ..Meta::default() };
     root.put_file(&LayerPath::clean(path.as_bytes())?, &meta, &mut made)?;
     Ok(path)
 }

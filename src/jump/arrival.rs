@@ -42,7 +42,7 @@ fn find<'l>(disk: &Disk, ledger: &'l mut Ledger) -> Result<&'l mut Boot> {
     };
     let started = Moment(Moment::now().0.saturating_sub(u64::try_from(uptime().as_millis()).unwrap_or(0)));
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading this boot's id")?;
-    let boot = ledger.arrived(disk.running()?, by, (boot_id.trim(), started));
+    let boot = ledger.arrived(disk.running()?, by, boot_id.trim(), started);
     if let (By::Kexec, Some((deadline, confirm))) = (by, terms_of(&cmdline())) {
         (boot.deadline, boot.confirm) = (deadline, confirm);
     }

@@ -91,7 +91,7 @@ fn refuse_hopeless(disk: &Disk, written: &OnDisk, facts: &ImageFacts, policy: &P
     let machine = disk.machine();
     let report = Report::of(&disk.subject(written, facts, &machine)?, Ask::Slot, policy)?;
     let next = format!("write it again for this machine: flipslot flash REFERENCE --slot {slot} --hardware this");
-    report.refuse_errors(&format!("slot {slot}"), (Kind::Refused, &next))?;
+    report.refuse_errors(&format!("slot {slot}"), Kind::Refused, &next)?;
     report.warnings(&Report::default()).for_each(|warning| crate::stderr!("flipslot: warning: slot {slot}: {warning}"));
     Ok(())
 }

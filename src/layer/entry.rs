@@ -58,6 +58,15 @@ pub enum Node {
     Fifo,
 }
 
+/// The time at which a node was last modified; an earlier one is smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Time {
+    /// Seconds since 1970, rounded down: negative before.
+    pub seconds: i64,
+    /// Nanoseconds after that second, below 10^9.
+    pub nanoseconds: u32,
+}
+
 /// Owner, permissions, modification time and extended attributes of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Meta {
@@ -67,8 +76,8 @@ pub struct Meta {
     pub uid: u32,
     /// Numeric group.
     pub gid: u32,
-    /// Modification time: seconds since 1970, and nanoseconds below 10^9.
-    pub mtime: (i64, u32),
+    /// Modification time.
+    pub mtime: Time,
     /// Extended attributes, names with their namespace, in the order of the archive.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }

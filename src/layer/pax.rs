@@ -5,7 +5,7 @@
 
 use crate::error::{Result, failed};
 use crate::layer::REBUILD;
-use crate::layer::entry::Meta;
+use crate::layer::entry::{Meta, Time};
 
 /// The key prefix under which archives carry extended attributes (star(1), also GNU tar and Go).
 const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -27,8 +27,8 @@ pub struct Overrides {
     pub uid: Option<u64>,
     /// `gid`: the numeric group.
     pub gid: Option<u64>,
-    /// `mtime`: seconds since 1970, and nanoseconds below 10^9.
-    pub mtime: Option<(i64, u32)>,
+    /// `mtime`: the modification time.
+    pub mtime: Option<Time>,
     /// `SCHILY.xattr.*`: extended attributes, named without that prefix.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -91,8 +91,8 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (*newline == b'\n').then_some((&line[..equals], &line[equals + 1..], &bytes[length..]))
 }
 
-/// Parses `[-]seconds[.fraction]` into seconds, rounded down, and nanoseconds.
-fn time(value: &[u8]) -> Option<(i64, u32)> {
+/// Parses `[-]seconds[.fraction]`.
+fn time(value: &[u8]) -> Option<Time> {
     let text = std::str::from_utf8(value).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -101,9 +101,9 @@ fn time(value: &[u8]) -> Option<(i64, u32)> {
     let seconds: i64 = whole.parse().ok()?;
     let nanoseconds: u32 = format!("{fraction:0<9.9}").parse().ok()?;
     if whole.starts_with('-') && nanoseconds > 0 {
-        return Some((seconds.checked_sub(1)?, 1_000_000_000 - nanoseconds));
+        return Some(Time { seconds: seconds.checked_sub(1)?, nanoseconds: 1_000_000_000 - nanoseconds });
     }
-    Some((seconds, nanoseconds))
+    Some(Time { seconds, nanoseconds })
 }
 
 /// Refuses extended attributes that an operating system's files do not carry: unknown namespaces are not
@@ -144,10 +144,11 @@ mod tests {
 
     #[test]
     fn times_keep_nanoseconds_and_may_lie_before_1970() {
-        assert_eq!(time(b"1350244992.023960108"), Some((1_350_244_992, 23_960_108)));
-        assert_eq!(time(b"-1.5"), Some((-2, 500_000_000)));
-        assert_eq!(time(b"-0.25"), Some((-1, 750_000_000)));
-        assert_eq!(time(b"7"), Some((7, 0)));
+        let at = |seconds, nanoseconds| Some(Time { seconds, nanoseconds });
+        assert_eq!(time(b"1350244992.023960108"), at(1_350_244_992, 23_960_108));
+        assert_eq!(time(b"-1.5"), at(-2, 500_000_000));
+        assert_eq!(time(b"-0.25"), at(-1, 750_000_000));
+        assert_eq!(time(b"7"), at(7, 0));
         for odd in [&b"x"[..], b"1.-5", b"9223372036854775808", b""] {
             assert_eq!(time(odd), None, "{}", odd.escape_ascii());
         }

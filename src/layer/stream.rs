@@ -34,12 +34,20 @@ pub enum Compression {
     Zstd,
 }
 
+/// A blob as its manifest describes it.
+#[derive(Debug, Clone)]
+pub struct Blob {
+    /// Digest of the bytes as they are stored.
+    pub digest: Digest,
+    /// Number of these bytes.
+    pub size: u64,
+}
+
 /// The digests, size and compression that a layer must have.
 #[derive(Debug, Clone)]
 pub struct Expected {
-    /// Digest and size in bytes of the blob as it is stored. `None` for an archive that names
-    /// only the uncompressed digest (docker-archive).
-    pub blob: Option<(Digest, u64)>,
+    /// The blob. `None` for an archive that names only the uncompressed digest (docker-archive).
+    pub blob: Option<Blob>,
     /// Digest of the uncompressed tar archive.
     pub diff_id: Digest,
     /// Compression of the blob.
@@ -85,11 +93,11 @@ impl Fetching {
 /// Sends all of a blob, and fails if its size or digest is not that of the manifest.
 fn pump_blob(
     mut source: Box<dyn Read>,
-    expected: Option<(Digest, u64)>,
+    expected: Option<Blob>,
     out: &Sender<Chunk>,
     count: impl Fn(u64),
 ) -> Result<()> {
-    let mut hasher = expected.as_ref().map(|(digest, _)| digest.hasher());
+    let mut hasher = expected.as_ref().map(|blob| blob.digest.hasher());
     let mut total = 0u64;
     loop {
         let chunk = next_chunk(&mut source)?;
@@ -98,7 +106,7 @@ fn pump_blob(
         }
         total += chunk.len() as u64;
         count(chunk.len() as u64);
-        if let Some((_, size)) = expected.as_ref().filter(|(_, size)| total > *size) {
+        if let Some(Blob { size, .. }) = expected.as_ref().filter(|blob| total > blob.size) {
             return Err(failed(format!("the blob is longer than the {size} bytes that its manifest gives"), RETRY));
         }
         if let Some(hasher) = &mut hasher {
@@ -108,7 +116,7 @@ fn pump_blob(
             return Ok(()); // the reader gave up, and reports why
         }
     }
-    let Some(((digest, size), hasher)) = expected.zip(hasher) else { return end(out) };
+    let Some((Blob { digest, size }, hasher)) = expected.zip(hasher) else { return end(out) };
     if total != size {
         return Err(failed(format!("the blob ends after {total} bytes; its manifest gives {size}"), RETRY));
     }
@@ -243,9 +251,8 @@ mod tests {
 
     /// Reads `blob` as a layer that should hold `plain`.
     fn read(blob: Vec<u8>, plain: &[u8], compression: Compression) -> Result<Vec<u8>> {
-        let expected =
-            Expected { blob: Some((Digest::of(&blob), blob.len() as u64)), diff_id: Digest::of(plain), compression };
-        read_expecting(expected, blob)
+        let stored = Blob { digest: Digest::of(&blob), size: blob.len() as u64 };
+        read_expecting(Expected { blob: Some(stored), diff_id: Digest::of(plain), compression }, blob)
     }
 
     fn read_expecting(expected: Expected, blob: Vec<u8>) -> Result<Vec<u8>> {
@@ -267,7 +274,7 @@ mod tests {
     #[test]
     fn b1_b2_a_blob_of_another_digest_or_size_is_refused() {
         let right = Expected {
-            blob: Some((Digest::of(b"abcd"), 4)),
+            blob: Some(Blob { digest: Digest::of(b"abcd"), size: 4 }),
             diff_id: Digest::of(b"abcd"),
             compression: Compression::Plain,
         };

@@ -6,7 +6,7 @@
 use crate::error::{Result, failed, from_io};
 use crate::layer::REBUILD;
 use crate::layer::body::Body;
-use crate::layer::entry::{Entry, Kind, Meta, Node};
+use crate::layer::entry::{Entry, Kind, Meta, Node, Time};
 use crate::layer::path::LayerPath;
 use crate::layer::pax::Overrides;
 use anyhow::Context;
@@ -239,7 +239,10 @@ fn meta(header: &Header, pax: &Overrides) -> Result<Meta> {
     };
     let mtime = match pax.mtime {
         Some(mtime) => mtime,
-        None => (i64::try_from(field("time", &old.mtime)?).map_err(|_| failed("its time is beyond 2^63", REBUILD))?, 0),
+        None => {
+            let seconds = i64::try_from(field("time", &old.mtime)?);
+            Time { seconds: seconds.map_err(|_| failed("its time is beyond 2^63", REBUILD))?, nanoseconds: 0 }
+        }
     };
     Ok(Meta {
         mode: u32::try_from(field("mode", &old.mode)? & 0o7777)?,

@@ -42,7 +42,7 @@ impl Loop {
                     format!("make the device: mknod {} b 7 {number}", path.display()),
                 )
             })?;
-            match loop_device::configure(&device, disk, (region.start, region.size), u32::try_from(sector)?) {
+            match loop_device::configure(&device, disk, region.start, region.size, u32::try_from(sector)?) {
                 Ok(()) => return Ok(Loop { _device: device, path }),
                 Err(Errno::BUSY) => thread::sleep(Duration::from_millis(u64::from(race.min(20)))),
                 Err(errno) => {

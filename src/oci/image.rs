@@ -1,7 +1,7 @@
 //! An image with a verified manifest and config, and with layers that can be fetched.
 
 use crate::error::{Result, refused};
-use crate::layer::stream::{Expected, Fetching, fetch};
+use crate::layer::stream::{Blob, Expected, Fetching, fetch};
 use crate::layer::{Budget, RootSink, apply};
 use crate::oci::archive::Archive;
 use crate::oci::docker_archive::DockerArchive;
@@ -77,7 +77,7 @@ pub struct Verified(());
 impl Layer {
     /// Returns the layer's name in messages: the digest of its blob, or else its `diff_id`.
     fn name(&self) -> &Digest {
-        self.expected.blob.as_ref().map_or(&self.expected.diff_id, |(digest, _)| digest)
+        self.expected.blob.as_ref().map_or(&self.expected.diff_id, |blob| &blob.digest)
     }
 
     fn fetch(&self, count: impl Fn(u64) + Send + 'static) -> Fetching {
@@ -168,7 +168,8 @@ fn image(reference: &Reference, source: Arc<dyn Source>, top: &Top, platform: &P
 
 fn layer(source: &Arc<dyn Source>, descriptor: Descriptor, diff_id: Digest) -> Result<Layer> {
     let compression = document::compression(&descriptor)?;
-    let expected = Expected { blob: Some((descriptor.digest.clone(), descriptor.size)), diff_id, compression };
+    let blob = Blob { digest: descriptor.digest.clone(), size: descriptor.size };
+    let expected = Expected { blob: Some(blob), diff_id, compression };
     let source = Arc::clone(source);
     let size = descriptor.size;
     Ok(Layer { expected, size, open: Arc::new(move || source.blob(&descriptor)) })

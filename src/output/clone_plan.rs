@@ -1,14 +1,13 @@
 //! Result of `clone --dry-run`: what would become of each disk (docs/plan.md).
 
+use crate::clone::caveats::Caveat;
 use crate::clone::chunks;
-use crate::clone::golden::Golden;
-use crate::clone::source::Source;
+use crate::clone::golden::Master;
 use crate::clone::targets::Measured;
 use crate::error::Result;
 use crate::output::document::Document;
 use crate::output::plan::Plan;
 use crate::request::consent::Consent;
-use crate::words::slot::Slot;
 use crate::words::units::Bytes;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -30,18 +29,14 @@ pub struct ClonePlan {
 impl ClonePlan {
     /// Examines every target, and refuses one that could not be claimed. `caveats` say what stays the same on
     /// the copies.
-    pub fn of(
-        (source, golden): (&Source, &Golden),
-        targets: &[Measured],
-        consent: &Consent,
-        caveats: Vec<(Option<Slot>, String)>,
-    ) -> Result<ClonePlan> {
+    pub fn of(master: Master, targets: &[Measured], consent: &Consent, caveats: Vec<Caveat>) -> Result<ClonePlan> {
+        let Master { source, golden } = master;
         let disk = |target: &Measured| {
             let (_, now) = consent.look(&target.path)?;
-            let plan = Plan::of_copy(&target.path, target.size.0, golden);
+            let plan = Plan::of_copy(&target.path, target.geometry.size.0, golden);
             Ok(plan.noting(format!("on {} now: {now}", target.path.display())))
         };
-        let note = |(slot, text): (Option<Slot>, String)| match slot {
+        let note = |Caveat { slot, text }| match slot {
             Some(slot) => format!("slot {slot}: {text}"),
             None => text,
         };

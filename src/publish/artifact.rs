@@ -11,9 +11,9 @@ use crate::mount::scratch::Scratch;
 use crate::progress::Progress;
 use crate::publish::allocated::to_copy;
 use crate::publish::bmap::Section;
-use crate::publish::convert::{QEMU_IMG, convert};
+use crate::publish::convert::{QEMU_IMG, RawDisk, convert};
 use crate::publish::format::Format;
-use crate::publish::manifest::Manifest;
+use crate::publish::manifest::{Head, Manifest};
 use crate::publish::written_file::WrittenFile;
 use crate::publish::{bmap, sums};
 use crate::tool;
@@ -113,7 +113,7 @@ impl Artifact {
         if self.format != Format::Raw {
             let step = progress.step(None, "converting the disk", None);
             let new = NewFile::make(&self.path, self.existing, "converted")?;
-            convert((&raw, size), self.format, &new, scratch, &step)?;
+            convert(RawDisk { file: &raw, size }, self.format, &new, scratch, &step)?;
             converted = Some(new);
         }
         if self.sidecars == Sidecars::None {
@@ -127,7 +127,7 @@ impl Artifact {
             beside.push(self.put(&self.beside("bmap"), map.as_bytes(), &mut files)?);
         }
         let table = table::describe(raw.file(), size, contents.layout.sector)?;
-        let head = (self.format, size, contents.written);
+        let head = Head { format: self.format, size, written: contents.written };
         let manifest = Manifest::new(head, table, &contents.slots, files.clone());
         let text = serde_json::to_string_pretty(&manifest)? + "\n";
         beside.push(self.put(&self.beside("json"), text.as_bytes(), &mut files)?);
@@ -146,10 +146,10 @@ impl Artifact {
         let path = folder.join(sums::NAME);
         let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
         let sums: Vec<_> = files.iter().map(|file| (file.name.as_str(), file.digest.clone())).collect();
-        let last = filled((&path, "partial"), Existing::Replace, &sums::with(&old, &sums))?;
+        let last = filled(&path, "partial", Existing::Replace, &sums::with(&old, &sums))?;
         let without = sums::without(&old, &names);
         if sums::with(&old, &[]) != without {
-            filled((&path, "before"), Existing::Replace, &without)?.publish()?;
+            filled(&path, "before", Existing::Replace, &without)?.publish()?;
         }
         disk.publish()?; // now the disk is there
         beside.into_iter().try_for_each(NewFile::publish)?;
@@ -158,7 +158,7 @@ impl Artifact {
 
     /// Writes a file beside the disk, complete but for its name, and adds it to `files`.
     fn put(&self, path: &Path, bytes: &[u8], files: &mut Vec<WrittenFile>) -> Result<NewFile> {
-        let new = filled((path, "partial"), self.existing, bytes)?;
+        let new = filled(path, "partial", self.existing, bytes)?;
         let name = path.file_name().and_then(|name| name.to_str()).context("the file has no name")?;
         files.push(WrittenFile { name: name.to_owned(), size: bytes.len() as u64, digest: Digest::of(bytes) });
         Ok(new)
@@ -193,7 +193,7 @@ impl Artifact {
 }
 
 /// Writes a file that is complete but for its name; `what` as for [`NewFile::make`].
-fn filled((path, what): (&Path, &str), existing: Existing, bytes: &[u8]) -> Result<NewFile> {
+fn filled(path: &Path, what: &str, existing: Existing, bytes: &[u8]) -> Result<NewFile> {
     let new = NewFile::make(path, existing, what)?;
     (&mut new.file()).write_all(bytes).with_context(|| format!("writing {}", path.display()))?;
     new.flush()?;

@@ -24,18 +24,21 @@ const DEADLINE: Duration = Duration::from_secs(6 * 3600);
 /// Compression level: zstd's own default. Higher levels take more time than their smaller output saves.
 const LEVEL: i32 = 3;
 
-/// Writes `raw`, which is `size` bytes long, as `format` into `new`, reads it back, and flushes it.
-pub fn convert(
-    (raw, size): (&NewFile, u64),
-    format: Format,
-    new: &NewFile,
-    scratch: &Scratch,
-    step: &Step,
-) -> Result<()> {
+/// A complete disk as raw bytes.
+#[derive(Clone, Copy)]
+pub struct RawDisk<'d> {
+    /// The file that holds the bytes.
+    pub file: &'d NewFile,
+    /// Size of the disk in bytes.
+    pub size: u64,
+}
+
+/// Writes `raw` as `format` into `new`, reads it back, and flushes it.
+pub fn convert(raw: RawDisk, format: Format, new: &NewFile, scratch: &Scratch, step: &Step) -> Result<()> {
     match format {
         Format::Raw => return Err(failed("a raw disk needs no conversion", "")),
-        Format::Zstd => compress(raw, size, new, step)?,
-        Format::Qcow2 | Format::Vmdk | Format::Vhdx => by_qemu(raw, format.name(), new, scratch)?,
+        Format::Zstd => compress(raw, new, step)?,
+        Format::Qcow2 | Format::Vmdk | Format::Vhdx => by_qemu(raw.file, format.name(), new, scratch)?,
     }
     new.flush()
 }
@@ -82,15 +85,15 @@ fn refuse_if_full(raw: &NewFile, new: &NewFile) -> Result<()> {
     Err(failed(found, "free some space, or name a file on another filesystem"))
 }
 
-fn compress(raw: &NewFile, size: u64, new: &NewFile, step: &Step) -> Result<()> {
+fn compress(raw: RawDisk, new: &NewFile, step: &Step) -> Result<()> {
     let compressing = || format!("compressing {}", new.path().display());
     let count = step.counter();
-    let mut disk = whole(raw, size);
+    let mut disk = whole(raw);
     let mut encoder = zstd::Encoder::new(new.file(), LEVEL).with_context(compressing)?;
     // Set with one core too: the frames are the same for any number of workers, but differ without workers.
     encoder.multithread(u32::try_from(available_parallelism()?.get())?).with_context(compressing)?;
     encoder.include_checksum(true).with_context(compressing)?;
-    encoder.set_pledged_src_size(Some(size)).with_context(compressing)?;
+    encoder.set_pledged_src_size(Some(raw.size)).with_context(compressing)?;
     loop {
         let chunk = disk.fill_buf().context("reading the disk file")?;
         let length = chunk.len();
@@ -102,7 +105,7 @@ fn compress(raw: &NewFile, size: u64, new: &NewFile, step: &Step) -> Result<()> 
         disk.consume(length);
     }
     encoder.finish().with_context(compressing)?;
-    read_back(whole(raw, size), new)
+    read_back(whole(raw), new)
 }
 
 fn read_back(mut raw: impl BufRead, new: &NewFile) -> Result<()> {
@@ -129,6 +132,6 @@ fn read_back(mut raw: impl BufRead, new: &NewFile) -> Result<()> {
 /// Number of bytes of the disk that are read at a time.
 const CHUNK: usize = 1 << 20;
 
-fn whole(raw: &NewFile, size: u64) -> impl BufRead {
-    BufReader::with_capacity(CHUNK, Section { disk: raw.file(), at: 0, end: size })
+fn whole(raw: RawDisk) -> impl BufRead {
+    BufReader::with_capacity(CHUNK, Section { disk: raw.file.file(), at: 0, end: raw.size })
 }

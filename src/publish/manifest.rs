@@ -36,21 +36,26 @@ struct ManifestSlot {
     image: SlotFacts,
 }
 
+/// Facts about a disk as a whole.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    /// Format of the disk file.
+    pub format: Format,
+    /// Size of the disk in bytes, whatever the file takes in its format.
+    pub size: u64,
+    /// Time at which the disk was made, in seconds since 1970.
+    pub written: u64,
+}
+
 impl Manifest {
-    /// Makes the manifest of a disk of `size` bytes with this table and these slots; `written` is in seconds
-    /// since 1970.
-    pub fn new(
-        (format, size, written): (Format, u64, u64),
-        table: Described,
-        slots: &[(Slot, Record)],
-        files: Vec<WrittenFile>,
-    ) -> Manifest {
+    /// Makes the manifest of a disk with this table and these slots.
+    pub fn new(head: Head, table: Described, slots: &[(Slot, Record)], files: Vec<WrittenFile>) -> Manifest {
         Manifest {
             version: 1,
             flipslot: env!("CARGO_PKG_VERSION"),
-            written: rfc3339(written),
-            format: format.name(),
-            size,
+            written: rfc3339(head.written),
+            format: head.format.name(),
+            size: head.size,
             table,
             slots: slots.iter().map(|(slot, record)| of(*slot, record)).collect(),
             files,

@@ -9,7 +9,7 @@ use crate::disk::which::fingerprint::Fingerprint;
 use crate::disk::which::identity::{Identity, NO_SERIAL};
 use crate::disk::which::whole::WholeDisk;
 use crate::error::{Result, refused};
-use crate::words::units::Bytes;
+use crate::words::region::Geometry;
 use anyhow::Context;
 use std::io::{BufRead, IsTerminal, stdin};
 use std::path::Path;
@@ -27,8 +27,8 @@ pub struct Consent {
 /// A target that the user gave up, not yet opened for writing: when a disk that was open for writing is
 /// closed, udev examines it, and starts the arrays that it finds.
 pub enum Granted {
-    /// A disk, with the planned size and sector size.
-    Disk(Box<WholeDisk>, (Bytes, u64)),
+    /// A disk, with the planned sizes of it and of its sectors.
+    Disk(Box<WholeDisk>, Geometry),
     /// A new file that has no name yet.
     File(Target),
 }
@@ -89,14 +89,14 @@ impl Consent {
 
     /// Claims the target: a disk file, or a disk that is not in use, is the intended one, and may be
     /// overwritten.
-    pub fn claim(&self, path: &Path, size: (Bytes, u64)) -> Result<Granted> {
+    pub fn claim(&self, path: &Path, geometry: Geometry) -> Result<Granted> {
         if target::is_device(path)? {
-            return Ok(Granted::Disk(Box::new(self.claim_disk(path)?), size));
+            return Ok(Granted::Disk(Box::new(self.claim_disk(path)?), geometry));
         }
         if let Some(planned) = &self.planned {
             refuse_unplanned(path, &Fingerprint::of_file(path)?, planned)?;
         }
-        Ok(Granted::File(Target::of_file(path, size, self.existing)?))
+        Ok(Granted::File(Target::of_file(path, geometry, self.existing)?))
     }
 
     /// Claims a disk that may be overwritten with everything on it.

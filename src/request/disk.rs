@@ -3,7 +3,7 @@
 
 use crate::cli::CreateArgs;
 use crate::disk::new::layout::{Data, Layout, LayoutRequest};
-use crate::disk::new::target::{Existing, size_of};
+use crate::disk::new::target::{Existing, geometry_of};
 use crate::disk::which::fingerprint::Fingerprint;
 use crate::error::{Result, usage};
 use crate::oci::{Image, Reference};
@@ -13,8 +13,8 @@ use crate::request::config::Config;
 use crate::request::consent::Consent;
 use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::words::origin::Origin;
+use crate::words::region::Geometry;
 use crate::words::slot::Slot;
-use crate::words::units::Bytes;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -78,7 +78,7 @@ impl DiskRequest {
         let fill = FillRequest::joined(args, &config, device(args.disk()))?;
         let last = fill.images.keys().next_back().map_or(0, |slot| slot.index() + 1);
         let size = args.size.as_ref().or(config.size.as_ref()).map(|size| size.parse()).transpose()?;
-        let (size, sector) = size_of(args.disk(), size, args.sector_size.or(config.sector_size))?;
+        let Geometry { size, sector } = geometry_of(args.disk(), size, args.sector_size.or(config.sector_size))?;
         Origin::of_environment(&[])?; // refuses an invalid SOURCE_DATE_EPOCH
         if device(args.disk()).is_none() && !args.consent.expect_serial.is_empty() {
             let found = format!("{} is a disk file, which has no serial number", args.disk().display());
@@ -104,9 +104,9 @@ impl DiskRequest {
         })
     }
 
-    /// Returns the size of the disk, and of its sectors.
-    pub fn size(&self) -> (Bytes, u64) {
-        (self.layout.size, self.layout.sector)
+    /// Returns the size of the disk and of its sectors.
+    pub fn geometry(&self) -> Geometry {
+        Geometry { size: self.layout.size, sector: self.layout.sector }
     }
 
     /// Returns the origin of this disk's identifiers and times. A device is one machine's own disk, and gets

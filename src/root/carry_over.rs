@@ -2,6 +2,7 @@
 
 use crate::error::{Result, usage};
 use crate::layer::LayerPath;
+use crate::layer::entry::Time;
 use crate::root::edit::Edit;
 use crate::root::metadata;
 use crate::root::tree::{Last, What};
@@ -161,7 +162,7 @@ impl Carry<'_> {
     }
 
     /// Returns whether the root's own copy is as good: changed later, or equal.
-    fn has_same_or_newer(&self, path: &LayerPath, source: &mut File, mtime: (i64, u32)) -> Result<bool> {
+    fn has_same_or_newer(&self, path: &LayerPath, source: &mut File, mtime: Time) -> Result<bool> {
         let found = self.to.look_at(path, Last::Follow)?.map(|found| found.what);
         if !matches!(found, Some(What::File { .. })) {
             return Ok(false);

@@ -1,7 +1,7 @@
 //! Sets owner, mode, attributes and time of new files, in the order that keeps all of them: chown(2) clears
 //! setuid and file capabilities, so it comes first; the time comes last.
 
-use crate::layer::entry::Meta;
+use crate::layer::entry::{Meta, Time};
 use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fsetxattr,
     fstat, futimens, getxattr, listxattr, lsetxattr, removexattr, utimensat,
@@ -51,22 +51,23 @@ pub enum What {
     Node,
 }
 
-/// Returns the modification time: seconds since 1970, and nanoseconds.
-pub fn mtime_of(file: impl AsFd) -> io::Result<(i64, u32)> {
+/// Returns the modification time.
+pub fn mtime_of(file: impl AsFd) -> io::Result<Time> {
     let stat = fstat(file)?;
-    Ok((stat.st_mtime, u32::try_from(stat.st_mtime_nsec).map_err(|_| Errno::RANGE)?))
+    let nanoseconds = u32::try_from(stat.st_mtime_nsec).map_err(|_| Errno::RANGE)?;
+    Ok(Time { seconds: stat.st_mtime, nanoseconds })
 }
 
 /// Sets only the modification time, and leaves the access time.
-pub fn set_mtime(file: impl AsFd, mtime: (i64, u32)) -> io::Result<()> {
+pub fn set_mtime(file: impl AsFd, mtime: Time) -> io::Result<()> {
     let mut both = times(mtime);
     both.last_access.tv_nsec = UTIME_OMIT;
     futimens(file, &both)
 }
 
 /// Returns access and modification times that are equal: an image does not say when a file was last read.
-fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
-    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
+fn times(time: Time) -> Timestamps {
+    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() };
     Timestamps { last_access: time, last_modification: time }
 }
 

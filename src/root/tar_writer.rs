@@ -1,6 +1,7 @@
 //! Writes a root as a tar archive in PAX format (pax(1), tar(5)): equal roots make equal bytes.
 
 use crate::error::{Result, failed};
+use crate::layer::entry::Time;
 use crate::root::walk::{NodeKind, Visited, Walk};
 use anyhow::Context;
 use std::collections::HashMap;
@@ -151,7 +152,8 @@ impl Records {
     }
 
     /// Returns the seconds for the header; adds a record if these are not all of the time.
-    fn time(&mut self, (seconds, nanoseconds): (i64, u32)) -> u64 {
+    fn time(&mut self, time: Time) -> u64 {
+        let Time { seconds, nanoseconds } = time;
         let whole = u64::try_from(seconds).ok().filter(|seconds| *seconds <= NUMBER_MAX);
         if nanoseconds > 0 || whole.is_none() {
             self.add(b"mtime", decimal(seconds, nanoseconds).as_bytes());
@@ -232,8 +234,8 @@ mod tests {
         let mut records = Records::default();
         assert_eq!(records.number("size", NUMBER_MAX, NUMBER_MAX), NUMBER_MAX);
         assert_eq!(records.number("size", NUMBER_MAX + 1, NUMBER_MAX), 0);
-        assert_eq!(records.time((-1, 0)), 0);
-        assert_eq!(records.time((1 << 33, 0)), 0);
+        assert_eq!(records.time(Time { seconds: -1, nanoseconds: 0 }), 0);
+        assert_eq!(records.time(Time { seconds: 1 << 33, nanoseconds: 0 }), 0);
         assert_eq!(records.0, b"19 size=8589934592\n12 mtime=-1\n20 mtime=8589934592\n");
     }
 

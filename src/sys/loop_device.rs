@@ -40,7 +40,7 @@ pub fn free_number(control: impl AsFd) -> io::Result<IoctlOutput> {
 /// Binds `device` to `backing` at `offset`, for `length` bytes, with sectors of `sector` bytes
 /// (`LOOP_CONFIGURE`, Linux 5.8). The kernel detaches it when its last user is gone
 /// (`LO_FLAGS_AUTOCLEAR`), even after a kill. Fails with `EBUSY` if another process was faster.
-pub fn configure(device: impl AsFd, backing: BorrowedFd, (offset, length): (u64, u64), sector: u32) -> io::Result<()> {
+pub fn configure(device: impl AsFd, backing: BorrowedFd, offset: u64, length: u64, sector: u32) -> io::Result<()> {
     // SAFETY: both are plain C structures of integers, for which all-zero is a valid value.
     let mut config: loop_config = unsafe { std::mem::zeroed() };
     // SAFETY: as above.

@@ -1,5 +1,6 @@
 //! Regions of a disk, and the partition tables that number them.
 
+use crate::words::units::Bytes;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -32,6 +33,24 @@ impl TableKind {
             TableKind::Mbr => "msdos",
         }
     }
+}
+
+/// The size of a disk and of its sectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Size of the disk.
+    pub size: Bytes,
+    /// Size of a logical sector in bytes.
+    pub sector: u64,
+}
+
+/// Bytes to be written to a disk in one piece, such as part of a partition table.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Offset of the first byte on the disk.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// A run of bytes on a disk, with its number in the partition table.

@@ -26,7 +26,7 @@ use flipslot::mount::vacant::Ground;
 use flipslot::words::digest::Digest;
 use flipslot::words::origin::Origin;
 use flipslot::words::partuuid::PartUuid;
-use flipslot::words::region::{Region, TableKind};
+use flipslot::words::region::{Region, Run, TableKind};
 use flipslot::words::slot::Slot;
 use flipslot::words::units::Bytes;
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ fn boot_partition(sector: u64) -> Recorder {
         files.push((record_path(slot), record::render(Some(&record)).unwrap()));
     }
     let size = if sector == 512 { 64 * MIB } else { 288 * MIB };
-    Recorder::over(Contents::new(fat::volume((size, sector), "FLIPSLOT", 7, &files).unwrap()))
+    Recorder::over(Contents::new(fat::volume(size, sector, "FLIPSLOT", 7, &files).unwrap()))
 }
 
 fn files(recorder: &Recorder) -> BootFiles {
@@ -231,7 +231,7 @@ fn the_first_mib_of_a_new_disk_is_its_last_effect_flushed_before_and_after() {
         let written = recorder.recording().effects.len();
         let ids = flipslot::disk::table::ids::Ids::new(&layout, &Origin::Fresh);
         let mut last = ids.table(&layout).unwrap();
-        last.push((0, vec![0xb0; 440]));
+        last.push(Run { offset: 0, bytes: vec![0xb0; 440] });
         disk.write_ends(last).unwrap();
         let effects = recorder.recording().effects;
         assert_eq!(effects[withdrawn - 1], Effect::Flush, "nothing boots before anything else is written");

@@ -10,7 +10,7 @@ use flipslot::filesystem::mkfs::{MkfsOptions, New};
 use flipslot::forms::disk::grub_programs as image;
 use flipslot::mount::vacant::{Ground, Vacant};
 use flipslot::words::digest::Digest;
-use flipslot::words::region::Region;
+use flipslot::words::region::{Geometry, Region};
 use flipslot::words::units::Bytes;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -74,7 +74,8 @@ impl Bench {
 
     /// A disk file that is one partition, as it is made for slots.
     fn claimed(&self, size: u64, ground: Ground) -> (Target, Vacant) {
-        let mut target = Target::of_file(&self.own_path(), (Bytes(size), 512), Existing::Replace).unwrap();
+        let geometry = Geometry { size: Bytes(size), sector: 512 };
+        let mut target = Target::of_file(&self.own_path(), geometry, Existing::Replace).unwrap();
         if ground == Ground::Used {
             target.write_zeros();
         }

@@ -6,7 +6,7 @@ use flipslot::disk::new::target::{Existing, Target};
 use flipslot::filesystem::kind::Filesystem;
 use flipslot::filesystem::mkfs::{MkfsOptions, New};
 use flipslot::tool::Tool;
-use flipslot::words::region::Region;
+use flipslot::words::region::{Geometry, Region};
 use flipslot::words::units::Bytes;
 use rustix::fs::makedev;
 
@@ -134,7 +134,8 @@ fn a24_a_later_layer_takes_attributes_away_from_a_directory() {
 fn a37_the_slots_filesystem_tells_upper_from_lower_case() {
     let folder = tempfile::tempdir().unwrap();
     let size = 16 << 20;
-    let target = Target::of_file(&folder.path().join("slot.img"), (Bytes(size), 512), Existing::Refuse).unwrap();
+    let geometry = Geometry { size: Bytes(size), sector: 512 };
+    let target = Target::of_file(&folder.path().join("slot.img"), geometry, Existing::Refuse).unwrap();
     let options = &MkfsOptions::default();
     let new = New { label: "slot-a", uuid: uuid::Uuid::new_v4(), options, epoch: None, kernel: None };
     let vacant = target.vacant(Region { number: 1, start: 0, size }).unwrap();

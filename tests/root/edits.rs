@@ -2,7 +2,7 @@
 
 use super::{Both, path};
 use crate::support::tar::{Tar, dir, fifo, file, hardlink, symlink};
-use flipslot::layer::entry::Meta;
+use flipslot::layer::entry::{Meta, Time};
 use flipslot::root::edit::Edit;
 use flipslot::root::tree::{Last, What};
 use std::io::{self, Read};
@@ -10,7 +10,8 @@ use std::io::{self, Read};
 /// Metadata that differs from any default.
 fn odd_meta() -> Meta {
     let xattrs = vec![(b"user.mark".to_vec(), b"\0x\n".to_vec())];
-    Meta { mode: 0o4751, uid: 7, gid: 3_000_000_000, mtime: (-5, 999_999_999), xattrs }
+    let mtime = Time { seconds: -5, nanoseconds: 999_999_999 };
+    Meta { mode: 0o4751, uid: 7, gid: 3_000_000_000, mtime, xattrs }
 }
 
 /// A root with a node of each kind, in directories with times of their own.
@@ -31,7 +32,8 @@ fn sample() -> Both {
 }
 
 fn time_of(both: &Both, folder: &str) -> (i64, u32) {
-    both.ask(|root| root.meta(&path(folder)).unwrap().unwrap().mtime)
+    let Time { seconds, nanoseconds } = both.ask(|root| root.meta(&path(folder)).unwrap().unwrap().mtime);
+    (seconds, nanoseconds)
 }
 
 #[test]

@@ -17,7 +17,11 @@ pub fn boot(subject: &Subject) -> Result<Vec<String>> {
     let needs = drivers::needs(subject.inventory, modules);
     let is_there = |need: &Need| need.driver.place(modules, &initramfs).0 <= Where::Initramfs;
     let required = needs.iter().filter(|need| need.device.role == Role::Boot && !is_there(need));
-    let mut found: Vec<String> = required.map(|need| lack(need, need.driver.place(modules, &initramfs))).collect();
+    let without = |need: &Need| {
+        let (place, module) = need.driver.place(modules, &initramfs);
+        lack(need, place, module)
+    };
+    let mut found: Vec<String> = required.map(without).collect();
     // Of the disks that a kind of machines may have, one is enough.
     let possible: Vec<&Need> = needs.iter().filter(|need| need.device.role == Role::Possible).collect();
     let driven = possible.iter().filter(|need| is_there(need)).map(|need| need.device.modalias.as_str());
@@ -37,7 +41,7 @@ pub fn network(subject: &Subject) -> Result<Vec<String>> {
     let Some(modules) = &subject.modules else { return Ok(Vec::new()) };
     let needs = drivers::needs(subject.inventory, modules);
     let network = needs.iter().filter(|need| need.device.role == Role::Network && need.driver == Driver::Missing);
-    Ok(network.map(|need| lack(need, (Where::Nowhere, None))).collect())
+    Ok(network.map(|need| lack(need, Where::Nowhere, None)).collect())
 }
 
 /// Finds drivers that may request firmware of which nothing is in the slot, or not in the initramfs where it
@@ -110,7 +114,7 @@ fn reaches_a_disk(driven: &[&str]) -> bool {
 
 /// Describes a device without a driver, such as "/pci0000:00/… (pci:v…) has no driver in the initramfs: ahci
 /// is only in the root filesystem".
-fn lack(need: &Need, (place, module): (Where, Option<&str>)) -> String {
+fn lack(need: &Need, place: Where, module: Option<&str>) -> String {
     let device = format!("{} ({})", need.device.path, need.device.modalias);
     match (place, module) {
         (Where::RootFilesystem, Some(module)) => {

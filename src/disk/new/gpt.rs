@@ -1,9 +1,9 @@
-//! Renders the GPT of a new disk: runs of bytes, each with its offset.
+//! Renders the GPT of a new disk.
 
 use crate::disk::new::layout::Layout;
 use crate::disk::table::gpt::{TYPE_ESP, TYPE_ROOT};
 use crate::error::Result;
-use crate::words::region::Region;
+use crate::words::region::{Region, Run};
 use crate::words::slot::Slot;
 use anyhow::Context;
 use gptman::{GPT, GPTPartitionEntry};
@@ -19,9 +19,9 @@ const TYPE_DATA: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
 /// of the root type are never confused (Discoverable Partitions Specification).
 const NO_AUTO: u64 = 1 << 63;
 
-/// Renders the table of a disk: protective MBR, primary and backup table, each with its offset in bytes.
+/// Renders the table of a disk: protective MBR, primary and backup table.
 /// gptman checks bounds, overlaps and duplicate GUIDs.
-pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> Result<Vec<(u64, Vec<u8>)>> {
+pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> Result<Vec<Run>> {
     let sector = layout.sector;
     let mut image = Writes { size: layout.size, at: 0, runs: Vec::new() };
     let mut gpt = GPT::new_from(&mut image, sector, disk.to_bytes_le()).context("laying out a partition table")?;
@@ -52,12 +52,12 @@ pub fn table(layout: &Layout, disk: Uuid, partitions: &BTreeMap<u32, Uuid>) -> R
 struct Writes {
     size: u64,
     at: u64,
-    runs: Vec<(u64, Vec<u8>)>,
+    runs: Vec<Run>,
 }
 
 impl Write for Writes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.runs.push((self.at, bytes.to_vec()));
+        self.runs.push(Run { offset: self.at, bytes: bytes.to_vec() });
         self.at += bytes.len() as u64;
         Ok(bytes.len())
     }

@@ -6,7 +6,7 @@ use crate::disk::table::ids::Ids;
 use crate::disk::table::mbr::checked;
 use crate::error::Result;
 use crate::words::origin::Origin;
-use crate::words::region::{Region, TableKind};
+use crate::words::region::{Region, Run, TableKind};
 
 impl Ids {
     /// Derives identifiers for the disk and every partition of `layout` from `origin`.
@@ -21,8 +21,8 @@ impl Ids {
         }
     }
 
-    /// Renders the table of a disk with that layout: runs of bytes, each with its offset.
-    pub fn table(&self, layout: &Layout) -> Result<Vec<(u64, Vec<u8>)>> {
+    /// Renders the table of a disk with that layout.
+    pub fn table(&self, layout: &Layout) -> Result<Vec<Run>> {
         match self {
             Ids::Gpt(disk, partitions) => gpt::table(layout, *disk, partitions),
             Ids::Mbr(disk) => checked(mbr::table(layout, *disk)?, layout.size),

@@ -6,11 +6,10 @@ use crate::disk::table::mbr_sector::{
     ACTIVE, ENTRIES, ESP, EXTENDED, GAP, LINUX, PRIMARY, SIGNATURE, Slice, sector, slice,
 };
 use crate::error::Result;
-use crate::words::region::Region;
+use crate::words::region::{Region, Run};
 
-/// Renders the table of a disk with this signature: runs of bytes, each with its offset. The boot code before
-/// the signature is not touched.
-pub fn table(layout: &Layout, disk: u32) -> Result<Vec<(u64, Vec<u8>)>> {
+/// Renders the table of a disk with this signature. The boot code before the signature is not touched.
+pub fn table(layout: &Layout, disk: u32) -> Result<Vec<Run>> {
     let linux = || layout.slots.iter().chain(&layout.data).copied();
     let mut first = sector();
     first[SIGNATURE..SIGNATURE + 4].copy_from_slice(&disk.to_le_bytes());
@@ -31,13 +30,13 @@ pub fn table(layout: &Layout, disk: u32) -> Result<Vec<(u64, Vec<u8>)>> {
         writes = chain(&logical, start)?;
     }
     first[entry(layout.boot.number)] = ACTIVE;
-    writes.push((SIGNATURE as u64, first[SIGNATURE..].to_vec()));
+    writes.push(Run { offset: SIGNATURE as u64, bytes: first[SIGNATURE..].to_vec() });
     Ok(writes)
 }
 
 /// Renders the sectors that describe logical partitions: each holds its own partition, counted from that
 /// sector, and the position of the next such sector, counted from the first.
-fn chain(logical: &[Region], extended: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+fn chain(logical: &[Region], extended: u64) -> Result<Vec<Run>> {
     let mut writes = Vec::new();
     for (index, region) in logical.iter().enumerate() {
         let place = region.start - GAP;
@@ -48,7 +47,7 @@ fn chain(logical: &[Region], extended: u64) -> Result<Vec<(u64, Vec<u8>)>> {
             let link = slice(EXTENDED[1], all, extended)?.bytes();
             bytes[ENTRIES + 16..ENTRIES + 32].copy_from_slice(&link);
         }
-        writes.push((place, bytes));
+        writes.push(Run { offset: place, bytes });
     }
     Ok(writes)
 }

@@ -13,7 +13,7 @@ use crate::mount::lock::{Patience, lock};
 use crate::mount::loop_device::Loop;
 use crate::mount::vacant::{Ground, Vacant};
 use crate::sys::block;
-use crate::words::region::Region;
+use crate::words::region::{Geometry, Region, Run};
 use crate::words::units::{Bytes, MIB};
 use anyhow::Context;
 use rustix::fs::{FileType, fstatvfs, lstat, stat};
@@ -44,31 +44,32 @@ enum Kind {
     Device,
 }
 
-/// Returns the disk's size and its sector size in bytes, before anything is written: as asked for a file, its
-/// own for a device. The default for a file is sectors of 512 bytes.
-pub fn size_of(path: &Path, asked: Option<Bytes>, sector: Option<u64>) -> Result<(Bytes, u64)> {
+/// Returns the size of the disk and of its sectors, before anything is written: as asked for a file, its own for
+/// a device. The default for a file is sectors of 512 bytes.
+pub fn geometry_of(path: &Path, asked: Option<Bytes>, sector: Option<u64>) -> Result<Geometry> {
     if is_device(path)? {
         let name = path.display();
-        let (size, own) = whole::size_of(path)?;
-        if let Some(asked) = asked.filter(|asked| asked.0 != size) {
-            let found = format!("{name} has {}, not the {asked} of --size", Bytes(size));
+        let own = whole::geometry_of(path)?;
+        if let Some(asked) = asked.filter(|asked| *asked != own.size) {
+            let found = format!("{name} has {}, not the {asked} of --size", own.size);
             return Err(refused(found, "omit --size"));
         }
-        if let Some(asked) = sector.filter(|asked| *asked != own) {
-            let found = format!("{name} has sectors of {own} bytes, not the {asked} of --sector-size");
+        if let Some(asked) = sector.filter(|asked| *asked != own.sector) {
+            let found = format!("{name} has sectors of {} bytes, not the {asked} of --sector-size", own.sector);
             return Err(refused(found, "omit --sector-size"));
         }
-        return Ok((Bytes(size), own));
+        return Ok(own);
     }
     let asked = asked.ok_or_else(|| usage("a disk file needs a size", "add --size 8GiB"))?;
-    Ok((Bytes(asked.0 / MIB * MIB), sector.unwrap_or(512))) // whole sectors, of whatever size they are
+    let size = Bytes(asked.0 / MIB * MIB); // whole sectors, of whatever size they are
+    Ok(Geometry { size, sector: sector.unwrap_or(512) })
 }
 
 impl Target {
     /// Claims the disk file at `path`. An existing file is refused unless it may be replaced; it stays as it
     /// is until [`Finished::publish`].
-    pub fn of_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
-        let new_file = || Target::new_file(path, (size, sector), existing);
+    pub fn of_file(path: &Path, geometry: Geometry, existing: Existing) -> Result<Target> {
+        let new_file = || Target::new_file(path, geometry, existing);
         match look(path)? {
             Some(Stands::File) if existing == Existing::Refuse => {
                 Err(refused(format!("{} exists", path.display()), "replace it with --yes, or name another file"))
@@ -86,9 +87,9 @@ impl Target {
 
     /// Takes a claimed disk that the user gave away with all that is on it. Fails unless size and sector size
     /// are as planned.
-    pub fn of_disk(disk: WholeDisk, planned: (Bytes, u64)) -> Result<Target> {
-        let (size, sector) = (disk.identity().size, disk.identity().sector_size);
-        if (Bytes(size), sector) != planned {
+    pub fn of_disk(disk: WholeDisk, planned: Geometry) -> Result<Target> {
+        let Geometry { size, sector } = planned;
+        if (disk.identity().size, disk.identity().sector_size) != (size.0, sector) {
             let found = format!("{} became another disk while it was opened", disk.path().display());
             return Err(refused(found, "run the command again"));
         }
@@ -96,10 +97,11 @@ impl Target {
         let Writable { file, alone } = disk.into_writable()?;
         let (kind, ground) = (Kind::Device, Ground::Used);
         let writer = DiskWriter::on(Box::new(file.try_clone()?), &path, ground);
-        Ok(Target { file, writer, path, kind, size, sector, guard: Some(alone), ground })
+        Ok(Target { file, writer, path, kind, size: size.0, sector, guard: Some(alone), ground })
     }
 
-    fn new_file(path: &Path, (size, sector): (Bytes, u64), existing: Existing) -> Result<Target> {
+    fn new_file(path: &Path, geometry: Geometry, existing: Existing) -> Result<Target> {
+        let Geometry { size, sector } = geometry;
         let context = || format!("making the disk file {}", path.display());
         let new = NewFile::make(path, existing, "partial")?;
         new.file().set_len(size.0).with_context(context)?;
@@ -194,7 +196,7 @@ impl Target {
     }
 
     /// Writes boot code and table, the first MiB last of all. Before this a device does not boot; after it, it does.
-    pub fn write_ends(&self, table: Vec<(u64, Vec<u8>)>) -> Result<()> {
+    pub fn write_ends(&self, table: Vec<Run>) -> Result<()> {
         self.writer.write_ends(table)
     }
 

@@ -3,7 +3,7 @@
 use crate::disk::medium::Medium;
 use crate::error::{Result, failed};
 use crate::mount::vacant::Ground;
-use crate::words::region::Region;
+use crate::words::region::{Region, Run};
 use crate::words::units::{Bytes, MIB};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -59,13 +59,12 @@ impl DiskWriter {
         self.write_at(region.start, bytes)
     }
 
-    /// Writes boot code and table, the first MiB last of all: runs of bytes, each with its offset. Before this
-    /// a device does not boot; after it, it does.
-    pub fn write_ends(&self, table: Vec<(u64, Vec<u8>)>) -> Result<()> {
-        let (first_mib, backup): (Vec<_>, Vec<_>) = table.into_iter().partition(|(offset, _)| *offset < MIB);
+    /// Writes boot code and table, the first MiB last of all. Before this a device does not boot; after it, it does.
+    pub fn write_ends(&self, table: Vec<Run>) -> Result<()> {
+        let (first_mib, backup): (Vec<_>, Vec<_>) = table.into_iter().partition(|run| run.offset < MIB);
         for part in [Vec::new(), backup, first_mib] {
-            for (offset, bytes) in part {
-                self.write_at(offset, &bytes)?;
+            for run in part {
+                self.write_at(run.offset, &run.bytes)?;
             }
             self.flush()?;
         }

@@ -37,7 +37,7 @@ pub fn of_file(proc: &Path, path: &Path, file: &Stat) -> Option<(u32, String)> {
         let mut open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
         open.any(|entry| {
             let info = info(&folder, &entry);
-            is_for_writing(&info) && is_same(&entry.path(), &info, (path, file))
+            is_for_writing(&info) && is_same(&entry.path(), &info, path, file)
         })
     };
     others(proc).find(has_it).map(|process| (process, name(&proc.join(process.to_string()))))
@@ -57,7 +57,7 @@ pub fn lasting<T>(look: impl Fn() -> Result<Option<T>>) -> Result<Option<T>> {
 
 /// Returns whether an open file is the given one: by its inode, which Linux reports since 5.14, so that no
 /// other file is examined, which may be on a network and never answer; before that by its path.
-fn is_same(open: &Path, info: &str, (path, file): (&Path, &Stat)) -> bool {
+fn is_same(open: &Path, info: &str, path: &Path, file: &Stat) -> bool {
     let inode = info.lines().find_map(|line| line.strip_prefix("ino:")?.trim().parse::<u64>().ok());
     match inode {
         Some(inode) if inode != file.st_ino => false,

@@ -10,7 +10,7 @@ use crate::disk::table::partitions::Table;
 use crate::disk::table::{mbr, read as table};
 use crate::error::{Result, failed};
 use crate::words::partuuid::PartUuid;
-use crate::words::region::{Region, TableKind};
+use crate::words::region::{Region, Run, TableKind};
 use crate::words::units::MIB;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -144,9 +144,9 @@ impl GoldenTable {
         self.grown_data(size).filter(|data| data.number == part.region.number).unwrap_or(part.region)
     }
 
-    /// Renders the table of a copy of `size` bytes: runs of bytes, each with its offset. The first is
-    /// `first_mib`, the first MiB of the golden disk with its boot code, with the new table in it.
-    pub fn renewed(&self, ids: &Ids, size: u64, first_mib: Vec<u8>) -> Result<Vec<(u64, Vec<u8>)>> {
+    /// Renders the table of a copy of `size` bytes. The first run is `first_mib`, the first MiB of the golden disk
+    /// with its boot code, with the new table in it.
+    pub fn renewed(&self, ids: &Ids, size: u64, first_mib: Vec<u8>) -> Result<Vec<Run>> {
         let grown = self.grown_data(size);
         match &self.kind {
             Kind::Gpt(gpt) => gpt.renewed(ids, size, grown, first_mib),

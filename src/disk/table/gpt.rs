@@ -46,7 +46,7 @@ pub fn read(disk: &File, size: u64, sector: u64) -> Result<Option<Table>> {
         let guid = PartUuid::Gpt(Uuid::from_bytes_le(entry.unique_partition_guid));
         let slot = name.strip_prefix("slot-").and_then(|letter| letter.parse::<Slot>().ok());
         let slot = slot.filter(|_| kind == TYPE_ROOT); // else the name is used for something else
-        let region = region(number, entry, (size, sector));
+        let region = region(number, entry, size, sector);
         if slot.is_none() {
             shared.extend(region.map(|region| (region, name.to_owned(), guid)));
             if (name, kind) != ("boot", TYPE_ESP) {
@@ -98,7 +98,7 @@ pub fn describe(disk: &File, sector: u64) -> Option<Described> {
 }
 
 /// Returns the position of a partition; `None` if it is not within the disk.
-fn region(number: u32, entry: &GPTPartitionEntry, (size, sector): (u64, u64)) -> Option<Region> {
+fn region(number: u32, entry: &GPTPartitionEntry, size: u64, sector: u64) -> Option<Region> {
     let start = entry.starting_lba.checked_mul(sector)?;
     let end = entry.ending_lba.checked_add(1)?.checked_mul(sector)?;
     (start < end && end <= size).then(|| Region { number, start, size: end - start })

@@ -3,7 +3,7 @@
 use crate::disk::table::ids::Ids;
 use crate::error::{Result, refused};
 use crate::words::partuuid::PartUuid;
-use crate::words::region::Region;
+use crate::words::region::{Region, Run};
 use crate::words::units::MIB;
 use anyhow::{Context, bail};
 use gptman::{GPT, GPTPartitionEntry};
@@ -60,13 +60,7 @@ impl GoldenGpt {
 
     /// Renders the table of a copy of `size` bytes on which the last partition becomes `data`. `first_mib` is
     /// the first MiB of the golden disk.
-    pub fn renewed(
-        &self,
-        ids: &Ids,
-        size: u64,
-        data: Option<Region>,
-        mut first_mib: Vec<u8>,
-    ) -> Result<Vec<(u64, Vec<u8>)>> {
+    pub fn renewed(&self, ids: &Ids, size: u64, data: Option<Region>, mut first_mib: Vec<u8>) -> Result<Vec<Run>> {
         let Ids::Gpt(disk_guid, partitions) = ids else { bail!("a GPT has GUIDs") };
         let (mut gpt, sector) = (self.0.clone(), self.0.sector_size);
         gpt.header.disk_guid = disk_guid.to_bytes_le();
@@ -81,7 +75,7 @@ impl GoldenGpt {
         GPT::write_protective_mbr_into(&mut disk, sector).context("writing the protective MBR")?;
         gpt.write_into(&mut disk).context("writing the partition table")?;
         let backup = disk.backup()?;
-        Ok(vec![(0, first_mib), backup])
+        Ok(vec![Run { offset: 0, bytes: first_mib }, backup])
     }
 }
 
@@ -94,15 +88,15 @@ struct Ends<'f> {
 }
 
 impl Ends<'_> {
-    /// Returns what was written at the end, as one run of bytes with its offset.
-    fn backup(&self) -> Result<(u64, Vec<u8>)> {
+    /// Returns what was written at the end, as one run.
+    fn backup(&self) -> Result<Run> {
         let start = *self.last.keys().next().context("no backup table was written")?;
         let mut bytes = vec![0; usize::try_from(self.size - start)?];
         for (at, part) in &self.last {
             let at = usize::try_from(at - start)?;
             bytes.get_mut(at..at + part.len()).context("the backup table does not fit")?.copy_from_slice(part);
         }
-        Ok((start, bytes))
+        Ok(Run { offset: start, bytes })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::disk::table::mbr_sector::{
 };
 use crate::error::{Result, refused};
 use crate::words::partuuid::PartUuid;
-use crate::words::region::{Region, TableKind};
+use crate::words::region::{Region, Run, TableKind};
 use anyhow::Context;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
@@ -179,11 +179,11 @@ fn refuse_overlaps(mut regions: Vec<Region>) -> Result<()> {
 
 /// Checks an MBR that is about to be written to a disk of `size` bytes, and returns it: it can be read again,
 /// nothing in it overlaps or leaves the disk, and its chain has an end.
-pub fn checked(table: Vec<(u64, Vec<u8>)>, size: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+pub fn checked(table: Vec<Run>, size: u64) -> Result<Vec<Run>> {
     let disk = File::from(memfd_create("table", MemfdFlags::CLOEXEC).context("making a file in memory for a table")?);
     disk.set_len(size)?;
-    for (at, bytes) in &table {
-        disk.write_all_at(bytes, *at)?;
+    for run in &table {
+        disk.write_all_at(&run.bytes, run.offset)?;
     }
     let found = read(&disk, size).context("reading the table that would be written")?;
     found.map(|_| table).context("the table that would be written cannot be read")

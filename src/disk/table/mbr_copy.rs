@@ -4,7 +4,7 @@ use crate::disk::table::ids::Ids;
 use crate::disk::table::mbr;
 use crate::disk::table::mbr_sector::{ENTRIES, PRIMARY, SECTOR, SIGNATURE};
 use crate::error::Result;
-use crate::words::region::Region;
+use crate::words::region::{Region, Run};
 use anyhow::{Context, bail};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -16,8 +16,8 @@ const SECTORS: usize = 12;
 pub struct GoldenMbr {
     /// Extended partition; its number is that of its entry.
     extended: Option<Region>,
-    /// Sectors that describe logical partitions, each with its offset.
-    chain: Vec<(u64, Vec<u8>)>,
+    /// Sectors that describe logical partitions.
+    chain: Vec<Run>,
 }
 
 impl GoldenMbr {
@@ -28,9 +28,9 @@ impl GoldenMbr {
         };
         let mut chain = Vec::new();
         for place in places {
-            let mut sector = vec![0; usize::try_from(SECTOR)?];
-            disk.read_exact_at(&mut sector, place).context("reading the partition table")?;
-            chain.push((place, sector));
+            let mut bytes = vec![0; usize::try_from(SECTOR)?];
+            disk.read_exact_at(&mut bytes, place).context("reading the partition table")?;
+            chain.push(Run { offset: place, bytes });
         }
         Ok(GoldenMbr { extended: Some(extended), chain })
     }
@@ -42,18 +42,18 @@ impl GoldenMbr {
 
     /// Renders the table of a copy on which the last partition becomes `data`. `first_mib` is the first MiB
     /// of the golden disk, and is changed in place.
-    pub fn renewed(&self, ids: &Ids, data: Option<Region>, mut first_mib: Vec<u8>) -> Result<Vec<(u64, Vec<u8>)>> {
+    pub fn renewed(&self, ids: &Ids, data: Option<Region>, mut first_mib: Vec<u8>) -> Result<Vec<Run>> {
         let Ids::Mbr(signature) = ids else { bail!("an MBR has a signature") };
         first_mib[SIGNATURE..SIGNATURE + 4].copy_from_slice(&signature.to_le_bytes());
         let mut chain = self.chain.clone();
         if let Some(data) = data {
             self.lengthen_data(data, &mut first_mib, &mut chain)?;
         }
-        Ok([vec![(0, first_mib)], chain].concat())
+        Ok([vec![Run { offset: 0, bytes: first_mib }], chain].concat())
     }
 
     /// Extends the last partition to the length of `data`, and the extended one with it.
-    fn lengthen_data(&self, data: Region, first: &mut [u8], chain: &mut [(u64, Vec<u8>)]) -> Result<()> {
+    fn lengthen_data(&self, data: Region, first: &mut [u8], chain: &mut [Run]) -> Result<()> {
         let end = data.start + data.size;
         let Some(extended) = self.extended.filter(|_| data.number > PRIMARY) else {
             return lengthen(first, data.number, data.size);
@@ -62,11 +62,11 @@ impl GoldenMbr {
         // Its own sector has its length, and the one before in the chain has the length of that sector and
         // the partition together.
         let index = (data.number - PRIMARY - 1) as usize;
-        let (place, own) = chain.get_mut(index).context("a logical partition has no sector")?;
-        let place = *place;
-        lengthen(own, 1, data.size)?;
+        let own = chain.get_mut(index).context("a logical partition has no sector")?;
+        let place = own.offset;
+        lengthen(&mut own.bytes, 1, data.size)?;
         match index.checked_sub(1).and_then(|index| chain.get_mut(index)) {
-            Some((_, link)) => lengthen(link, 2, end - place),
+            Some(link) => lengthen(&mut link.bytes, 2, end - place),
             None => Ok(()),
         }
     }

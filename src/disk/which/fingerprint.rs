@@ -38,10 +38,10 @@ impl Fingerprint {
     pub fn of_open(file: &File) -> Result<Fingerprint> {
         let size = file.metadata()?.len();
         let contents = Contents::of(file, size, sector_of_file(file))?;
-        Ok(Fingerprint::new((Vec::new(), Vec::new()), size, &contents))
+        Ok(Fingerprint::new(Vec::new(), Vec::new(), size, &contents))
     }
 
-    fn new((serials, holders): (Vec<String>, Vec<String>), size: u64, contents: &Contents) -> Fingerprint {
+    fn new(serials: Vec<String>, holders: Vec<String>, size: u64, contents: &Contents) -> Fingerprint {
         let table_digest = contents.table_digest.clone();
         let contents_digest = Digest::of(format!("{contents:?}").as_bytes());
         Fingerprint { serials, size, table_digest, contents_digest, holders }
@@ -51,6 +51,6 @@ impl Fingerprint {
 impl Identity {
     /// Returns the facts that must be the same for a plan to apply.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new((self.serials.clone(), self.holders.clone()), self.size, &self.contents)
+        Fingerprint::new(self.serials.clone(), self.holders.clone(), self.size, &self.contents)
     }
 }

@@ -9,7 +9,8 @@ use crate::error::{Result, refused};
 use crate::hardware::block::Block;
 use crate::mount::lock::{Patience, lock};
 use crate::sys::block;
-use crate::words::region::Region;
+use crate::words::region::{Geometry, Region};
+use crate::words::units::Bytes;
 use anyhow::Context;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
@@ -128,15 +129,17 @@ pub fn identity_of(file: &File, name: &str) -> Result<Identity> {
     Identity::of(file, &system, &block)
 }
 
-/// Returns the size of the disk at `path` and of its sectors, in bytes. Refuses a partition, and a drive
-/// without a medium.
-pub fn size_of(path: &Path) -> Result<(u64, u64)> {
+/// Returns the size of the disk at `path` and of its sectors. Refuses a partition, and a drive without a medium.
+pub fn geometry_of(path: &Path) -> Result<Geometry> {
     let name = path.display().to_string();
     let file = Node::at(path)?.open(OFlags::RDONLY)?;
     Device::of(&file)?.refuse_if_partition(&name)?;
     match block::size(&file).with_context(|| format!("reading the size of {name}"))? {
         0 => Err(empty_drive(&name)),
-        size => Ok((size, block::sector_size(&file).with_context(|| format!("reading the sector size of {name}"))?)),
+        size => {
+            let sector = block::sector_size(&file).with_context(|| format!("reading the sector size of {name}"))?;
+            Ok(Geometry { size: Bytes(size), sector })
+        }
     }
 }
 

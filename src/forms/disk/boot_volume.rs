@@ -38,7 +38,7 @@ pub fn make(layout: &Layout, efi: &[u8], sealed: &[SealedSlot]) -> Result<Vec<u8
         files.extend(files_of_slot(slot, record)?);
     }
     let volume_id = u32::from_str_radix(&first.sealed.record().filesystem_uuid[..8], 16)?;
-    fat::volume((layout.boot.size, layout.sector), BOOT_LABEL, volume_id, &files)
+    fat::volume(layout.boot.size, layout.sector, BOOT_LABEL, volume_id, &files)
 }
 
 fn files_of_slot(slot: Slot, record: Option<&Record>) -> Result<[(String, Vec<u8>); 2]> {

@@ -23,6 +23,7 @@ use crate::request::images::SlotImage;
 use crate::request::slot::SlotRequest;
 use crate::words::location::SlotLocation;
 use crate::words::origin::Origin;
+use crate::words::region::Run;
 use crate::words::slot::Slot;
 use anyhow::Context;
 use std::path::Path;
@@ -79,7 +80,7 @@ impl NewDisk {
         disk.write_region(layout.core, &grub.core)?;
         disk.write_region(layout.boot, &boot_volume::make(layout, &grub.efi, &sealed)?)?;
         let mut last = ids.table(layout)?;
-        last.push((0, grub.boot));
+        last.push(Run { offset: 0, bytes: grub.boot });
         disk.write_ends(last)?; // now a device boots
         let disk = disk.finish();
         drop(step);

@@ -1,7 +1,7 @@
 //! Metadata of a node in memory, in few bytes: an image has hundreds of thousands of nodes, and most of them an
 //! attribute or none.
 
-use crate::layer::entry::Meta;
+use crate::layer::entry::{Meta, Time};
 use crate::root::metadata::SELINUX;
 
 /// Metadata of one node, with its attributes in one allocation.
@@ -29,7 +29,7 @@ impl PackedMeta {
             xattrs.extend_from_slice(&text.len().to_le_bytes());
             xattrs.extend_from_slice(text);
         }
-        let Meta { mode, uid, gid, mtime: (seconds, nanoseconds), .. } = *meta;
+        let Meta { mode, uid, gid, mtime: Time { seconds, nanoseconds }, .. } = *meta;
         PackedMeta { seconds, nanoseconds, mode, uid, gid, xattrs: xattrs.into() }
     }
 
@@ -37,7 +37,7 @@ impl PackedMeta {
     pub fn unpack(&self) -> Meta {
         let PackedMeta { seconds, nanoseconds, mode, uid, gid, .. } = *self;
         let xattrs = self.xattrs().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        Meta { mode, uid, gid, mtime: (seconds, nanoseconds), xattrs }
+        Meta { mode, uid, gid, mtime: Time { seconds, nanoseconds }, xattrs }
     }
 
     /// Returns the permission bits with setuid, setgid and sticky: 0 to 0o7777.
@@ -77,7 +77,8 @@ mod tests {
     fn metadata_comes_back_with_its_attributes_sorted() {
         let xattr = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
         let xattrs = vec![xattr("user.b", b""), xattr("security.selinux", b"a\0\n"), xattr("user.a", &[7; 300])];
-        let meta = Meta { mode: 0o4755, uid: 1, gid: u32::MAX - 1, mtime: (-5, 999_999_999), xattrs };
+        let mtime = Time { seconds: -5, nanoseconds: 999_999_999 };
+        let meta = Meta { mode: 0o4755, uid: 1, gid: u32::MAX - 1, mtime, xattrs };
         let packed = PackedMeta::of(&meta);
         let mut sorted = meta.clone();
         sorted.xattrs.sort();

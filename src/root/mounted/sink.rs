@@ -1,7 +1,7 @@
 //! Writes layers into a mounted filesystem, each path through a descriptor of its parent.
 
 use crate::error::{Result, failed};
-use crate::layer::entry::{Meta, Node};
+use crate::layer::entry::{Meta, Node, Time};
 use crate::layer::{LayerPath, RootSink};
 use crate::root::metadata;
 use crate::root::metadata::What;
@@ -32,7 +32,7 @@ struct Parent {
     path: LayerPath,
     directory: OwnedFd,
     inode: u64,
-    mtime: (i64, u32),
+    mtime: Time,
     noted: bool,
 }
 
