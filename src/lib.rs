@@ -1,8 +1,8 @@
-//! flipslot puts OCI images on bare metal: one disk, several slots, one image a slot.
+//! flipslot puts OCI images on bare metal: one disk, several slots, one image per slot.
 //!
 //! Each folder is a room, and knowledge flows one way: a room uses only those above it in the list of
-//! docs/design.md, which `tests/rooms/` holds. [`commands`] tell the story of each verb, [`forms`] what becomes of
-//! an image, [`build`] how an image becomes a root that boots.
+//! docs/design.md, which `tests/rooms/` enforces. [`commands`] has a file for each verb, [`forms`] says what an image
+//! becomes, and [`build`] makes a root that boots from it.
 
 pub mod error;
 pub mod words;

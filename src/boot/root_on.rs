@@ -105,7 +105,7 @@ impl RootOn {
         kind.early.then_some(kind.name)
     }
 
-    /// Returns the modules of dracut that find such a root, beside those that every root needs
+    /// Returns the modules of dracut that find such a root, besides those that every root needs
     /// (dracut.modules(7)).
     pub fn dracut_modules(&self) -> &'static [&'static str] {
         match self {

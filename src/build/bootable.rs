@@ -23,7 +23,7 @@ use anyhow::Context;
 pub struct Bootable<R> {
     /// The root.
     pub root: R,
-    /// All there is to say of it.
+    /// Decisions and findings of its build.
     pub built: Built,
 }
 

@@ -93,7 +93,7 @@ impl<R: Edit> Look<R> {
     }
 
     fn first(&self, request: &SlotRequest, session: Session) -> Result<Report> {
-        let _step = session.progress.step(self.site.slot, "asking the rules", None);
+        let _step = session.progress.step(self.site.slot, "checking the image", None);
         Report::of(&self.subject(request)?, Ask::Fresh, &request.policy)
     }
 

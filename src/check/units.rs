@@ -11,7 +11,7 @@ const ENTRIES_MAX: usize = 1000;
 /// The most links from unit to unit that are followed.
 const ALIASES_MAX: usize = 8;
 /// The most bytes that are read of a unit, which is more than one has. Of an image's units as much is kept
-/// (kept/wanted.rs).
+/// (root/memory/retention.rs).
 const UNIT_MAX: u64 = 64 << 10;
 
 /// Result of the search for a unit.

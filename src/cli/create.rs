@@ -20,7 +20,7 @@ times.
 A disk that is in use is refused. At a terminal, flipslot shows the disk and
 what is on it, and asks you to type its name; see docs/disks.md.
 
-Exit codes: 0 done, 2 usage, 3 refused and nothing written, 1 failed.
+Exit codes: 0 done, 1 failed, 2 usage error, 3 refused, nothing written.
 
 Example:
   flipslot create golden.raw --size 8GiB --console ttyS0 \\

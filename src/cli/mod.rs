@@ -74,7 +74,7 @@ pub enum Verb {
     /// Record when the last service had stopped (systemd-shutdown)
     #[command(hide = true)]
     NoteShutdown(NoteArgs),
-    /// Become a program of a slot; flipslot starts itself this way (boot/chamber.rs)
+    /// Become a program of a slot; flipslot starts itself this way (chamber/mod.rs)
     #[command(hide = true)]
     EnterChamber(EnterArgs),
 }

@@ -6,7 +6,7 @@ use crate::disk::safety::{Device, System, writers};
 use crate::disk::table::read as table;
 use crate::error::{Result, failed, refused};
 use crate::mount::lock::lock_shared;
-use crate::mount::loop_device as loops;
+use crate::mount::loop_device;
 use crate::sys::{block, lease};
 use crate::words::region::Region;
 use anyhow::Context;
@@ -129,7 +129,7 @@ fn open_file(path: &Path) -> Result<File> {
     let name = path.display();
     let file = File::open(path).map_err(|error| refused(format!("{name}: {error}"), "run as root"))?;
     let size = file.metadata()?.len();
-    if let Some(device) = loops::writable_over_file(path, Region { number: 0, start: 0, size })? {
+    if let Some(device) = loop_device::writable_over_file(path, Region { number: 0, start: 0, size })? {
         let found = format!("{name} is in use: {device} is a loop device over it, and may be written in the meantime");
         return Err(refused(found, format!("release it: umount {device}; losetup --detach {device}")));
     }

@@ -41,7 +41,7 @@ pub fn run(args: &CheckArgs) -> Result<()> {
 }
 
 fn config(args: &CheckArgs) -> Result<Config> {
-    Ok(args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default())
+    Config::of(&args.image)
 }
 
 /// Builds the request for a slot; options that are not given are those of `model`.

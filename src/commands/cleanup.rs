@@ -17,7 +17,7 @@ const NOTHING: &str = "nothing was left behind";
 /// Removes what was left behind. Mounts and loop devices of a killed run are gone already: the kernel removes
 /// them.
 pub fn run(args: &CleanupArgs) -> Result<()> {
-    let access = if args.plan.dry_run { Access::Look } else { Access::Change };
+    let access = Access::of(args.plan.dry_run);
     let disk = StateHome::find(args.disk.as_deref(), access)?.disk()?;
     if args.plan.dry_run {
         return print(&preview(&disk)?, Format::of(args.plan.json));

@@ -3,7 +3,7 @@
 use crate::cli::CloneArgs;
 use crate::clone::golden::{Golden, Master};
 use crate::clone::source::Source;
-use crate::clone::{caveats as remarks, run, targets};
+use crate::clone::{caveats, run, targets};
 use crate::error::Result;
 use crate::mount::loop_device::Loop;
 use crate::mount::scratch::Scratch;
@@ -31,12 +31,12 @@ pub fn run(args: &CloneArgs) -> Result<()> {
     let master = Master { source: &source, golden: &golden };
     let targets = targets::measure(&args.targets, master, size)?;
     if args.dry_run {
-        let remarks = remarks::of(&source, &golden, &scratch);
+        let remarks = caveats::of(&source, &golden, &scratch);
         let plan = ClonePlan::of(master, &targets, &consent, remarks)?;
         return print(&plan, Format::of(args.json));
     }
     let disks = targets::claim(targets, |path, geometry| consent.claim(path, geometry), Granted::open)?;
-    for remark in remarks::of(&source, &golden, &scratch) {
+    for remark in caveats::of(&source, &golden, &scratch) {
         progress.warn(remark.slot, &remark.text);
     }
     let outcomes = run::run(master, disks, &scratch, &progress); // from here on the targets change

@@ -18,7 +18,7 @@ use std::fs;
 
 /// Confirms the running system, or prints what that would do. Without a disk, only a trial can be confirmed.
 pub fn run(args: &DryRunArgs) -> Result<()> {
-    let home = StateHome::find(None, if args.dry_run { Access::Look } else { Access::Change })?;
+    let home = StateHome::find(None, Access::of(args.dry_run))?;
     if matches!(home, StateHome::Nowhere) && home.trial()?.is_some() {
         return run_without_disk(args);
     }

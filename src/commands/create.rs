@@ -67,7 +67,7 @@ fn write_slots(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
     let format = Format::of(args.image.json);
-    let disk = Disk::open(args.disk(), if args.dry_run { Access::Look } else { Access::Change })?;
+    let disk = Disk::open(args.disk(), Access::of(args.dry_run))?;
     keep_data::refuse_running(&disk)?;
     let request = FillRequest::of(args, disk.device())?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };

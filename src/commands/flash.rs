@@ -1,4 +1,4 @@
-//! `flipslot flash`: an OCI image into another slot than the running one.
+//! `flipslot flash`: writes an OCI image into a slot other than the running one.
 
 use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
@@ -38,8 +38,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let progress = Progress::new(args.image.progress);
     oci::trust::bundle_if_none()?;
     let target: Slot = args.slot.parse()?;
-    let disk =
-        StateHome::find(args.disk.as_deref(), if args.dry_run { Access::Look } else { Access::Change })?.disk()?;
+    let disk = StateHome::find(args.disk.as_deref(), Access::of(args.dry_run))?.disk()?;
     if !args.dry_run {
         leftovers::remove(&disk)?;
     }

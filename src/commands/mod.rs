@@ -1,4 +1,4 @@
-//! The verbs of the program, one a file, each a story that reads straight down.
+//! The verbs of the program, one per file; each reads from top to bottom.
 
 pub mod agent;
 pub mod check;

@@ -16,7 +16,7 @@ use crate::output::print::{print, say_line};
 /// Goes back to the slot that was proven before. The disk is set to it before the jump: whatever happens
 /// then, that slot boots.
 pub fn run(args: &DryRunArgs) -> Result<()> {
-    let disk = StateHome::find(None, if args.dry_run { Access::Look } else { Access::Change })?.disk()?;
+    let disk = StateHome::find(None, Access::of(args.dry_run))?.disk()?;
     let running = disk.running()?;
     let scratch = Scratch::enter()?;
     if !args.dry_run {

@@ -25,7 +25,7 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
     let slot: Slot = args.slot.parse()?;
     let deadline = deadline(&args.deadline)?;
     let policy = Policy::new(&[], &args.allow)?;
-    let disk = StateHome::find(None, if args.plan.dry_run { Access::Look } else { Access::Change })?.disk()?;
+    let disk = StateHome::find(None, Access::of(args.plan.dry_run))?.disk()?;
     let running = disk.running()?;
     if !args.plan.dry_run {
         leftovers::remove(&disk)?;

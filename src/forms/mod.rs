@@ -1,4 +1,4 @@
-//! The forms that a bootable root takes: one folder or file a form, each a story with its last effect marked.
+//! The forms that a bootable root takes: one folder or file per form, each with its last effect marked.
 //!
 //! [`slot`] fills a partition; [`disk`] makes a disk of several; [`keep_data`] writes slots of a disk that is there.
 

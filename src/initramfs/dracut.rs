@@ -41,6 +41,7 @@ const INCLUDED: &str = "/run/flipslot-include";
 /// File in the initramfs, of words that dracut's programs read as if they were on the kernel command line
 /// (dracut.cmdline(7)).
 const EARLY: &str = "etc/cmdline.d/00-flipslot.conf";
+
 /// Choices for an initramfs that dracut makes.
 #[derive(Debug)]
 pub struct Recipe {
@@ -97,7 +98,7 @@ pub fn run(chamber: &Chamber, root: &dyn Tree, kernel: &Kernel, job: Job) -> Res
         // This machine is not the one that boots.
         "--no-hostonly",
         "--no-hostonly-cmdline",
-        // Compression took 38 of dracut's 43 s; see boot/compress.rs.
+        // Compression took 38 of dracut's 43 s; see initramfs/compress.rs.
         "--no-compress",
         // Debian images have no strip(1), and stripping takes longer than it saves.
         "--nostrip",

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum size in bytes of a list, more than any has: Debian 13's longest has 1.4 MB. As much is kept of an
-/// image (kept/wanted.rs).
+/// image (root/memory/retention.rs).
 const LONGEST: u64 = 16 << 20;
 /// Maximum number of words in a list, which limits time and memory; Debian 13's longest list has 100 000.
 const WORDS_MAX: usize = 1_000_000;

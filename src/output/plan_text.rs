@@ -16,7 +16,7 @@ impl Document for Plan {
                 None => "; it holds nothing that boots".to_owned(),
             };
             let _ = writeln!(text, "would write {reference} into slot {slot} of {}{now}", self.disk);
-            let _ = writeln!(text, "  {digest}, {} as it is stored", Bytes(*stored_bytes));
+            let _ = writeln!(text, "  {digest}, {} stored", Bytes(*stored_bytes));
         }
         if !self.images.is_empty() {
             let _ = writeln!(text, "  {} to fetch", Bytes(self.bytes_to_fetch));

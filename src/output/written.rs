@@ -47,7 +47,7 @@ struct WrittenSlot {
     findings: Vec<Finding>,
 }
 
-/// All there is to say of a slot that was written.
+/// The facts that are printed about a written slot.
 pub struct SlotResult {
     /// Location of the slot.
     pub location: SlotLocation,

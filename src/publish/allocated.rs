@@ -34,7 +34,7 @@ pub fn to_copy(disk: &File, layout: &Layout) -> Result<Vec<Range<u64>>> {
 
 /// Returns the ranges that must read as zeros where nothing was written: the tables, the partitions that are
 /// written in full, and the ends of slots and data, where an older filesystem would be recognized
-/// (disk/target.rs clears the same places).
+/// (disk/new/target.rs clears the same ranges).
 fn zeros(layout: &Layout) -> Vec<Range<u64>> {
     let ends = |region: &Region| {
         let end = region.start + region.size;

@@ -1,6 +1,7 @@
 //! A disk's definition as a TOML file, in the words of the flags of `create`.
 
 use crate::boot::initramfs_source::Source;
+use crate::cli::ImageArgs;
 use crate::error::{Result, refused, usage};
 use crate::filesystem::kind::Filesystem;
 use crate::hardware::Choice;
@@ -80,6 +81,11 @@ impl<T> BySlot<T> {
 }
 
 impl Config {
+    /// Reads the config file that the flags name; without one, every key is unset.
+    pub fn of(args: &ImageArgs) -> Result<Config> {
+        Ok(args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default())
+    }
+
     /// Reads the file; an unknown key is an error that shows its line.
     pub fn read(path: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(path).map_err(|error| {

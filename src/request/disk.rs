@@ -68,7 +68,7 @@ impl FillRequest {
 }
 
 fn config(args: &CreateArgs) -> Result<Config> {
-    Ok(args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default())
+    Config::of(&args.image)
 }
 
 impl DiskRequest {

@@ -25,7 +25,7 @@ impl FlashRequest {
     /// Joins the flags with the config file. Options that neither gives are those of the running slot, or of
     /// the proven one if nothing runs from the disk.
     pub fn of(args: &FlashArgs, slot: Slot, disk: &Disk) -> Result<FlashRequest> {
-        let config = args.image.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        let config = Config::of(&args.image)?;
         let model = disk.files.holding(disk.running.unwrap_or(disk.state()?.proven))?.record().cloned();
         let runs = disk.running.is_some();
         let model = model.map(|record| ModelSlot { record, runs });

@@ -1,4 +1,4 @@
-//! Requests of the user: flags, config file and defaults, joined and checked before anything is read or written.
+//! Requests of the user: flags, config file and defaults, joined and checked before anything is written.
 
 pub mod by_slot;
 pub mod config;

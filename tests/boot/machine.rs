@@ -141,7 +141,7 @@ impl Machine {
         }
     }
 
-    /// `commands/flash.rs` and `disk/claim.rs`, up to the write of the state block. That a trial is to
+    /// `commands/flash.rs` and `disk/installed/claim.rs`, up to the write of the state block. That a trial is to
     /// be confirmed first is for its health check's sake; here it may flash, and nothing is lost.
     fn flashing(self, slot: Slot, state: State) -> Option<Machine> {
         if let Power::Runs { slot: running, .. } = self.power
@@ -160,7 +160,7 @@ impl Machine {
         Some(flashing.holding(running, Holds::Proven))
     }
 
-    /// A jump into `slot`, up to its last write (`jump/leap.rs`). It must be another slot than the
+    /// A jump into `slot`, up to its last write (`jump/route.rs`). It must be another slot than the
     /// running one, and whole (`jump/ready.rs`).
     fn beginning(self, slot: Slot, state: State) -> Option<Machine> {
         let Power::Runs { slot: running, .. } = self.power else { return None };

@@ -1,4 +1,4 @@
-//! One scenario a file.
+//! One scenario per file.
 
 mod artifacts;
 pub mod boots;

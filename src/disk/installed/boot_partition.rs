@@ -27,6 +27,13 @@ pub enum Access {
     ChangeLater,
 }
 
+impl Access {
+    /// Returns the access of a command that changes a disk, unless it only shows what it would do.
+    pub fn of(dry_run: bool) -> Access {
+        if dry_run { Access::Look } else { Access::Change }
+    }
+}
+
 /// Unit in bytes that a disk writes completely or not at all.
 const SECTOR: usize = 512;
 

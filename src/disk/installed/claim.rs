@@ -6,8 +6,7 @@ use crate::disk::installed::open::Disk;
 use crate::disk::installed::running::Node;
 use crate::disk::safety::{DESTROYED, Device};
 use crate::error::{Result, refused};
-use crate::mount::loop_device as loops;
-use crate::mount::loop_device::Loop;
+use crate::mount::loop_device::{self, Loop};
 use crate::mount::vacant::{Ground, Vacant};
 use crate::words::partuuid::PartUuid;
 use crate::words::region::Region;
@@ -63,7 +62,7 @@ impl Idle {
                 (open_alone(&disk.path, &name)?, region)
             }
             (None, None) => {
-                if let Some(device) = loops::over_file(&disk.path, region)? {
+                if let Some(device) = loop_device::over_file(&disk.path, region)? {
                     return Err(refused(
                         format!("slot {slot} is in use: {device} is a loop device over it"),
                         format!("release it: umount {device}; losetup --detach {device}"),

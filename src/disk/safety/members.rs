@@ -113,7 +113,7 @@ pub fn refuse(name: &str, members: &[Member], destroy: &[&Kind], nodes: &BTreeMa
     kinds.sort_unstable();
     kinds.dedup();
     Err(refused(
-        format!("{}; it is not active now, but what it belongs to would lose it", told.join("; ")),
+        format!("{}; it is inactive, but the array, pool or volume that it belongs to would lose it", told.join("; ")),
         format!(
             "see what it belongs to: {}; if it may be destroyed, add --destroy {}",
             looks.join("; "),

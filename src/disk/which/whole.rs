@@ -197,7 +197,7 @@ fn not_opened(name: &str, errno: Errno) -> anyhow::Error {
 fn empty_drive(name: &str) -> anyhow::Error {
     refused(
         format!("{name} has no medium in it: its size is 0"),
-        format!("put a medium in, or attach one (losetup), or name another disk than {name}: lsblk --nodeps"),
+        format!("insert a medium, attach one (losetup), or name a disk other than {name}: lsblk --nodeps"),
     )
 }
 

@@ -86,7 +86,7 @@ pub fn make_bootable(vacant: Vacant, site: SlotSite, job: SlotJob, session: Sess
     let slot = site.location.slot;
     let formatted = Formatted::make(vacant, &site, Made::requested(slot, request), session)?;
     let (mut mounted, root, verified) = formatted.write(image, session)?;
-    let inspection = Filled::new(root, place(&site, &mounted), verified).inspect(request, session)?;
+    let inspection = Filled::new(root, site_of(&site, &mounted), verified).inspect(request, session)?;
     let mut inspected = match inspection {
         Inspection::Passed(inspected) => inspected,
         Inspection::FormatAgain(FormatAgain { root, kernel, earlier }) => {
@@ -97,9 +97,14 @@ pub fn make_bootable(vacant: Vacant, site: SlotSite, job: SlotJob, session: Sess
             let formatted = Formatted::make(mounted.give_up()?, &site, made, session)?;
             let (again, root, verified) = formatted.write(image, session)?;
             mounted = again;
-            match Filled::again(root, place(&site, &mounted), verified, earlier).inspect(request, session)? {
+            match Filled::again(root, site_of(&site, &mounted), verified, earlier).inspect(request, session)? {
                 Inspection::Passed(inspected) => inspected,
-                Inspection::FormatAgain(_) => return Err(failed("the filesystem was made again in vain", "")),
+                Inspection::FormatAgain(_) => {
+                    return Err(failed(
+                        "the filesystem was made again, and the rules still reject it",
+                        "choose another --filesystem, or an image with a newer kernel",
+                    ));
+                }
             }
         }
     };
@@ -109,7 +114,7 @@ pub fn make_bootable(vacant: Vacant, site: SlotSite, job: SlotJob, session: Sess
 }
 
 /// Returns what rules, initramfs and command line need to know of a slot's place.
-fn place(site: &SlotSite, mounted: &Mounted) -> Site {
+fn site_of(site: &SlotSite, mounted: &Mounted) -> Site {
     let SlotLocation { slot, partuuid, .. } = site.location;
     let mut names = site.names.clone();
     names.add(Some(slot), "UUID", &mounted.features.uuid.to_string());

@@ -6,7 +6,7 @@
 use crate::error::{Result, failed};
 use crate::layer::LayerPath;
 use crate::root::metadata;
-use crate::root::mounted::resolve_path as walk;
+use crate::root::mounted::resolve_path;
 use crate::root::tree::{Found, Last, Tree, What};
 use anyhow::Context;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2, readlinkat};
@@ -69,7 +69,7 @@ impl Root {
         let flags = flags | OFlags::CLOEXEC;
         let bytes = if path.is_root() { &b"."[..] } else { path.as_bytes() };
         if self.resolver == Resolver::Walk {
-            return walk::open(self.fd(), bytes, flags);
+            return resolve_path::open(self.fd(), bytes, flags);
         }
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..RACES {

@@ -7,7 +7,7 @@ use crate::root::edit::Edit;
 use crate::root::metadata;
 use crate::root::metadata::What;
 use crate::root::mounted::directory::Root;
-use crate::root::mounted::resolve_path as walk;
+use crate::root::mounted::resolve_path;
 use crate::root::mounted::sink::new_directory;
 use anyhow::Context;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, symlinkat, unlinkat};
@@ -66,7 +66,7 @@ pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
 pub fn directory(root: &Root, path: &LayerPath, meta: &Meta) -> Result<()> {
     let making = || format!("making the directory {path} in the slot");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let made = walk::open_or_make(root.fd(), path.as_bytes(), flags, &new_directory).with_context(making)?;
+    let made = resolve_path::open_or_make(root.fd(), path.as_bytes(), flags, &new_directory).with_context(making)?;
     metadata::set(&made, meta).with_context(making)
 }
 
@@ -76,7 +76,8 @@ fn put(root: &Root, path: &LayerPath, mut make: impl FnMut(&OwnedFd) -> Result<(
     let putting = || format!("putting {path} into the slot");
     let (folder, name) = path.split().context("the root directory cannot be replaced").with_context(putting)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = walk::open_or_make(root.fd(), folder.as_bytes(), flags, &new_directory).with_context(putting)?;
+    let parent =
+        resolve_path::open_or_make(root.fd(), folder.as_bytes(), flags, &new_directory).with_context(putting)?;
     let before = metadata::mtime_of(&parent).with_context(putting)?;
     discard(&parent).with_context(putting)?; // what a killed run left
     let made = make(&parent).and_then(|()| Ok(renameat(&parent, NEW, &parent, name)?));

@@ -6,8 +6,8 @@ use crate::layer::{LayerPath, RootSink};
 use crate::root::metadata;
 use crate::root::metadata::What;
 use crate::root::mounted::directory::Root;
-use crate::root::mounted::this_layer::Upper;
-use crate::root::mounted::{remove, resolve_path as walk};
+use crate::root::mounted::this_layer::ThisLayer;
+use crate::root::mounted::{remove, resolve_path};
 use anyhow::Context;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, fstat, linkat, makedev, mkdirat, mknodat, openat, statat, symlinkat,
@@ -24,7 +24,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub struct MountedRoot {
     root: Root,
     parent: Option<Parent>,
-    upper: Upper,
+    this_layer: ThisLayer,
 }
 
 /// The directory that the last entry was written into.
@@ -39,8 +39,8 @@ struct Parent {
 impl MountedRoot {
     /// Writes below `root`, which no other process may reach in the meantime.
     pub fn new(root: Root) -> Result<MountedRoot> {
-        let upper = Upper::new(fstat(root.fd())?.st_ino);
-        Ok(MountedRoot { root, parent: None, upper })
+        let this_layer = ThisLayer::new(fstat(root.fd())?.st_ino);
+        Ok(MountedRoot { root, parent: None, this_layer })
     }
 
     /// Returns the root, for reading what was written.
@@ -65,7 +65,7 @@ impl MountedRoot {
             let directory = match self.root.directory(path) {
                 Err(Errno::NOENT) if missing == Missing::Make => {
                     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                    walk::open_or_make(self.root.fd(), path.as_bytes(), flags, &new_directory)
+                    resolve_path::open_or_make(self.root.fd(), path.as_bytes(), flags, &new_directory)
                         .map_err(problem)
                         .with_context(|| format!("making the directory {path}"))?
                 }
@@ -112,9 +112,9 @@ impl MountedRoot {
     /// Notes that this layer wrote `path`, in the open directory.
     fn note(&mut self, path: &LayerPath) -> Result<()> {
         let (Some(parent), Some((_, name))) = (&mut self.parent, path.split()) else { return Ok(()) };
-        self.upper.note(parent.inode, name);
+        self.this_layer.note(parent.inode, name);
         if !parent.noted {
-            self.upper.note_directory(parent.directory.as_fd())?;
+            self.this_layer.note_directory(parent.directory.as_fd())?;
             parent.noted = true;
         }
         Ok(())
@@ -138,7 +138,7 @@ enum Missing {
 impl RootSink for MountedRoot {
     fn begin_layer(&mut self) -> Result<()> {
         self.leave()?;
-        self.upper.clear();
+        self.this_layer.clear();
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl RootSink for MountedRoot {
             })?
         };
         metadata::set(&directory, meta).map_err(problem).context("setting owner, mode, attributes and time")?;
-        Ok(self.upper.note_directory(directory.as_fd())?)
+        Ok(self.this_layer.note_directory(directory.as_fd())?)
     }
 
     fn file(&mut self, path: &LayerPath, meta: &Meta, body: &mut dyn BufRead) -> Result<()> {
@@ -209,7 +209,7 @@ impl RootSink for MountedRoot {
             return Ok(());
         }
         let Some(parent) = &self.parent else { return Ok(()) };
-        self.upper
+        self.this_layer
             .whiteout(parent.directory.as_fd(), name)
             .map_err(problem)
             .context("removing what lower layers put there")?;
@@ -221,7 +221,10 @@ impl RootSink for MountedRoot {
             return Ok(());
         }
         let Some(parent) = &self.parent else { return Ok(()) };
-        self.upper.opaque(parent.directory.as_fd()).map_err(problem).context("removing what lower layers put there")?;
+        self.this_layer
+            .opaque(parent.directory.as_fd())
+            .map_err(problem)
+            .context("removing what lower layers put there")?;
         self.leave()
     }
 

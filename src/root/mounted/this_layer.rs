@@ -13,17 +13,17 @@ use crate::root::metadata;
 use crate::root::mounted::remove;
 
 /// The entries of one layer, as hashes of 8 bytes so that a million of them stay small.
-pub struct Upper {
+pub struct ThisLayer {
     root: u64,
     directories: HashSet<u64>,
     others: HashSet<u64>,
     hash: RandomState,
 }
 
-impl Upper {
+impl ThisLayer {
     /// Begins with no entries, below the root directory with this inode.
-    pub fn new(root: u64) -> Upper {
-        Upper { root, directories: HashSet::new(), others: HashSet::new(), hash: RandomState::new() }
+    pub fn new(root: u64) -> ThisLayer {
+        ThisLayer { root, directories: HashSet::new(), others: HashSet::new(), hash: RandomState::new() }
     }
 
     /// Forgets all entries, because a new layer begins.
