@@ -44,9 +44,11 @@ install:
 	$(FLIPSLOT) reference --man "$(SHARE)/man/man1"
 	chmod 644 "$(SHARE)"/man/man1/flipslot*.1
 	install -d "$(SHARE)/bash-completion/completions" "$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d"
-	$(FLIPSLOT) completions bash > "$(SHARE)/bash-completion/completions/flipslot"
-	$(FLIPSLOT) completions zsh > "$(SHARE)/zsh/site-functions/_flipslot"
-	$(FLIPSLOT) completions fish > "$(SHARE)/fish/vendor_completions.d/flipslot.fish"
+	set -e; new=$$(mktemp); trap 'rm -f "$$new"' EXIT; \
+	put() { $(FLIPSLOT) completions "$$1" > "$$new"; install -m 644 "$$new" "$(SHARE)/$$2"; }; \
+	put bash bash-completion/completions/flipslot; \
+	put zsh zsh/site-functions/_flipslot; \
+	put fish fish/vendor_completions.d/flipslot.fish
 
 ## make docs      docs/cli.md again, from the program's own help, and the rooms in docs/design.md
 docs: build

@@ -49,7 +49,7 @@ pub fn by_words(report: &Report, subject: &Subject) -> Vec<Fixed> {
 /// Removes duplicates, and shortens the list to what a person reads and a record has room for: 8 texts of
 /// about 200 bytes each.
 fn shortened(mut done: Vec<String>) -> Vec<String> {
-    const PLACES: usize = 8;
+    const PLACES: usize = 4; // a record of 4 KiB holds the fixes under two keys
     let mut seen = BTreeSet::new();
     done.retain(|text| seen.insert(text.clone()));
     let more = done.len().saturating_sub(PLACES);

@@ -91,8 +91,12 @@ fn command_of(words: &[OsString]) -> String {
     verb.map_or_else(|| program.get_name().to_owned(), |verb| format!("{} {}", program.get_name(), verb.get_name()))
 }
 
-/// Returns the texts that clap gives with an error.
+/// Returns the texts that clap gives with an error, on one line each: some come from the command line.
 fn all(wrong: &clap::Error, kind: ContextKind) -> Vec<String> {
+    texts(wrong, kind).iter().map(|text| text.escape_debug().to_string()).collect()
+}
+
+fn texts(wrong: &clap::Error, kind: ContextKind) -> Vec<String> {
     match wrong.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],
         Some(ContextValue::Strings(texts)) => texts.clone(),
@@ -120,6 +124,7 @@ mod tests {
             ("flipslot teleport", "unrecognized subcommand 'teleport'", "see flipslot --help"),
             ("flipslot crate", "unrecognized subcommand 'crate'", "a similar subcommand exists: 'create'"),
             ("flipslot status --dsk x", "unexpected argument '--dsk'", "a similar argument exists: '--disk'"),
+            ("flipslot confirm b\nb", "unexpected argument 'b\\nb'", "see flipslot confirm --help"),
             ("flipslot confirm b", "unexpected argument 'b'", "see flipslot confirm --help"),
             ("flipslot switch", "missing --slot <SLOT>", "see flipslot switch --help"),
             ("flipslot flash", "missing --slot <SLOT>, <REFERENCE>", "see flipslot flash --help"),

@@ -1,7 +1,7 @@
 //! Provides the initramfs of a slot: makes one with the image's dracut, or takes the image's own.
 
 use crate::chamber::Chamber;
-use crate::error::Result;
+use crate::error::{Result, failed};
 use crate::initramfs::compress::Method;
 use crate::initramfs::dracut::{self, Job, Recipe};
 use crate::initramfs::read::contents::Contents;
@@ -15,9 +15,10 @@ use crate::mount::scratch::Scratch;
 use crate::root::edit::Edit;
 use crate::root::runnable::Runnable;
 use crate::words::origin::Origin;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, PipeReader, Read, Seek, SeekFrom, Write};
+use std::thread::{self, ScopedJoinHandle};
 
 /// Path in the chamber's memory to which dracut writes.
 const RAW: &str = "/run/flipslot-initramfs";
@@ -31,14 +32,40 @@ pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel
     let early = early_length(&raw)?;
     let mut reader = BufReader::with_capacity(1 << 20, &raw);
     reader.seek(SeekFrom::Start(0))?;
-    let mut made = scratch.file("initramfs")?;
-    // Microcode is read before anything can be unpacked (kernel: arch/x86/microcode.rst).
-    io::copy(&mut reader.by_ref().take(early), &mut made).context("writing the initramfs")?;
-    Method::of(root, kernel)?.compress(&mut reader, &made)?;
-    drop(reader);
+    let method = Method::of(root, kernel)?;
+    let (pipe, made) = io::pipe().context("making a pipe")?;
+    let path = format!("boot/initramfs-{}.img", kernel.version);
+    thread::scope(|scope| {
+        let compressed = scope.spawn(move || {
+            // Microcode is read before anything can be unpacked (kernel: arch/x86/microcode.rst).
+            io::copy(&mut reader.by_ref().take(early), &mut &made).context("writing the initramfs")?;
+            method.compress(&mut reader, &made)
+        });
+        store(root, &path, &mut Compressed { pipe, thread: Some(compressed) })
+    })?;
     drop(raw);
     chamber.close()?;
-    store(root, format!("boot/initramfs-{}.img", kernel.version), made)
+    Ok(path)
+}
+
+/// The output of a thread that compresses. Its end is an error unless the thread succeeded.
+struct Compressed<'scope> {
+    pipe: PipeReader,
+    thread: Option<ScopedJoinHandle<'scope, Result<()>>>,
+}
+
+impl Read for Compressed<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.pipe.read(bytes)?;
+        if read == 0
+            && !bytes.is_empty()
+            && let Some(thread) = self.thread.take()
+        {
+            let ended = thread.join().unwrap_or_else(|_| Err(anyhow!("the thread that compresses has failed")));
+            ended.map_err(|error| io::Error::other(format!("{error:#}")))?;
+        }
+        Ok(read)
+    }
 }
 
 /// Returns the length in bytes of the archive that must stay uncompressed in front; 0 if there is none.
@@ -64,7 +91,8 @@ pub fn take(scratch: &Scratch, root: &mut dyn Edit, kernel: &Kernel, own: Own) -
     }
     let mut copy = scratch.file("initramfs")?;
     let mut bytes = root.open(own.path)?.with_context(|| format!("opening /{}", own.path))?;
-    let length = io::copy(&mut bytes, &mut copy).with_context(|| format!("copying /{}", own.path))?;
+    let copied = io::copy(&mut bytes, &mut copy).map_err(no_memory);
+    let length = copied.with_context(|| format!("copying /{}", own.path))?;
     drop(bytes);
     // The next archive must begin at a multiple of 4, and the kernel finds the end of an lz4 stream by a
     // length of zero (lib/decompress_unlz4.c).
@@ -72,14 +100,23 @@ pub fn take(scratch: &Scratch, root: &mut dyn Edit, kernel: &Kernel, own: Own) -
     let mut more = vec![0; usize::try_from(zeros)?];
     more.extend(cpio::write(&trial_units::IN_INITRAMFS.map(|(path, text)| (path, 0o100_644, text.as_bytes())))?);
     copy.write_all(&more).context("writing the initramfs")?;
-    store(root, format!("boot/initramfs-flipslot-{}.img", kernel.version), copy)
+    copy.rewind().context("reading the initramfs")?;
+    let path = format!("boot/initramfs-flipslot-{}.img", kernel.version);
+    store(root, &path, &mut copy)?;
+    Ok(path)
 }
 
-/// Puts an initramfs into the root, readable by root alone: it may hold keys. Returns its path.
-fn store(root: &mut dyn Edit, path: String, mut made: File) -> Result<String> {
-    made.rewind().context("reading the initramfs")?;
+/// Converts an error of writing to memory, with the next step where there is one.
+fn no_memory(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull => failed("this machine has not enough free memory", "free some, or add some"),
+        _ => error.into(),
+    }
+}
+
+/// Puts an initramfs into the root, readable by root alone: it may hold keys.
+fn store(root: &mut dyn Edit, path: &str, made: &mut dyn Read) -> Result<()> {
     let now = Time { seconds: i64::try_from(Origin::Fresh.now())?, nanoseconds: 0 };
     let meta = Meta { mode: 0o600, mtime: now, ..Meta::default() };
-    root.put_file(&LayerPath::clean(path.as_bytes())?, &meta, &mut made)?;
-    Ok(path)
+    root.put_file(&LayerPath::clean(path.as_bytes())?, &meta, made)
 }

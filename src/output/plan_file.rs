@@ -1,14 +1,15 @@
 //! `flipslot create --plan`: carries out a plan that was reviewed, and nothing else.
 
-use crate::cli::{Cli, CreateArgs, Verb};
+use crate::cli::parse::{Parsed, parse};
+use crate::cli::{CreateArgs, Verb};
 use crate::disk::which::fingerprint::Fingerprint;
 use crate::error::{Result, refused, usage};
 use crate::hardware::Choice;
 use crate::output::plan::{How, Plan};
 use crate::words::digest::Digest;
 use anyhow::Context;
-use clap::Parser;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -20,14 +21,15 @@ pub fn read(file: &Path, args: &CreateArgs) -> Result<(CreateArgs, Plan)> {
     let plan = Plan::read(file)?;
     let how = plan.how()?;
     let words = ["flipslot", "create"].into_iter().chain(how.arguments.iter().map(String::as_str));
-    let parsed = Cli::try_parse_from(words).map_err(|error| {
-        let found = format!("the command line in {} cannot be read: {error}", file.display());
+    // Values that are files are read while the command line is parsed.
+    env::set_current_dir(&how.folder).with_context(|| format!("entering {}", how.folder.display()))?;
+    let parsed = parse(words.map(OsString::from)).map_err(|error| {
+        let found = format!("the command line in {} cannot be read: {error:#}", file.display());
         refused(found, "make a new plan: flipslot create ... --dry-run --json > plan.json")
     })?;
-    let Verb::Create(mut planned) = parsed.verb else {
+    let Parsed::Run(Verb::Create(mut planned)) = parsed else {
         return Err(refused("the plan is for another command", "make a plan with flipslot create"));
     };
-    env::set_current_dir(&how.folder).with_context(|| format!("entering {}", how.folder.display()))?;
     if inputs(&planned)? != how.inputs {
         let found =
             "what the planned command line refers to has changed: its config file, its inventory, or SOURCE_DATE_EPOCH";

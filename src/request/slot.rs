@@ -107,8 +107,9 @@ impl SlotRequest {
         let (consoles, kargs) = words(args, config, model, &inventory);
         let mut filesystems = filesystems(args, config)?;
         let named = args.filesystem.iter().filter_map(|text| text.split_once('=')).map(|(slot, _)| slot.parse());
-        let model = model.map(Record::filesystem).transpose()?;
-        filesystems.entry(None).or_insert(model.unwrap_or_default());
+        if !filesystems.contains_key(&None) {
+            filesystems.insert(None, model.map(Record::filesystem).transpose()?.unwrap_or_default());
+        }
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         Cmdline::new(None, &RootOn::Ram, &consoles, &kargs)?; // refuses invalid words

@@ -94,7 +94,8 @@ pub fn make_bootable(vacant: Vacant, site: SlotSite, job: SlotJob, session: Sess
             let filesystem = request.filesystem(slot);
             let made =
                 Made { step: "making the filesystem again", filesystem, options: &MkfsOptions::default(), kernel };
-            let formatted = Formatted::make(mounted.give_up()?, &site, made, session)?;
+            let vacant = mounted.give_up()?;
+            let formatted = Formatted::make(vacant, &site, made, session)?;
             let (again, root, verified) = formatted.write(image, session)?;
             mounted = again;
             match Filled::again(root, site_of(&site, &mounted), verified, earlier).inspect(request, session)? {

@@ -8,7 +8,7 @@ use crate::root::metadata;
 use crate::root::metadata::What;
 use crate::root::mounted::directory::Root;
 use crate::root::mounted::resolve_path;
-use crate::root::mounted::sink::new_directory;
+use crate::root::mounted::sink::{new_directory, problem};
 use anyhow::Context;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
@@ -23,11 +23,19 @@ const NEW: &str = ".flipslot-new";
 pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut (impl Read + ?Sized)) -> Result<()> {
     put(root, path, |parent| {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(openat(parent, NEW, flags, Mode::RUSR | Mode::WUSR)?);
-        io::copy(body, &mut file)?;
-        metadata::set(&file, meta)?;
+        let mut file = File::from(openat(parent, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(problem)?);
+        write_all(body, &mut file)?;
+        metadata::set(&file, meta).map_err(problem)?;
         Ok(file.sync_all()?)
     })
+}
+
+/// Writes all of `body` to `file`.
+fn write_all(body: &mut (impl Read + ?Sized), file: &mut File) -> Result<()> {
+    match io::copy(body, file) {
+        Err(full) if full.kind() == io::ErrorKind::StorageFull => Err(problem(Errno::NOSPC)),
+        copied => Ok(copied.map(drop)?),
+    }
 }
 
 /// Puts a text at `path`; a file that was there keeps its owner and mode.
@@ -57,7 +65,7 @@ pub fn remove(root: &Root, path: &LayerPath) -> Result<()> {
 /// Puts a symbolic link at `path`, and replaces what was there atomically.
 pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
     put(root, path, |parent| {
-        symlinkat(target, parent, NEW)?;
+        symlinkat(target, parent, NEW).map_err(problem)?;
         Ok(metadata::set_at(parent.as_fd(), NEW.as_bytes(), &Meta::default(), What::Link)?)
     })
 }
@@ -66,8 +74,10 @@ pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
 pub fn directory(root: &Root, path: &LayerPath, meta: &Meta) -> Result<()> {
     let making = || format!("making the directory {path} in the slot");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let made = resolve_path::open_or_make(root.fd(), path.as_bytes(), flags, &new_directory).with_context(making)?;
-    metadata::set(&made, meta).with_context(making)
+    let made = resolve_path::open_or_make(root.fd(), path.as_bytes(), flags, &new_directory)
+        .map_err(problem)
+        .with_context(making)?;
+    metadata::set(&made, meta).map_err(problem).with_context(making)
 }
 
 /// Calls `make` to make [`NEW`] in the directory of `path`, and gives that its name. The directory keeps its
@@ -76,8 +86,9 @@ fn put(root: &Root, path: &LayerPath, mut make: impl FnMut(&OwnedFd) -> Result<(
     let putting = || format!("putting {path} into the slot");
     let (folder, name) = path.split().context("the root directory cannot be replaced").with_context(putting)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent =
-        resolve_path::open_or_make(root.fd(), folder.as_bytes(), flags, &new_directory).with_context(putting)?;
+    let parent = resolve_path::open_or_make(root.fd(), folder.as_bytes(), flags, &new_directory)
+        .map_err(problem)
+        .with_context(putting)?;
     let before = metadata::mtime_of(&parent).with_context(putting)?;
     discard(&parent).with_context(putting)?; // what a killed run left
     let made = make(&parent).and_then(|()| Ok(renameat(&parent, NEW, &parent, name)?));
