@@ -1,12 +1,13 @@
 //! Fixes what the rules found, while a slot is written.
 
 use crate::boot::record::Fixed;
-use crate::check::report::{Outcome, Report, plain};
+use crate::check::report::{Outcome, Report};
 use crate::check::rule::{How, Rule};
 use crate::check::subject::{FixContext, Subject};
 use crate::check::table::RULES;
 use crate::error::Result;
 use crate::root::edit::Edit;
+use crate::words::printable::plain;
 use anyhow::Context;
 use std::collections::BTreeSet;
 

@@ -12,6 +12,7 @@ use crate::kernel::drivers;
 use crate::kernel::drivers::Where;
 use crate::kernel::release::Release;
 use crate::kernel::requirements::Missing;
+use crate::words::printable::plain;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -219,20 +220,6 @@ fn finding(rule: &Rule, found: String, policy: &Policy) -> Finding {
     let fix = rule.fix.as_ref().map(|fix| fix.does);
     let found = plain(&found, LONGEST);
     Finding { rule: rule.id, severity: rule.severity, found, why: rule.why, fix, outcome }
-}
-
-/// Makes a text printable that quotes names of an image, which can hold anything: escapes control characters,
-/// and cuts the text after about `most` bytes.
-pub fn plain(text: &str, most: usize) -> String {
-    let mut shown = String::new();
-    for c in text.chars() {
-        if shown.len() >= most {
-            shown.push_str(" ...");
-            break;
-        }
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
 }
 
 /// Returns the machine's devices with their drivers; none if the modules of the kernel are missing.

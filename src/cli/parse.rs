@@ -4,6 +4,7 @@
 use crate::cli::value::Unfit;
 use crate::cli::{Cli, Verb};
 use crate::error::{Result, usage};
+use crate::words::printable::plain;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 use std::error::Error;
@@ -93,7 +94,7 @@ fn command_of(words: &[OsString]) -> String {
 
 /// Returns the texts that clap gives with an error, on one line each: some come from the command line.
 fn all(wrong: &clap::Error, kind: ContextKind) -> Vec<String> {
-    texts(wrong, kind).iter().map(|text| text.escape_debug().to_string()).collect()
+    texts(wrong, kind).iter().map(|text| plain(text, 200)).collect()
 }
 
 fn texts(wrong: &clap::Error, kind: ContextKind) -> Vec<String> {

@@ -2,13 +2,14 @@
 
 use crate::boot::initramfs_source::MadeBy;
 use crate::boot::recorded::Recorded;
-use crate::check::report::{DeviceReport, Finding, LONGEST, Outcome, Report, plain};
+use crate::check::report::{DeviceReport, Finding, LONGEST, Outcome, Report};
 use crate::check::rule::{Rule, Severity};
 use crate::check::subject::Subject;
 use crate::check::table;
 use crate::error::{Result, failed};
 use crate::kernel::drivers::Where;
 use crate::output::document::Document;
+use crate::words::printable::plain;
 use crate::words::slot::Slot;
 use serde::Serialize;
 use std::collections::BTreeSet;

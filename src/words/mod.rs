@@ -4,6 +4,7 @@ pub mod digest;
 pub mod location;
 pub mod origin;
 pub mod partuuid;
+pub mod printable;
 pub mod region;
 pub mod slot;
 pub mod units;
