@@ -308,7 +308,7 @@ fn d32_members_of_what_is_not_active_are_refused_though_the_user_is_willing() {
         assert_eq!(kind_at(&disk, 0, SIZE), kind, "blkid sees it");
         let words = willing(lab);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let says = [kind, "it is not active now", &format!("add --destroy {kind}")].map(ToOwned::to_owned);
+        let says = [kind, "it is inactive", &format!("add --destroy {kind}")].map(ToOwned::to_owned);
         let says: Vec<&str> = says.iter().map(String::as_str).collect();
         must_be_refused(lab, kind, (&disk, &says), |lab| lab.create(&disk, &words));
     };
@@ -340,7 +340,7 @@ fn d32_a_member_is_seen_though_another_program_keeps_an_older_look_at_the_disk_i
     make(Path::new(&lab.backing()), 0, SIZE);
     let words = willing(&lab);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    lab.create(&disk, &words).must_end(3, &[kind, "it is not active now"]);
+    lab.create(&disk, &words).must_end(3, &[kind, "it is inactive"]);
     drop(older);
 }
 
