@@ -16,6 +16,7 @@ use crate::request::by_slot;
 use crate::request::by_slot::Values;
 use crate::request::config::Config;
 use crate::words::slot::Slot;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 /// Choice of whether to add the agent to a slot.
@@ -107,8 +108,8 @@ impl SlotRequest {
         let (consoles, kargs) = words(args, config, model, &inventory);
         let mut filesystems = filesystems(args, config)?;
         let named = args.filesystem.iter().filter_map(|text| text.split_once('=')).map(|(slot, _)| slot.parse());
-        if !filesystems.contains_key(&None) {
-            filesystems.insert(None, model.map(Record::filesystem).transpose()?.unwrap_or_default());
+        if let Entry::Vacant(unnamed) = filesystems.entry(None) {
+            unnamed.insert(model.map(Record::filesystem).transpose()?.unwrap_or_default());
         }
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
