@@ -123,8 +123,8 @@ fn what_cannot_be_of_a_slots_filesystem_is_refused_and_nothing_is_written() {
         (2, &["--filesystem=bb=xfs"], &["'bb' is not a slot"]),
         (2, &["--filesystem=c=xfs"], &["names slot c, but nothing is written into that one"]),
         (2, &["--filesystem=b=btrfs", "--mkfs-options=-K"], &["slot a gets ext4, and slot b gets btrfs"]),
-        (2, &["--filesystem=btrfs", "--mkfs-options=-K other"], &["holds 'other'", "next: "]),
-        (2, &["--filesystem=btrfs", "--mkfs-options=--rootdir=image"], &["holds '--rootdir=image'", "next: "]),
+        (2, &["--filesystem=btrfs", "--mkfs-options=-K other"], &["contains 'other'", "next: "]),
+        (2, &["--filesystem=btrfs", "--mkfs-options=--rootdir=image"], &["contains '--rootdir=image'", "next: "]),
         (2, &["--config=odd.toml"], &["odd.toml", "neither a value that its flag takes"]),
     ] {
         flipslot(folder.path(), &[&create[..], words].concat()).must_end(code, texts);

@@ -165,7 +165,7 @@ fn a_table_in_which_a_flash_would_hit_another_partition_is_refused_and_kept() {
     refused_and_kept(disk.folder(), NAME, &["partitions 3 and 4 overlap", "sgdisk --verify"]);
     // The number of entries is at byte 80.
     change_table(&disk, |header, _| header[80..84].fill(0xff));
-    refused_and_kept(disk.folder(), NAME, &["it has 4294967295 entries of 128 bytes", "sgdisk --verify"]);
+    refused_and_kept(disk.folder(), NAME, &["claims to have 4294967295 entries of 128 bytes", "sgdisk --verify"]);
     disk.file().write_all_at(&[0; 512], 512).unwrap();
     refused_and_kept(disk.folder(), NAME, &["only its backup is intact", "next: "]);
 }

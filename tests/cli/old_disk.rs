@@ -51,7 +51,7 @@ fn shape(entry: &str, record: &Value) -> String {
     let words: Vec<&str> = record["entry"]["cmdline"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let line = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
     let version = record["entry"]["kernel"]["version"].as_str().unwrap();
-    entry.trim_end().trim_end_matches('#').replace(&line, "WORDS").replace(version, "VERSION")
+    entry.trim_end().trim_end_matches('#').trim_end().replace(&line, "WORDS").replace(version, "VERSION")
 }
 
 #[test]

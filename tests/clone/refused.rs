@@ -44,7 +44,7 @@ fn a_target_that_cannot_be_one_is_refused_and_no_disk_is_written() {
     let run = clone(path, &source, &[&good.device, &used.device], &["--yes"]);
     tool("umount", &[&place.path().to_string_lossy()]);
     run.must_end(3, &["mounted at"]);
-    clone(path, &source, &["new.raw"], &["--size=1GiB"]).must_end(3, &["new.raw has 1GiB"]);
+    clone(path, &source, &["new.raw"], &["--size=1GiB"]).must_end(3, &["new.raw is too small: it has 1GiB"]);
     drop((good, used, small));
     assert_nothing_left(path, &["file", "good", "link", "small", "used"]);
 }

@@ -13,6 +13,7 @@ use crate::build::inspected::{FormatAgain, Inspection};
 use crate::build::session::Session;
 use crate::check::report::Report;
 use crate::error::{Result, failed};
+use crate::filesystem::kind::Filesystem;
 use crate::filesystem::mkfs::MkfsOptions;
 use crate::forms::slot::formatted::{Formatted, Made, Mounted, SlotSite};
 use crate::mount::loop_device::Loop;
@@ -70,13 +71,13 @@ pub fn refuse_unable(request: &SlotRequest, slots: &[Slot]) -> Result<()> {
     }
     Loop::refuse_if_none()?;
     request.refuse_unfit(slots)?;
-    tool::refuse_missing(&[("unshare", "util-linux")])?;
-    slots.iter().try_for_each(|slot| {
-        let filesystem = request.filesystem(*slot);
+    let refuse = |filesystem: Filesystem| {
         filesystem.refuse_words(&request.mkfs_options)?;
         tool::refuse_missing(filesystem.programs())?;
-        filesystem.refuse_unknown_to_kernel().with_context(|| format!("slot {slot}"))
-    })
+        filesystem.refuse_unknown_to_kernel()
+    };
+    slots.iter().try_for_each(|slot| refuse(request.filesystem(*slot)).with_context(|| format!("slot {slot}")))?;
+    tool::refuse_missing(&[("unshare", "util-linux")])
 }
 
 /// Writes an image into a vacant partition and makes it bootable: filesystem, layers, rules and fixes, agent,
