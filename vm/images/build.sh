@@ -40,6 +40,10 @@ if [[ -z $whole ]]; then
   )
 fi
 
+# systemd gives a device 90 s to turn up. On a host with other work for ten, the serial port of an
+# emulated machine has taken longer, and there was no login prompt.
+patience='[Manager]\nDefaultTimeoutStartSec=900\nDefaultDeviceTimeoutSec=900\n'
+
 # INITRD=No: the kernel's postinst runs no dracut; flipslot makes the initramfs.
 # The test logs in as root on the serial console, so root has no password here.
 INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
@@ -51,6 +55,8 @@ INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
   --essential-hook='mkdir -p "$1/etc/dracut.conf.d"' \
   --customize-hook='chroot "$1" passwd -d root >/dev/null' \
   --customize-hook='rm -f "$1"/boot/initrd.img-* "$1"/boot/initramfs-*; : > "$1/etc/machine-id"' \
+  --customize-hook='mkdir -p "$1/etc/systemd/system.conf.d"' \
+  --customize-hook="printf '$patience' > \"\$1/etc/systemd/system.conf.d/busy-host.conf\"" \
   --customize-hook='echo flipslot-vm > "$1/etc/hostname"' \
   --customize-hook="cp \"\$1\"/boot/vmlinuz-* '$layout/vmlinuz'" \
   "$suite" "$work/root.tar" >&2
