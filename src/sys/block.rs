@@ -7,6 +7,8 @@ use rustix::io;
 use rustix::ioctl::{Getter, NoArg, Setter, ioctl};
 use std::ffi::c_int;
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
 
 /// Returns the size of a block device in bytes (`BLKGETSIZE64`).
 pub fn size(device: impl AsFd) -> io::Result<u64> {
@@ -22,10 +24,18 @@ pub fn sector_size(device: impl AsFd) -> io::Result<u64> {
 }
 
 /// Asks the kernel to read the partition table again (`BLKRRPART`). Fails with `EINVAL` where the kernel
-/// scans no partitions, and with `EBUSY` where one is in use.
+/// scans no partitions, and with `EBUSY` where one is in use for longer than a second: programs that look at
+/// every device, such as udev, open each only for a moment.
 pub fn reread_partitions(device: impl AsFd) -> io::Result<()> {
     // SAFETY: BLKRRPART takes no argument.
-    unsafe { ioctl(device, NoArg::<{ BLKRRPART }>::new()) }
+    let reread = || unsafe { ioctl(&device, NoArg::<{ BLKRRPART }>::new()) };
+    for _ in 0..10 {
+        match reread() {
+            Err(io::Errno::BUSY) => thread::sleep(Duration::from_millis(100)),
+            done => return done,
+        }
+    }
+    reread()
 }
 
 /// Writes back and drops the kernel's cache of a block device (`BLKFLSBUF`). A disk and its partitions are
