@@ -102,7 +102,8 @@ pub fn age_record(disk: &Path, slot: char) {
     let file = File::options().read(true).write(true).open(disk).expect("the disk can be opened");
     let path = format!("flipslot/slot-{slot}.json");
     let runs = fat::extents(&file, BOOT, &path).expect("FAT can be read").expect("the slot has a record");
-    let [(offset, length)] = runs[..] else { panic!("the record is in pieces: {runs:?}") };
+    assert!(runs.windows(2).all(|pair| pair[0].0 + pair[0].1 == pair[1].0), "the record is in pieces: {runs:?}");
+    let (offset, length) = (runs[0].0, runs.iter().map(|run| run.1).sum::<u64>());
     let mut bytes = vec![0; usize::try_from(length).expect("16 KiB")];
     file.read_exact_at(&mut bytes, BOOT + offset).expect("the record can be read");
     let mut record: Value = serde_json::from_slice(&bytes).expect("the record is JSON");
