@@ -1,7 +1,7 @@
 //! A slot's root directory, with paths that are resolved inside it as if it were `/`.
 //!
 //! An image may hold any symbolic link; merged-usr needs absolute ones. They are followed, but never out of
-//! the slot: the kernel ensures that (openat2(2), Linux 5.6), or [`resolve_path`](super::resolve_path) does.
+//! the slot: the kernel ensures that (openat2(2), Linux 5.6), or `resolve_path` does.
 
 use crate::error::{Result, failed};
 use crate::layer::LayerPath;
