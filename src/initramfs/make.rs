@@ -1,7 +1,7 @@
 //! Provides the initramfs of a slot: makes one with the image's dracut, or takes the image's own.
 
 use crate::chamber::Chamber;
-use crate::error::{Result, failed};
+use crate::error::{Result, failed, into_io};
 use crate::initramfs::compress::Method;
 use crate::initramfs::dracut::{self, Job, Recipe};
 use crate::initramfs::read::contents::Contents;
@@ -62,7 +62,7 @@ impl Read for Compressed<'_> {
             && let Some(thread) = self.thread.take()
         {
             let ended = thread.join().unwrap_or_else(|_| Err(anyhow!("the thread that compresses has failed")));
-            ended.map_err(|error| io::Error::other(format!("{error:#}")))?;
+            ended.map_err(into_io)?;
         }
         Ok(read)
     }

@@ -1,6 +1,6 @@
 //! Puts single files into a slot, besides what its image holds: completely or not at all.
 
-use crate::error::Result;
+use crate::error::{Result, from_io};
 use crate::layer::LayerPath;
 use crate::layer::entry::Meta;
 use crate::root::edit::Edit;
@@ -34,7 +34,7 @@ pub fn file(root: &Root, path: &LayerPath, meta: &Meta, body: &mut (impl Read + 
 fn write_all(body: &mut (impl Read + ?Sized), file: &mut File) -> Result<()> {
     match io::copy(body, file) {
         Err(full) if full.kind() == io::ErrorKind::StorageFull => Err(problem(Errno::NOSPC)),
-        copied => Ok(copied.map(drop)?),
+        copied => copied.map(drop).map_err(from_io),
     }
 }
 
