@@ -120,3 +120,23 @@ fn store(root: &mut dyn Edit, path: &str, made: &mut dyn Read) -> Result<()> {
     let meta = Meta { mode: 0o600, mtime: now, ..Meta::default() };
     root.put_file(&LayerPath::clean(path.as_bytes())?, &meta, made)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{from_io, hint};
+
+    #[test]
+    fn an_end_that_is_a_failure_of_the_thread_is_its_error_and_not_a_shorter_file() {
+        let (pipe, mut made) = io::pipe().unwrap();
+        let error = thread::scope(|scope| {
+            let failing = scope.spawn(move || {
+                made.write_all(b"half").unwrap();
+                Err(failed("it stops here", "run it again"))
+            });
+            io::copy(&mut Compressed { pipe, thread: Some(failing) }, &mut io::sink()).unwrap_err()
+        });
+        let error = from_io(error);
+        assert_eq!((error.to_string().as_str(), hint(&error)), ("it stops here", Some("run it again")));
+    }
+}
