@@ -45,11 +45,11 @@ fn megaraid(folder: &Path) -> String {
 
 #[test]
 fn f4_an_images_own_initramfs_is_taken_if_it_fits_and_else_dracut_makes_one() {
-    let disk = Disk::with(&images::debian());
+    let disk = Disk::made(&images::debian_without_initramfs(), &[]);
     let (own, version) = disk.look_into(&SLOT_A, |root| initramfs_of(root, "initramfs-"));
     let folder = tempfile::tempdir().unwrap();
     let layer = Tar::of([file(format!("boot/initrd.img-{version}"), &own)]);
-    ImageLayout::over(&images::debian(), &[layer]).write(&folder.path().join("image"), "own");
+    ImageLayout::over(&images::debian_without_initramfs(), &[layer]).write(&folder.path().join("image"), "own");
     let image = format!("oci:{}:own", folder.path().join("image").display());
     let slot = |disk: &Disk| disk.status()["slots"][1].clone();
     let result = |run: &crate::support::program::Run| -> Value { serde_json::from_str(&run.stdout).unwrap() };
@@ -82,7 +82,7 @@ fn f4_an_images_own_initramfs_is_taken_if_it_fits_and_else_dracut_makes_one() {
     let made = disk.look_into(&SLOT_B, |root| initramfs_of(root, "initramfs-")).0;
     assert!(Contents::read(&made[..]).unwrap().modules(&version).contains("megaraid_sas"));
 
-    let without = format!("oci:{}:latest", images::debian().display());
+    let without = format!("oci:{}:latest", images::debian_without_initramfs().display());
     disk.flash(&without, "b", &["--initramfs=image"]).must_end(1, &["no initramfs of its own", "--initramfs dracut"]);
     assert_nothing_left(disk.folder(), &[crate::support::disk::NAME]);
 }

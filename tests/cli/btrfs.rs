@@ -2,10 +2,9 @@
 //! slots of one disk that have different filesystems.
 
 use crate::cli::images;
-use crate::support::disk::{Disk, NAME, SLOT_A, SLOT_B};
+use crate::support::disk::{Disk, NAME, SLOT_A, SLOT_B, content_hash};
 use crate::support::program::{assert_nothing_left, command, ended, flipslot, tool};
 use flipslot::filesystem::features::Features;
-use flipslot::words::digest::Digest;
 use std::fs;
 use std::ops::Range;
 
@@ -172,9 +171,9 @@ fn a_device_of_a_mounted_btrfs_is_refused_though_the_mount_has_another_number() 
     let mounted = folder.path().join("mounted");
     fs::create_dir(&mounted).unwrap();
     tool("mount", &["-o", "ro", &device, &mounted.to_string_lossy()]);
-    let before = Digest::of_stream(fs::File::open(&file).unwrap()).unwrap();
+    let before = content_hash(&file);
     let run = flipslot(folder.path(), &["create", &device, "--slot=a=oci:image:1", "--yes"]);
-    let after = Digest::of_stream(fs::File::open(&file).unwrap()).unwrap();
+    let after = content_hash(&file);
     tool("umount", &[&mounted.to_string_lossy()]);
     tool("losetup", &["--detach", &device]);
     run.must_end(3, &["is in use", "mounted at", "umount"]);

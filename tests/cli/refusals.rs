@@ -2,9 +2,9 @@
 //! what it was.
 
 use crate::cli::images;
+use crate::support::disk::content_hash;
 use crate::support::layout::blob_path;
 use crate::support::program::{Run, assert_nothing_left, command, ended, flipslot, tool};
-use flipslot::words::digest::Digest;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -144,10 +144,10 @@ fn a_block_device_in_use_or_not_empty_is_refused_and_keeps_every_byte() {
     tool("mke2fs", &["-q", "-F", "-t", "ext4", &file.to_string_lossy()]);
     let device = Device::over(&file);
 
-    let before = Digest::of(&fs::read(&file).unwrap());
+    let before = content_hash(&file);
     let arguments = ["create", &device.0, "--slot=a=oci:image:1"];
     flipslot(folder.path(), &arguments).must_end(3, &["is not empty", "wipefs"]);
-    assert_eq!(Digest::of(&fs::read(&file).unwrap()), before);
+    assert_eq!(content_hash(&file), before);
 
     let mounted = folder.path().join("mounted");
     fs::create_dir(&mounted).unwrap();
@@ -155,10 +155,10 @@ fn a_block_device_in_use_or_not_empty_is_refused_and_keeps_every_byte() {
     let run = flipslot(folder.path(), &[&arguments[..], &["--yes"]].concat());
     tool("umount", &[&mounted.to_string_lossy()]);
     run.must_end(3, &["is in use: mounted at", "umount"]);
-    assert_eq!(Digest::of(&fs::read(&file).unwrap()), before);
+    assert_eq!(content_hash(&file), before);
 
     let above = Device::over(Path::new(&device.0));
     let run = flipslot(folder.path(), &[&arguments[..], &["--yes"]].concat());
     run.must_end(3, &["is a loop device over", &format!("losetup --detach {}", above.0)]);
-    assert_eq!(Digest::of(&fs::read(&file).unwrap()), before);
+    assert_eq!(content_hash(&file), before);
 }

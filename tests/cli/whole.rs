@@ -17,7 +17,7 @@ fn a_disk_is_clean_for_sgdisk_fsck_and_grub_and_its_result_is_json() {
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let config = format!(
         "size = '4GiB'\nslot-size = '1500MiB'\ndata = true\nhardware = 'qemu'\n[slot]\nb = 'oci:{}:latest'\n",
-        images::debian().display()
+        images::debian_without_initramfs().display()
     );
     std::fs::write(path("disk.toml"), config).unwrap();
     let run = flipslot(
@@ -98,7 +98,7 @@ fn below(parent: u32) -> Vec<u32> {
 #[test]
 fn e12_a_kill_while_dracut_runs_ends_all_that_it_started() {
     let folder = tempfile::tempdir().unwrap();
-    let slot = format!("--slot=a=oci:{}:latest", images::debian().display());
+    let slot = format!("--slot=a=oci:{}:latest", images::debian_without_initramfs().display());
     let mut create = command(folder.path(), &["create", "d.raw", "--size=4GiB", &slot]);
     let mut child = Guard(create.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let begin = Instant::now();

@@ -1,9 +1,8 @@
 //! `clone --dry-run`: what would become of each disk, and no byte of any changes.
 
 use crate::clone::disks::{LoopDisk, clone, golden, result};
-use crate::support::disk::{DATA, MIB};
+use crate::support::disk::{DATA, MIB, content_hash};
 use crate::support::program::assert_nothing_left;
-use flipslot::words::digest::Digest;
 use serde_json::json;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,7 +12,7 @@ fn a_dry_run_tells_each_disk_and_changes_none() {
     let folder = tempfile::tempdir().unwrap();
     let used = LoopDisk::over(&folder.path().join("used"), 3 * 1024);
     File::options().write(true).open(&used.device).unwrap().write_all_at(b"mine", 512).unwrap();
-    let content = || Digest::of_stream(File::open(&used.file).unwrap()).unwrap();
+    let content = || content_hash(&used.file);
     let before = content();
     let targets = [used.device.as_str(), "same.raw"];
     let run = clone(folder.path(), &golden(), &targets, &["--dry-run", "--json"]);

@@ -2,8 +2,8 @@
 //! be said about each.
 
 use crate::cli::images;
+use crate::support::disk::content_hash;
 use crate::support::program::{Guard, Run, command, ended, tool};
-use flipslot::words::digest::Digest;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
@@ -154,12 +154,12 @@ impl Lab {
         self.undo.pop();
     }
 
-    /// The SHA-256 of the whole disk, with what the kernel has not written to it yet.
-    pub fn digest(&self, disk: &str) -> Digest {
+    /// A hash of the whole disk, with what the kernel has not written to it yet.
+    pub fn digest(&self, disk: &str) -> blake3::Hash {
         if fs::metadata(disk).is_ok_and(|meta| meta.file_type().is_block_device()) && File::open(disk).is_ok() {
             tool("blockdev", &["--flushbufs", disk]);
         }
-        Digest::of_stream(File::open(self.backing()).unwrap()).unwrap()
+        content_hash(Path::new(&self.backing()))
     }
 }
 

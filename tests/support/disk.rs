@@ -4,6 +4,7 @@ use crate::support::program::{Run, flipslot, tool};
 use flipslot::boot::state::State;
 use flipslot::disk::fat;
 use flipslot::words::digest::Digest;
+use rustix::fs::SeekFrom;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::ops::Range;
@@ -219,7 +220,24 @@ impl Disk {
     }
 }
 
-fn folder_of_shared() -> PathBuf {
+/// A hash of all that a file holds. Zeros are not read where they are holes, and count the same where they are not.
+pub fn content_hash(path: &Path) -> blake3::Hash {
+    const BLOCK: usize = 1 << 16;
+    let file = File::open(path).unwrap();
+    let (mut hasher, mut block, mut at) = (blake3::Hasher::new(), vec![0; BLOCK], 0);
+    while let Ok(data) = rustix::fs::seek(&file, SeekFrom::Data(at)) {
+        at = data - data % BLOCK as u64;
+        let length = file.read_at(&mut block, at).unwrap();
+        if block[..length].iter().any(|byte| *byte != 0) {
+            hasher.update(&at.to_le_bytes()).update(&block[..length]);
+        }
+        at += BLOCK as u64;
+    }
+    hasher.update(&file.metadata().unwrap().len().to_le_bytes()).finalize()
+}
+
+/// Where tests keep what they share, in this run.
+pub fn folder_of_shared() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli")
 }
 

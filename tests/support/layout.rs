@@ -1,5 +1,6 @@
 //! OCI image layouts (OCI image specification, image-layout.md), whole or tampered with.
 
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use flipslot::words::digest::Digest;
 use serde_json::{Value, json};
@@ -94,6 +95,20 @@ impl ImageLayout {
         let blob = encoder.finish().unwrap();
         self.push(Digest::of_stream(tar()).unwrap(), descriptor(Packing::Gzip.media_type(), &blob));
         self.blobs.push(blob);
+    }
+
+    /// The same image, its gzip layers packed otherwise.
+    pub fn repacked(self, packing: Packing) -> ImageLayout {
+        let shared = self.shared.iter().map(|path| fs::read(path).unwrap());
+        let layers = shared.chain(self.blobs).map(|blob| {
+            let mut tar = Vec::new();
+            GzDecoder::new(blob.as_slice()).read_to_end(&mut tar).unwrap();
+            (packing, tar)
+        });
+        let config = self.config["config"].clone();
+        let mut image = ImageLayout::new(&layers.collect::<Vec<_>>());
+        image.config["config"] = config;
+        image
     }
 
     fn push(&mut self, diff_id: Digest, layer: Value) {

@@ -8,6 +8,7 @@ use crate::machine::{Machine, log};
 use crate::setup::{Firmware, Setup};
 
 #[test]
+#[ignore = "the next one boots btrfs, xfs.rs does all of this with XFS: make test-all"]
 fn slots_with_btrfs_come_up_by_uefi_by_kexec_and_after_a_reset_in_the_middle() {
     let _ = std::fs::remove_file(log("btrfs"));
     let disk = disks::create("btrfs", &["--hardware", "qemu", "--filesystem", "btrfs"]);

@@ -84,18 +84,19 @@ fn a_disk_for_ahci_comes_up_there_and_not_on_lsi() {
 }
 
 #[test]
+#[ignore = "the first does as much: make test-all"]
 fn a_disk_for_lsi_comes_up_there_and_not_on_usb() {
     made_for(Bus::Lsi, &[Bus::Lsi, Bus::Usb]);
 }
 
 #[test]
-#[ignore = "two others do as much: make test-all"]
+#[ignore = "the first does as much: make test-all"]
 fn a_disk_for_virtio_scsi_comes_up_there_and_not_on_lsi() {
     made_for(Bus::VirtioScsi, &[Bus::VirtioScsi, Bus::Lsi]);
 }
 
 #[test]
-#[ignore = "two others do as much: make test-all"]
+#[ignore = "the first does as much: make test-all"]
 fn a_disk_for_usb_comes_up_there_and_not_on_virtio_scsi() {
     made_for(Bus::Usb, &[Bus::Usb, Bus::VirtioScsi]);
 }

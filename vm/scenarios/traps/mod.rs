@@ -2,6 +2,7 @@
 //! found before anything boots; a disk that is made in spite of it does not come up; and `--fix` mends it.
 
 mod default_target;
+mod fixed;
 mod getty;
 mod virtio_missing;
 mod xfs_features;
@@ -21,65 +22,70 @@ use std::path::{Path, PathBuf};
 const KARGS: &str = "rd.timeout=45 rd.systemd.journald.forward_to_console=1";
 
 /// An image with a trap in it.
-struct Trap<'t> {
-    name: &'t str,
+struct Trap {
+    name: &'static str,
     /// The image's OCI layout.
-    layout: &'t Path,
+    layout: PathBuf,
     /// What else `create` is told.
-    more: &'t [&'t str],
+    more: &'static [&'static str],
     /// The rule that finds it.
-    rule: &'t str,
+    rule: &'static str,
+    /// What is said of it.
+    found: &'static str,
     /// What the serial port says where it has snapped shut.
-    sign: &'t str,
+    sign: &'static str,
 }
 
-impl Trap<'_> {
-    /// It is found; it is real; it can be mended. `found` is what is said of it.
-    fn is_found_is_real_and_is_mended(&self, found: &str) {
-        self.is_found(found);
-        self.is_real_and_is_mended();
+impl Trap {
+    /// A disk with it is refused; one that is made in spite of it does not come up.
+    fn is_found_and_is_real(&self) {
+        self.is_found();
+        let mut machine = start(&format!("{}-allowed", self.name), &self.layout, &self.flags("--allow"));
+        machine.wait_for("the trap snaps shut", self.sign);
+        assert!(!machine.log().contains("login:"), "it did not come up");
     }
 
-    /// A disk with it is refused, and `found` is what is said of it.
-    fn is_found(&self, found: &str) {
+    /// A disk with it is refused, and says what it found.
+    fn is_found(&self) {
         let name = format!("{}-refused", self.name);
-        let refused = Single { name: &name, layout: self.layout }.refused(&self.flags(None));
-        assert!(refused.contains(&format!("[{}]", self.rule)) && refused.contains(found), "{refused}");
+        let refused = Single { name: &name, layout: &self.layout }.refused(&flags(self.more));
+        assert!(refused.contains(&format!("[{}]", self.rule)) && refused.contains(self.found), "{refused}");
         assert!(refused.contains(&format!("--fix {0}; or accept it: --allow {0}", self.rule)), "{refused}");
     }
 
-    /// A disk that is made in spite of it does not come up, one that is made with the fix does.
-    fn is_real_and_is_mended(&self) {
-        let disk = |way: &str| format!("{}-{way}", self.name);
-        let mut machine = self.start(&disk("allowed"), "--allow");
-        machine.wait_for("the trap snaps shut", self.sign);
-        assert!(!machine.log().contains("login:"), "it did not come up");
-        drop(machine);
-
-        let mut machine = self.start(&disk("mended"), "--fix");
-        machine.wait_for("it comes up", "login:");
-        machine.log_in();
-        // An image may have something of its own to say at the console.
-        let said = machine.run("systemctl is-system-running --wait");
-        assert!(said.lines().any(|line| line == "running"), "no unit has failed: {said}");
+    /// A disk that is made with the fix comes up.
+    fn is_fixed(&self) {
+        comes_up(start(&format!("{}-fixed", self.name), &self.layout, &self.flags("--fix")));
     }
 
-    /// Makes a disk that is told what to do about the trap, and starts it.
-    fn start(&self, name: &str, way: &str) -> Machine {
-        let disk = Single { name, layout: self.layout }.made(&self.flags(Some(way)));
-        let mut machine = Machine::start(&Setup::once(name, Firmware::Bios, Bus::VirtioBlk, &disk));
-        machine.wait_for("GRUB starts the slot", "flipslot: booting slot a");
-        machine
+    /// The flags of `create`, which say what to do about the trap.
+    fn flags(&self, way: &str) -> Vec<String> {
+        flags(&[self.more, &[way, self.rule]].concat())
     }
+}
 
-    fn flags(&self, way: Option<&str>) -> Vec<String> {
-        let hardware = inventories::virtio_alone().to_string_lossy().into_owned();
-        let kargs = format!("--kargs={KARGS}");
-        let mut flags = ["--hardware", &hardware, "--console=ttyS0", &kargs].map(str::to_owned).to_vec();
-        flags.extend(self.more.iter().map(ToString::to_string));
-        flags.extend(way.iter().flat_map(|way| [way.to_string(), self.rule.to_owned()]));
-        flags
-    }
+/// Makes a disk with these flags, and starts it.
+fn start(name: &str, layout: &Path, flags: &[String]) -> Machine {
+    let disk = Single { name, layout }.made(flags);
+    let mut machine = Machine::start(&Setup::once(name, Firmware::Bios, Bus::VirtioBlk, &disk));
+    machine.wait_for("GRUB starts the slot", "flipslot: booting slot a");
+    machine
+}
+
+/// It comes up, and root can log in.
+fn comes_up(mut machine: Machine) {
+    machine.wait_for("it comes up", "login:");
+    machine.log_in();
+    // An image may have something of its own to say at the console.
+    let said = machine.run("systemctl is-system-running --wait");
+    assert!(said.lines().any(|line| line == "running"), "no unit has failed: {said}");
+}
+
+/// The flags of `create` for the machine on which the traps are tried.
+fn flags(more: &[&str]) -> Vec<String> {
+    let hardware = inventories::virtio_alone().to_string_lossy().into_owned();
+    let kargs = format!("--kargs={KARGS}");
+    [&["--hardware", &hardware, "--console=ttyS0", &kargs], more].concat().iter().map(ToString::to_string).collect()
 }
 
 /// The OCI layout of Debian 12 with an initramfs of its own, which has what the machine with this

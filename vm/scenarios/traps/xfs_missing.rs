@@ -3,14 +3,18 @@
 use super::{Trap, with_initramfs_for};
 use crate::inventories;
 
-#[test]
-fn an_initramfs_without_xfs_cannot_mount_its_root() {
+pub fn trap() -> Trap {
     Trap {
         name: "xfs-missing",
-        layout: &with_initramfs_for(inventories::virtio_alone(), "xfs-missing"),
+        layout: with_initramfs_for(inventories::virtio_alone(), "xfs-missing"),
         more: &["--initramfs=image", "--filesystem=xfs"],
         rule: "driver-root",
+        found: "the initramfs has no driver for xfs",
         sign: "unknown filesystem type 'xfs'",
     }
-    .is_found_is_real_and_is_mended("the initramfs has no driver for xfs");
+}
+
+#[test]
+fn an_initramfs_without_xfs_cannot_mount_its_root() {
+    trap().is_found_and_is_real();
 }
