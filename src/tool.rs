@@ -8,11 +8,16 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The deadline of a program that sets none of its own.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// Time for the last output of a program that has ended. A process that it left behind may hold its output open
+/// for as long as it likes: nobody waits for that one.
+const GRACE: Duration = Duration::from_millis(500);
 /// The part of each output stream that is kept, in bytes: its end.
 const TAIL: usize = 8 * 1024;
 
@@ -127,10 +132,12 @@ impl Tool {
         die_with_us(&mut command);
         let mut child =
             command.spawn().map_err(|error| failed(format!("starting `{self}`: {error}"), self.hint.clone()))?;
-        let (stdout, stderr) = (tail_of(child.stdout.take(), self.kept), tail_of(child.stderr.take(), self.kept));
+        let streams = [Tail::of(child.stdout.take(), self.kept), Tail::of(child.stderr.take(), self.kept)];
         let status = wait(&mut child, self.deadline).with_context(|| format!("waiting for `{self}`"))?;
-        let text = |tail: JoinHandle<Vec<u8>>| String::from_utf8_lossy(&tail.join().unwrap_or_default()).into_owned();
-        Ok((status, Printed { stdout: text(stdout), stderr: text(stderr) }))
+        // One grace for both.
+        let end = Instant::now() + GRACE;
+        let [stdout, stderr] = streams.map(|tail| tail.by(end));
+        Ok((status, Printed { stdout, stderr }))
     }
 
     fn how_it_ended(&self, status: Option<ExitStatus>) -> String {
@@ -192,18 +199,40 @@ fn said(printed: &Printed) -> String {
     }
 }
 
-fn tail_of(stream: Option<impl Read + Send + 'static>, kept: usize) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut tail = Vec::new();
-        let mut chunk = [0; 4096];
-        if let Some(mut stream) = stream {
+/// The end of an output stream, which a thread reads.
+struct Tail {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Closed when the stream has ended.
+    ended: Receiver<()>,
+}
+
+impl Tail {
+    /// Starts to read `stream`; keeps `kept` bytes.
+    fn of(stream: Option<impl Read + Send + 'static>, kept: usize) -> Tail {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (reads, ended) = mpsc::channel::<()>();
+        let tail = Arc::clone(&bytes);
+        thread::spawn(move || {
+            let _reads = reads;
+            let mut chunk = [0; 4096];
+            let Some(mut stream) = stream else { return };
             while let Ok(length @ 1..) = stream.read(&mut chunk) {
+                let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
                 tail.extend_from_slice(&chunk[..length]);
-                tail.drain(..tail.len().saturating_sub(kept));
+                let surplus = tail.len().saturating_sub(kept);
+                tail.drain(..surplus);
             }
-        }
-        tail
-    })
+        });
+        Tail { bytes, ended }
+    }
+
+    /// Returns what was read when the stream ended, or until `end` if somebody still holds it open. The thread
+    /// goes on then, and ends with the stream.
+    fn by(self, end: Instant) -> String {
+        let _ = self.ended.recv_timeout(end.saturating_duration_since(Instant::now()));
+        let tail = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&tail).into_owned()
+    }
 }
 
 /// Waits for the child; returns `None` if the deadline came first and its process group was killed.
@@ -247,6 +276,15 @@ mod tests {
     fn what_hangs_is_killed_with_its_children() {
         let tool = Tool::new("sh").args(["-c", "sleep 1000 & sleep 1000"]).deadline(Duration::from_millis(50));
         assert!(format!("{:#}", tool.run().unwrap_err()).contains("was killed"));
+    }
+
+    #[test]
+    fn a_child_that_is_left_behind_with_the_output_open_is_not_waited_for() {
+        let printed = Tool::new("sh").args(["-c", "echo early; sleep 1000 & echo $!"]).run().unwrap();
+        let (said, child) = printed.stdout.trim().split_once('\n').unwrap();
+        assert_eq!(said, "early");
+        let child = Pid::from_raw(child.parse().unwrap()).unwrap();
+        rustix::process::kill_process(child, Signal::KILL).expect("it runs still");
     }
 
     #[test]
