@@ -14,6 +14,9 @@ const WHITEOUT: &[u8] = b".wh.";
 /// The name of an opaque whiteout.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
+/// Names that AUFS keeps for itself in the root directory of a layer (aufs(5)); Docker skips them, too.
+const AUFS: [&[u8]; 3] = [b".wh..wh.aufs", b".wh..wh.orph", b".wh..wh.plnk"];
+
 /// The amount that an image may still write, over all its layers.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
@@ -50,6 +53,8 @@ impl Budget {
 enum Asked {
     /// Write the entry at its path.
     Put,
+    /// Nothing: it is left over from the storage driver AUFS, in the root directory.
+    Nothing,
     /// Remove this path: the entry's, without the whiteout prefix.
     Whiteout(LayerPath),
     /// Remove what lower layers put into this directory.
@@ -80,6 +85,7 @@ fn put<R: BufRead>(entry: &Entry, reader: &mut TarReader<R>, sink: &mut dyn Root
     match asked(path)? {
         Asked::Whiteout(path) => return sink.whiteout(&path),
         Asked::Opaque(path) => return sink.opaque(&path),
+        Asked::Nothing => return Ok(()),
         Asked::Put => {}
     }
     match kind {
@@ -93,6 +99,10 @@ fn put<R: BufRead>(entry: &Entry, reader: &mut TarReader<R>, sink: &mut dyn Root
 
 fn asked(path: &LayerPath) -> Result<Asked> {
     let Some((parent, name)) = path.split() else { return Ok(Asked::Put) };
+    let top = path.as_bytes().split(|byte| *byte == b'/').next().unwrap_or_default();
+    if AUFS.contains(&top) {
+        return Ok(Asked::Nothing);
+    }
     if name == OPAQUE {
         return Ok(Asked::Opaque(parent));
     }
@@ -122,6 +132,13 @@ mod tests {
         assert_eq!(of(b"etc/.whatever").unwrap(), Asked::Put);
         assert_eq!(of(b"etc/.wh.passwd").unwrap(), Asked::Whiteout(LayerPath::clean(b"etc/passwd").unwrap()));
         assert_eq!(of(b"etc/.wh..wh..opq").unwrap(), Asked::Opaque(LayerPath::clean(b"etc").unwrap()));
+    }
+
+    #[test]
+    fn what_aufs_left_in_the_root_directory_is_skipped() {
+        for left in [&b".wh..wh.aufs"[..], b"./.wh..wh.orph", b".wh..wh.plnk/100.2"] {
+            assert_eq!(of(left).unwrap(), Asked::Nothing, "{}", left.escape_ascii());
+        }
     }
 
     #[test]

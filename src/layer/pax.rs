@@ -35,26 +35,32 @@ pub struct Overrides {
 
 impl Overrides {
     /// Adds the records of one extended header; a later record replaces an earlier one of the same key.
-    pub fn take(&mut self, mut records: &[u8]) -> Result<()> {
+    pub fn read(mut records: &[u8]) -> Result<Overrides> {
+        let mut overrides = Overrides::default();
         while !records.is_empty() {
             let (key, value, rest) = record(records)
                 .ok_or_else(|| failed("a PAX header is malformed: a record's length is wrong", REBUILD))?;
-            self.set(key, value)?;
+            overrides.set(key, value)?;
             records = rest;
         }
-        Ok(())
+        Ok(overrides)
     }
 
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let odd = || failed(format!("PAX record {}={} is invalid", key.escape_ascii(), value.escape_ascii()), REBUILD);
-        let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(odd);
+        // An empty value deletes what an earlier record said (pax(1)): the ustar header counts again.
+        let text = || (!value.is_empty()).then(|| value.to_vec());
+        let number = || -> Result<Option<u64>> {
+            let number = |value: &[u8]| std::str::from_utf8(value).ok()?.parse().ok();
+            text().map(|value| number(&value).ok_or_else(odd)).transpose()
+        };
         match key {
-            b"path" => self.path = Some(value.to_vec()),
-            b"linkpath" => self.link = Some(value.to_vec()),
-            b"size" => self.size = Some(number()?),
-            b"uid" => self.uid = Some(number()?),
-            b"gid" => self.gid = Some(number()?),
-            b"mtime" => self.mtime = Some(time(value).ok_or_else(odd)?),
+            b"path" => self.path = text(),
+            b"linkpath" => self.link = text(),
+            b"size" => self.size = number()?,
+            b"uid" => self.uid = number()?,
+            b"gid" => self.gid = number()?,
+            b"mtime" => self.mtime = text().map(|value| time(&value).ok_or_else(odd)).transpose()?,
             key if key.starts_with(b"GNU.sparse.") => {
                 return Err(failed(
                     "it is a sparse file (GNU.sparse), which no container tool writes and flipslot does not read",
@@ -128,16 +134,11 @@ fn check_xattr(name: &[u8], value: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn take(records: &[u8]) -> Result<Overrides> {
-        let mut overrides = Overrides::default();
-        overrides.take(records).map(|()| overrides)
-    }
-
     #[test]
     fn a_binary_value_may_hold_newlines() {
-        let overrides = take(b"38 SCHILY.xattr.security.capability=\n\n\n11 path=ab\n");
+        let overrides = Overrides::read(b"38 SCHILY.xattr.security.capability=\n\n\n11 path=ab\n");
         assert!(overrides.is_err(), "a length that does not fit is refused");
-        let overrides = take(b"39 SCHILY.xattr.security.capability=\n\n\n11 path=ab\n").unwrap();
+        let overrides = Overrides::read(b"39 SCHILY.xattr.security.capability=\n\n\n11 path=ab\n").unwrap();
         assert_eq!(overrides.xattrs, [(b"security.capability".to_vec(), b"\n\n".to_vec())]);
         assert_eq!(overrides.path.as_deref(), Some(&b"ab"[..]));
     }
@@ -166,9 +167,15 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_value_deletes_the_one_before() {
+        let overrides = Overrides::read(b"11 path=ab\n8 path=\n8 size=\n7 uid=\n9 mtime=\n").unwrap();
+        assert_eq!(overrides, Overrides::default());
+    }
+
+    #[test]
     fn odd_lengths_do_not_panic() {
         for odd in [&b"0 a=b\n"[..], b"99999999999999999999 a=b\n", b"6 a=b", b" a=b\n", b"3 a\n", b"-5 a=b\n", b"6"] {
-            assert!(take(odd).is_err(), "{}", odd.escape_ascii());
+            assert!(Overrides::read(odd).is_err(), "{}", odd.escape_ascii());
         }
     }
 }

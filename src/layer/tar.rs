@@ -11,6 +11,7 @@ use crate::layer::path::LayerPath;
 use crate::layer::pax::Overrides;
 use anyhow::Context;
 use std::io::{BufRead, ErrorKind};
+use std::ops::Range;
 use tar::{EntryType, Header};
 
 /// The size in bytes of the blocks that make up a tar archive (tar(5)).
@@ -36,6 +37,8 @@ struct Extended {
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
     bytes: u64,
+    /// True if one of them describes the next entry. A global header describes all that follow, if there are any.
+    pending: bool,
 }
 
 impl<R: BufRead> TarReader<R> {
@@ -51,25 +54,43 @@ impl<R: BufRead> TarReader<R> {
         loop {
             self.pass_over()?;
             let Some(header) = self.header()? else {
-                if extended.bytes > 0 {
+                if extended.pending {
                     return Err(failed("the archive ends after an extended header, before its entry", REBUILD));
                 }
                 return Ok(None);
             };
             let size = number(&header.as_old().size).ok().and_then(|size| u64::try_from(size).ok());
             let size = size.ok_or_else(|| failed("a tar header's size is negative or not a number", REBUILD))?;
-            match header.entry_type() {
-                EntryType::XHeader => extended.pax.take(&self.extended(size, &mut extended.bytes)?)?,
-                EntryType::XGlobalHeader => drop(self.extended(size, &mut extended.bytes)?),
-                EntryType::GNULongName => {
-                    extended.long_name = Some(until_nul(self.extended(size, &mut extended.bytes)?));
-                }
-                EntryType::GNULongLink => {
-                    extended.long_link = Some(until_nul(self.extended(size, &mut extended.bytes)?));
-                }
-                _ => return self.entry(&header, size, extended).map(Some),
+            let kind = header.entry_type();
+            let is_extended = matches!(
+                kind,
+                EntryType::XHeader | EntryType::XGlobalHeader | EntryType::GNULongName | EntryType::GNULongLink
+            );
+            if !is_extended {
+                return self.entry(&header, size, extended).map(Some);
             }
+            let content = self.extended(size, &mut extended.bytes)?;
+            // Of two of a kind before one entry the second counts alone, as Go and so every container engine reads.
+            match kind {
+                EntryType::XHeader => extended.pax = Overrides::read(&content)?,
+                EntryType::GNULongName => extended.long_name = Some(until_nul(content)),
+                EntryType::GNULongLink => extended.long_link = Some(until_nul(content)),
+                _ => continue,
+            }
+            extended.pending = true;
         }
+    }
+
+    /// Returns the input, which stands at the body of the entry that [`TarReader::next_entry`] returned last.
+    pub fn input(&mut self) -> &mut R {
+        &mut self.input
+    }
+
+    /// Lets `skip` move the input past a body of so many bytes, where that is faster than reading it.
+    pub fn skip_by(&mut self, skip: impl FnOnce(&mut R, u64) -> Result<()>) -> Result<()> {
+        let length = self.body.saturating_add(self.padding);
+        (self.body, self.padding) = (0, 0);
+        skip(&mut self.input, length)
     }
 
     /// Returns a reader of the body of the entry that [`TarReader::next_entry`] returned last.
@@ -131,13 +152,20 @@ impl<R: BufRead> TarReader<R> {
 
     fn entry(&mut self, header: &Header, ustar_size: u64, extended: Extended) -> Result<Entry> {
         let Extended { pax, long_name, long_link, .. } = extended;
-        let name = long_name.or_else(|| pax.path.clone()).unwrap_or_else(|| header.path_bytes().into_owned());
+        let name = long_name.or_else(|| pax.path.clone()).unwrap_or_else(|| header_name(header.as_bytes()));
         let path = LayerPath::clean(&name)?;
         let link = long_link.or_else(|| pax.link.clone()).or_else(|| header.link_name_bytes().map(Into::into));
         let size = one_size(ustar_size, pax.size).with_context(|| format!("reading the header of {path}"))?;
         let kind = match header.entry_type() {
             // Before POSIX, a directory was a file with a name that ends in a slash.
-            EntryType::Regular | EntryType::Continuous if name.ends_with(b"/") => Kind::Directory,
+            EntryType::Regular | EntryType::Continuous if name.ends_with(b"/") => {
+                if size > 0 {
+                    // Some readers take the body for the headers of more entries.
+                    let found = format!("{path} is named as a directory and has a body of {size} bytes");
+                    return Err(failed(found, REBUILD));
+                }
+                Kind::Directory
+            }
             EntryType::Regular | EntryType::Continuous => Kind::File { size },
             EntryType::Directory => Kind::Directory,
             EntryType::Symlink => Kind::Symlink { target: symlink_target(link)? },
@@ -276,6 +304,24 @@ fn number(field: &[u8]) -> Result<i128> {
     i128::from_str_radix(digits, 8).map_err(|_| odd())
 }
 
+/// Returns the name in a header: with the prefix of ustar, whatever the version is, and of star (star(5)). Go before
+/// 1.8 wrote that prefix with the magic of GNU, where it covers two times; they are no numbers then.
+fn header_name(block: &[u8; BLOCK]) -> Vec<u8> {
+    const MAGIC: Range<usize> = 257..263;
+    const MAGIC_OF_GNU: Range<usize> = 257..265;
+    const STAR: Range<usize> = 508..512;
+    let is_no_time = |field: &[u8]| field[0] != 0 && number(field).is_err();
+    let prefix = if block[MAGIC] == *b"ustar\0" {
+        if block[STAR] == *b"tar\0" { &block[345..476] } else { &block[345..500] }
+    } else if block[MAGIC_OF_GNU] == *b"ustar  \0" && (is_no_time(&block[345..357]) || is_no_time(&block[357..369])) {
+        Some(&block[345..500]).filter(|prefix| prefix.is_ascii()).unwrap_or_default()
+    } else {
+        &[]
+    };
+    let (prefix, name) = (until_nul(prefix.to_vec()), until_nul(block[..100].to_vec()));
+    if prefix.is_empty() { name } else { [&prefix[..], b"/", &name].concat() }
+}
+
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
     if let Some(nul) = bytes.iter().position(|byte| *byte == 0) {
         bytes.truncate(nul);
@@ -297,6 +343,27 @@ mod tests {
         assert!(number(b"-1234567").is_err());
         assert!(number(b"12x").is_err());
         assert!(number(b"\xc3\x28").is_ok_and(|n| n < 0) || number(b"8").is_err());
+    }
+
+    /// A header with this name, magic with version, and prefix.
+    fn named(name: &[u8], magic: &[u8; 8], prefix: &[u8]) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        block[..name.len()].copy_from_slice(name);
+        block[257..265].copy_from_slice(magic);
+        block[345..345 + prefix.len()].copy_from_slice(prefix);
+        block
+    }
+
+    #[test]
+    fn a_prefix_counts_in_every_form_that_others_read() {
+        assert_eq!(header_name(&named(b"name", b"ustar\x0000", b"pre/fix")), b"pre/fix/name");
+        assert_eq!(header_name(&named(b"name", b"ustar\0\0\0", b"pre/fix")), b"pre/fix/name");
+        assert_eq!(header_name(&named(b"name", b"ustar  \0", b"home/of/go")), b"home/of/go/name", "Go before 1.8");
+        assert_eq!(header_name(&named(b"name", b"ustar  \0", b"12345670123\x0012345670123")), b"name", "two times");
+        assert_eq!(header_name(&named(b"name", b"\0\0\0\0\0\0\0\0", b"pre/fix")), b"name", "version 7");
+        let mut star = named(b"name", b"ustar\x0000", &[b'p'; 155]);
+        star[508..512].copy_from_slice(b"tar\0");
+        assert_eq!(header_name(&star), [&[b'p'; 131][..], b"/name"].concat());
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! An index of the files in a tar archive, so that they can be read without unpacking it.
 
 use crate::error::{Result, failed, refused};
+use crate::layer::entry::Kind;
+use crate::layer::tar::TarReader;
 use crate::oci::layout::read_limited;
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The hint for an archive that is damaged.
+const SAVE_AGAIN: &str = "save the image again";
 /// The most files in an archive: an image has a few for each layer.
 const FILES_MAX: usize = 100_000;
 
@@ -45,28 +49,8 @@ impl TarIndex {
             let found = format!("{} is compressed, so its files cannot be read in place", path.display());
             return Err(refused(found, format!("decompress it first: {unpack} {}", path.display())));
         }
-        let mut archive = tar::Archive::new(BufReader::new(&file));
-        let mut items = BTreeMap::new();
-        // Raw: extended headers are treated like other entries and skipped. If they were read, they could
-        // be of any size; and no name in an image archive is long enough to need one.
-        for entry in archive.entries_with_seek().with_context(reading)?.raw(true) {
-            let entry = entry.with_context(reading)?;
-            let name = clean(&entry.path_bytes());
-            let link = entry.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned());
-            let place = match (entry.header().entry_type(), link) {
-                (tar::EntryType::Regular | tar::EntryType::Continuous, _) => {
-                    Item::File { offset: entry.raw_file_position(), size: entry.size() }
-                }
-                (tar::EntryType::Link, Some(target)) => Item::Link { target: clean(target.as_bytes()) },
-                (tar::EntryType::Symlink, Some(target)) => Item::Link { target: beside(&name, &target) },
-                _ => continue,
-            };
-            items.insert(name, place);
-            if items.len() > FILES_MAX {
-                return Err(failed("the archive has more than 100000 files", "save the image again"))
-                    .with_context(reading);
-            }
-        }
+        let end = file.metadata().with_context(reading)?.len();
+        let items = items(BufReader::new(&file), end).with_context(reading)?;
         Ok(TarIndex { file: Arc::new(file), path: path.to_owned(), items })
     }
 
@@ -91,6 +75,32 @@ impl TarIndex {
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
         read_limited(self.file(name)?, limit).with_context(|| format!("reading '{name}' of {}", self.path.display()))
     }
+}
+
+/// Lists the files and links of an archive that has `end` bytes: the reader of layers reads the headers, so that both
+/// see the same files.
+fn items(input: BufReader<&File>, end: u64) -> Result<BTreeMap<String, Item>> {
+    let mut reader = TarReader::new(input);
+    let mut items = BTreeMap::new();
+    while let Some(entry) = reader.next_entry()? {
+        let offset = reader.input().stream_position().context("reading the position")?;
+        let name = clean(entry.path.as_bytes());
+        let item = match entry.kind {
+            Kind::File { size } if end.saturating_sub(offset) < size => {
+                return Err(failed(format!("the archive ends in the middle of '{}'", entry.path), SAVE_AGAIN));
+            }
+            Kind::File { size } => Some(Item::File { offset, size }),
+            Kind::Hardlink { target } => Some(Item::Link { target: clean(target.as_bytes()) }),
+            Kind::Symlink { target } => Some(Item::Link { target: beside(&name, &String::from_utf8_lossy(&target)) }),
+            Kind::Directory | Kind::Node(_) => None,
+        };
+        items.extend(item.map(|item| (name, item)));
+        if items.len() > FILES_MAX {
+            return Err(failed("the archive has more than 100000 files", SAVE_AGAIN));
+        }
+        reader.skip_by(|input, length| Ok(input.seek_relative(i64::try_from(length)?)?))?;
+    }
+    Ok(items)
 }
 
 /// A byte range of a file, read by position.
@@ -138,6 +148,38 @@ fn beside(name: &str, target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
+    fn header(name: &str, size: u64) -> tar::Header {
+        let mut header = tar::Header::new_ustar();
+        header.set_path(name).unwrap();
+        header.set_size(size);
+        header.set_mode(0o644);
+        header.set_cksum();
+        header
+    }
+
+    /// A layer whose size stands in a PAX header alone, as `docker save` writes one of 8 GiB or more, and which holds
+    /// something that looks like the archive's next file.
+    #[test]
+    fn a_layers_size_and_name_in_a_pax_header_count_and_nothing_inside_it_is_a_file_of_the_archive() {
+        let mut layer = header("manifest.json", 4).as_bytes().to_vec();
+        layer.extend([b'!'; 512]);
+        let mut archive = tar::Builder::new(tempfile::NamedTempFile::new().unwrap());
+        let size = layer.len().to_string();
+        archive.append_pax_extensions([("path", &b"a/layer.tar"[..]), ("size", size.as_bytes())]).unwrap();
+        archive.get_mut().write_all(header("short", 0).as_bytes()).unwrap();
+        archive.get_mut().write_all(&layer).unwrap();
+        archive.append(&header("manifest.json", 4), &b"real"[..]).unwrap();
+        let file = archive.into_inner().unwrap();
+
+        let index = TarIndex::open(file.path()).unwrap();
+        assert_eq!(index.read("a/layer.tar", 1 << 20).unwrap(), layer);
+        assert_eq!(index.read("manifest.json", 1 << 20).unwrap(), b"real");
+        assert!(index.file("short").is_err());
+        file.as_file().set_len(1600).unwrap();
+        assert!(format!("{:#}", TarIndex::open(file.path()).err().unwrap()).contains("ends in the middle"));
+    }
 
     #[test]
     fn links_lead_to_files_of_the_same_archive() {

@@ -36,7 +36,7 @@ fn a27_a_size_that_only_pax_says_is_the_size() {
 
 #[test]
 fn a28_an_extended_header_without_its_entry_is_refused() {
-    for kind in [b'x', b'g', b'L', b'K'] {
+    for kind in [b'x', b'L', b'K'] {
         let alone = Tar::default().add(odd(kind, "header", record("path", "name")));
         for layer in [alone.clone().finish(), alone.unfinished()] {
             assert!(refused(layer).contains("before its entry"));
@@ -45,7 +45,7 @@ fn a28_an_extended_header_without_its_entry_is_refused() {
 }
 
 #[test]
-fn a28_stacked_extended_headers_are_one_and_later_records_win() {
+fn a28_of_two_extended_headers_before_one_entry_the_second_counts_alone_as_in_go() {
     let slot = sandbox();
     let layer = Tar::of([
         pax([record("path", "first"), record("mtime", "5")].concat()),
@@ -55,7 +55,7 @@ fn a28_stacked_extended_headers_are_one_and_later_records_win() {
     ]);
     let tree = slot.tree_of(&[layer]);
     assert_eq!(tree.names(), ["after", "third"]);
-    assert_eq!(tree.at("third").mtime, (5, 0));
+    assert_ne!(tree.at("third").mtime, (5, 0));
 }
 
 #[test]
