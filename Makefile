@@ -19,8 +19,8 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 # A program test waits for the disk as often as for a core. Its files are in memory where there is plenty.
 export TMPDIR := $(or $(TMPDIR),$(shell scripts/test-folder.sh))
 TESTS := $(CARGO) test --test tests -- --test-threads=$(shell expr $$(nproc) + 1)
-# Two machines at a time: each keeps one core busy.
-VM := $(CARGO) test --test vm -- --test-threads=2
+# A machine keeps one core busy but for what it waits for: its disk, a deadline.
+VM := $(CARGO) test --test vm -- --test-threads=3
 # Measurements and the demo take images as Debian makes them (vm/images/build.sh).
 bench demo: export FLIPSLOT_IMAGES := whole
 

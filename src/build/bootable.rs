@@ -13,6 +13,7 @@ use crate::initramfs::dracut::{Microcode, Recipe};
 use crate::initramfs::make;
 use crate::kernel::drivers;
 use crate::request::slot::SlotRequest;
+use crate::root::carry_over::Which;
 use crate::root::edit::Edit;
 use crate::root::runnable::Runnable;
 use crate::root::tree::Tree;
@@ -42,6 +43,8 @@ pub struct Built {
     pub agent: Vec<String>,
     /// Patterns of the files that are carried over from slot to slot; `None` if none were considered.
     pub keep: Option<Vec<String>>,
+    /// Files that were carried over from the running slot.
+    pub carried: Vec<String>,
     /// Fixes that were made.
     pub fixed: Vec<Fixed>,
     /// Findings of the rules.
@@ -67,12 +70,14 @@ impl<R: Edit + Runnable> Inspected<R> {
                 make::make(session.scratch, &mut self.root, &self.kernel, &recipe)?
             }
         };
+        self.carry(Which::Secret, request, session)?;
         let boots = Initramfs::read(&self.root, path.clone(), by)?;
         self.ask(&boots, Ask::Initramfs, request, session)?;
         let entry = self.entry(&boots, path, request)?;
-        let Inspected { root, agent, keep, fixed, report, .. } = self;
+        let Inspected { root, agent, keep, carried, fixed, report, .. } = self;
+        let keep = keep.map(|keep| keep.patterns().to_vec());
         let drivers = recipe.drivers.into_iter().collect();
-        let built = Built { entry, drivers, initramfs_by: by, initramfs_why: why, agent, keep, fixed, report };
+        let built = Built { entry, drivers, initramfs_by: by, initramfs_why: why, agent, keep, carried, fixed, report };
         Ok(Bootable { root, built })
     }
 

@@ -49,7 +49,8 @@ pub struct Inspected<R> {
     /// Initramfs that the image has for it.
     pub(super) own: Initramfs,
     pub(super) agent: Vec<String>,
-    pub(super) keep: Option<Vec<String>>,
+    pub(super) keep: Option<CarryOver>,
+    pub(super) carried: Vec<String>,
     pub(super) fixed: Vec<Fixed>,
     pub(super) report: Report,
 }
@@ -130,7 +131,18 @@ impl<R: Edit> Look<R> {
         let Look { root, site, facts, own, fixed } = self;
         // A rule that cannot be allowed refuses an image without one.
         let kernel = facts.kernel.clone().ok_or_else(|| failed("the image has no kernel", NEXT))?;
-        Ok(Inspected { root, site, facts, kernel, own, agent: Vec::new(), keep: None, fixed, report })
+        Ok(Inspected {
+            root,
+            site,
+            facts,
+            kernel,
+            own,
+            agent: Vec::new(),
+            keep: None,
+            carried: Vec::new(),
+            fixed,
+            report,
+        })
     }
 }
 
@@ -147,17 +159,27 @@ impl<R: Edit> Inspected<R> {
         Ok(())
     }
 
-    /// Carries files over from the running slot, and runs the rules on them; returns their names.
-    pub fn carry_over(&mut self, keep: &CarryOver, request: &SlotRequest, session: Session) -> Result<Vec<String>> {
-        self.keep = Some(keep.patterns().to_vec());
-        let carried = keep.carry(Path::new("/"), &mut self.root, Which::Running)?;
+    /// Carries files over from the running slot, and runs the rules on them. Secret ones follow in
+    /// [`Inspected::make_bootable`], when no program of the image runs any more.
+    pub fn carry_over(&mut self, keep: &CarryOver, request: &SlotRequest, session: Session) -> Result<()> {
+        self.keep = Some(keep.clone());
+        self.carry(Which::Public, request, session)
+    }
+
+    pub(super) fn carry(&mut self, which: Which, request: &SlotRequest, session: Session) -> Result<()> {
+        let Some(keep) = &self.keep else { return Ok(()) };
+        let carried = keep.carry(Path::new("/"), &mut self.root, which)?;
+        if carried.is_empty() {
+            return Ok(());
+        }
+        self.carried.extend(carried);
         let report = Report::of(&self.subject(request)?, Ask::Files, &request.policy)?;
         let context = self.subject(request)?.fix_context();
         self.fixed.extend(fix::by_files(&report, &context, &mut self.root)?);
         let own = std::mem::take(&mut self.own);
         let asked = self.ask(&own, Ask::Files, request, session);
         self.own = own;
-        asked.map(|()| carried)
+        asked
     }
 
     /// Returns the root as the rules see it, with the image's own initramfs.

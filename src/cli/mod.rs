@@ -116,8 +116,8 @@ pub struct NoteArgs {
 /// The arguments of `enter-chamber`.
 #[derive(Debug, Args)]
 pub struct EnterArgs {
-    /// Path at which the slot is mounted
-    pub place: PathBuf,
+    /// Limits of the chamber, and where it is (JSON)
+    pub walls: String,
     /// Program of the slot
     pub program: OsString,
     /// Arguments of the program

@@ -36,6 +36,6 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::WatchTrial => agent::watch_trial::run(),
         Verb::CheckHealth => agent::check_health::run(),
         Verb::NoteShutdown(args) => agent::note_shutdown::run(&args),
-        Verb::EnterChamber(args) => chamber::enter(&args.place, &args.program, &args.arguments),
+        Verb::EnterChamber(args) => chamber::enter(&args.walls, &args.program, &args.arguments),
     }
 }

@@ -1,6 +1,6 @@
 //! Provides the initramfs of a slot: makes one with the image's dracut, or takes the image's own.
 
-use crate::chamber::Chamber;
+use crate::chamber::{Chamber, Shape};
 use crate::error::{Result, failed, into_io};
 use crate::initramfs::compress::Method;
 use crate::initramfs::dracut::{self, Job, Recipe};
@@ -15,6 +15,7 @@ use crate::mount::scratch::Scratch;
 use crate::root::edit::Edit;
 use crate::root::runnable::Runnable;
 use crate::words::origin::Origin;
+use crate::words::units::Bytes;
 use anyhow::{Context, anyhow};
 use std::fs::File;
 use std::io::{self, BufReader, PipeReader, Read, Seek, SeekFrom, Write};
@@ -23,12 +24,16 @@ use std::thread::{self, ScopedJoinHandle};
 /// Path in the chamber's memory to which dracut writes.
 const RAW: &str = "/run/flipslot-initramfs";
 
+/// Largest initramfs before it is compressed, in bytes.
+const LARGEST: u64 = 1 << 30;
+
 /// Makes the initramfs of `kernel` according to `recipe`, with the dracut of the image in `root`, and puts it
 /// there. Returns its path.
 pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel, recipe: &Recipe) -> Result<String> {
-    let chamber = Chamber::open(scratch, root)?;
+    let chamber = Chamber::open(scratch, root, Shape::of_tools())?;
     dracut::run(&chamber, root, kernel, Job { recipe, output: RAW })?;
     let raw = chamber.file(RAW).context("opening the initramfs that dracut made")?;
+    refuse_too_large(raw.metadata().context("measuring the initramfs that dracut made")?.len())?;
     let early = early_length(&raw)?;
     let mut reader = BufReader::with_capacity(1 << 20, &raw);
     reader.seek(SeekFrom::Start(0))?;
@@ -46,6 +51,15 @@ pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel
     drop(raw);
     chamber.close()?;
     Ok(path)
+}
+
+/// Refuses an initramfs that no boot loader could load beside a kernel, before it is compressed.
+fn refuse_too_large(size: u64) -> Result<()> {
+    if size <= LARGEST {
+        return Ok(());
+    }
+    let found = format!("dracut made an initramfs of {}, and at most {} are taken", Bytes(size), Bytes(LARGEST));
+    Err(failed(found, "see what its configuration adds: etc/dracut.conf.d in the image"))
 }
 
 /// The output of a thread that compresses. Its end is an error unless the thread succeeded.

@@ -16,6 +16,15 @@ pub(crate) enum Access {
     Write,
 }
 
+/// Capacity of an in-memory filesystem.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Number of files, directories and links.
+    pub files: u32,
+}
+
 /// A mount; unmounted on drop, or by [`Mount::close`], which reports failure.
 pub struct Mount {
     mount_point: PathBuf,
@@ -40,9 +49,20 @@ impl Mount {
         Mount::new(device, mount_point, kind, flags, options)
     }
 
-    /// Mounts an empty in-memory filesystem, in which no device can be opened.
+    /// Mounts an empty in-memory filesystem, in which no device can be opened. It takes half of the machine's memory
+    /// (tmpfs(5)).
     pub fn memory(mount_point: &Path) -> Result<Mount> {
-        Mount::new(Path::new("flipslot"), mount_point, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")
+        Mount::empty(mount_point, c"mode=0755")
+    }
+
+    /// Mounts an empty in-memory filesystem of this capacity, in which no device can be opened.
+    pub fn memory_of(room: Room, mount_point: &Path) -> Result<Mount> {
+        let options = CString::new(format!("mode=0755,size={},nr_inodes={}", room.bytes, room.files))?;
+        Mount::empty(mount_point, &options)
+    }
+
+    fn empty(mount_point: &Path, options: &CStr) -> Result<Mount> {
+        Mount::new(Path::new("flipslot"), mount_point, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options)
     }
 
     /// Mounts an in-memory filesystem with the devices that `make` puts there, and makes it read-only.

@@ -8,9 +8,11 @@ use crate::root::metadata;
 use crate::root::tree::{Last, What};
 use anyhow::Context;
 use glob::{MatchOptions, glob_with};
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{Read, Seek};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Files carried by default: the identity of the machine to its network and its users.
@@ -29,12 +31,14 @@ pub struct CarryOver {
     patterns: Vec<String>,
 }
 
-/// The choice between two copies of a file.
+/// The files that are carried in one go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// The running slot's copy.
-    Running,
-    /// The copy that was changed last.
+    /// All that others than root may read, into a new slot.
+    Public,
+    /// The rest, such as the private keys of the machine, into a new slot.
+    Secret,
+    /// All that is newer than the slot's own copy.
     Newer,
 }
 
@@ -117,10 +121,28 @@ impl Carry<'_> {
             entries.sort();
             return entries.iter().try_for_each(|entry| self.copy(entry));
         }
+        if self.which != Which::Newer && (self.which == Which::Secret) != self.is_secret(inside, &kind)? {
+            return Ok(());
+        }
         if self.copy_one(source, &kind, &LayerPath::clean(inside.as_os_str().as_bytes())?)? {
             self.carried.push(format!("/{}", inside.display()));
         }
         Ok(())
+    }
+
+    /// Returns whether root alone can read a file, because of its own mode or of a folder's. A private key of
+    /// OpenSSH may have a group that reads it (as in Fedora), and is secret all the same.
+    fn is_secret(&self, inside: &Path, kind: &Metadata) -> Result<bool> {
+        let is_host_key = inside.file_name().and_then(OsStr::to_str).is_some_and(|name| {
+            name.starts_with("ssh_host_") && Path::new(name).extension().is_none_or(|ending| ending != "pub")
+        });
+        if is_host_key || (!kind.is_symlink() && kind.mode() & 0o044 == 0) {
+            return Ok(true);
+        }
+        let mut folders = inside.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+        folders.try_fold(false, |is_closed, folder| {
+            Ok(is_closed || fs::metadata(self.from.join(folder))?.mode() & 0o011 == 0)
+        })
     }
 
     /// Copies a file or a link; returns whether it was copied.
@@ -207,13 +229,37 @@ mod tests {
     #[test]
     fn the_default_is_who_the_machine_is() {
         let (_folder, from, to) = two_slots();
-        let carried =
-            CarryOver::new(None).unwrap().carry(&from, &mut Root::open(&to).unwrap(), Which::Running).unwrap();
-        assert_eq!(carried, ["/etc/ssh/ssh_host_ed25519_key", "/etc/hostname"]);
+        let carry = |which| CarryOver::new(None).unwrap().carry(&from, &mut Root::open(&to).unwrap(), which).unwrap();
+        assert_eq!(carry(Which::Public), ["/etc/hostname"]);
+        assert!(!to.join("etc/ssh/ssh_host_ed25519_key").exists());
+        assert_eq!(carry(Which::Secret), ["/etc/ssh/ssh_host_ed25519_key"]);
         let key = to.join("etc/ssh/ssh_host_ed25519_key");
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read(to.join("etc/hostname")).unwrap(), from.as_os_str().as_bytes());
         assert!(!to.join("etc/ssh/sshd_config").exists());
+    }
+
+    #[test]
+    fn what_root_alone_can_read_is_secret_and_so_is_every_private_host_key() {
+        let (_folder, from, to) = two_slots();
+        let put = |name: &str, mode| {
+            fs::write(from.join(name), name).unwrap();
+            fs::set_permissions(from.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        put("etc/ssh/ssh_host_rsa_key", 0o640); // as in Fedora
+        put("etc/ssh/ssh_host_rsa_key.pub", 0o644);
+        fs::create_dir_all(from.join("etc/closed/in")).unwrap();
+        put("etc/closed/in/token", 0o644);
+        fs::set_permissions(from.join("etc/closed"), fs::Permissions::from_mode(0o700)).unwrap();
+        put("etc/krb5.keytab", 0o600);
+        let keep = CarryOver::new(Some(["/etc/ssh", "/etc/closed", "/etc/krb5.keytab"].map(String::from).to_vec()));
+        let keep = keep.unwrap();
+        let public = keep.carry(&from, &mut Root::open(&to).unwrap(), Which::Public).unwrap();
+        assert_eq!(public, ["/etc/ssh/ssh_host_rsa_key.pub", "/etc/ssh/sshd_config"]);
+        let secret = keep.carry(&from, &mut Root::open(&to).unwrap(), Which::Secret).unwrap();
+        let keys = ["ed25519", "rsa"].map(|kind| format!("/etc/ssh/ssh_host_{kind}_key"));
+        let [one, two] = &keys;
+        assert_eq!(secret, [one, two, "/etc/closed/in/token", "/etc/krb5.keytab"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! kernel's own headers, through `linux-raw-sys` or `libc`.
 
 pub mod block;
+pub mod descriptors;
 pub mod environment;
 pub mod fiemap;
 pub mod kexec;

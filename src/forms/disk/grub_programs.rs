@@ -1,7 +1,7 @@
 //! Makes GRUB's programs: the core for BIOS machines and the EFI application, both with every module that
 //! `grub/` uses, so that nothing is loaded later.
 
-use crate::chamber::Chamber;
+use crate::chamber::{Chamber, Shape};
 use crate::disk::new::layout::Layout;
 use crate::error::{Result, failed};
 use crate::filesystem::feature_table::Version;
@@ -160,7 +160,7 @@ fn make_in_slot(scratch: &Scratch, root: &Root, layout: &Layout) -> Result<Progr
     let (program, modules) = program
         .zip(modules_of(|file| root.has_file(file)))
         .ok_or_else(|| failed("neither this machine nor the image has GRUB for both BIOS and UEFI", HINT))?;
-    let chamber = Chamber::open(scratch, root)?;
+    let chamber = Chamber::open(scratch, root, Shape::of_tools())?;
     let read = |path: &str| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         chamber

@@ -47,7 +47,6 @@ pub struct BootableSlot {
     site: SlotSite,
     mounted: Mounted,
     bootable: Bootable<Root>,
-    carried: Vec<String>,
 }
 
 /// A slot that is flushed, unmounted, checked, and may boot.
@@ -111,8 +110,8 @@ pub fn make_bootable(vacant: Vacant, site: SlotSite, job: SlotJob, session: Sess
         }
     };
     inspected.add_agent(request.agent, session)?;
-    let carried = carry_over.map(|keep| inspected.carry_over(keep, request, session)).transpose()?.unwrap_or_default();
-    Ok(BootableSlot { bootable: inspected.make_bootable(request, session)?, site, mounted, carried })
+    carry_over.map(|keep| inspected.carry_over(keep, request, session)).transpose()?;
+    Ok(BootableSlot { bootable: inspected.make_bootable(request, session)?, site, mounted })
 }
 
 /// Returns what rules, initramfs and command line need to know of a slot's place.
@@ -137,7 +136,7 @@ impl BootableSlot {
 
     /// Flushes, unmounts and checks the slot; from here on it is not touched.
     pub fn seal(self, job: SlotJob, session: Session) -> Result<SealedSlot> {
-        let BootableSlot { site, mut mounted, bootable: Bootable { root, built }, carried } = self;
+        let BootableSlot { site, mut mounted, bootable: Bootable { root, built } } = self;
         let slot = site.location.slot;
         let _step = session.progress.step(Some(slot), "flushing and checking", None);
         mounted.finish_flushing()?;
@@ -149,7 +148,7 @@ impl BootableSlot {
         drop(root);
         let (filesystem, uuid) = (mounted.filesystem, mounted.features.uuid.to_string());
         let checked = mounted.check()?;
-        let Built { entry, drivers, initramfs_by, initramfs_why, agent, keep, fixed, report } = built;
+        let Built { entry, drivers, initramfs_by, initramfs_why, agent, keep, carried, fixed, report } = built;
         let SlotLocation { table, region, .. } = site.location;
         let record = Record {
             version: 1,
