@@ -59,6 +59,13 @@ impl LoopDisk {
         format!("--expect-serial={}", self.file.canonicalize().unwrap().display())
     }
 
+    /// Writes through the device, as far as the file.
+    pub fn write(&self, bytes: &[u8], offset: u64) {
+        let device = File::options().write(true).open(&self.device).unwrap();
+        device.write_all_at(bytes, offset).unwrap();
+        device.sync_all().unwrap();
+    }
+
     pub fn bytes(&self, mebibyte: u64) -> Vec<u8> {
         bytes(&self.file, mebibyte)
     }

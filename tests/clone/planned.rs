@@ -4,14 +4,12 @@ use crate::clone::disks::{LoopDisk, clone, golden, result};
 use crate::support::disk::{DATA, MIB, content_hash};
 use crate::support::program::assert_nothing_left;
 use serde_json::json;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 #[test]
 fn a_dry_run_tells_each_disk_and_changes_none() {
     let folder = tempfile::tempdir().unwrap();
     let used = LoopDisk::over(&folder.path().join("used"), 3 * 1024);
-    File::options().write(true).open(&used.device).unwrap().write_all_at(b"mine", 512).unwrap();
+    used.write(b"mine", 512);
     let content = || content_hash(&used.file);
     let before = content();
     let targets = [used.device.as_str(), "same.raw"];

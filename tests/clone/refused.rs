@@ -5,7 +5,6 @@ use crate::clone::disks::{LoopDisk, clone, golden};
 use crate::support::disk::{Disk, MIB, SLOT_A, content_hash};
 use crate::support::program::{assert_nothing_left, tool};
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 #[test]
@@ -14,7 +13,7 @@ fn a_target_that_cannot_be_one_is_refused_and_no_disk_is_written() {
     let path = folder.path();
     let (good, used) = (LoopDisk::over(&path.join("good"), 2300), LoopDisk::over(&path.join("used"), 2300));
     let small = LoopDisk::over(&path.join("small"), 2298);
-    File::options().write(true).open(&used.device).unwrap().write_all_at(b"mine", 512).unwrap();
+    used.write(b"mine", 512);
     fs::write(path.join("file"), "mine").unwrap();
     std::os::unix::fs::symlink(&good.device, path.join("link")).unwrap();
     let source = golden();
