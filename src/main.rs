@@ -1,6 +1,7 @@
 //! The program: reads the command line, runs one command, reports how it ended.
 
 use flipslot::cli::parse::{Parsed, parse};
+use flipslot::words::printable::lines;
 use flipslot::{commands, error};
 use std::env;
 use std::io::{Write, stderr};
@@ -16,9 +17,9 @@ fn main() -> ExitCode {
     });
     let Err(problem) = result else { return ExitCode::SUCCESS };
     // A closed stderr must not turn an error into a panic.
-    let _ = writeln!(stderr(), "flipslot: {problem:#}");
+    let _ = writeln!(stderr(), "flipslot: {}", lines(&format!("{problem:#}")));
     if let Some(hint) = error::hint(&problem) {
-        let _ = writeln!(stderr(), "  next: {hint}");
+        let _ = writeln!(stderr(), "  next: {}", lines(hint));
     }
     ExitCode::from(error::kind(&problem).exit_code())
 }

@@ -4,7 +4,7 @@ use crate::check::rule::Needs::{Files, FreshFiles, Initramfs};
 use crate::check::rule::Severity::{Error, Warning};
 use crate::check::rule::{Fix, How, Rule};
 use crate::check::rules::{
-    access, cmdline, drivers, filesystem, getty, init, initramfs, kernel, machine_id, mounts, selinux, target,
+    access, agent, cmdline, drivers, filesystem, getty, init, initramfs, kernel, machine_id, mounts, selinux, target,
 };
 use crate::error::{Result, usage};
 
@@ -180,6 +180,14 @@ pub const RULES: &[Rule] = &[
         why: "systemd ends in its rescue shell, or nowhere",
         fix: Some(Fix { does: "links it to multi-user.target", how: How::Files(target::link_server) }),
         find: target::default,
+    },
+    Rule {
+        id: "agent-overridden",
+        severity: Error,
+        needs: Files,
+        why: "a trial would have no deadline, or would never be confirmed: remove it from the image, or omit the agent",
+        fix: None,
+        find: agent::overridden,
     },
     Rule {
         id: "fstab",

@@ -4,8 +4,13 @@ use crate::error::Result;
 use crate::root::tree::{Last, Tree, What};
 
 /// Folders of systemd's units; the first one that has a name wins.
-const FOLDERS: [&str; 4] =
-    ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+pub const FOLDERS: [&str; 5] = [
+    "etc/systemd/system.control",
+    "etc/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+];
 /// The most folders of links to units that are examined in one of [`FOLDERS`], which is more than there are.
 const ENTRIES_MAX: usize = 1000;
 /// The most links from unit to unit that are followed.

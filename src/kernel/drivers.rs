@@ -29,6 +29,24 @@ const STORAGE: [&str; 16] = [
     "drivers/virtio/",
 ];
 
+/// Starts of the aliases of hardware of which a root disk can be a part: PCI and USB controllers, disks of virtio,
+/// Xen and Hyper-V, SCSI disks (type 0), memory cards, NVDIMMs, and controllers that ACPI names.
+const OF_DISKS: [&str; 11] = [
+    "acpi",
+    "memstick:",
+    "mmc:",
+    "nd:",
+    "pci:",
+    "scsi:t_0x00",
+    "usb:",
+    "virtio:d00000002",
+    "virtio:d00000008",
+    "vmbus:",
+    "xen:vbd",
+];
+/// Modules in the folders of [`STORAGE`] with such an alias that carry no root disk all the same.
+const NO_ROOT: [&str; 4] = ["drivers/block/floppy", "drivers/hid/", "drivers/hv/hv_balloon", "drivers/hv/hv_utils"];
+
 /// A device of a machine, and its driver.
 #[derive(Debug)]
 pub struct Need<'i> {
@@ -139,6 +157,18 @@ pub fn of_initramfs(inventory: &Inventory, modules: &Modules, root: &[&str]) -> 
     modules.with_needs(wanted)
 }
 
+/// Returns the loadable modules of a kernel without which some disk could not be the root, with their dependencies.
+/// These are fewer than [`of_initramfs`] takes for any hardware: no tapes, no disks in memory or over a network, no
+/// keyboards.
+pub fn of_any_root_disk(modules: &Modules) -> BTreeSet<String> {
+    let of_disks = modules.with_alias(&OF_DISKS);
+    let is_of_disk = |name: &&String| {
+        let path = modules.path(name).unwrap_or_default();
+        of_disks.contains(name.as_str()) && !NO_ROOT.iter().any(|other| path.contains(other))
+    };
+    modules.with_needs(modules.below(&STORAGE).filter(is_of_disk).cloned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,12 +185,20 @@ mod tests {
                    kernel/drivers/virtio/virtio_pci.ko: kernel/drivers/virtio/virtio.ko\n\
                    kernel/drivers/block/virtio_blk.ko: kernel/drivers/virtio/virtio.ko\n\
                    kernel/drivers/net/virtio_net.ko: kernel/drivers/virtio/virtio.ko\n\
+                   kernel/drivers/virtio/virtio_balloon.ko: kernel/drivers/virtio/virtio.ko\n\
+                   kernel/drivers/block/brd.ko:\n\
+                   kernel/drivers/hv/hv_utils.ko:\n\
+                   kernel/drivers/scsi/ch.ko:\n\
                    kernel/drivers/usb/storage/uas.ko:\n\
                    kernel/drivers/usb/storage/usb-storage.ko:\n\
                    kernel/fs/ext4/ext4.ko:\n";
         let alias = "alias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci\n\
                      alias virtio:d00000002v* virtio_blk\n\
                      alias virtio:d00000001v* virtio_net\n\
+                     alias virtio:d00000005v* virtio_balloon\n\
+                     alias block-major-1-* brd\n\
+                     alias vmbus:31602d0e* hv_utils\n\
+                     alias scsi:t-0x08* ch\n\
                      alias usb:v*p*d*dc*dsc*dp*ic08isc06ip62in* uas\n\
                      alias usb:v*p*d*dc*dsc*dp*ic08isc06ip*in* usb_storage\n";
         for (name, text) in [("dep", dep), ("alias", alias), ("builtin", "kernel/drivers/nvme/host/nvme.ko\n")] {
@@ -225,6 +263,9 @@ mod tests {
         assert_eq!(names, ["ext4", "virtio", "virtio_blk", "virtio_pci"]);
         let generic = Inventory { storage: Storage::EveryDriver, ..machine(Vec::new()) };
         let names: Vec<String> = of_initramfs(&generic, &modules, &[]).into_iter().collect();
-        assert_eq!(names, ["uas", "usb_storage", "virtio", "virtio_blk", "virtio_pci"]);
+        let disks = ["uas", "usb_storage", "virtio", "virtio_blk", "virtio_pci"];
+        let others = [&["brd", "ch", "hv_utils"], &disks[..3], &["virtio_balloon"], &disks[3..]];
+        assert_eq!(names, others.concat());
+        assert_eq!(of_any_root_disk(&modules).into_iter().collect::<Vec<_>>(), disks);
     }
 }

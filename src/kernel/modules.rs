@@ -186,6 +186,14 @@ impl Modules {
         self.loadable.iter().filter(move |(_, module)| is_there(module)).map(|(name, _)| name)
     }
 
+    /// Returns the modules that have an alias, the pattern of a device, with one of these starts.
+    pub fn with_alias(&self, starts: &[&str]) -> BTreeSet<&str> {
+        let fits = |alias: &str| starts.iter().any(|start| alias.starts_with(start));
+        let patterns = self.aliases.iter().filter(|(pattern, _)| fits(pattern)).map(|(_, module)| module);
+        let plain = self.names.iter().filter(|(alias, _)| fits(alias)).flat_map(|(_, modules)| modules);
+        patterns.chain(plain).map(String::as_str).collect()
+    }
+
     /// Returns the path of a loadable module below the folder of the kernel's modules.
     pub fn path(&self, name: &str) -> Option<&str> {
         self.loadable.get(name).map(|module| module.path.as_str())

@@ -2,12 +2,13 @@
 
 use crate::error::Result;
 use crate::output::document::{Document, Format};
+use crate::words::printable::lines;
 use std::io::{ErrorKind, Write, stdout};
 
 /// Prints a document. Fails if stdout cannot be written; a closed pipe is not an error.
 pub fn print(document: &impl Document, format: Format) -> Result<()> {
     match format {
-        Format::Text => say(&document.text()),
+        Format::Text => say(&lines(&document.text())),
         Format::Json => say_line(&serde_json::to_string_pretty(document)?),
     }
 }

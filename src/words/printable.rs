@@ -9,7 +9,35 @@ pub fn plain(text: &str, most: usize) -> String {
             shown.push_str(" ...");
             break;
         }
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        put(c, &mut shown);
     }
     shown
+}
+
+/// Makes a text of several lines printable, whatever names of strangers are in it: escapes all control characters but
+/// line feeds. Everything that a terminal may get goes through this.
+pub fn lines(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|c| if c == '\n' { shown.push(c) } else { put(c, &mut shown) });
+    shown
+}
+
+/// Adds a character, escaped if it would do something: control characters, and those that turn the direction of the
+/// text around (Unicode Standard Annex 9).
+fn put(c: char, shown: &mut String) {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || turns { shown.extend(c.escape_default()) } else { shown.push(c) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left() {
+        let text = "one\x1b]0;PWNED\x07\r\ntwo\u{9b}2J \u{202e}exe\u{2066} é\n";
+        assert_eq!(lines(text), "one\\u{1b}]0;PWNED\\u{7}\\r\ntwo\\u{9b}2J \\u{202e}exe\\u{2066} é\n");
+        assert_eq!(plain("a\nb", 9), "a\\nb");
+        assert_eq!(plain("abcdef", 3), "abc ...");
+    }
 }

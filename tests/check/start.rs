@@ -48,7 +48,28 @@ pub fn cases() -> Vec<Case> {
         Case::new("selinux", "one label", unlabelled, "these have no label: /usr/lib/systemd/systemd"),
     ];
     cases.extend(target_cases());
+    cases.extend(agent_cases());
     cases
+}
+
+fn agent_cases() -> Vec<Case> {
+    let agent = |what, layer: Vec<Item>, says| Case::new("agent-overridden", what, layer, says);
+    let trial = "etc/systemd/system/flipslot-trial.service";
+    let condition = "[Unit]\nConditionPathExists=/nowhere\n";
+    vec![
+        agent("a mask", vec![symlink(trial, "/dev/null")], "masks flipslot-trial.service, a unit of the agent"),
+        agent(
+            "another unit",
+            vec![file(trial, "[Service]\nExecStart=/bin/true\n")],
+            "replaces flipslot-trial.service, a unit of the agent",
+        ),
+        agent("a condition", vec![file(format!("{trial}.d/never.conf"), condition)], "never.conf changes a unit"),
+        agent(
+            "a condition for all",
+            vec![file(format!("{UNITS}/flipslot-.service.d/never.conf"), condition)],
+            "flipslot-.service.d/never.conf changes a unit of the agent",
+        ),
+    ]
 }
 
 fn target_cases() -> Vec<Case> {

@@ -29,7 +29,7 @@ pub fn boot(subject: &Subject) -> Result<Vec<String>> {
         found.push(format!("it has no driver for any disk of {}", subject.inventory.machine));
     }
     if subject.inventory.storage == Storage::EveryDriver {
-        let wanted = drivers::of_initramfs(subject.inventory, modules, &[]);
+        let wanted = drivers::of_any_root_disk(modules);
         let left: Vec<&str> = wanted.difference(&initramfs).map(String::as_str).collect();
         found.extend(few(&left).map(|some| format!("the initramfs lacks storage drivers of its kernel: {some}")));
     }

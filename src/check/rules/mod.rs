@@ -1,6 +1,7 @@
 //! Code of the rules, by the part of a slot that they examine.
 
 pub mod access;
+pub mod agent;
 pub mod cmdline;
 pub mod drivers;
 pub mod filesystem;
