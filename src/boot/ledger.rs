@@ -53,7 +53,7 @@ impl fmt::Display for By {
 }
 
 /// Means of confirming a trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Confirm {
     /// Confirmed by the health check.

@@ -1,7 +1,7 @@
 //! The state block, which GRUB reads first and writes when it tries a slot; and the state that follows each
 //! event. Everything here is pure: [`crate::disk::installed::boot_files`] reads and writes the bytes.
 
-use crate::boot::trial::BootedBy;
+use crate::boot::trial::{BootedBy, Terms};
 use crate::words::slot::Slot;
 
 /// Size of a GRUB environment block in bytes (GRUB manual, "Environment block").
@@ -24,12 +24,14 @@ pub struct State {
     pub tries: u8,
     /// Slot that was proven before, as long as its contents are the same as then.
     pub before: Option<Slot>,
+    /// Terms of the trials of `wanted` by the firmware; `None` in a block that 0.1 wrote, and without a trial.
+    pub terms: Option<Terms>,
 }
 
 impl State {
     /// Makes the state of a new disk: it boots its first slot, and nothing is on trial.
     pub fn first(slot: Slot) -> State {
-        State { wanted: slot, proven: slot, tries: 0, before: None }
+        State { wanted: slot, proven: slot, tries: 0, before: None, terms: None }
     }
 
     /// Returns the slot that GRUB boots at the next reset.
@@ -44,10 +46,15 @@ impl State {
         (slot != self.proven).then(|| State { before, ..self }.not_wanting(slot))
     }
 
-    /// Returns the state in which GRUB tries `slot` once.
-    pub fn trying(self, slot: Slot) -> State {
-        let tries = if slot == self.proven { 0 } else { 1 };
-        State { wanted: slot, tries, ..self }
+    /// Returns the state in which GRUB tries `slot` once, on these terms.
+    pub fn trying(self, slot: Slot, terms: Terms) -> State {
+        let (tries, terms) = if slot == self.proven { (0, None) } else { (1, Some(terms)) };
+        State { wanted: slot, tries, terms, ..self }
+    }
+
+    /// Returns the terms on which `slot` is tried by the firmware, if it is and they are known.
+    pub fn terms_of(self, slot: Slot) -> Option<Terms> {
+        self.terms.filter(|_| slot == self.wanted && slot != self.proven)
     }
 
     /// Returns the state to write before a kexec into `slot`: the jump is the try, so a reset must not lead there.
@@ -56,11 +63,11 @@ impl State {
     }
 
     /// Returns the state after `slot` has come up healthy. After a kexec it has not been booted by the firmware
-    /// yet: GRUB tries that, with the old slot as fallback.
-    pub fn confirmed(self, slot: Slot, by: BootedBy) -> State {
+    /// yet: GRUB tries that, with the old slot as fallback, on the terms of the trial that was just confirmed.
+    pub fn confirmed(self, slot: Slot, by: BootedBy, terms: Terms) -> State {
         match by {
-            _ if slot == self.proven => State { wanted: slot, tries: 0, ..self },
-            BootedBy::Kexec => State { wanted: slot, tries: TRIES, ..self },
+            _ if slot == self.proven => State { wanted: slot, tries: 0, terms: None, ..self },
+            BootedBy::Kexec => State { wanted: slot, tries: TRIES, terms: Some(terms), ..self },
             BootedBy::Firmware | BootedBy::Proven => self.promoted(slot),
         }
     }
@@ -68,7 +75,7 @@ impl State {
     /// Returns the state in which `slot` is the fallback.
     pub fn promoted(self, slot: Slot) -> State {
         let before = if slot == self.proven { self.before } else { Some(self.proven) };
-        State { wanted: slot, proven: slot, tries: 0, before }
+        State { wanted: slot, proven: slot, tries: 0, before, terms: None }
     }
 
     /// Returns the state that leads back from `running` to the slot that was proven before it, which is the new
@@ -77,21 +84,24 @@ impl State {
         if running == self.proven {
             return self.before.map(|before| self.promoted(before));
         }
-        Some(State { wanted: self.proven, tries: 0, ..self })
+        Some(State { wanted: self.proven, tries: 0, terms: None, ..self })
     }
 
     fn not_wanting(self, slot: Slot) -> State {
         if self.wanted == slot && slot != self.proven {
-            return State { wanted: self.proven, tries: 0, ..self };
+            return State { wanted: self.proven, tries: 0, terms: None, ..self };
         }
         self
     }
 
     /// Returns the block's bytes. `end=1` comes last, so that a block that was cut short can be recognised.
     pub fn render(&self) -> [u8; SIZE] {
-        let State { wanted, proven, tries, before } = self;
+        let State { wanted, proven, tries, before, terms } = self;
         let before = before.map(|slot| slot.to_string()).unwrap_or_default();
-        let text = format!("{SIGNATURE}wanted={wanted}\nproven={proven}\ntries={tries}\nbefore={before}\nend=1\n");
+        let terms = terms.map(|Terms { confirm, deadline }| format!("confirm={confirm}\ndeadline={deadline}\n"));
+        let terms = terms.unwrap_or_default();
+        let text =
+            format!("{SIGNATURE}wanted={wanted}\nproven={proven}\ntries={tries}\nbefore={before}\n{terms}end=1\n");
         debug_assert!(text.len() <= LIVE, "a few short lines fit a sector");
         let mut block = [b'#'; SIZE];
         block[..text.len()].copy_from_slice(text.as_bytes());
@@ -110,7 +120,8 @@ impl State {
             return None;
         }
         let tries = value("tries")?.parse().ok().filter(|tries| *tries <= TRIES)?;
-        Some(State { wanted: slot("wanted")?, proven: slot("proven")?, tries, before: slot("before") })
+        let terms = Terms::of_block(value("confirm").as_deref(), value("deadline").as_deref());
+        Some(State { wanted: slot("wanted")?, proven: slot("proven")?, tries, before: slot("before"), terms })
     }
 }
 
@@ -141,6 +152,7 @@ impl Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::ledger::Confirm;
 
     fn slot(letter: &str) -> Slot {
         letter.parse().unwrap()
@@ -148,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_first_sector_holds_all_and_the_second_only_padding() {
-        let state = State { wanted: slot("z"), proven: slot("a"), tries: 3, before: Some(slot("b")) };
+        let state = State { wanted: slot("z"), proven: slot("a"), tries: 3, before: Some(slot("b")), terms: None };
         let block = state.render();
         let text = std::str::from_utf8(&block).unwrap();
         assert!(text.starts_with("# GRUB Environment Block\nwanted=z\nproven=a\ntries=3\nbefore=b\nend=1\n###"));
@@ -176,8 +188,8 @@ mod tests {
     #[test]
     fn the_fallback_cannot_be_flashed_and_what_was_flashed_is_no_way_back() {
         let (a, b) = (slot("a"), slot("b"));
-        let state = State::first(a).confirmed(b, BootedBy::Firmware);
-        assert_eq!(state, State { wanted: b, proven: b, tries: 0, before: Some(a) });
+        let state = State::first(a).confirmed(b, BootedBy::Firmware, Terms::default());
+        assert_eq!(state, State { wanted: b, proven: b, tries: 0, before: Some(a), terms: None });
         assert_eq!(state.flashing(b), None);
         assert_eq!(state.rolled_back(b).unwrap().proven, a);
         assert_eq!(state.flashing(a).unwrap().rolled_back(b), None);
@@ -186,8 +198,28 @@ mod tests {
     #[test]
     fn proven_by_kexec_is_not_proven_by_firmware() {
         let (a, b) = (slot("a"), slot("b"));
-        let state = State::first(a).jumping(b).confirmed(b, BootedBy::Kexec);
-        assert_eq!(state, State { wanted: b, proven: a, tries: 3, before: None });
-        assert_eq!(state.confirmed(b, BootedBy::Firmware).proven, b);
+        let terms = Terms { confirm: Confirm::Manual, deadline: 90 };
+        let state = State::first(a).jumping(b).confirmed(b, BootedBy::Kexec, terms);
+        assert_eq!(state, State { wanted: b, proven: a, tries: 3, before: None, terms: Some(terms) });
+        let proven = state.confirmed(b, BootedBy::Firmware, terms);
+        assert_eq!((proven.proven, proven.terms), (b, None));
+    }
+
+    #[test]
+    fn the_terms_of_a_trial_by_firmware_are_in_the_block_and_hold_for_that_slot_alone() {
+        let (a, b) = (slot("a"), slot("b"));
+        let terms = Terms { confirm: Confirm::Manual, deadline: 604_800 };
+        let state = State::first(a).trying(b, terms);
+        assert_eq!(State::parse(&state.render()), Some(state));
+        assert_eq!((state.terms_of(b), state.terms_of(a)), (Some(terms), None));
+        assert_eq!(State::first(a).trying(a, terms).terms, None);
+        for gone in [state.flashing(b).unwrap(), state.rolled_back(b).unwrap(), state.jumping(b)] {
+            assert_eq!(gone.terms, None);
+        }
+        // GRUB rewrites one key in place, and leaves the others alone.
+        let text = String::from_utf8(state.render().to_vec()).unwrap().replace("tries=1", "tries=0");
+        assert_eq!(State::parse(text.as_bytes()).unwrap().terms_of(b), Some(terms));
+        let odd = String::from_utf8(state.render().to_vec()).unwrap().replace("confirm=manual", "confirm=man\x1bal");
+        assert_eq!(State::parse(odd.as_bytes()).unwrap().terms.unwrap().confirm, Confirm::Manual);
     }
 }

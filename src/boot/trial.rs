@@ -1,6 +1,6 @@
 //! Words on the kernel command line that make a boot a trial, and by which the running system recognises it.
 
-use crate::boot::ledger::Confirm;
+use crate::boot::ledger::{Confirm, DEADLINE};
 use std::fmt;
 
 /// Words with which a boot that fails resets the machine, which leads back to the proven slot, instead of
@@ -28,13 +28,49 @@ pub enum BootedBy {
     Proven,
 }
 
-/// Reads the terms that a switch by kexec passes on the command line: the deadline in seconds, and the means of
-/// confirming the trial. A switch by firmware cannot pass them, and notes them in the ledger instead.
-pub fn terms_of(cmdline: &str) -> Option<(u64, Confirm)> {
-    let deadline = value_of(cmdline, DEADLINE_KEY)?.parse().ok()?;
-    let confirm = [Confirm::Auto, Confirm::Manual];
-    let value = value_of(cmdline, CONFIRM_KEY)?;
-    Some((deadline, confirm.into_iter().find(|confirm| confirm.to_string() == value)?))
+/// Means of confirming a trial, and its time limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Terms {
+    /// Means of confirmation.
+    pub confirm: Confirm,
+    /// Seconds after the kernel's start at which an unconfirmed trial ends.
+    pub deadline: u64,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms { confirm: Confirm::Auto, deadline: DEADLINE }
+    }
+}
+
+impl Terms {
+    /// Reads the terms that a switch by kexec passes on the command line. A switch by firmware cannot pass them, and
+    /// writes them into the state block instead.
+    pub fn of_cmdline(cmdline: &str) -> Option<Terms> {
+        let deadline = seconds(value_of(cmdline, DEADLINE_KEY)?)?;
+        Some(Terms { confirm: confirm_called(value_of(cmdline, CONFIRM_KEY)?)?, deadline })
+    }
+
+    /// Reads the terms in a state block. `None` where neither of them stands, as in one that 0.1 wrote. What cannot be
+    /// read was written for a trial, and none that nobody confirms may become proven.
+    pub fn of_block(confirm: Option<&str>, deadline: Option<&str>) -> Option<Terms> {
+        let read = confirm.and_then(confirm_called).zip(deadline.and_then(seconds));
+        match (read, confirm.or(deadline)) {
+            (Some((confirm, deadline)), _) => Some(Terms { confirm, deadline }),
+            (None, Some(_)) => Some(Terms { confirm: Confirm::Manual, ..Terms::default() }),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Reads a deadline: seconds, of which no trial has more than a year.
+fn seconds(text: &str) -> Option<u64> {
+    const LONGEST: u64 = 366 * 24 * 3600;
+    text.parse().ok().filter(|seconds| *seconds <= LONGEST)
+}
+
+fn confirm_called(name: &str) -> Option<Confirm> {
+    [Confirm::Auto, Confirm::Manual].into_iter().find(|confirm| confirm.to_string() == name)
 }
 
 fn value_of<'c>(cmdline: &'c str, key: &str) -> Option<&'c str> {
@@ -79,9 +115,21 @@ mod tests {
         for by in [BootedBy::Kexec, BootedBy::Firmware, BootedBy::Proven] {
             assert_eq!(BootedBy::of(&format!("root=x {} \n", by.words())), Some(by));
         }
-        assert_eq!(terms_of("a flipslot.deadline=90 flipslot.confirm=manual"), Some((90, Confirm::Manual)));
-        assert_eq!(terms_of("a flipslot.confirm=manual"), None);
+        let manual = |deadline| Some(Terms { confirm: Confirm::Manual, deadline });
+        assert_eq!(Terms::of_cmdline("a flipslot.deadline=90 flipslot.confirm=manual"), manual(90));
+        assert_eq!(Terms::of_cmdline("a flipslot.confirm=manual"), None);
         assert_eq!(BootedBy::of("root=x quiet"), None);
+        assert_eq!(Terms::of_block(Some("manual"), Some("90")), manual(90));
+        assert_eq!(Terms::of_block(Some("auto"), Some("90")), Some(Terms { confirm: Confirm::Auto, deadline: 90 }));
+        assert_eq!(Terms::of_block(None, None), None);
+        for odd in [
+            (Some("aut"), Some("90")),
+            (Some("auto"), None),
+            (None, Some("90")),
+            (Some("auto"), Some("9999999999999999999")),
+        ] {
+            assert_eq!(Terms::of_block(odd.0, odd.1), manual(600), "{odd:?}");
+        }
         assert!(BootedBy::Kexec.words().starts_with("panic=10 "));
         assert_eq!(BootedBy::Proven.words(), "flipslot.boot=proven");
     }

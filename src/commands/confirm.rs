@@ -1,8 +1,8 @@
 //! `flipslot confirm`: declares that the running slot is healthy.
 
-use crate::boot::ledger::Moment;
+use crate::boot::ledger::{Confirm, Moment};
 use crate::boot::state::State;
-use crate::boot::trial::BootedBy;
+use crate::boot::trial::{BootedBy, Terms};
 use crate::cli::DryRunArgs;
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::open::{Disk, booted_by};
@@ -65,7 +65,9 @@ fn confirmed(disk: &Disk) -> Result<(State, State)> {
     // A kernel that was started by GRUB has a word for that on its command line.
     let by = booted_by().unwrap_or(BootedBy::Kexec);
     let is_known = by == BootedBy::Proven && before.proven == slot;
-    Ok((before, if is_known { before } else { before.confirmed(slot, by) }))
+    let terms = arrival::look(disk).map(|boot| Terms { confirm: boot.confirm, deadline: boot.deadline });
+    let terms = terms.unwrap_or(Terms { confirm: Confirm::Manual, ..Terms::default() });
+    Ok((before, if is_known { before } else { before.confirmed(slot, by, terms) }))
 }
 
 /// Records that the running system is healthy, which ends its trial. Returns the new state on the disk; `None`

@@ -1,6 +1,7 @@
 //! `flipslot switch`: jumps from the running slot into another one, on trial.
 
 use crate::boot::ledger::By;
+use crate::boot::trial::Terms;
 use crate::check::policy::Policy;
 use crate::cli::SwitchArgs;
 use crate::disk::installed::boot_partition::Access;
@@ -38,7 +39,7 @@ pub fn run(args: &SwitchArgs) -> Result<()> {
         confirm: args.confirm,
         deadline,
         by_kexec: state.jumping(slot),
-        by_firmware: state.trying(slot),
+        by_firmware: state.trying(slot, Terms { confirm: args.confirm, deadline }),
     };
     let (title, kernel) = (&ready.record.entry().title, &ready.record.entry().kernel.version);
     let into = format!("slot {running} into slot {slot} ({title}, kernel {kernel})");

@@ -1,7 +1,7 @@
 //! Images into slots of a disk that flipslot has made before: `create --keep-data`.
 
 use crate::boot::state::State;
-use crate::boot::trial::BootedBy;
+use crate::boot::trial::{BootedBy, Terms};
 use crate::build::session::Session;
 use crate::check::subject::OLDEST_GRUB;
 use crate::disk::installed::boot_files::Holding;
@@ -142,7 +142,7 @@ impl<'d> ClaimedSlots<'d> {
             (Some(spared), _) => States { until_then: spared, after: spared },
             (None, Some(keeper)) => {
                 let kept = State::first(keeper);
-                States { until_then: kept, after: kept.confirmed(first, BootedBy::Kexec) }
+                States { until_then: kept, after: kept.confirmed(first, BootedBy::Kexec, Terms::default()) }
             }
             (None, None) => States { until_then: now, after: State::first(first) },
         })

@@ -1,7 +1,7 @@
 //! Records the end of a jump: what the system that came up notes in the ledger.
 
 use crate::boot::ledger::{Boot, By, Ledger, Moment};
-use crate::boot::trial::{BootedBy, terms_of};
+use crate::boot::trial::{BootedBy, Terms};
 use crate::disk::installed::open::{Disk, booted_by, cmdline};
 use crate::error::Result;
 use crate::tool::Tool;
@@ -42,9 +42,15 @@ fn find<'l>(disk: &Disk, ledger: &'l mut Ledger) -> Result<&'l mut Boot> {
     };
     let started = Moment(Moment::now().0.saturating_sub(u64::try_from(uptime().as_millis()).unwrap_or(0)));
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading this boot's id")?;
-    let boot = ledger.arrived(disk.running()?, by, boot_id.trim(), started);
-    if let (By::Kexec, Some((deadline, confirm))) = (by, terms_of(&cmdline())) {
-        (boot.deadline, boot.confirm) = (deadline, confirm);
+    let slot = disk.running()?;
+    let boot = ledger.arrived(slot, by, boot_id.trim(), started);
+    // The ledger is not enough: it finds its note by the clock, and may be lost.
+    let terms = match by {
+        By::Kexec => Terms::of_cmdline(&cmdline()),
+        By::Firmware => disk.state().ok().and_then(|state| state.terms_of(slot)),
+    };
+    if let Some(Terms { confirm, deadline }) = terms {
+        (boot.confirm, boot.deadline) = (confirm, deadline);
     }
     if boot.userspace.is_none() {
         boot.userspace = userspace().map(|after| Moment(started.0 + after));

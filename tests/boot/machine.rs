@@ -1,8 +1,9 @@
 //! A machine with three slots, as commands, GRUB, failures and people change it. The state block is
 //! the real one; what is written down again here are the rules around it.
 
+use flipslot::boot::ledger::Confirm;
 use flipslot::boot::state::{Copies, State};
-use flipslot::boot::trial::BootedBy;
+use flipslot::boot::trial::{BootedBy, Terms};
 use flipslot::words::slot::Slot;
 
 /// How many slots the disk has: one that runs, one that is proven, and one more.
@@ -33,6 +34,11 @@ pub enum Power {
     Off,
     /// A slot. It may have been told to restart: until it does, every command still works.
     Runs { slot: Slot, by: BootedBy, confirmed: bool },
+}
+
+/// The terms of every trial.
+pub fn terms() -> Terms {
+    Terms { confirm: Confirm::Manual, deadline: 90 }
 }
 
 /// What happens to the machine.
@@ -116,7 +122,7 @@ impl Machine {
                 Some(self.after(Event::SwitchByKexecStops(slot))?.running(slot, BootedBy::Kexec))
             }
             Event::SwitchByKexecStops(slot) => idle.beginning(slot, idle.state.jumping(slot)),
-            Event::SwitchByFirmware(slot) => idle.beginning(slot, idle.state.trying(slot)),
+            Event::SwitchByFirmware(slot) => idle.beginning(slot, idle.state.trying(slot, terms())),
             Event::Rollback => {
                 let begun = self.after(Event::RollbackByFirmware)?;
                 Some(begun.running(begun.state.proven, BootedBy::Kexec))
@@ -192,7 +198,7 @@ impl Machine {
     fn confirmed(self) -> Option<Machine> {
         let Power::Runs { slot, by, .. } = self.power else { return None };
         let is_nothing_new = by == BootedBy::Proven && self.state.proven == slot;
-        let state = if is_nothing_new { self.state } else { self.state.confirmed(slot, by) };
+        let state = if is_nothing_new { self.state } else { self.state.confirmed(slot, by, terms()) };
         let machine = Machine { power: Power::Runs { slot, by, confirmed: true }, ..self.writing(state) };
         Some(if by == BootedBy::Kexec { machine } else { machine.holding(slot, Holds::Proven) })
     }

@@ -1,6 +1,6 @@
 //! Every state that a machine can come into, by every order of events, until no new one turns up.
 
-use crate::boot::machine::{Event, Holds, Machine, Power, slots};
+use crate::boot::machine::{Event, Holds, Machine, Power, slots, terms};
 use flipslot::boot::state::State;
 use flipslot::boot::trial::BootedBy;
 use flipslot::words::slot::Slot;
@@ -98,7 +98,8 @@ fn what_was_asked_for_is_done(before: Machine, event: Event, after: Machine) -> 
         }
         (Event::SwitchByFirmware(slot), _) => {
             let once = u8::from(slot != proven);
-            (next, after.state.tries) == (slot, once) && proven == idle.proven
+            let noted = after.state.terms_of(slot) == (slot != proven).then(terms);
+            noted && (next, after.state.tries) == (slot, once) && proven == idle.proven
         }
         (Event::Confirm, Power::Runs { slot, by: BootedBy::Kexec, .. }) => {
             next == slot && proven == before.state.proven
@@ -107,6 +108,8 @@ fn what_was_asked_for_is_done(before: Machine, event: Event, after: Machine) -> 
         (Event::Rollback | Event::RollbackByFirmware, Power::Runs { slot: running, .. }) => {
             next == proven && next != running
         }
+        // Without its terms, a trial that a person was to confirm would confirm itself.
+        (Event::Boots, _) if is_trial_without_terms(after) => false,
         // GRUB's count is the only thing that a boot changes.
         (Event::Boots | Event::BootFails | Event::ChosenByHand(_), _) => {
             let (old, new) = (before.state, after.state);
@@ -115,6 +118,11 @@ fn what_was_asked_for_is_done(before: Machine, event: Event, after: Machine) -> 
         _ => true,
     };
     if done { Ok(()) } else { Err(format!("{event:?} led to {after:?}")) }
+}
+
+fn is_trial_without_terms(machine: Machine) -> bool {
+    let Power::Runs { slot, by: BootedBy::Firmware, .. } = machine.power else { return false };
+    machine.state.terms_of(slot) != Some(terms())
 }
 
 /// What is known of the machines that were seen: how each was reached first.

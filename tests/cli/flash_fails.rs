@@ -74,7 +74,7 @@ fn before_the_first_byte_is_written_nothing_points_at_the_slot_any_more() {
     let disk = Disk::with(&images::debian());
     let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
     // GRUB shall try b, and b was proven before a: as after a rollback and a change of mind.
-    disk.put_state(State { wanted: b, proven: a, tries: 1, before: Some(b) });
+    disk.put_state(State { wanted: b, proven: a, tries: 1, before: Some(b), terms: None });
     assert_eq!((&disk.status()["next_boot"], &disk.status()["proven_before"]), (&json!("b"), &json!("b")));
     let registry = stalling_registry(disk.folder());
     let _child = until_a_layer_is_written(&mut flash_from(&disk, &registry), "b");

@@ -6,12 +6,12 @@ use flipslot::boot::cmdline::Cmdline;
 use flipslot::boot::entry::{Entry, GrubEntry};
 use flipslot::boot::grub::menu_entry::{self, Content};
 use flipslot::boot::initramfs_source::MadeBy;
-use flipslot::boot::ledger::{Boot, By, Ledger};
+use flipslot::boot::ledger::{Boot, By, Confirm, Ledger};
 use flipslot::boot::record::{self, Fixes, Record};
 use flipslot::boot::root_on::RootOn;
 use flipslot::boot::sealed::Sealed;
 use flipslot::boot::state::{Copies, State};
-use flipslot::boot::trial::BootedBy;
+use flipslot::boot::trial::{BootedBy, Terms};
 use flipslot::disk::fat;
 use flipslot::disk::installed::boot_files::{BootFiles, Holding, LEDGER, STATE, entry_path, record_path};
 use flipslot::disk::installed::boot_partition::BootPartition;
@@ -147,10 +147,10 @@ fn a_state_that_is_cut_while_it_is_written_is_the_old_one_or_the_new_one() {
     let (a, b) = (slot("a"), slot("b"));
     let first = State::first(a);
     let states = [
-        first.trying(b),
-        first.trying(b).confirmed(b, BootedBy::Firmware),
-        first.confirmed(b, BootedBy::Kexec),
-        State { wanted: slot("z"), proven: slot("z"), tries: 3, before: Some(a) },
+        first.trying(b, Terms { confirm: Confirm::Manual, deadline: 604_800 }),
+        first.trying(b, Terms::default()).confirmed(b, BootedBy::Firmware, Terms::default()),
+        first.confirmed(b, BootedBy::Kexec, Terms::default()),
+        State { wanted: slot("z"), proven: slot("z"), tries: 3, before: Some(a), terms: None },
         first,
     ];
     for sector in [512, 4096] {

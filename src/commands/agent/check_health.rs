@@ -1,7 +1,7 @@
 //! `flipslot check-health`, run by flipslot-health.service: a slot that is healthy confirms itself.
 
-use crate::boot::ledger::{Boot, Confirm, DEADLINE, Moment};
-use crate::boot::trial::{BootedBy, terms_of};
+use crate::boot::ledger::{Boot, Confirm, Moment};
+use crate::boot::trial::{BootedBy, Terms};
 use crate::commands::confirm::confirm;
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::open::{Disk, booted_by, cmdline};
@@ -76,7 +76,7 @@ impl ThisBoot {
                 (format!("slot {}", boot.to), boot.deadline, boot.confirm)
             }
             StateHome::Nowhere => {
-                let (deadline, confirm) = terms_of(&cmdline()).unwrap_or((DEADLINE, Confirm::Auto));
+                let Terms { deadline, confirm } = Terms::of_cmdline(&cmdline()).unwrap_or_default();
                 ("this system".to_owned(), deadline, confirm)
             }
         };
@@ -92,7 +92,7 @@ impl ThisBoot {
     /// Returns the time limit of a check. The deadline ends a trial whose check hangs; a boot that is not a
     /// trial has no deadline.
     fn patience(&self) -> Duration {
-        Duration::from_secs(self.deadline.max(60) * if self.trial == Trial::Over { 6 } else { 1 })
+        Duration::from_secs(self.deadline.max(60).saturating_mul(if self.trial == Trial::Over { 6 } else { 1 }))
     }
 }
 

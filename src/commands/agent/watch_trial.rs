@@ -1,7 +1,7 @@
 //! `flipslot watch-trial`, run by flipslot-trial.service: enforces the deadline of a slot on trial.
 
 use crate::boot::ledger::DEADLINE;
-use crate::boot::trial::{BootedBy, terms_of};
+use crate::boot::trial::{BootedBy, Terms};
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::open::{booted_by, cmdline};
 use crate::disk::installed::state_home::StateHome;
@@ -26,7 +26,7 @@ pub fn run() -> Result<()> {
     if !booted_by().is_some_and(BootedBy::is_trial) {
         return Ok(());
     }
-    let told = terms_of(&cmdline()).map(|(deadline, _)| deadline);
+    let told = Terms::of_cmdline(&cmdline()).map(|terms| terms.deadline);
     let last_resort = LastResort::wait(Duration::from_secs(told.unwrap_or(DEADLINE)));
     let Some(seconds) = deadline(told, noted_deadline) else {
         last_resort.call_off();
