@@ -12,7 +12,7 @@ packages=(
   # to make test images, and to serve them
   mmdebstrap debian-archive-keyring umoci skopeo docker-registry apache2-utils openssl
   # to judge the disks: other programs than those that made them
-  fdisk gdisk dosfstools mtools attr cpio zstd bc procps bmap-tools fuse2fs
+  fdisk gdisk dosfstools mtools acl attr cpio zstd bc procps bmap-tools fuse2fs
   # to make the disks that are refused
   lvm2 cryptsetup-bin bcache-tools bsdutils
   # to make what the kernel can unpack, for the tests of what reads it

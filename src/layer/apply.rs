@@ -48,6 +48,35 @@ impl Budget {
     }
 }
 
+/// Extended attributes that cannot be written, of which the first of a layer is told.
+#[derive(Default)]
+struct LeftOut(bool);
+
+impl LeftOut {
+    /// Takes them out of an entry: those of another system, and those that Linux gives other types alone: user
+    /// attributes files and directories (xattr(7)), access control lists all but links, default ones directories
+    /// (acl(5)). containerd leaves them out as well.
+    fn take(&mut self, entry: &mut Entry) {
+        let (is_link, is_directory) = (matches!(entry.kind, Kind::Symlink { .. }), entry.kind == Kind::Directory);
+        let has_none = is_link || matches!(entry.kind, Kind::Node(_));
+        let mut names = std::mem::take(&mut entry.foreign);
+        let is_misplaced = |name: &[u8]| {
+            (has_none && name.starts_with(b"user."))
+                || (is_link && name.starts_with(b"system.posix_acl_"))
+                || (!is_directory && name == b"system.posix_acl_default")
+        };
+        names.extend(entry.meta.xattrs.iter().map(|(name, _)| name.clone()).filter(|name| is_misplaced(name)));
+        entry.meta.xattrs.retain(|(name, _)| !is_misplaced(name));
+        if let (Some(name), false) = (names.first(), self.0) {
+            let (path, name) = (&entry.path, name.escape_ascii());
+            crate::stderr!(
+                "flipslot: warning: {path} has the attribute {name}, which cannot be written here: it and others like it are left out"
+            );
+            self.0 = true;
+        }
+    }
+}
+
 /// The operation that an entry's name asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
@@ -67,12 +96,14 @@ pub fn apply(layer: impl BufRead, sink: &mut dyn RootSink, budget: &mut Budget) 
     sink.begin_layer()?;
     let mut reader = TarReader::new(layer);
     let mut previous: Option<LayerPath> = None;
+    let mut left_out = LeftOut::default();
     loop {
         let after = || match &previous {
             Some(path) => format!("reading the entry after {path}"),
             None => "reading the first entry".to_owned(),
         };
-        let Some(entry) = reader.next_entry().with_context(after)? else { break };
+        let Some(mut entry) = reader.next_entry().with_context(after)? else { break };
+        left_out.take(&mut entry);
         budget.charge(&entry).with_context(|| format!("writing {}", entry.path))?;
         put(&entry, &mut reader, sink).with_context(|| format!("writing {}", entry.path))?;
         previous = Some(entry.path);
@@ -81,7 +112,7 @@ pub fn apply(layer: impl BufRead, sink: &mut dyn RootSink, budget: &mut Budget) 
 }
 
 fn put<R: BufRead>(entry: &Entry, reader: &mut TarReader<R>, sink: &mut dyn RootSink) -> Result<()> {
-    let Entry { path, meta, kind } = entry;
+    let Entry { path, meta, kind, .. } = entry;
     match asked(path)? {
         Asked::Whiteout(path) => return sink.whiteout(&path),
         Asked::Opaque(path) => return sink.opaque(&path),

@@ -11,6 +11,8 @@ pub struct Entry {
     pub meta: Meta,
     /// Type of the entry, with the data of that type.
     pub kind: Kind,
+    /// Names of its extended attributes that Linux does not have; they are left out.
+    pub foreign: Vec<Vec<u8>>,
 }
 
 /// The type of an entry, with what only that type has.

@@ -1,11 +1,13 @@
 //! Layers: verified bytes in, file operations out, in one streaming pass.
 
+pub mod acl;
 pub mod apply;
 pub mod body;
 pub mod entry;
 pub mod path;
 pub mod pax;
 pub mod sink;
+pub mod sparse;
 pub mod stream;
 pub mod tar;
 

@@ -6,9 +6,12 @@
 use crate::error::{Result, failed};
 use crate::layer::REBUILD;
 use crate::layer::entry::{Meta, Time};
+use crate::layer::{acl, sparse};
 
 /// The key prefix under which archives carry extended attributes (star(1), also GNU tar and Go).
 const XATTR: &[u8] = b"SCHILY.xattr.";
+/// Start of the keys of sparse files.
+const SPARSE: &[u8] = b"GNU.sparse.";
 /// The longest value of an extended attribute in bytes (`XATTR_SIZE_MAX`, linux/limits.h).
 const XATTR_SIZE_MAX: usize = 65536;
 /// The longest name of an extended attribute in bytes (`XATTR_NAME_MAX`, linux/limits.h).
@@ -31,6 +34,18 @@ pub struct Overrides {
     pub mtime: Option<Time>,
     /// `SCHILY.xattr.*`: extended attributes, named without that prefix.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// `GNU.sparse.*`: the parts of a sparse file.
+    pub sparse: sparse::Records,
+    /// Names of attributes that no filesystem of Linux has, such as those of macOS, and of access control lists that
+    /// name somebody without a number.
+    pub foreign: Vec<Vec<u8>>,
+}
+
+/// The kind of system that has an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Namespace {
+    Linux,
+    Foreign,
 }
 
 impl Overrides {
@@ -61,15 +76,15 @@ impl Overrides {
             b"uid" => self.uid = number()?,
             b"gid" => self.gid = number()?,
             b"mtime" => self.mtime = text().map(|value| time(&value).ok_or_else(odd)).transpose()?,
-            key if key.starts_with(b"GNU.sparse.") => {
-                return Err(failed(
-                    "it is a sparse file (GNU.sparse), which no container tool writes and flipslot does not read",
-                    "make the layer without sparse files (tar without -S; bsdtar with --no-read-sparse)",
-                ));
-            }
+            key if key.starts_with(SPARSE) => self.sparse.take(&key[SPARSE.len()..], value)?,
+            b"SCHILY.acl.access" => self.acl(b"system.posix_acl_access", key, value),
+            b"SCHILY.acl.default" => self.acl(b"system.posix_acl_default", key, value),
             key if key.starts_with(XATTR) => {
                 let name = &key[XATTR.len()..];
-                check_xattr(name, value)?;
+                if check_xattr(name, value)? == Namespace::Foreign {
+                    self.foreign.push(name.to_vec());
+                    return Ok(());
+                }
                 self.xattrs.retain(|(known, _)| known != name);
                 self.xattrs.push((name.to_vec(), value.to_vec()));
             }
@@ -78,12 +93,24 @@ impl Overrides {
         Ok(())
     }
 
-    /// Moves the extended attributes and, if there is one, the time into `meta`.
-    pub fn complete(self, meta: &mut Meta) {
+    /// Takes an access control list, as the attribute `name`.
+    fn acl(&mut self, name: &[u8], key: &[u8], text: &[u8]) {
+        self.xattrs.retain(|(known, _)| known != name);
+        match acl::attribute(text) {
+            Some(value) => self.xattrs.push((name.to_vec(), value)),
+            None if text.is_empty() => {}
+            None => self.foreign.push(key.to_vec()),
+        }
+    }
+
+    /// Moves the extended attributes and, if there is one, the time into `meta`; returns the names of those that Linux
+    /// does not have.
+    pub fn complete(self, meta: &mut Meta) -> Vec<Vec<u8>> {
         meta.xattrs = self.xattrs;
         if let Some(mtime) = self.mtime {
             meta.mtime = mtime;
         }
+        self.foreign
     }
 }
 
@@ -112,9 +139,13 @@ fn time(value: &[u8]) -> Option<Time> {
     Some(Time { seconds, nanoseconds })
 }
 
-/// Refuses extended attributes that an operating system's files do not carry: unknown namespaces are not
-/// part of an image, and `trusted.overlay.*` would change what the files mean to the overlay filesystem.
-fn check_xattr(name: &[u8], value: &[u8]) -> Result<()> {
+/// Returns the kind of system that has this attribute (xattr(7)). Refuses those of Linux that files of an operating
+/// system do not carry: `trusted.overlay.*` would change what the files mean to the overlay filesystem.
+fn check_xattr(name: &[u8], value: &[u8]) -> Result<Namespace> {
+    let of_linux = [&b"user."[..], b"security.", b"trusted.", b"system."];
+    if !name.is_empty() && !of_linux.iter().any(|space| name.starts_with(space)) {
+        return Ok(Namespace::Foreign);
+    }
     let known = [&b"user."[..], b"security.", b"trusted.", b"system.posix_acl_"];
     let allowed = known.iter().any(|space| name.starts_with(space) && name.len() > space.len())
         && !name.starts_with(b"trusted.overlay.")
@@ -122,7 +153,7 @@ fn check_xattr(name: &[u8], value: &[u8]) -> Result<()> {
         && name.len() <= XATTR_NAME_MAX
         && value.len() <= XATTR_SIZE_MAX;
     if allowed {
-        return Ok(());
+        return Ok(Namespace::Linux);
     }
     Err(failed(
         format!("extended attribute '{}' of {} bytes is not allowed in a slot", name.escape_ascii(), value.len()),
@@ -159,9 +190,10 @@ mod tests {
     fn a24_only_known_attribute_namespaces_pass() {
         assert!(check_xattr(b"security.selinux", b"x").is_ok());
         assert!(check_xattr(b"user.x", &[0; 65536]).is_ok());
-        for name in [&b"trusted.overlay.opaque"[..], b"system.nfs4_acl", b"user.a\0b", b"", b"nonsense"] {
+        for name in [&b"trusted.overlay.opaque"[..], b"system.nfs4_acl", b"user.a\0b", b""] {
             assert!(check_xattr(name, b"x").is_err(), "{}", name.escape_ascii());
         }
+        assert_eq!(check_xattr(b"com.apple.quarantine", b"x").unwrap(), Namespace::Foreign);
         assert!(check_xattr(&[b"user."[..].to_vec(), vec![b'a'; 256]].concat(), b"").is_err());
         assert!(check_xattr(b"user.x", &[0; 65537]).is_err());
     }

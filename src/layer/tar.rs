@@ -5,10 +5,12 @@
 
 use crate::error::{Result, failed, from_io};
 use crate::layer::REBUILD;
-use crate::layer::body::Body;
+use crate::layer::body::{Body, Rest};
 use crate::layer::entry::{Entry, Kind, Meta, Node, Time};
 use crate::layer::path::LayerPath;
 use crate::layer::pax::Overrides;
+use crate::layer::sparse;
+use crate::layer::sparse::{BodyMap, Part};
 use anyhow::Context;
 use std::io::{BufRead, ErrorKind};
 use std::ops::Range;
@@ -28,6 +30,8 @@ pub struct TarReader<R> {
     body: u64,
     /// Zero bytes between the body and the next header.
     padding: u64,
+    /// Rest of the current entry's file.
+    rest: Rest,
 }
 
 /// The extended headers that precede one entry.
@@ -44,7 +48,7 @@ struct Extended {
 impl<R: BufRead> TarReader<R> {
     /// Returns a reader at the start of an uncompressed layer.
     pub fn new(input: R) -> TarReader<R> {
-        TarReader { input, body: 0, padding: 0 }
+        TarReader { input, body: 0, padding: 0, rest: Rest::default() }
     }
 
     /// Reads the next entry; returns `None` at the end of the archive. Skips what is left of the previous
@@ -75,7 +79,11 @@ impl<R: BufRead> TarReader<R> {
                 EntryType::XHeader => extended.pax = Overrides::read(&content)?,
                 EntryType::GNULongName => extended.long_name = Some(until_nul(content)),
                 EntryType::GNULongLink => extended.long_link = Some(until_nul(content)),
-                _ => continue,
+                // Go hands on a global header as an entry of its own, which ends what was said before it.
+                _ => {
+                    extended = Extended { bytes: extended.bytes, ..Extended::default() };
+                    continue;
+                }
             }
             extended.pending = true;
         }
@@ -84,6 +92,11 @@ impl<R: BufRead> TarReader<R> {
     /// Returns the input, which stands at the body of the entry that [`TarReader::next_entry`] returned last.
     pub fn input(&mut self) -> &mut R {
         &mut self.input
+    }
+
+    /// Returns true if the entry that was returned last is a sparse file, whose body in the archive has no holes.
+    pub fn is_sparse(&self) -> bool {
+        self.rest.has_holes()
     }
 
     /// Lets `skip` move the input past a body of so many bytes, where that is faster than reading it.
@@ -95,7 +108,7 @@ impl<R: BufRead> TarReader<R> {
 
     /// Returns a reader of the body of the entry that [`TarReader::next_entry`] returned last.
     pub fn body(&mut self) -> Body<'_, R> {
-        Body::new(&mut self.input, &mut self.body)
+        Body::new(&mut self.input, &mut self.body, &mut self.rest)
     }
 
     /// Reads on to the end of the stream, so that all of it has been hashed. Bytes after the end of the
@@ -152,7 +165,12 @@ impl<R: BufRead> TarReader<R> {
 
     fn entry(&mut self, header: &Header, ustar_size: u64, extended: Extended) -> Result<Entry> {
         let Extended { pax, long_name, long_link, .. } = extended;
-        let name = long_name.or_else(|| pax.path.clone()).unwrap_or_else(|| header_name(header.as_bytes()));
+        let is_file = matches!(header.entry_type(), EntryType::Regular | EntryType::Continuous);
+        if pax.sparse.any() && !is_file {
+            return Err(failed("only a regular file can be sparse", REBUILD));
+        }
+        let name = pax.sparse.name.clone().or(long_name).or_else(|| pax.path.clone());
+        let name = name.unwrap_or_else(|| header_name(header.as_bytes()));
         let path = LayerPath::clean(&name)?;
         let link = long_link.or_else(|| pax.link.clone()).or_else(|| header.link_name_bytes().map(Into::into));
         let size = one_size(ustar_size, pax.size).with_context(|| format!("reading the header of {path}"))?;
@@ -166,7 +184,10 @@ impl<R: BufRead> TarReader<R> {
                 }
                 Kind::Directory
             }
-            EntryType::Regular | EntryType::Continuous => Kind::File { size },
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                let size = self.file(header, size, &pax).with_context(|| format!("reading the header of {path}"))?;
+                Kind::File { size }
+            }
             EntryType::Directory => Kind::Directory,
             EntryType::Symlink => Kind::Symlink { target: symlink_target(link)? },
             EntryType::Link => Kind::Hardlink { target: LayerPath::clean(&link.unwrap_or_default())? },
@@ -177,10 +198,65 @@ impl<R: BufRead> TarReader<R> {
             return Err(failed(format!("name '{}' would replace the root directory", name.escape_ascii()), REBUILD));
         }
         let mut meta = meta(header, &pax).with_context(|| format!("reading the header of {path}"))?;
-        pax.complete(&mut meta);
+        let foreign = pax.complete(&mut meta);
         // Only a file has a body, whatever the size field of another type says.
-        self.expect_body(if let Kind::File { size } = kind { size } else { 0 });
-        Ok(Entry { path, meta, kind })
+        if !matches!(kind, Kind::File { .. }) {
+            self.expect_body(0);
+        }
+        Ok(Entry { path, meta, kind, foreign })
+    }
+
+    /// Expects a file of which the archive has `stored` bytes; returns its size. Reads the map of a sparse file.
+    fn file(&mut self, header: &Header, stored: u64, pax: &Overrides) -> Result<u64> {
+        let (size, parts) = if header.entry_type() == EntryType::GNUSparse {
+            let parts = self.old_map(header.as_bytes())?;
+            self.expect_body(stored);
+            (positive(&header.as_bytes()[483..495])?, parts)
+        } else if pax.sparse.any() {
+            self.expect_body(stored);
+            let parts = match pax.sparse.parts()? {
+                Some(parts) => parts,
+                None => self.map_in_body()?,
+            };
+            (pax.sparse.size.context("a sparse file has no size")?, parts)
+        } else {
+            self.expect_body(stored);
+            (stored, vec![(0, stored)])
+        };
+        sparse::check(&parts, size, self.body)?;
+        self.rest = Rest::of(size, parts);
+        Ok(size)
+    }
+
+    /// Reads the map of a sparse file of the old form, which goes on in blocks behind the header.
+    fn old_map(&mut self, header: &[u8; BLOCK]) -> Result<Vec<Part>> {
+        let mut parts = sparse::old_parts(&header[386..482], positive)?;
+        let mut goes_on = header[482] != 0;
+        let mut bytes = 0;
+        while goes_on {
+            bytes += BLOCK as u64;
+            if bytes > EXTENDED_MAX {
+                return Err(failed("the map of a sparse file has more than 1 MiB", REBUILD));
+            }
+            let mut block = [0; BLOCK];
+            self.read_exact(&mut block, "in the map of a sparse file")?;
+            parts.extend(sparse::old_parts(&block[..504], positive)?);
+            goes_on = block[504] != 0;
+        }
+        Ok(parts)
+    }
+
+    /// Reads the map at the start of a sparse file's body.
+    fn map_in_body(&mut self) -> Result<Vec<Part>> {
+        let (mut map, mut block) = (BodyMap::default(), [0; BLOCK]);
+        loop {
+            let left = self.body.checked_sub(BLOCK as u64);
+            self.body = left.ok_or_else(|| failed("the map of a sparse file does not end", REBUILD))?;
+            self.read_exact(&mut block, "in the map of a sparse file")?;
+            if map.take(&block)? {
+                return Ok(map.parts());
+            }
+        }
     }
 
     fn expect_body(&mut self, size: u64) {
@@ -249,7 +325,6 @@ fn device(kind: EntryType, header: &Header) -> Result<Kind> {
             (major, minor) => Ok(Kind::Node(Node::Character { major, minor })),
         },
         EntryType::Block => numbers().map(|(major, minor)| Kind::Node(Node::Block { major, minor })),
-        EntryType::GNUSparse => Err(failed("it is a sparse file (type S), which flipslot does not read", REBUILD)),
         other => Err(failed(format!("its type '{}' is unknown", other.as_byte().escape_ascii()), REBUILD)),
     }
 }
@@ -320,6 +395,12 @@ fn header_name(block: &[u8; BLOCK]) -> Vec<u8> {
     };
     let (prefix, name) = (until_nul(prefix.to_vec()), until_nul(block[..100].to_vec()));
     if prefix.is_empty() { name } else { [&prefix[..], b"/", &name].concat() }
+}
+
+/// Reads a number that cannot be negative.
+fn positive(field: &[u8]) -> Result<u64> {
+    let value = number(field)?;
+    u64::try_from(value).map_err(|_| failed(format!("{value} is not a length"), REBUILD))
 }
 
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {

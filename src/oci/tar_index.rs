@@ -86,6 +86,10 @@ fn items(input: BufReader<&File>, end: u64) -> Result<BTreeMap<String, Item>> {
         let offset = reader.input().stream_position().context("reading the position")?;
         let name = clean(entry.path.as_bytes());
         let item = match entry.kind {
+            Kind::File { .. } if reader.is_sparse() => {
+                let found = format!("'{}' is stored as a sparse file, which cannot be read in place", entry.path);
+                return Err(failed(found, "save the image again, without tar's --sparse"));
+            }
             Kind::File { size } if end.saturating_sub(offset) < size => {
                 return Err(failed(format!("the archive ends in the middle of '{}'", entry.path), SAVE_AGAIN));
             }

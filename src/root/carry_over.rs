@@ -186,16 +186,17 @@ impl Carry<'_> {
     /// Returns whether the root's own copy is as good: changed later, or equal.
     fn has_same_or_newer(&self, path: &LayerPath, source: &mut File, mtime: Time) -> Result<bool> {
         let found = self.to.look_at(path, Last::Follow)?.map(|found| found.what);
-        if !matches!(found, Some(What::File { .. })) {
-            return Ok(false);
-        }
+        let Some(What::File { size }) = found else { return Ok(false) };
         if self.to.meta(path)?.is_some_and(|meta| meta.mtime > mtime) {
             return Ok(true);
         }
-        let Some(mut there) = self.to.open_at(path)? else { return Ok(false) };
+        if size != source.metadata()?.len() {
+            return Ok(false);
+        }
+        let Some(there) = self.to.open_at(path)? else { return Ok(false) };
         let (mut one, mut two) = (Vec::new(), Vec::new());
         source.read_to_end(&mut one)?;
-        there.read_to_end(&mut two)?;
+        there.take(LARGEST).read_to_end(&mut two)?;
         Ok(one == two)
     }
 }

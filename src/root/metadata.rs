@@ -20,7 +20,7 @@ pub fn set(file: impl AsFd, meta: &Meta) -> io::Result<()> {
     clear_attributes(&path_of(file))?;
     fchmod(file, Mode::from_raw_mode(meta.mode))?;
     for (name, value) in &meta.xattrs {
-        fsetxattr(file, &name[..], value, XattrFlags::empty())?;
+        fsetxattr(file, &name[..], value, XattrFlags::empty()).map_err(|errno| too_large(errno, meta))?;
     }
     futimens(file, &times(meta.mtime))
 }
@@ -37,9 +37,16 @@ pub fn set_at(parent: BorrowedFd, name: &[u8], meta: &Meta, what: What) -> io::R
         chmodat(parent, name, Mode::from_raw_mode(meta.mode), AtFlags::empty())?;
     }
     for (key, value) in &meta.xattrs {
-        lsetxattr(&path, &key[..], value, XattrFlags::empty())?;
+        lsetxattr(&path, &key[..], value, XattrFlags::empty()).map_err(|errno| too_large(errno, meta))?;
     }
     utimensat(parent, name, &times(meta.mtime), link)
+}
+
+/// Returns the error of attributes that are too large for the filesystem. ext4 says that the disk is full, and keeps all
+/// of a file in one block (kernel: filesystems/ext4/attributes.rst); without their headers, 4000 bytes may be too many.
+fn too_large(errno: Errno, meta: &Meta) -> Errno {
+    let size: usize = meta.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if errno == Errno::NOSPC && size > 4000 { Errno::TOOBIG } else { errno }
 }
 
 /// The kind of node that [`set_at`] sets metadata of.

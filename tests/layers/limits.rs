@@ -59,7 +59,7 @@ fn a29_an_endless_row_of_extended_headers_is_refused() {
 }
 
 #[test]
-fn a30_sparse_files_of_any_kind_are_refused() {
+fn a30_sparse_files_that_cannot_be_are_refused() {
     const CLAIMED: i128 = i64::MAX as i128;
     let gnu = odd(b'S', "sparse", "").claiming(512).patch(483, crate::support::tar::number(CLAIMED, 12));
     let by_pax = |key: &str, value: &str| file("sparse", "1\n0\n").record(key, value);

@@ -100,14 +100,13 @@ fn a24_attributes_of_known_namespaces_are_kept_byte_by_byte() {
 #[test]
 fn a24_other_attributes_are_refused_and_the_file_is_not_made() {
     let long = format!("user.{}", "n".repeat(256));
-    let names: [&[u8]; 8] = [
+    let names: [&[u8]; 7] = [
         b"trusted.overlay.opaque",
         b"trusted.overlay.redirect",
         b"system.nfs4_acl",
         b"user.a\0b",
         b"",
         b"user.",
-        b"btrfs.compression",
         long.as_bytes(),
     ];
     for name in names {
@@ -212,4 +211,22 @@ fn a38_times_have_nanoseconds_and_may_lie_before_1970() {
     for (name, mtime) in [("f", (1_350_244_992, 23_960_108)), ("d", (-1, 999_999_999)), ("l", (-5, 0)), ("p", (7, 1))] {
         assert_eq!(tree.at(name).mtime, mtime, "{name}");
     }
+}
+
+#[test]
+fn attributes_that_linux_does_not_have_are_left_out_and_access_control_lists_are_kept() {
+    let slot = sandbox();
+    let tree = slot.tree_of(&[Tar::of([
+        file("photo", "")
+            .xattr("com.apple.quarantine", "0081")
+            .xattr("btrfs.compression", "zstd")
+            .xattr("user.kept", "1"),
+        symlink("link", "photo").xattr("user.lost", "1").xattr("trusted.kept", "1"),
+        file("shared", "")
+            .mode(0o660)
+            .record("SCHILY.acl.access", "user::rw-,user:lisa:rw-:1000,group::r--,mask::rw-,other::---"),
+    ])]);
+    assert_eq!(tree.at("photo").xattrs.keys().collect::<Vec<_>>(), [b"user.kept"]);
+    assert_eq!(tree.at("link").xattrs.keys().collect::<Vec<_>>(), [b"trusted.kept"]);
+    assert!(tree.at("shared").xattrs[&b"system.posix_acl_access"[..]].starts_with(&[2, 0, 0, 0, 1, 0, 6, 0]));
 }

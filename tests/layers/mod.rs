@@ -12,6 +12,7 @@ mod metadata;
 mod names;
 mod race;
 mod sizes;
+mod sparse;
 pub mod umoci;
 pub mod umoci_random;
 mod whiteouts;

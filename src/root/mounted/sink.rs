@@ -249,6 +249,10 @@ pub(crate) fn new_directory(parent: BorrowedFd, name: &[u8]) -> io::Result<()> {
 pub(crate) fn problem(errno: Errno) -> anyhow::Error {
     match errno {
         Errno::NOSPC => failed("the slot is full", "give the slot a larger size: --slot-size"),
+        Errno::TOOBIG => failed(
+            "its extended attributes are larger than this filesystem takes; ext4 takes 4 KiB for a file",
+            "choose another one: --filesystem xfs",
+        ),
         Errno::LOOP => {
             failed("the path leads through a loop of symbolic links, or through more than 40", "rebuild the layer")
         }
