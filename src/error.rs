@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 /// A result whose error is a chain of contexts; `{:#}` prints it as one line.
-pub type Result<T> = anyhow::Result<T>;
+pub type Result<T, E = anyhow::Error> = std::result::Result<T, E>;
 
 /// The kind of a failure: its cause, and the state that it leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,12 +43,12 @@ pub struct Walls {
 /// Makes the slot the root and executes one of its programs in place of this one; returns only if that fails. Runs
 /// in the namespaces that [`Chamber::run`](crate::chamber::Chamber::run) has made.
 ///
-/// The root of this machine is unmounted, so that there is nothing to escape to, and nothing that this process was
-/// given is left but its standard streams. New device nodes cannot be opened: every writable mount is nodev, and
+/// The root of this machine is unmounted, so that there is nothing to escape to, and every inherited descriptor except
+/// the standard streams is closed. New device nodes cannot be opened: every writable mount is nodev, and
 /// `/dev` and `/proc` are read-only.
 pub fn enter(walls: &str, program: &OsStr, arguments: &[OsString]) -> Result<()> {
     let walls: Walls = serde_json::from_str(walls).context("reading the walls of the chamber")?;
-    close_all_but_standard().context("closing what this process was given")?;
+    close_all_but_standard().context("closing inherited descriptors")?;
     setsid().context("leaving this machine's session")?;
     for entrance in &walls.cgroups {
         fs::write(entrance, "0").with_context(|| format!("joining {}", entrance.display()))?;
@@ -83,7 +83,8 @@ fn bound(walls: &Walls) -> Result<()> {
     Ok(())
 }
 
-/// Leaves `kept` in every set of capabilities, nothing in those that programs inherit, and no way to more.
+/// Reduces the bounding, permitted and effective capabilities to `kept`, clears the inheritable and ambient sets, and
+/// sets no_new_privs.
 fn give_up_privileges(kept: CapabilitySet) -> Result<()> {
     for capability in CapabilitySet::all().difference(kept).iter() {
         match remove_capability_from_bounding_set(capability) {

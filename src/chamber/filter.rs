@@ -56,13 +56,16 @@ const REFUSED_WITH: [(c_long, c_int); 2] =
 
 /// Set in the number of a call that a program of the x32 ABI makes (kernel: arch/x86/include/uapi/asm/unistd.h).
 const X32: c_long = 0x4000_0000;
+/// Numbers that the x32 ABI has for ptrace, kexec_load, process_vm_readv and process_vm_writev (kernel:
+/// arch/x86/entry/syscalls/syscall_64.tbl).
+const REFUSED_OF_X32: [c_long; 4] = [521, 528, 539, 540];
 /// The end of a filter's check of the architecture, as seccompiler generates it: return SECCOMP_RET_KILL_PROCESS.
 const OTHER_ARCHITECTURE: usize = 2;
 
 /// Applies both filters to this thread and what it becomes. Needs no_new_privs.
 pub fn apply() -> Result<()> {
     let plain = |call: &c_long| (*call, Vec::new());
-    let mut refused: BTreeMap<c_long, Vec<SeccompRule>> = REFUSED.iter().map(plain).collect();
+    let mut refused: BTreeMap<c_long, Vec<SeccompRule>> = REFUSED.iter().chain(&REFUSED_OF_X32).map(plain).collect();
     for (call, value) in REFUSED_FOR {
         refused.entry(call).or_default().push(rule(SeccompCmpOp::Eq, value)?);
     }

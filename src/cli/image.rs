@@ -54,6 +54,11 @@ pub struct ImageArgs {
     #[arg(long, value_name = "HOST")]
     pub plain_http: Vec<String>,
 
+    /// Token service (host:port) of a registry, to which its credentials may be
+    /// sent; not needed where it is the registry's own host
+    #[arg(long, value_name = "HOST")]
+    pub auth_realm: Vec<String>,
+
     /// Certificate authority (PEM) of a registry, in addition to the system's
     #[arg(long, value_name = "FILE")]
     pub registry_ca: Vec<PathBuf>,

@@ -13,8 +13,8 @@ pub enum Credential {
     None,
     /// A user name and a password.
     Password(String, String),
-    /// An OAuth2 refresh token, which must first be exchanged for an access token.
-    Token,
+    /// An identity token (OAuth 2.0 refresh token), which is exchanged for an access token.
+    Token(String),
 }
 
 /// Finds the credential for `host` in the first file that has one, through the helpers that the file names.
@@ -29,7 +29,7 @@ pub fn find(host: &str) -> Result<Credential> {
         };
         match get_credential_from_reader(BufReader::new(file), known_as) {
             Ok(DockerCredential::UsernamePassword(name, password)) => return Ok(Credential::Password(name, password)),
-            Ok(DockerCredential::IdentityToken(_)) => return Ok(Credential::Token),
+            Ok(DockerCredential::IdentityToken(token)) => return Ok(Credential::Token(token)),
             Err(CredentialRetrievalError::NoCredentialConfigured) => {}
             Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
                 return Err(unreadable(host, &path, &format!("the helper {helper} failed"))); // its output may be secret

@@ -22,6 +22,16 @@ fn can_resolve(name: &str, resolv_conf: &str, hosts: &str) -> bool {
     name == "localhost" || name.parse::<IpAddr>().is_ok() || has_server || known.any(|host| host == name)
 }
 
+/// Returns true if `host[:port]` is this machine, so that no one on a network can listen in.
+pub fn is_loopback(host: &str) -> bool {
+    name_of(host).trim_end_matches('.') == "localhost" || address_of(host).is_some_and(|address| address.is_loopback())
+}
+
+/// Returns the address that `host[:port]` is, as IPv4 if it only wraps one (RFC 4291, section 2.5.5.2).
+pub fn address_of(host: &str) -> Option<IpAddr> {
+    name_of(host).parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
 /// Returns the name in `host:port`, without the brackets of an IPv6 address.
 pub fn name_of(host: &str) -> &str {
     let name = host
@@ -34,6 +44,24 @@ pub fn name_of(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for local in [
+            "127.0.0.1:5000",
+            "localhost",
+            "localhost:5000",
+            "[::1]:5000",
+            "127.9.9.9",
+            "[::ffff:127.0.0.1]",
+            "localhost.",
+        ] {
+            assert!(is_loopback(local), "{local}");
+        }
+        for other in ["127.0.0.1.example.com", "localhost.example.com:5000", "10.0.0.1:5000", "docker.io", "0.0.0.0"] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_name_needs_someone_to_ask() {

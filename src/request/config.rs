@@ -48,6 +48,8 @@ pub struct Config {
     pub arch: Option<String>,
     /// `--plain-http`, once or several times: registries to reach without TLS.
     pub plain_http: Option<Vec<String>>,
+    /// `--auth-realm`, once or several times: token services to which credentials may be sent.
+    pub auth_realm: Option<Vec<String>>,
     /// `--registry-ca`, once or several times: certificate authorities of registries.
     pub registry_ca: Option<Vec<PathBuf>>,
     /// `--keep`, once or several times: files to carry over.

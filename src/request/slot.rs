@@ -137,6 +137,7 @@ impl SlotRequest {
             platform: platform.unwrap_or_else(Platform::of_this_machine),
             access: Access {
                 plain_http: listed(&args.plain_http, config.plain_http.as_ref()).unwrap_or_default(),
+                realms: listed(&args.auth_realm, config.auth_realm.as_ref()).unwrap_or_default(),
                 certificates: listed(&args.registry_ca, config.registry_ca.as_ref()).unwrap_or_default(),
             },
             agent,

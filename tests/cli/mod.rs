@@ -14,6 +14,7 @@ mod plan;
 mod reference;
 mod refusals;
 mod registry;
+mod registry_faults;
 mod sources;
 mod state;
 mod switch;

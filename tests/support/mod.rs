@@ -1,6 +1,7 @@
 //! Fixtures that several tests use.
 
 pub mod disk;
+pub mod fault_proxy;
 pub mod layout;
 pub mod program;
 pub mod registry;
