@@ -31,16 +31,15 @@ sets() { sed -n 's/^Cap\(Inh\|Prm\|Eff\|Bnd\|Amb\):\t//p' /proc/$$/status | tr '
 kept=000000008804001b
 tried capabilities [ "$(sets)" != "0000000000000000 $kept $kept $kept 0000000000000000 " ]
 tried new-privileges grep -q '^NoNewPrivs:.0' /proc/$$/status
-tried keyring perl -e 'exit(syscall(248, "user", "planted", "x", 1, -4) < 0)'
+tried keyring perl -e 'my @a = ("user", "planted", "x"); exit(syscall(248, @a, 1, -4) < 0)'
 tried user-namespace unshare --user true
 tried vsock perl -e 'exit(!socket(my $s, 40, 1, 0))'
-tried packets perl -e 'exit(!socket(my $s, 38, 5, 0))'
 tried outlive call 157 1 0
 tried io-uring call 425 0 0
 tried trace call 101 -1 -1
 tried fill-memory [ "$(df --output=size -k /tmp | tail -1)" -gt 2097152 ]
 tried fill-inodes [ "$(df --output=itotal /run | tail -1)" -gt 100000 ]
-tried endless-file truncate -s 8E /tmp/sparse
+tried endless-file truncate -s 2G /tmp/sparse
 tried memory-is-usable write /run/mine
 tried null-is-usable write /dev/null
 echo "WORKED: $worked" >&2
