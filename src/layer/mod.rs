@@ -4,6 +4,7 @@ pub mod acl;
 pub mod apply;
 pub mod body;
 pub mod entry;
+pub mod header;
 pub mod path;
 pub mod pax;
 pub mod sink;
