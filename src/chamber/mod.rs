@@ -43,6 +43,7 @@ const LINKS: [(&str, &str); 4] = [
 const MEMORY: [&str; 2] = ["run", "tmp"];
 /// Directories that both these programs and a booting slot need.
 const NEEDED: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
+
 /// A slot that is prepared to run its own programs.
 pub struct Chamber {
     place: PathBuf,

@@ -60,12 +60,12 @@ pub struct Get<'g> {
     pub authorization: Option<String>,
 }
 
-/// The reason why there is no answer.
+/// Reasons for a request without an answer.
 #[derive(Debug)]
 pub enum Failure {
     /// The next attempt may succeed, after this time if the server says so.
     Again(anyhow::Error, Option<Duration>),
-    /// There is no connection.
+    /// The connection failed.
     Unreachable(anyhow::Error),
     /// A login is asked for.
     Login(Vec<Challenge>, anyhow::Error),
