@@ -24,7 +24,7 @@ VM := $(CARGO) test --test vm -- --test-threads=3
 # Measurements and the demo take images as Debian makes them (vm/images/build.sh).
 bench demo: export FLIPSLOT_IMAGES := whole
 
-.PHONY: help deps build install docs lint test test-fast test-all soak bench demo deny clean
+.PHONY: help deps build install docs lint test test-fast test-all soak fuzz bench demo deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -78,11 +78,16 @@ test: deps lint test-fast
 ## make test-all  test, and every combination: 36 pairs of machines, every table on every firmware
 ##                with every filesystem
 test-all: test
+	$(TESTS) --ignored layers::umoci_random
 	$(VM) --ignored --skip soak::
 
 ## make soak      endurance: ten switches in a row
 soak: deps
 	$(VM) --ignored soak::
+
+## make fuzz      mutants of what every reader reads, for SECONDS each (240)
+fuzz: deps
+	FLIPSLOT_FUZZ_SECONDS=$(or $(SECONDS),240) $(TESTS) fuzz::no_reader --nocapture
 
 ## make bench     against what people do by hand, an initramfs against dracut's own, a switch
 ##                against a reboot, and one golden disk to four against bmaptool

@@ -29,7 +29,7 @@ def by_hand(reference, disk):
 
 def flipslot(reference, disk, hardware):
     """Seconds by phase, and the peak memory of the program and the largest of its children."""
-    command = [FLIPSLOT, "create", disk, "--size", "4GiB", "--slots", "1", "--slot-size", "3GiB", "--yes",
+    command = [FLIPSLOT, "create", disk, "--no-cache", "--size", "4GiB", "--slots", "1", "--slot-size", "3GiB", "--yes",
                "--slot", f"a={reference}", "--hardware", hardware, "--allow", "reachable", "--progress", "none", "--json"]
     begin = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

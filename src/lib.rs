@@ -31,3 +31,4 @@ pub mod request;
 pub mod root;
 pub mod sys;
 pub mod tool;
+pub mod unpack;

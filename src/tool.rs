@@ -6,6 +6,7 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -107,7 +108,16 @@ impl Tool {
     /// Like [`Tool::run`], but for a program with exit codes that have a meaning: returns any of `codes`
     /// instead of failing.
     pub fn run_for(&self, codes: &[i32]) -> Result<(i32, Printed)> {
-        let (status, printed) = self.run_to_end()?;
+        self.run_to_end(Stdio::null()).and_then(|ended| self.judge(ended, codes))
+    }
+
+    /// Like [`Tool::run`], with `input` as standard input, of which this process keeps no copy.
+    pub fn run_with_input(&self, input: OwnedFd) -> Result<Printed> {
+        let ended = self.run_to_end(input.into())?;
+        self.judge(ended, &[0]).map(|(_, printed)| printed)
+    }
+
+    fn judge(&self, (status, printed): (Option<ExitStatus>, Printed), codes: &[i32]) -> Result<(i32, Printed)> {
         match status.and_then(|status| status.code()).filter(|code| codes.contains(code)) {
             Some(code) => Ok((code, printed)),
             None => Err(failed(format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)), self.hint.clone())),
@@ -121,10 +131,10 @@ impl Tool {
         failed(format!("starting `{self}`: {error}"), self.hint.clone())
     }
 
-    fn run_to_end(&self) -> Result<(Option<ExitStatus>, Printed)> {
+    fn run_to_end(&self, input: Stdio) -> Result<(Option<ExitStatus>, Printed)> {
         #[allow(clippy::disallowed_methods)] // the one place
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(&self.arguments).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(environment) = &self.environment {
             command.env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
         }
@@ -132,6 +142,7 @@ impl Tool {
         die_with_us(&mut command);
         let mut child =
             command.spawn().map_err(|error| failed(format!("starting `{self}`: {error}"), self.hint.clone()))?;
+        drop(command); // and with it the descriptor of the input
         let streams = [Tail::of(child.stdout.take(), self.kept), Tail::of(child.stderr.take(), self.kept)];
         let status = wait(&mut child, self.deadline).with_context(|| format!("waiting for `{self}`"))?;
         // One grace for both.

@@ -10,6 +10,7 @@ mod cli;
 mod clone;
 mod disks;
 mod filesystems;
+mod fuzz;
 mod hardware;
 mod layers;
 mod promises;

@@ -48,6 +48,12 @@ pub struct Record {
     /// has no running slot to carry files over from.
     #[serde(default)]
     pub keep: Option<Vec<String>>,
+    /// Time at which the image was made, in seconds since 1970, as its config says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<u64>,
+    /// Names of the keys whose signatures were required and found; empty if none was required.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
     /// Time at which it was written, in seconds since 1970.
     pub written: u64,
     /// Version of the flipslot that wrote it.

@@ -34,6 +34,11 @@ pub struct SlotFacts {
     mended: Vec<Fixed>,
     /// Ids of rules with findings that were accepted (`--allow`).
     pub allowed: Vec<String>,
+    /// Time at which the image was made, as RFC 3339 in UTC, as its config says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Names of the keys whose signatures were required and found; empty if none was required.
+    pub signed_by: Vec<String>,
     /// Time at which the slot was written, as RFC 3339 in UTC.
     pub written: String,
     /// Version of the flipslot that wrote it.
@@ -58,6 +63,8 @@ impl From<&Record> for SlotFacts {
             fixed: record.fixed.iter().cloned().collect(),
             mended: record.fixed.iter().cloned().collect(),
             allowed: record.allowed.clone(),
+            created: record.created.map(rfc3339),
+            signed_by: record.signed_by.clone(),
             written: rfc3339(record.written),
             flipslot: record.flipslot.clone(),
             agent: record.agent.clone(),

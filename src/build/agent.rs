@@ -22,6 +22,9 @@ const FILES: [(&str, &str, u32); 3] = [
     ("/usr/lib/systemd/system/flipslot-health.service", include_str!("../../agent/flipslot-health.service"), 0o644),
     ("/usr/lib/systemd/system-shutdown/flipslot", include_str!("../../agent/shutdown"), 0o755),
 ];
+/// Paths of the target that systemd has since version 240 (systemd.special(7)).
+const BOOT_COMPLETE: [&str; 2] =
+    ["usr/lib/systemd/system/boot-complete.target", "lib/systemd/system/boot-complete.target"];
 /// Symbolic links, as path and target: two start the units, one puts the program into `PATH`.
 const LINKS: [(&str, &str); 3] = [
     ("/usr/lib/systemd/system/sysinit.target.wants/flipslot-trial.service", "../flipslot-trial.service"),
@@ -49,7 +52,9 @@ pub fn install(root: &mut dyn Edit) -> Result<Vec<String>> {
     let clean = |path: &str| LayerPath::clean(path.as_bytes());
     root.put_file(&clean(PROGRAM)?, &Meta { mode: 0o755, ..Meta::default() }, &mut own_program()?)?;
     added.push(PROGRAM.to_owned());
+    let has_boot_complete = BOOT_COMPLETE.iter().any(|path| root.has_file(path));
     for (path, text, mode) in FILES {
+        let text = if has_boot_complete { text.to_owned() } else { without_boot_complete(text) };
         root.put_file(&clean(path)?, &Meta { mode, ..Meta::default() }, &mut text.as_bytes())?;
         added.push(path.to_owned());
     }
@@ -60,6 +65,13 @@ pub fn install(root: &mut dyn Edit) -> Result<Vec<String>> {
     Ok(added)
 }
 
+/// Takes what systemd before 240 does not have out of a unit: boot-complete.target, without which the health check would
+/// not start. It waits for the whole system by itself.
+fn without_boot_complete(unit: &str) -> String {
+    let lines = unit.lines().filter(|line| *line != "Requires=boot-complete.target");
+    lines.map(|line| line.replace(" boot-complete.target", "") + "\n").collect()
+}
+
 fn own_program() -> Result<File> {
     File::open("/proc/self/exe").context("opening this program's own file")
 }
@@ -68,4 +80,18 @@ fn is_dynamic(program: File) -> Result<bool> {
     let mut head = Vec::new();
     program.take(elf::HEAD).read_to_end(&mut head).context("reading this program's own file")?;
     Ok(Elf::parse(&head).is_none_or(|elf| elf.interpreter.is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_health_check_of_an_old_systemd_needs_no_target_that_it_lacks() {
+        let (_, unit, _) = FILES[1];
+        let old = without_boot_complete(unit);
+        assert!(unit.contains("\nRequires=boot-complete.target\n"), "{unit}");
+        assert!(!old.lines().any(|line| !line.starts_with('#') && line.contains("boot-complete")), "{old}");
+        assert!(old.contains("\nAfter=local-fs.target\n"), "{old}");
+    }
 }

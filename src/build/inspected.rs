@@ -9,8 +9,8 @@ use crate::check::fix;
 use crate::check::report::{Ask, Outcome, Report};
 use crate::check::subject::{ImageFacts, Initramfs, Subject};
 use crate::error::{Kind, Result, failed};
+use crate::filesystem::backports::reads_as;
 use crate::filesystem::feature_table::Version;
-use crate::filesystem::features;
 use crate::kernel::find::Kernel;
 use crate::request::slot::{Agent, SlotRequest};
 use crate::root::carry_over::{CarryOver, Which};
@@ -68,7 +68,8 @@ impl<R: Edit> Filled<R> {
             None => {
                 let first = look.first(request, session)?;
                 if let Some(fixed) = look.format_again(&first, request, session) {
-                    let kernel = look.facts.kernel.as_ref().and_then(|kernel| features::version(&kernel.version));
+                    let name = look.site.on.filesystem_name().unwrap_or_default();
+                    let kernel = look.facts.kernel.as_ref().and_then(|kernel| reads_as(&kernel.version, name));
                     let earlier = Earlier { first: Some(first), fixed };
                     return Ok(Inspection::FormatAgain(FormatAgain { root: look.root, kernel, earlier }));
                 }

@@ -2,6 +2,7 @@
 //! image's program.
 
 use crate::chamber::filter;
+use crate::chamber::privileges::keep_only;
 use crate::error::Result;
 use crate::layer::LayerPath;
 use crate::root::mounted::directory::Root;
@@ -12,10 +13,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Resource, Rlimit, chdir, pivot_root, setrlimit, setsid};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
-    set_no_new_privs,
-};
+use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -55,7 +53,7 @@ pub fn enter(walls: &str, program: &OsStr, arguments: &[OsString]) -> Result<()>
     }
     leave_this_machine(&walls.place)?;
     bound(&walls)?;
-    give_up_privileges(CapabilitySet::from_bits_retain(walls.capabilities))?;
+    keep_only(CapabilitySet::from_bits_retain(walls.capabilities))?;
     filter::apply()?;
     Err(Tool::new(program).args(arguments).become_it())
 }
@@ -81,21 +79,6 @@ fn bound(walls: &Walls) -> Result<()> {
             .with_context(|| format!("limiting {resource:?} to {limit}"))?;
     }
     Ok(())
-}
-
-/// Reduces the bounding, permitted and effective capabilities to `kept`, clears the inheritable and ambient sets, and
-/// sets no_new_privs.
-fn give_up_privileges(kept: CapabilitySet) -> Result<()> {
-    for capability in CapabilitySet::all().difference(kept).iter() {
-        match remove_capability_from_bounding_set(capability) {
-            Ok(()) | Err(Errno::INVAL) => {} // this kernel does not have it
-            Err(errno) => return Err(errno).context("giving up capabilities"),
-        }
-    }
-    clear_ambient_capability_set().context("giving up ambient capabilities")?;
-    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, sets).context("giving up capabilities")?;
-    set_no_new_privs(true).context("giving up privileges")
 }
 
 /// Returns the real path of the directory `folder` of the slot; `None` if there is none. Links are followed

@@ -72,11 +72,22 @@ pub fn apply() -> Result<()> {
     for (call, flag) in REFUSED_WITH {
         refused.entry(call).or_default().push(rule(SeccompCmpOp::MaskedEq(mask(flag)), flag)?);
     }
-    let absent = ABSENT.iter().map(plain).collect();
-    for (rules, errno) in [(refused, libc::EPERM), (absent, libc::ENOSYS)] {
-        apply_filter(&compiled(rules, errno)?).context("refusing system calls")?;
-    }
-    Ok(())
+    apply_filter(&compiled(refused, libc::EPERM)?).context("refusing system calls")?;
+    apply_absent(&ABSENT)
+}
+
+/// Refuses calls of this thread, and of what it becomes, as if this kernel did not have them. Needs no_new_privs.
+pub fn apply_absent(calls: &[c_long]) -> Result<()> {
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    apply_filter(&compiled(rules, libc::ENOSYS)?).context("refusing system calls")
+}
+
+/// Refuses all calls of this thread, and of what it becomes, but `calls`, and `with.0` with the flag `with.1` in its
+/// first argument. Needs no_new_privs.
+pub fn apply_allowed(calls: &[c_long], with: (c_long, c_int)) -> Result<()> {
+    let mut rules: BTreeMap<c_long, Vec<SeccompRule>> = calls.iter().map(|call| (*call, Vec::new())).collect();
+    rules.insert(with.0, vec![rule(SeccompCmpOp::MaskedEq(mask(with.1)), with.1)?]);
+    apply_filter(&program(rules, answer(libc::EPERM), SeccompAction::Allow)?).context("refusing system calls")
 }
 
 fn rule(operator: SeccompCmpOp, value: c_int) -> Result<SeccompRule> {
@@ -88,12 +99,24 @@ fn mask(value: c_int) -> u64 {
     u64::from(value.cast_unsigned())
 }
 
-/// Compiles a filter that answers `rules` with `errno`, and everything of another architecture with ENOSYS: 32-bit
-/// programs have numbers of their own for the same calls.
+/// Compiles a filter that answers `rules` with `errno`, also under the numbers of x32.
 fn compiled(rules: BTreeMap<c_long, Vec<SeccompRule>>, errno: c_int) -> Result<BpfProgram> {
     let both = rules.into_iter().flat_map(|(call, rules)| [(call, rules.clone()), (call | X32, rules)]).collect();
-    let answer = |errno: c_int| SeccompAction::Errno(errno.cast_unsigned());
-    let filter = SeccompFilter::new(both, SeccompAction::Allow, answer(errno), TargetArch::x86_64)
+    program(both, SeccompAction::Allow, answer(errno))
+}
+
+fn answer(errno: c_int) -> SeccompAction {
+    SeccompAction::Errno(errno.cast_unsigned())
+}
+
+/// Compiles a filter that treats what `rules` match as `matched`, all else as `otherwise`, and everything of another
+/// architecture as absent: 32-bit programs have numbers of their own for the same calls.
+fn program(
+    rules: BTreeMap<c_long, Vec<SeccompRule>>,
+    otherwise: SeccompAction,
+    matched: SeccompAction,
+) -> Result<BpfProgram> {
+    let filter = SeccompFilter::new(rules, otherwise, matched, TargetArch::x86_64)
         .context("compiling a filter of system calls")?;
     let mut program: BpfProgram = filter.try_into().context("compiling a filter of system calls")?;
     let other = program.get_mut(OTHER_ARCHITECTURE).filter(|step| step.k == libc::SECCOMP_RET_KILL_PROCESS);

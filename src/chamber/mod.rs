@@ -5,11 +5,13 @@
 
 mod cgroup;
 mod enter;
-mod filter;
+pub(crate) mod filter;
+pub(crate) mod privileges;
 mod program;
 mod shape;
 
 pub use enter::enter;
+pub(crate) use program::sealed;
 pub use shape::Shape;
 
 use crate::chamber::cgroup::Cgroups;
@@ -102,7 +104,7 @@ impl Chamber {
         };
         let ran = Tool::new("unshare")
             .args(["--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child=KILL", "--"])
-            .arg(program::sealed()?)
+            .arg(sealed()?)
             .arg("enter-chamber")
             .arg(serde_json::to_string(&walls)?)
             .arg(program)

@@ -63,6 +63,29 @@ pub struct ImageArgs {
     #[arg(long, value_name = "FILE")]
     pub registry_ca: Vec<PathBuf>,
 
+    /// File of registry credentials [default: Podman's, then Docker's]
+    #[arg(long, value_name = "FILE")]
+    pub authfile: Option<PathBuf>,
+
+    /// Keep what is fetched from registries in this folder, and take it from
+    /// there [default: for create, /var/cache/flipslot/blobs; else none]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+
+    /// Fetch everything, and keep nothing
+    #[arg(long, conflicts_with = "cache")]
+    pub no_cache: bool,
+
+    /// Refuse images that are not signed with this public key (PEM), such as
+    /// cosign.pub; may be repeated: one of them is enough
+    #[arg(long, value_name = "FILE")]
+    pub verify_key: Vec<PathBuf>,
+
+    /// Policy for signatures [default: /etc/containers/policy.json, if it is
+    /// there]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
     /// Read the disk's definition from a TOML file; flags override it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

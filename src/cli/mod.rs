@@ -77,6 +77,9 @@ pub enum Verb {
     /// Become a program of a slot; flipslot starts itself this way (chamber/mod.rs)
     #[command(hide = true)]
     EnterChamber(EnterArgs),
+    /// Unpack layers into a slot; flipslot starts itself this way (unpack/mod.rs)
+    #[command(hide = true)]
+    UnpackLayers(UnpackArgs),
 }
 
 const FLASH_HELP: &str = "\
@@ -111,6 +114,13 @@ pub struct NoteArgs {
     pub script: PathBuf,
     /// Next step of the shutdown: reboot, kexec, poweroff, halt
     pub verb: String,
+}
+
+/// The arguments of `unpack-layers`.
+#[derive(Debug, Args)]
+pub struct UnpackArgs {
+    /// Place of the slot, and limits (JSON)
+    pub task: String,
 }
 
 /// The arguments of `enter-chamber`.

@@ -56,7 +56,8 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     oci::trust::bundle_if_none()?;
     let request = request(args, &config(args)?, None, None)?;
     let step = progress.step(None, "looking up the image", None);
-    let image = oci::resolve(&reference.parse()?, &request.platform, &request.access)?;
+    let image =
+        oci::resolve(&oci::registries::Conf::find()?.reference(reference)?, &request.platform, &request.access)?;
     drop(step);
     let step = progress.step(None, "reading layers", Some(image.stored_bytes()));
     let mut tree = MemoryTree::for_rules();

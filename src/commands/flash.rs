@@ -90,7 +90,10 @@ fn look_up(disk: &Disk, claimed: &Expendable, request: &FlashRequest, session: S
     let _step = session.progress.step(None, "looking up the image", None);
     let idle = claimed.idle();
     let (slot, region, partuuid, table) = (request.slot, idle.region, idle.partuuid, disk.table.kind);
-    SlotImage::resolve(SlotLocation { slot, region, partuuid, table }, &request.reference, &request.how)
+    let location = SlotLocation { slot, region, partuuid, table };
+    let one = SlotImage::resolve(location, &request.reference, &request.how)?;
+    request.how.older.refuse(&one.image, disk)?;
+    Ok(one)
 }
 
 /// Prints what `--promote` gives up.

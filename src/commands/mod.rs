@@ -17,6 +17,7 @@ pub mod switch;
 use crate::chamber;
 use crate::cli::Verb;
 use crate::error::Result;
+use crate::unpack;
 
 /// Runs the command that a command line asks for.
 pub fn run(verb: Verb) -> Result<()> {
@@ -37,5 +38,6 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::CheckHealth => agent::check_health::run(),
         Verb::NoteShutdown(args) => agent::note_shutdown::run(&args),
         Verb::EnterChamber(args) => chamber::enter(&args.walls, &args.program, &args.arguments),
+        Verb::UnpackLayers(args) => unpack::run_child(&args.task),
     }
 }

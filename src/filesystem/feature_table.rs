@@ -9,6 +9,13 @@
 /// A version by its first two numbers: (5, 10); GRUB 2.06 is (2, 6).
 pub type Version = (u32, u32);
 
+/// Parses the first two numbers of a version: (6, 1) of "6.1.0-49-amd64", (2, 6) of "2.06-13+deb12u2".
+pub fn version(text: &str) -> Option<Version> {
+    let (major, rest) = text.split_once('.')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    Some((major.parse().ok()?, rest[..digits].parse().ok()?))
+}
+
 /// Version for a feature that is in every version that flipslot can meet.
 pub const EVER: Version = (0, 0);
 /// Version for a feature that is in no known version.

@@ -2,6 +2,7 @@
 //! kernel or GRUB can read it. Mounts nothing, and accepts any bytes.
 
 use crate::error::Result;
+use crate::filesystem::backports::reads_as;
 use crate::filesystem::feature_table::{Has, KernelOption, Version};
 use crate::filesystem::kind::{BY_SUPERBLOCK, Filesystem};
 use anyhow::Context;
@@ -49,10 +50,10 @@ impl Features {
 
     /// Returns the features with which a kernel of this version (`uname -r`: "5.10.0-32-amd64") does not
     /// mount the filesystem for writing. A bit that is not in the tables always counts, but nothing does if
-    /// the version cannot be read. Distributions put features into older kernels; the answer is true of the
-    /// kernel of that version as it was released.
+    /// the version cannot be read. Of the features that distributions put into older kernels, those are known that
+    /// `backports` lists.
     pub fn too_new_for_kernel(&self, kernel_version: &str) -> Vec<&str> {
-        let Some(kernel) = version(kernel_version) else { return Vec::new() };
+        let Some(kernel) = reads_as(kernel_version, self.of.kind().name) else { return Vec::new() };
         self.which(|has| has.linux > kernel)
     }
 
@@ -71,13 +72,6 @@ impl Features {
     }
 }
 
-/// Parses the first two numbers of a version: (6, 1) of "6.1.0-49-amd64", (2, 6) of "2.06-13+deb12u2".
-pub fn version(text: &str) -> Option<Version> {
-    let (major, rest) = text.split_once('.')?;
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    Some((major.parse().ok()?, rest[..digits].parse().ok()?))
-}
-
 /// Reads the features from the beginning of a filesystem.
 fn parse(bytes: &[u8]) -> Option<Features> {
     BY_SUPERBLOCK.into_iter().find_map(|of| {
@@ -89,6 +83,7 @@ fn parse(bytes: &[u8]) -> Option<Features> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filesystem::feature_table::version;
 
     /// A superblock of XFS with these words: versionnum, compat, ro_compat, incompat.
     fn xfs_with(version: u16, compat: u32, ro_compat: u32, incompat: u32) -> Features {
@@ -115,6 +110,8 @@ mod tests {
         assert_eq!(large.names(), ["crc", "finobt", "reflink", "inobtcount", "ftype", "sparse", "bigtime", "nrext64"]);
         assert_eq!(large.too_new_for_kernel("4.19.0-26-amd64"), ["inobtcount", "bigtime", "nrext64"]);
         assert_eq!(large.too_new_for_kernel("5.10.0-32-amd64"), ["nrext64"]);
+        let of_centos_7 = ["reflink", "inobtcount", "bigtime", "nrext64"];
+        assert_eq!(large.too_new_for_kernel("3.10.0-1160.el7.x86_64"), of_centos_7);
         assert_eq!(large.too_new_for_kernel("6.1"), Vec::<&str>::new());
         assert_eq!(large.unread_by_grub((2, 6)), ["nrext64"]);
         assert_eq!(large.unread_by_grub((2, 12)), Vec::<&str>::new());

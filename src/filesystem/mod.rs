@@ -1,5 +1,6 @@
 //! The filesystems that a slot can have: made, checked, and read without a mount.
 
+pub mod backports;
 pub mod btrfs;
 pub mod ext4;
 pub mod feature_table;

@@ -87,7 +87,9 @@ impl<'d> ClaimedSlots<'d> {
         for ((slot, reference), claimed) in self.request.images.iter().zip(&self.claimed) {
             let (region, partuuid) = (claimed.idle().region, claimed.idle().partuuid);
             let location = SlotLocation { slot: *slot, region, partuuid, table: self.disk.table.kind };
-            images.push(SlotImage::resolve(location, reference, &self.request.slot)?);
+            let one = SlotImage::resolve(location, reference, &self.request.slot)?;
+            self.request.slot.older.refuse(&one.image, self.disk)?;
+            images.push(one);
         }
         Ok(images)
     }

@@ -11,7 +11,7 @@ use crate::error::{Result, refused};
 use crate::jump::leftovers::Begun;
 use crate::jump::ready::Ready;
 use crate::jump::restart::Into;
-use crate::jump::watchdog::{Taken, Watchdog};
+use crate::jump::watchdog::{Armed, Taken, Watchdog};
 use crate::jump::{kexec, restart};
 use crate::mount::scratch::Scratch;
 use crate::root::carry_over::{CarryOver, Which};
@@ -86,7 +86,7 @@ fn leave(disk: &Disk, ready: &Loaded, route: &Route, by: By) -> Result<()> {
     let watchdog = if by == By::Kexec { arm(ready, route.deadline) } else { None };
     let stopped = restart::stop(into); // the last effect
     match (watchdog, &stopped) {
-        (Some(watchdog), Err(_)) => drop(watchdog.stop()),
+        (Some(watchdog), Err(_)) => watchdog.call_off(),
         (watchdog, _) => drop(watchdog), // it goes on running
     }
     stopped
@@ -155,7 +155,7 @@ fn note(disk: &Disk, ready: &Loaded, route: &Route, by: By) -> Result<()> {
 }
 
 /// Starts the hardware watchdog, which the new slot's agent takes over.
-fn arm(ready: &Loaded, deadline: u64) -> Option<Watchdog> {
+fn arm(ready: &Loaded, deadline: u64) -> Option<Armed> {
     if ready.record.agent.is_empty() {
         crate::stderr!("flipslot: slot {} has no agent: no watchdog, no deadline, no health check", ready.slot);
         return None;
@@ -167,9 +167,9 @@ fn arm(ready: &Loaded, deadline: u64) -> Option<Watchdog> {
     match Watchdog::arm(u32::try_from(deadline).unwrap_or(u32::MAX)) {
         Taken::Running(watchdog) => {
             crate::stderr!("flipslot: the hardware watchdog resets this machine in {} s if it hangs", watchdog.timeout);
-            Some(watchdog)
+            Some(Armed::Own(watchdog))
         }
-        Taken::BySystemd => None,
+        Taken::BySystemd(setting) => Some(Armed::BySystemd(setting)),
         Taken::No(why) => {
             crate::stderr!("flipslot: {why}: a kernel that hangs in the jump needs a reset by hand");
             None

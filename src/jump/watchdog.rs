@@ -24,12 +24,30 @@ pub struct Watchdog {
     pub timeout: u32,
 }
 
+/// A watchdog that was armed for a jump.
+pub enum Armed {
+    /// This program has it.
+    Own(Watchdog),
+    /// systemd has it.
+    BySystemd(KexecWatchdog),
+}
+
+impl Armed {
+    /// Undoes what was done for a jump that was given up.
+    pub fn call_off(self) {
+        match self {
+            Armed::Own(watchdog) => drop(watchdog.stop()),
+            Armed::BySystemd(setting) => setting.restore(),
+        }
+    }
+}
+
 /// The result of a request for a watchdog.
 pub enum Taken {
     /// The watchdog is running.
     Running(Watchdog),
     /// systemd has the watchdog, and keeps it running across the jump.
-    BySystemd,
+    BySystemd(KexecWatchdog),
     /// There is no watchdog, or none that can be used, for this reason.
     No(String),
 }
@@ -124,23 +142,52 @@ fn number(name: &str, attribute: &str) -> Option<u32> {
     fs::read_to_string(format!("{SYSFS}/{name}/{attribute}")).ok()?.trim().parse().ok()
 }
 
+/// The setting of systemd for the watchdog across a kexec, as it was before it was changed.
+pub struct KexecWatchdog {
+    /// Microseconds.
+    before: String,
+}
+
+impl KexecWatchdog {
+    /// Puts the setting back, where the jump was given up.
+    pub fn restore(self) {
+        if let Err(error) = set_kexec_watchdog(&self.before) {
+            crate::stderr!("flipslot: cannot put back systemd's KExecWatchdogSec: {error:#}");
+        }
+    }
+}
+
+/// Time limit for systemd's answers.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn set_kexec_watchdog(microseconds: &str) -> crate::error::Result<()> {
+    Tool::new("busctl")
+        .args(["set-property", "org.freedesktop.systemd1", "/org/freedesktop/systemd1"])
+        .args(["org.freedesktop.systemd1.Manager", "KExecWatchdogUSec", "t", microseconds])
+        .deadline(PATIENCE)
+        .run()
+        .map(drop)
+}
+
+/// Reads the setting; `busctl` prints its type and its value.
+fn kexec_watchdog() -> Option<String> {
+    let get = ["get-property", "org.freedesktop.systemd1", "/org/freedesktop/systemd1"];
+    let get = Tool::new("busctl").args(get).args(["org.freedesktop.systemd1.Manager", "KExecWatchdogUSec"]);
+    let printed = get.deadline(PATIENCE).run().ok()?;
+    Some(printed.stdout.trim().strip_prefix("t ")?.to_owned())
+}
+
 /// Asks systemd, which has the watchdog, to keep it running for `seconds` across the jump: by default systemd
 /// closes it before a kexec (systemd-system.conf(5), KExecWatchdogSec).
 fn by_systemd(seconds: u32) -> Taken {
-    let patience = Duration::from_secs(20);
     let show = ["show", "--property=RuntimeWatchdogUSec", "--value"];
-    let runtime = Tool::new("systemctl").args(show).deadline(patience).run();
+    let runtime = Tool::new("systemctl").args(show).deadline(PATIENCE).run();
     if !runtime.is_ok_and(|printed| !["", "0", "infinity"].contains(&printed.stdout.trim())) {
         return Taken::No("another program has the hardware watchdog, and may stop it at the jump".to_owned());
     }
-    let set = Tool::new("busctl")
-        .args(["set-property", "org.freedesktop.systemd1", "/org/freedesktop/systemd1"])
-        .args(["org.freedesktop.systemd1.Manager", "KExecWatchdogUSec", "t"])
-        .arg((u64::from(seconds) * 1_000_000).to_string())
-        .deadline(patience)
-        .run();
-    match set {
-        Ok(_) => Taken::BySystemd,
+    let before = kexec_watchdog().unwrap_or_else(|| "0".to_owned());
+    match set_kexec_watchdog(&(u64::from(seconds) * 1_000_000).to_string()) {
+        Ok(()) => Taken::BySystemd(KexecWatchdog { before }),
         Err(error) => Taken::No(format!("systemd has the hardware watchdog, and would stop it at the jump: {error:#}")),
     }
 }

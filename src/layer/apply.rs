@@ -7,6 +7,7 @@ use crate::layer::sink::RootSink;
 use crate::layer::tar::TarReader;
 use crate::words::units::Bytes;
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 use std::io::BufRead;
 
 /// The prefix of a whiteout (OCI image specification, layer.md, "Whiteouts").
@@ -18,7 +19,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 const AUFS: [&[u8]; 3] = [b".wh..wh.aufs", b".wh..wh.orph", b".wh..wh.plnk"];
 
 /// The amount that an image may still write, over all its layers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Budget {
     /// Bytes of file content that are left.
     pub bytes: u64,

@@ -7,6 +7,7 @@ use crate::words::units::Bytes;
 use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use flate2::bufread::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Read};
 use std::thread;
 
@@ -24,7 +25,8 @@ type Chunk = Result<Vec<u8>>;
 
 /// The compression of a layer: named by its media type; guessed from its bytes only for an archive that
 /// has no media types (docker-archive).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Compression {
     /// An uncompressed tar archive.
     Plain,
@@ -77,6 +79,20 @@ pub fn fetch(
 }
 
 impl Fetching {
+    /// Hands over the blob as it arrives; returns when its last byte was verified.
+    pub fn pass_to(self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> Result<()> {
+        let mut blob = ChunkReader::new(self.chunks);
+        loop {
+            let ready = blob.fill_buf().map_err(from_io)?;
+            if ready.is_empty() {
+                return Ok(());
+            }
+            take(ready)?;
+            let length = ready.len();
+            blob.consume(length);
+        }
+    }
+
     /// Returns the uncompressed layer, of at most `longest` bytes. Reading it to its end verifies it: the
     /// last read fails if digest, size or `diff_id` do not match.
     pub fn decompress(self, longest: u64) -> impl BufRead {

@@ -3,6 +3,7 @@
 use crate::error::{Result, refused};
 use rustix::fs::{FlockOperation, flock, fstat, major, minor};
 use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +26,20 @@ pub enum Patience {
 /// Locks a disk for this process until `file` is closed; `path` is its name in errors.
 pub fn lock(file: &File, path: &Path, patience: Patience) -> Result<()> {
     take(FlockOperation::NonBlockingLockExclusive, file, path, patience)
+}
+
+/// Folder of the locks by device number.
+const BY_NUMBER: &str = "/run/lock/flipslot";
+
+/// Locks a device by its number (`8:0`), until the returned file is closed: another node of the same device, as in a
+/// container, has another inode, and so another lock. `None` if this process may not make the file.
+pub fn lock_number(numbers: &str, path: &Path, patience: Patience) -> Result<Option<File>> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(BY_NUMBER);
+    let mut open = File::options();
+    open.create(true).write(true).truncate(false).mode(0o600);
+    let Ok(file) = made.and_then(|()| open.open(Path::new(BY_NUMBER).join(numbers))) else { return Ok(None) };
+    lock(&file, path, patience)?;
+    Ok(Some(file))
 }
 
 /// Locks a disk for reading: other readers may do the same in the meantime, but no writer.
@@ -83,6 +98,16 @@ fn holder_in(locks: &str, key: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_is_locked_by_its_number_whatever_node_of_it_is_opened() {
+        let lock = |numbers: &str| lock_number(numbers, Path::new("/dev/other"), Patience::Refuse);
+        let first = lock("4095:1").unwrap().expect("the tests run as root");
+        assert!(format!("{:#}", lock("4095:1").unwrap_err()).contains("/dev/other is locked by process"));
+        assert!(lock("4095:2").is_ok());
+        drop(first);
+        assert!(lock("4095:1").is_ok());
+    }
 
     #[test]
     fn the_process_that_holds_a_lock_is_named() {

@@ -1,13 +1,23 @@
-//! Registry credentials, from the files that Docker and Podman keep.
+//! Registry credentials, from the files that Docker and Podman keep (containers-auth.json(5)).
 
 use crate::error::{Result, failed};
-use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
+use crate::tool::Tool;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::env;
-use std::fs::File;
-use std::io::{BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Time limit for a credential helper; those of clouds ask a service over the network.
+const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The user name that a helper gives with an identity token (docker-credential-helpers, protocol).
+const TOKEN_USER: &str = "<token>";
 
 /// The login to use at one registry.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Credential {
     /// No login: the registry is read anonymously.
     None,
@@ -17,27 +27,106 @@ pub enum Credential {
     Token(String),
 }
 
-/// Finds the credential for `host` in the first file that has one, through the helpers that the file names.
-/// An unreadable file is an error: continuing anonymously would only hide it.
-pub fn find(host: &str) -> Result<Credential> {
-    // These files list Docker Hub under an address of its own.
-    let known_as = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
-    for path in files() {
-        let file = match File::open(&path) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
-            file => file.map_err(|error| unreadable(host, &path, &error.to_string()))?,
-        };
-        match get_credential_from_reader(BufReader::new(file), known_as) {
-            Ok(DockerCredential::UsernamePassword(name, password)) => return Ok(Credential::Password(name, password)),
-            Ok(DockerCredential::IdentityToken(token)) => return Ok(Credential::Token(token)),
-            Err(CredentialRetrievalError::NoCredentialConfigured) => {}
-            Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
-                return Err(unreadable(host, &path, &format!("the helper {helper} failed"))); // its output may be secret
+/// A file of credentials.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AuthFile {
+    #[serde(default)]
+    auths: BTreeMap<String, Auth>,
+    creds_store: Option<String>,
+    #[serde(default)]
+    cred_helpers: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Auth {
+    #[serde(default)]
+    auth: String,
+    #[serde(default)]
+    identitytoken: String,
+}
+
+/// The answer of a helper.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Helped {
+    username: String,
+    secret: String,
+}
+
+/// Finds the credential for `repository` at `host`: in `named`, or in the first of the usual files that has one. An
+/// unreadable file is an error: continuing anonymously would only hide it.
+pub fn find(host: &str, repository: &str, named: Option<&Path>) -> Result<Credential> {
+    for path in named.map_or_else(files, |file| vec![file.to_owned()]) {
+        let text = match std::fs::read(&path) {
+            Err(error) if named.is_none() && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                continue;
             }
-            Err(error) => return Err(unreadable(host, &path, &error.to_string())),
+            text => text.map_err(|error| unreadable(host, &path, &error.to_string()))?,
+        };
+        // The text of the parser's error could show a password.
+        let file = serde_json::from_slice::<AuthFile>(&text).map_err(|_| unreadable(host, &path, "it is not valid"))?;
+        match file.credential(host, repository).map_err(|why| unreadable(host, &path, &why))? {
+            Credential::None => {}
+            found => return Ok(found),
         }
     }
     Ok(Credential::None)
+}
+
+impl AuthFile {
+    /// Returns the credential for the narrowest name in this file: a repository, a namespace above it, or the host.
+    fn credential(&self, host: &str, repository: &str) -> Result<Credential, String> {
+        let hosts = names_of(host);
+        if let Some((name, helper)) = hosts.iter().find_map(|name| self.cred_helpers.get_key_value(name)) {
+            return ask(helper, name);
+        }
+        let full = format!("{host}/{repository}");
+        let above = full.match_indices('/').map(|(at, _)| &full[..at]).skip(1);
+        let namespaces = std::iter::once(full.as_str()).chain(above.collect::<Vec<_>>().into_iter().rev());
+        for name in namespaces.chain(hosts.iter().map(String::as_str)) {
+            match self.auths.get(name).map(Auth::credential).transpose()? {
+                None | Some(Credential::None) => {}
+                Some(found) => return Ok(found),
+            }
+        }
+        self.creds_store.as_deref().map_or(Ok(Credential::None), |helper| ask(helper, &hosts[0]))
+    }
+}
+
+impl Auth {
+    fn credential(&self) -> Result<Credential, String> {
+        if !self.identitytoken.is_empty() {
+            return Ok(Credential::Token(self.identitytoken.clone()));
+        }
+        if self.auth.is_empty() {
+            return Ok(Credential::None); // a helper has it
+        }
+        let text = STANDARD.decode(self.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let (name, password) = text.as_deref().and_then(|text| text.split_once(':')).ok_or("an entry is damaged")?;
+        Ok(Credential::Password(name.to_owned(), password.trim_end_matches('\0').to_owned()))
+    }
+}
+
+/// Lists the names under which these files know a host, the usual one first. Docker Hub's is an address of its own.
+fn names_of(host: &str) -> Vec<String> {
+    if host == "docker.io" {
+        return ["https://index.docker.io/v1/", "docker.io", "index.docker.io"].map(str::to_owned).to_vec();
+    }
+    vec![host.to_owned(), format!("https://{host}"), format!("https://{host}/v1/"), format!("https://{host}/v2/")]
+}
+
+/// Asks a credential helper (docker-credential-helpers, protocol), which reads the host's name from its input.
+fn ask(helper: &str, host: &str) -> Result<Credential, String> {
+    let failure = || format!("the helper {helper} failed"); // its output may be secret
+    let tool = Tool::new("sh").args(["-c", "printf %s \"$1\" | \"$0\" get"]);
+    let tool = tool.arg(format!("docker-credential-{helper}")).arg(host).deadline(HELPER_TIMEOUT).keeping(1 << 16);
+    let (code, printed) = tool.run_for(&[0, 1]).map_err(|_| failure())?;
+    if code == 1 && printed.stdout.contains("credentials not found") {
+        return Ok(Credential::None);
+    }
+    let Helped { username, secret } = serde_json::from_str(&printed.stdout).map_err(|_| failure())?;
+    Ok(if username == TOKEN_USER { Credential::Token(secret) } else { Credential::Password(username, secret) })
 }
 
 /// Lists the files to search for credentials: those of containers-auth.json(5), then that of docker-login(1).
@@ -60,4 +149,41 @@ fn files() -> Vec<PathBuf> {
 fn unreadable(host: &str, path: &Path, why: &str) -> anyhow::Error {
     let found = format!("cannot read the credentials for {host} in {}: {why}", path.display());
     failed(found, format!("log in again: podman login {host}, or docker login {host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(file: &str, host: &str, repository: &str) -> Result<Credential, String> {
+        serde_json::from_str::<AuthFile>(file).unwrap().credential(host, repository)
+    }
+
+    fn password(name: &str, password: &str) -> Credential {
+        Credential::Password(name.to_owned(), password.to_owned())
+    }
+
+    #[test]
+    fn the_narrowest_name_has_the_credential() {
+        // user:host, user:team, user:repo
+        let file = r#"{"auths":{"h:5000":{"auth":"dXNlcjpob3N0"},"h:5000/team":{"auth":"dXNlcjp0ZWFt"},
+            "h:5000/team/app":{"auth":"dXNlcjpyZXBv"},"token.example":{"auth":"dXNlcjp4","identitytoken":"t"},
+            "https://index.docker.io/v1/":{"auth":"dXNlcjpodWI="},"empty.example":{}}}"#;
+        assert_eq!(of(file, "h:5000", "x"), Ok(password("user", "host")));
+        assert_eq!(of(file, "h:5000", "team/other"), Ok(password("user", "team")));
+        assert_eq!(of(file, "h:5000", "team/app"), Ok(password("user", "repo")));
+        assert_eq!(of(file, "h:5000", "team/application"), Ok(password("user", "team")));
+        assert_eq!(of(file, "token.example", "x"), Ok(Credential::Token("t".to_owned())));
+        assert_eq!(of(file, "docker.io", "library/debian"), Ok(password("user", "hub")));
+        assert_eq!(of(file, "other.example", "x"), Ok(Credential::None));
+        assert_eq!(of(file, "empty.example", "x"), Ok(Credential::None));
+        assert!(of(r#"{"auths":{"h":{"auth":"%"}}}"#, "h", "x").is_err());
+    }
+
+    #[test]
+    fn a_helper_that_is_not_there_is_an_error() {
+        let file = r#"{"credHelpers":{"h":"flipslot-test-of-none"}}"#;
+        assert_eq!(of(file, "h", "x"), Err("the helper flipslot-test-of-none failed".to_owned()));
+        assert_eq!(of(file, "other", "x"), Ok(Credential::None));
+    }
 }

@@ -4,6 +4,7 @@ use crate::error::{Result, failed, refused};
 use crate::layer::stream::Compression;
 use crate::oci::platform::Platform;
 use crate::words::digest::Digest;
+use crate::words::units::seconds_of_rfc3339;
 use anyhow::Context;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -77,6 +78,16 @@ pub struct Config {
     pub architecture: String,
     variant: Option<String>,
     rootfs: RootFs,
+    created: Option<String>,
+}
+
+/// The facts of a config blob that fits its platform and its manifest.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Digest of each uncompressed layer, lowest first.
+    pub diff_ids: Vec<Digest>,
+    /// Time at which the image was made, in seconds since 1970, as whoever made it says.
+    pub created: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -145,7 +156,12 @@ fn manifest(value: &Value) -> Result<Manifest> {
     let mut descriptors = Vec::new();
     for layer in layers {
         let descriptor = descriptor(layer).context("reading a layer descriptor")?;
-        if layer.get("urls").is_some_and(|urls| urls.as_array().is_none_or(|urls| !urls.is_empty())) {
+        // What may not be distributed may be here all the same; it is never fetched from elsewhere.
+        let elsewhere = layer.get("urls").is_some_and(|urls| urls.as_array().is_none_or(|urls| !urls.is_empty()));
+        if elsewhere
+            && !descriptor.media_type.contains("nondistributable")
+            && !descriptor.media_type.contains("foreign")
+        {
             let found =
                 format!("layer {} must be fetched from elsewhere (urls), which flipslot never does", descriptor.digest);
             return Err(refused(found, "push the image with all its layers"));
@@ -162,9 +178,8 @@ fn manifest(value: &Value) -> Result<Manifest> {
     Ok(Manifest { config, layers: descriptors })
 }
 
-/// Parses a config blob, checks it against the platform and the manifest's number of layers, and returns
-/// its `diff_id`s.
-pub fn config(bytes: &[u8], platform: &Platform, layers: usize) -> Result<Vec<Digest>> {
+/// Parses a config blob, and checks it against the platform and the manifest's number of layers.
+pub fn config(bytes: &[u8], platform: &Platform, layers: usize) -> Result<Described> {
     check_size(bytes)?;
     let config: Config = serde_json::from_slice(bytes).context("reading the image's config as JSON")?;
     if !platform.matches(&config.os, &config.architecture, config.variant.as_deref()) {
@@ -176,7 +191,7 @@ pub fn config(bytes: &[u8], platform: &Platform, layers: usize) -> Result<Vec<Di
         let found = format!("the manifest has {layers} layers, but the config has {} diff_ids", diff_ids.len());
         return Err(failed(found, "push the image again"));
     }
-    Ok(diff_ids)
+    Ok(Described { diff_ids, created: config.created.as_deref().and_then(seconds_of_rfc3339) })
 }
 
 /// Returns the only manifest of an index that is for `platform`. Refuses several: nothing distinguishes
@@ -211,15 +226,18 @@ pub fn choose<'d>(descriptors: &'d [Descriptor], platform: &Platform) -> Result<
 pub fn compression(layer: &Descriptor) -> Result<Compression> {
     let media_type = layer.media_type.as_str();
     match media_type {
-        "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => {
-            Ok(Compression::Plain)
-        }
-        "application/vnd.oci.image.layer.v1.tar+gzip" | "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
-            Ok(Compression::Gzip)
-        }
-        "application/vnd.oci.image.layer.v1.tar+zstd" | "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
-            Ok(Compression::Zstd)
-        }
+        "application/vnd.oci.image.layer.v1.tar"
+        | "application/vnd.oci.image.layer.nondistributable.v1.tar"
+        | "application/vnd.docker.image.rootfs.diff.tar"
+        | "application/vnd.docker.image.rootfs.foreign.diff.tar" => Ok(Compression::Plain),
+        "application/vnd.oci.image.layer.v1.tar+gzip"
+        | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+        | "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Ok(Compression::Gzip),
+        "application/vnd.oci.image.layer.v1.tar+zstd"
+        | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+        | "application/vnd.docker.image.rootfs.diff.tar.zstd"
+        | "application/vnd.docker.image.rootfs.foreign.diff.tar.zstd" => Ok(Compression::Zstd),
         other => Err(refused(
             format!(
                 "layer {} has the media type '{}'; flipslot reads tar, tar+gzip and tar+zstd",
@@ -315,7 +333,7 @@ mod tests {
 
     #[test]
     fn b11_b13_the_config_must_be_for_this_platform_and_these_layers() {
-        assert_eq!(config(config_of("linux", "amd64", 2).as_bytes(), &amd64(), 2).unwrap().len(), 2);
+        assert_eq!(config(config_of("linux", "amd64", 2).as_bytes(), &amd64(), 2).unwrap().diff_ids.len(), 2);
         for (os, architecture, diff_ids) in [("windows", "amd64", 2), ("linux", "arm64", 2), ("linux", "amd64", 1)] {
             assert!(config(config_of(os, architecture, diff_ids).as_bytes(), &amd64(), 2).is_err());
         }
@@ -338,7 +356,12 @@ mod tests {
     fn b16_schema_1_and_foreign_layers_are_refused() {
         assert!(parse(br#"{"schemaVersion":1,"fsLayers":[]}"#).is_err());
         let foreign = layer(r#","urls":["https://elsewhere.example/layer"]"#);
-        assert!(format!("{:#}", parse(manifest_of(&[foreign]).as_bytes()).unwrap_err()).contains("urls"));
+        assert!(
+            format!("{:#}", parse(manifest_of(std::slice::from_ref(&foreign)).as_bytes()).unwrap_err())
+                .contains("urls")
+        );
+        let marked = foreign.replace("image.layer.v1", "image.layer.nondistributable.v1");
+        assert!(parse(manifest_of(&[marked]).as_bytes()).is_ok());
     }
 
     #[test]

@@ -4,16 +4,22 @@ use crate::error::{Result, refused};
 use crate::layer::stream::{Blob, Expected, Fetching, fetch};
 use crate::layer::{Budget, RootSink, apply};
 use crate::oci::archive::Archive;
+use crate::oci::cache::{Cache, Cached};
 use crate::oci::docker_archive::DockerArchive;
-use crate::oci::document::{DOCUMENT_MAX, Descriptor, Document, INDEX_TYPES, MANIFEST_TYPES};
+use crate::oci::document::{DOCUMENT_MAX, Described, Descriptor, Document, INDEX_TYPES, MANIFEST_TYPES};
 use crate::oci::layout::Layout;
 use crate::oci::platform::Platform;
 use crate::oci::reference::Reference;
 use crate::oci::registry::{Access, Registry};
+use crate::oci::signature::Verdict;
+use crate::oci::signature::rules::Demand;
 use crate::oci::source::{Source, verified};
-use crate::oci::{document, layout, source};
+use crate::oci::{document, layout};
+use crate::unpack;
+use crate::unpack::{LayerTask, Sender, Task};
 use crate::words::digest::Digest;
 use anyhow::Context;
+use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -26,6 +32,10 @@ pub struct Image {
     pub reference: Reference,
     /// Digest of the manifest, or of the config where the archive has no manifest (docker-archive).
     pub digest: Digest,
+    /// Time at which it was made, in seconds since 1970, as its config says.
+    pub created: Option<u64>,
+    /// Judgement of its signatures.
+    pub signature: Verdict,
     layers: Vec<Layer>,
 }
 
@@ -70,9 +80,37 @@ impl Image {
     }
 }
 
-/// The proof that all layers of an image were read to their ends and verified; made by [`Image::apply_to`] alone.
+/// The proof that all layers of an image were read to their ends and verified; made by [`Image::apply_to`] and
+/// [`Image::unpack_at`] alone.
 #[derive(Debug)]
 pub struct Verified(());
+
+impl Image {
+    /// Writes all layers into a mounted slot, as [`Image::apply_to`] does, by a process of its own behind walls. This
+    /// one fetches them and verifies the blobs; that one verifies what is in them.
+    pub fn unpack_at(&self, task: &Task, count: impl Fn(u64) + Send + Clone + 'static) -> Result<Verified> {
+        let task_of = |layer: &Layer| LayerTask {
+            name: layer.name().clone(),
+            diff_id: layer.expected.diff_id.clone(),
+            compression: layer.expected.compression,
+        };
+        let layers: Vec<LayerTask> = self.layers.iter().map(task_of).collect();
+        unpack::run(task, &layers, |sender| self.send_to(sender, count))?;
+        Ok(Verified(()))
+    }
+
+    /// Sends all layers, lowest first, fetching the next one while one is sent.
+    fn send_to(&self, sender: &mut Sender<File>, count: impl Fn(u64) + Send + Clone + 'static) -> Result<()> {
+        let mut coming = self.layers.first().map(|layer| layer.fetch(count.clone()));
+        for (index, layer) in self.layers.iter().enumerate() {
+            let Some(fetching) = coming.take() else { break };
+            coming = self.layers.get(index + 1).map(|next| next.fetch(count.clone()));
+            let sent = fetching.pass_to(|bytes| sender.bytes(bytes)).and_then(|()| Ok(sender.end()?));
+            sent.with_context(|| format!("layer {} of {} ({})", index + 1, self.layers.len(), layer.name()))?;
+        }
+        Ok(())
+    }
+}
 
 impl Layer {
     /// Returns the layer's name in messages: the digest of its blob, or else its `diff_id`.
@@ -86,14 +124,13 @@ impl Layer {
     }
 }
 
-/// Looks up a reference once: reads and verifies index, manifest and config.
+/// Looks up a reference once: reads and verifies index, manifest, signatures and config, in this order.
 pub fn resolve(reference: &Reference, platform: &Platform, access: &Access) -> Result<Image> {
-    let looked_up = match reference {
-        Reference::DockerArchive { file, name } => {
-            DockerArchive::open(file, name.as_deref()).and_then(|archive| saved_image(reference, archive, platform))
-        }
-        _ => open(reference, access).and_then(|(source, top)| image(reference, source, &top, platform)),
-    };
+    let looked_up = access.rules.demand(reference).and_then(|demand| match reference {
+        Reference::DockerArchive { file, name } => DockerArchive::open(file, name.as_deref())
+            .and_then(|archive| saved_image(reference, archive, platform, &demand)),
+        _ => open(reference, access).and_then(|(source, top)| image(reference, source, &top, platform, &demand)),
+    });
     looked_up.with_context(|| format!("looking up {reference}"))
 }
 
@@ -101,12 +138,12 @@ pub fn resolve(reference: &Reference, platform: &Platform, access: &Access) -> R
 fn open(reference: &Reference, access: &Access) -> Result<(Arc<dyn Source>, Top)> {
     Ok(match reference {
         Reference::Registry { host, repository, pin } => {
-            let registry = Registry::open(host, repository, access)?;
-            let (bytes, digest) = registry.pinned(pin)?;
-            if let crate::oci::reference::Pin::Digest(pinned) = pin {
-                source::check(pinned, &bytes)?;
-            }
-            (Arc::new(registry), Top { bytes, digest })
+            let (registry, bytes, digest) = Registry::find(host, repository, pin, access)?;
+            let source: Arc<dyn Source> = match &access.cache {
+                Some(folder) => Arc::new(Cached { source: Arc::new(registry), cache: Arc::new(Cache::open(folder)?) }),
+                None => Arc::new(registry),
+            };
+            (source, Top { bytes, digest })
         }
         Reference::Layout { directory, pin } => {
             let (layout, index) = Layout::open(directory)?;
@@ -134,7 +171,13 @@ impl Top {
     }
 }
 
-fn image(reference: &Reference, source: Arc<dyn Source>, top: &Top, platform: &Platform) -> Result<Image> {
+fn image(
+    reference: &Reference,
+    source: Arc<dyn Source>,
+    top: &Top,
+    platform: &Platform,
+    demand: &Demand,
+) -> Result<Image> {
     let (mut bytes, mut digest) = (top.bytes.clone(), top.digest.clone());
     for _ in 0..NESTING_MAX {
         let manifest = match document::parse(&bytes)? {
@@ -153,15 +196,19 @@ fn image(reference: &Reference, source: Arc<dyn Source>, top: &Top, platform: &P
             }
             Document::Manifest(manifest) => manifest,
         };
+        let digests =
+            if digest == top.digest { vec![digest.clone()] } else { vec![top.digest.clone(), digest.clone()] };
+        let attached = || digests.iter().map(|digest| source.attached(digest)).collect::<Result<Vec<_>>>();
+        let signature = demand.judge(&digests, || Ok(attached()?.into_iter().flatten().collect()))?;
         let config = verified(source.as_ref(), &manifest.config, DOCUMENT_MAX).context("reading the image's config")?;
-        let diff_ids = document::config(&config, platform, manifest.layers.len())?;
+        let Described { diff_ids, created } = document::config(&config, platform, manifest.layers.len())?;
         let layers = manifest
             .layers
             .into_iter()
             .zip(diff_ids)
             .map(|(descriptor, diff_id)| layer(&source, descriptor, diff_id))
             .collect::<Result<_>>()?;
-        return Ok(Image { reference: reference.clone(), digest, layers });
+        return Ok(Image { reference: reference.clone(), digest, created, signature, layers });
     }
     Err(refused("the image's indexes are nested too deeply", "pin the manifest by its digest: name@sha256:…"))
 }
@@ -175,10 +222,11 @@ fn layer(source: &Arc<dyn Source>, descriptor: Descriptor, diff_id: Digest) -> R
     Ok(Layer { expected, size, open: Arc::new(move || source.blob(&descriptor)) })
 }
 
-fn saved_image(reference: &Reference, archive: DockerArchive, platform: &Platform) -> Result<Image> {
+fn saved_image(reference: &Reference, archive: DockerArchive, platform: &Platform, demand: &Demand) -> Result<Image> {
     let (config, digest) = archive.config()?;
+    let signature = demand.judge(std::slice::from_ref(&digest), || Ok(Vec::new()))?;
     let saved = archive.layers()?;
-    let diff_ids = document::config(&config, platform, saved.len())?;
+    let Described { diff_ids, created } = document::config(&config, platform, saved.len())?;
     let archive = Arc::new(archive);
     let layers = saved
         .into_iter()
@@ -189,5 +237,5 @@ fn saved_image(reference: &Reference, archive: DockerArchive, platform: &Platfor
             Layer { expected, size, open: Arc::new(move || archive.layer(&name)) }
         })
         .collect();
-    Ok(Image { reference: reference.clone(), digest, layers })
+    Ok(Image { reference: reference.clone(), digest, created, signature, layers })
 }

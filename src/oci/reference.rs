@@ -99,11 +99,11 @@ fn registry(text: &str) -> Result<Reference> {
         (Some(digest), _) => Pin::Digest(Digest::parse(digest)?),
         (None, tag) => Pin::Tag(tag.unwrap_or("latest").to_owned()),
     };
-    Ok(Reference::Registry {
-        host: reference.registry().to_owned(),
-        repository: reference.repository().to_owned(),
-        pin,
-    })
+    let (host, repository) = (reference.registry().to_owned(), reference.repository().to_owned());
+    // Distribution specification, "Pulling manifests": the parser takes a first component in upper case for a host.
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-/".contains(&b);
+    anyhow::ensure!(repository.bytes().all(is_plain), "its repository has other letters than a-z");
+    Ok(Reference::Registry { host, repository, pin })
 }
 
 /// Splits `path[:tag]` or `path[@digest]`; the tag is everything after the first colon, as
@@ -185,6 +185,7 @@ mod tests {
             "a b",
             "dir:x",
             "docker://h/UPPER",
+            "UPPER/debian",
             "oci:x@sha256:12",
         ] {
             let error = odd.parse::<Reference>().unwrap_err();

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::oci::document::Descriptor;
+use crate::oci::signature::Attached;
 use crate::words::digest::Digest;
 use std::io::Read;
 
@@ -12,6 +13,10 @@ pub trait Source: Send + Sync {
     fn document(&self, which: &Descriptor, limit: u64) -> Result<Vec<u8>>;
     /// Opens a layer's blob at its start.
     fn blob(&self, which: &Descriptor) -> Result<Box<dyn Read>>;
+    /// Returns the signatures that are attached to a manifest or an index, unverified. Files have none.
+    fn attached(&self, _of: &Digest) -> Result<Vec<Attached>> {
+        Ok(Vec::new())
+    }
 }
 
 /// Reads a document of a source and verifies its size and digest against its descriptor.

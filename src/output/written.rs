@@ -3,6 +3,7 @@
 use crate::boot::record::Record;
 use crate::boot::slot_facts::SlotFacts;
 use crate::check::report::Finding;
+use crate::oci::signature::Verdict;
 use crate::output::document::Document;
 use crate::output::fixes::fixes;
 use crate::progress::Phase;
@@ -41,6 +42,7 @@ struct WrittenSlot {
     size: u64,
     layers: usize,
     stored_bytes: u64,
+    signature: Verdict,
     initramfs_why: String,
     #[serde(flatten)]
     image: SlotFacts,
@@ -55,6 +57,8 @@ pub struct SlotResult {
     pub layers: usize,
     /// Bytes of these layers as they are stored.
     pub stored_bytes: u64,
+    /// Judgement of its signatures.
+    pub signature: Verdict,
     /// Record of what it holds.
     pub record: Record,
     /// Reason for the choice of the initramfs.
@@ -76,6 +80,7 @@ impl Written {
             size: slot.location.region.size,
             layers: slot.layers,
             stored_bytes: slot.stored_bytes,
+            signature: slot.signature,
             initramfs_why: slot.initramfs_why,
             image: SlotFacts::from(&slot.record),
             findings: slot.findings,
@@ -107,13 +112,14 @@ impl Document for Written {
     fn text(&self) -> String {
         let mut text = format!("{}: {}, written in {:.1} s\n", self.disk, Bytes(self.size), self.seconds);
         for written in &self.slots {
-            let WrittenSlot { slot, layers, stored_bytes, size, initramfs_why, image, .. } = written;
+            let WrittenSlot { slot, layers, stored_bytes, size, signature, initramfs_why, image, .. } = written;
             let SlotFacts { os, kernel, reference, digest, hardware, initramfs_by, .. } = image;
             let stored = Bytes(*stored_bytes);
             let layers = if *layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
             let _ = writeln!(text, "  slot {slot}  {os}, kernel {kernel}");
             let _ = writeln!(text, "          {reference}");
             let _ = writeln!(text, "          {digest}, {layers}, {stored} in a slot of {}", Bytes(*size));
+            let _ = writeln!(text, "          {}", signature.in_words());
             let _ = writeln!(text, "          initramfs for {hardware}: {} ({initramfs_why})", initramfs_by.in_words());
             text += &fixes(image);
         }

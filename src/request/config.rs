@@ -52,6 +52,16 @@ pub struct Config {
     pub auth_realm: Option<Vec<String>>,
     /// `--registry-ca`, once or several times: certificate authorities of registries.
     pub registry_ca: Option<Vec<PathBuf>>,
+    /// `--authfile`: the file of registry credentials.
+    pub authfile: Option<PathBuf>,
+    /// `--cache`: the folder that keeps what was fetched.
+    pub cache: Option<PathBuf>,
+    /// `--no-cache`: keep nothing.
+    pub no_cache: Option<bool>,
+    /// `--verify-key`, once or several times: public keys that images must be signed with.
+    pub verify_key: Option<Vec<PathBuf>>,
+    /// `--policy`: the policy for signatures.
+    pub policy: Option<PathBuf>,
     /// `--keep`, once or several times: files to carry over.
     pub keep: Option<Vec<String>>,
     /// `--slot`: an image reference by slot.

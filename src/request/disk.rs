@@ -6,6 +6,7 @@ use crate::disk::new::layout::{Data, Layout, LayoutRequest};
 use crate::disk::new::target::{Existing, geometry_of};
 use crate::disk::which::fingerprint::Fingerprint;
 use crate::error::{Result, usage};
+use crate::oci::registries::Conf;
 use crate::oci::{Image, Reference};
 use crate::publish::artifact::{Artifact, Sidecars};
 use crate::request::by_slot;
@@ -17,7 +18,7 @@ use crate::words::region::Geometry;
 use crate::words::slot::Slot;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A disk to make.
 pub struct DiskRequest {
@@ -48,7 +49,10 @@ impl FillRequest {
     }
 
     fn joined(args: &CreateArgs, config: &Config, disk: Option<&Path>) -> Result<FillRequest> {
-        let slot = SlotRequest::of(SlotFlags { image: &args.image, write: &args.write }, config, None, disk)?;
+        let mut slot = SlotRequest::of(SlotFlags { image: &args.image, write: &args.write }, config, None, disk)?;
+        if slot.access.cache.is_none() && !args.image.no_cache && config.no_cache != Some(true) {
+            slot.access.cache = Some(default_cache());
+        }
         Ok(FillRequest { images: images(args, config)?, slot })
     }
 
@@ -138,6 +142,13 @@ fn sidecars(args: &CreateArgs, config: &Config) -> Result<Sidecars> {
     }
 }
 
+/// Returns the folder that keeps what `create` fetched: below the user's cache if the environment names one (XDG Base
+/// Directory Specification), else the system's (file-hierarchy(7)).
+fn default_cache() -> PathBuf {
+    let user = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
+    user.map_or_else(|| PathBuf::from("/var/cache"), PathBuf::from).join("flipslot/blobs")
+}
+
 /// Returns the path of the disk, if it is a device of this machine.
 fn device(disk: &Path) -> Option<&Path> {
     let is_device = disk.metadata().is_ok_and(|meta| meta.file_type().is_block_device());
@@ -145,9 +156,10 @@ fn device(disk: &Path) -> Option<&Path> {
 }
 
 fn images(args: &CreateArgs, config: &Config) -> Result<BTreeMap<Slot, Reference>> {
+    let known = Conf::find()?;
     let mut images = BTreeMap::new();
     for (slot, reference) in &config.slot {
-        images.insert(slot.parse()?, reference.parse()?);
+        images.insert(slot.parse()?, known.reference(reference)?);
     }
     let mut named = Vec::new();
     for text in &args.slot {
@@ -159,7 +171,7 @@ fn images(args: &CreateArgs, config: &Config) -> Result<BTreeMap<Slot, Reference
             return Err(usage(format!("--slot {slot} is given twice"), "give each slot one image"));
         }
         named.push(slot);
-        images.insert(slot, reference.parse()?);
+        images.insert(slot, known.reference(reference)?);
     }
     if images.is_empty() {
         return Err(usage("no slot gets an image", "write --slot a=docker://host/name:tag"));

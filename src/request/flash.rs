@@ -4,6 +4,7 @@ use crate::cli::FlashArgs;
 use crate::disk::installed::open::Disk;
 use crate::error::{Result, refused};
 use crate::oci::Reference;
+use crate::oci::registries::Conf;
 use crate::request::config::Config;
 use crate::request::slot::{ModelSlot, SlotFlags, SlotRequest, listed};
 use crate::root::carry_over::CarryOver;
@@ -42,7 +43,7 @@ impl FlashRequest {
         let flags = SlotFlags { image: &args.image, write: &args.write };
         Ok(FlashRequest {
             slot,
-            reference: args.reference.parse()?,
+            reference: Conf::find()?.reference(&args.reference)?,
             how: SlotRequest::of(flags, &config, model.as_ref(), disk.device())?,
             carry_over: keep,
         })

@@ -6,4 +6,5 @@ pub mod consent;
 pub mod disk;
 pub mod flash;
 pub mod images;
+pub mod older;
 pub mod slot;

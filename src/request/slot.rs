@@ -11,10 +11,12 @@ use crate::error::{Result, usage};
 use crate::filesystem::kind::Filesystem;
 use crate::filesystem::mkfs::MkfsOptions;
 use crate::hardware::{Choice, Inventory};
+use crate::oci::signature::Rules;
 use crate::oci::{Access, Platform};
 use crate::request::by_slot;
 use crate::request::by_slot::Values;
 use crate::request::config::Config;
+use crate::request::older::Older;
 use crate::words::slot::Slot;
 use std::collections::btree_map::Entry;
 use std::path::Path;
@@ -38,6 +40,8 @@ pub struct SlotRequest {
     pub inventory: Inventory,
     /// Source of the initramfs.
     pub initramfs: Source,
+    /// Treatment of a signed image that is older than what the disk holds.
+    pub older: Older,
     /// Decisions on findings of the rules.
     pub policy: Policy,
     /// Root filesystem of each slot; under `None`, that of the slots that are not named.
@@ -114,6 +118,7 @@ impl SlotRequest {
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         Cmdline::new(None, &RootOn::Ram, &consoles, &kargs)?; // refuses invalid words
+        let (older, allow) = Older::taken_from(&listed(&args.allow, config.allow.as_ref()).unwrap_or_default());
         let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
         Ok(SlotRequest {
             kernels: by_slot::joined(
@@ -125,21 +130,15 @@ impl SlotRequest {
             hardware: called(&choice, &inventory),
             inventory,
             initramfs: args.initramfs.or(config.initramfs).unwrap_or_default(),
-            policy: Policy::new(
-                &listed(&args.fix, config.fix.as_ref()).unwrap_or_default(),
-                &listed(&args.allow, config.allow.as_ref()).unwrap_or_default(),
-            )?,
+            older,
+            policy: Policy::new(&listed(&args.fix, config.fix.as_ref()).unwrap_or_default(), &allow)?,
             filesystems,
             named: named.collect::<Result<_>>()?,
             mkfs_options: mkfs_options.map(|words| words.parse()).transpose()?.unwrap_or_default(),
             consoles,
             kargs,
             platform: platform.unwrap_or_else(Platform::of_this_machine),
-            access: Access {
-                plain_http: listed(&args.plain_http, config.plain_http.as_ref()).unwrap_or_default(),
-                realms: listed(&args.auth_realm, config.auth_realm.as_ref()).unwrap_or_default(),
-                certificates: listed(&args.registry_ca, config.registry_ca.as_ref()).unwrap_or_default(),
-            },
+            access: access(args, config),
             agent,
         })
     }
@@ -200,6 +199,21 @@ fn called(choice: &Choice, inventory: &Inventory) -> String {
 /// Returns the flag's values, or the config's if the flag was not given.
 pub fn listed<T: Clone>(flag: &[T], config: Option<&Vec<T>>) -> Option<Vec<T>> {
     if flag.is_empty() { config.cloned() } else { Some(flag.to_vec()) }
+}
+
+/// Joins the options for reaching registries, and for trusting what they hold.
+fn access(args: &ImageArgs, config: &Config) -> Access {
+    Access {
+        plain_http: listed(&args.plain_http, config.plain_http.as_ref()).unwrap_or_default(),
+        realms: listed(&args.auth_realm, config.auth_realm.as_ref()).unwrap_or_default(),
+        certificates: listed(&args.registry_ca, config.registry_ca.as_ref()).unwrap_or_default(),
+        authfile: args.authfile.as_ref().or(config.authfile.as_ref()).cloned(),
+        cache: args.cache.as_ref().or(config.cache.as_ref()).filter(|_| !args.no_cache).cloned(),
+        rules: Rules {
+            keys: listed(&args.verify_key, config.verify_key.as_ref()).unwrap_or_default(),
+            policy: args.policy.as_ref().or(config.policy.as_ref()).cloned(),
+        },
+    }
 }
 
 /// Returns the root filesystem of each slot, as far as flags and config name it.

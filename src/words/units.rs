@@ -76,6 +76,12 @@ pub fn rfc3339(seconds: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
+/// Parses a time as RFC 3339 writes it in UTC, in seconds since 1970 rounded down.
+pub fn seconds_of_rfc3339(text: &str) -> Option<u64> {
+    let time = humantime::parse_rfc3339(text).ok()?;
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,7 +65,7 @@ fn a_failing_program_is_shown_with_command_line_exit_code_and_stderr() {
 /// is mounted and bytes of the layer are in it.
 fn stalled(folder: &Path, disk: &str, registry: &Registry) -> Guard {
     let slot = format!("--slot=a=docker://{}/x/y:1", registry.address);
-    let mut create = command(folder, &["create", disk, "--yes", "--progress=none", &slot]);
+    let mut create = command(folder, &["create", disk, "--yes", "--no-cache", "--progress=none", &slot]);
     match disk.strip_prefix("/dev/") {
         None => create.arg("--size=600MiB"),
         // What is not empty must be named by more than --yes (docs/decisions/0028).

@@ -2,6 +2,7 @@
 
 mod btrfs;
 mod chamber;
+mod corrupted;
 mod flash;
 mod flash_fails;
 mod flash_refused;
@@ -13,11 +14,14 @@ mod old_disk;
 mod plan;
 mod reference;
 mod refusals;
+mod registries;
 mod registry;
 mod registry_faults;
+mod signatures;
 mod sources;
 mod state;
 mod switch;
+mod unpack;
 mod usage;
 mod whole;
 mod xfs;

@@ -18,7 +18,7 @@ fn create(folder: &Path, host: &str, more: &[&str], environment: &[(&str, &str)]
 
 fn create_tag(folder: &Path, (host, tag): (&str, &str), more: &[&str], environment: &[(&str, &str)]) -> Run {
     let slot = format!("--slot=a=docker://{host}/x/y:{tag}");
-    let mut create = command(folder, &["create", "d.raw", "--size=600MiB", "--progress=none", &slot]);
+    let mut create = command(folder, &["create", "d.raw", "--size=600MiB", "--no-cache", "--progress=none", &slot]);
     ended(create.args(more).envs(environment.iter().copied()))
 }
 
@@ -97,7 +97,7 @@ fn c12_without_tls_only_this_machine_is_spoken_to() {
     fs::write(&auth, r#"{"auths":{"192.0.2.1:5000":{"auth":"dXNlcjpzZWNyZXQ="}}}"#).unwrap();
     let environment = [("REGISTRY_AUTH_FILE", auth.to_str().unwrap())];
     let run = create(folder.path(), "192.0.2.1:5000", &["--plain-http=192.0.2.1:5000"], &environment);
-    run.must_end(3, &["without TLS, anyone on the way could read the credentials"]);
+    run.must_end(3, &["without verified TLS, anyone on the way could read the credentials"]);
     assert!(!run.stderr.contains("secret"));
 }
 
@@ -191,6 +191,14 @@ fn a_registry_with_a_password_and_its_own_certificate() {
         wrong.stderr
     );
     create(folder.path(), host, &[&trusted], &[]).must_end(1, &["refuses the credentials, or requires some"]);
+
+    // The same by files that other tools keep: certificates by host, and a named file of credentials.
+    let certificates = server.path().join(".config/containers/certs.d").join(host);
+    fs::create_dir_all(&certificates).unwrap();
+    fs::copy(authority, certificates.join("own.crt")).unwrap();
+    let (home, file) = ([("HOME", server.path().to_str().unwrap())], format!("--authfile={}", podman.display()));
+    create(folder.path(), host, &[&file], &home).must_end(1, &FETCHED);
+    create(folder.path(), host, &["--authfile=none.json", &trusted], &[]).must_end(1, &["none.json: No such file"]);
 
     let broken = server.path().join("broken.json");
     fs::write(&broken, "{ no json").unwrap();

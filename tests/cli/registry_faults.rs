@@ -3,56 +3,24 @@
 
 use crate::cli::images;
 use crate::support::fault_proxy::{Fault, FaultProxy, Rule};
-use crate::support::program::{Guard, Run, assert_nothing_left, command, ended, tool};
+use crate::support::program::{Run, assert_nothing_left, command, ended};
+use crate::support::upstream::Upstream;
 use std::fs;
 use std::net::{IpAddr, UdpSocket};
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 /// Size of the image's only layer, about.
 const LAYER: usize = 1 << 20;
 /// The error of an image that was fetched whole, and has no kernel.
 const FETCHED: [&str; 1] = ["it has no kernel"];
 
-/// Debian's docker-registry without TLS, with one image in it.
-struct Upstream {
-    _process: Guard,
-    address: String,
-    folder: TempDir,
-}
-
 impl Upstream {
-    #[allow(clippy::disallowed_methods)] // tests start programs by themselves
-    fn start() -> Upstream {
-        let folder = tempfile::tempdir().unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/registry.sh");
-        let server = Command::new(script).arg(folder.path().join("registry")).stdout(Stdio::null()).spawn().unwrap();
-        let process = Guard(server);
-        let begin = Instant::now();
-        let address = loop {
-            if let Ok(address) = fs::read_to_string(folder.path().join("registry/address")) {
-                break address.trim().to_owned();
-            }
-            assert!(begin.elapsed() < Duration::from_secs(300), "the registry does not come up");
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        images::bulky(LAYER).write(&folder.path().join("image"), "1");
-        let from = format!("oci:{}:1", folder.path().join("image").display());
-        tool(
-            "skopeo",
-            &[
-                "copy",
-                "-q",
-                "--preserve-digests",
-                "--dest-tls-verify=false",
-                &from,
-                &format!("docker://{address}/x/y:1"),
-            ],
-        );
-        Upstream { _process: process, address, folder }
+    /// Starts a registry with one image in it.
+    fn with_image() -> Upstream {
+        let upstream = Upstream::start();
+        images::bulky(LAYER).write(&upstream.folder.path().join("image"), "1");
+        upstream.push(&upstream.folder.path().join("image"), "x/y:1");
+        upstream
     }
 
     fn behind(&self, rules: &[Rule]) -> FaultProxy {
@@ -63,7 +31,7 @@ impl Upstream {
         let work = self.folder.path().join("work");
         let _ = fs::create_dir(&work);
         let slot = format!("--slot=a=docker://{host}/x/y:1");
-        let mut create = command(&work, &["create", "d.raw", "--size=600MiB", "--progress=none", &slot]);
+        let mut create = command(&work, &["create", "d.raw", "--size=600MiB", "--no-cache", "--progress=none", &slot]);
         let run = ended(create.envs(environment.iter().copied()));
         assert_nothing_left(&work, &[]);
         run
@@ -128,7 +96,17 @@ fn answers() -> Vec<Script> {
             &["has no such image: MANIFEST_UNKNOWN: m"],
         ),
         ("no layer", vec![layer(1, says("404 x", "", ""))], &["has no such image"]),
+        ("400", vec![manifest(1, says("400 x", "", ""))], &["answers 400"]),
         ("405", vec![manifest(1, says("405 x", "", ""))], &["answers 405"]),
+        ("410", vec![layer(1, says("410 x", "", ""))], &["answers 410"]),
+        ("451", vec![layer(1, says("451 x", "", ""))], &["answers 451"]),
+        ("204", vec![manifest(1, says("204 x", "", ""))], &["answers 204"]),
+        ("408 once", vec![layer(1, says("408 x", "", ""))], &FETCHED),
+        ("429 without a pause", vec![layer(1, says("429 x", "Retry-After: 0", ""))], &FETCHED),
+        ("503 with a pause below zero", vec![layer(1, says("503 x", "Retry-After: -5", ""))], &FETCHED),
+        ("500 for ever", vec![layer(99, says("500 x", "", ""))], &["answers 500", "after 5 retries"]),
+        ("503 before the config", vec![then(1, says("503 x", "", ""))], &FETCHED),
+        ("no config", vec![then(1, says("404 x", "", ""))], &["has no such image"]),
     ]
 }
 
@@ -152,6 +130,14 @@ fn interruptions() -> Vec<Script> {
         ),
         ("a range that began earlier", vec![layer(1, Fault::Cut(9000)), then(1, Fault::LieAboutRange(5))], &["digest"]),
         ("no such range", vec![layer(1, Fault::Cut(9000)), then(1, says("416 x", "", ""))], &["answers 416"]),
+        ("another first bit", vec![layer(1, Fault::Flip(0))], &["checksum is wrong"]),
+        ("another last bit", vec![layer(1, Fault::Flip(LAYER))], &["digest"]),
+        ("another bit of the config", vec![then(1, Fault::Flip(20))], &["hashes to something else"]),
+        ("a cut manifest", vec![manifest(1, Fault::Cut(100))], &FETCHED),
+        ("a manifest that is cut for ever", vec![manifest(99, Fault::Cut(100))], &["after 5 retries"]),
+        ("a reset before the manifest", vec![manifest(1, Fault::Reset(0))], &FETCHED),
+        ("a layer that ends early", vec![layer(1, says("200 OK", "", "short"))], &["digest"]),
+        ("a range that is none", vec![layer(1, says("206 x", "Content-Range: bytes x-y/z", "abc"))], &FETCHED),
     ]
 }
 
@@ -178,6 +164,13 @@ fn logins_and_redirects() -> Vec<Script> {
         ("a redirect to the same", vec![manifest(9, to("/v2/x/y/manifests/1"))], &["redirects more than 5 times"]),
         ("a redirect to no address", vec![manifest(1, says("302 x", "", ""))], &["has no valid Location"]),
         ("a redirect to a file", vec![manifest(1, to("file:///etc/shadow"))], &["redirects to file:///etc/shadow"]),
+        ("301 to the same blob", vec![layer(1, says("301 x", "Location: ?again", ""))], &FETCHED),
+        ("303 to the same blob", vec![layer(1, says("303 x", "Location: ?again", ""))], &FETCHED),
+        ("307 to the same blob", vec![layer(1, says("307 x", "Location: ?again", ""))], &FETCHED),
+        ("308 to the same blob", vec![layer(1, says("308 x", "Location: ?again", ""))], &FETCHED),
+        ("five redirects", vec![manifest(5, to("?again"))], &FETCHED),
+        ("six redirects", vec![manifest(6, to("?again"))], &["redirects more than 5 times"]),
+        ("a redirect to ftp", vec![layer(1, to("ftp://x/y"))], &["redirects to ftp://x/y"]),
         (
             "a redirect to the cloud",
             vec![layer(1, to("http://169.254.169.254/x"))],
@@ -200,6 +193,10 @@ fn odd_bodies() -> Vec<Script> {
             vec![manifest(1, says("404 x", "", "\x1b]0;PWNED\x07"))],
             &["has no such image: \\u{1b}]0;PWNED"],
         ),
+        ("an empty manifest", vec![manifest(1, says("200 OK", "", ""))], &["as JSON"]),
+        ("a page", vec![manifest(1, says("200 OK", "Content-Type: text/html", "<html>"))], &["as JSON"]),
+        ("deep JSON", vec![manifest(1, says("200 OK", "", &"[".repeat(9000)))], &["as JSON"]),
+        ("no JSON", vec![manifest(1, says("200 OK", "", "\0\u{1}"))], &["as JSON"]),
         ("no manifest at all", vec![manifest(1, says("200 OK", "", "{}"))], &["looking up"]),
         (
             "garbage",
@@ -211,7 +208,7 @@ fn odd_bodies() -> Vec<Script> {
 
 #[test]
 fn c_faults_that_pass_are_survived_and_the_others_are_errors_that_name_the_cause() {
-    let upstream = Upstream::start();
+    let upstream = Upstream::with_image();
     let scripts = [answers(), interruptions(), logins_and_redirects(), odd_bodies()].concat();
     for (name, rules, sentences) in &scripts {
         let proxy = upstream.behind(rules);
@@ -236,7 +233,7 @@ fn c7_a_pull_survives_five_hundred_resets_and_asks_for_little_again() {
     const RESETS: usize = 500;
     /// The most bytes that are asked for again after one: what the kernel had not handed on yet.
     const AGAIN: usize = 64 << 10;
-    let upstream = Upstream::start();
+    let upstream = Upstream::with_image();
     let (mut left, mut random) = (RESETS, 0x2545_f491_4f6c_dd1d_u64);
     let proxy = FaultProxy::choosing("127.0.0.1:0", &upstream.address, move |seen| {
         if !seen.path.contains("/blobs/") || left == 0 {
@@ -259,7 +256,7 @@ fn c7_a_pull_survives_five_hundred_resets_and_asks_for_little_again() {
 
 #[test]
 fn c13_a_token_that_expires_in_the_middle_is_renewed_once() {
-    let upstream = Upstream::start();
+    let upstream = Upstream::with_image();
     let address = Arc::new(OnceLock::<String>::new());
     let (mut requests, own) = (0, Arc::clone(&address));
     let proxy = FaultProxy::choosing("127.0.0.1:0", &upstream.address, move |seen| {
@@ -284,7 +281,7 @@ fn c13_a_token_that_expires_in_the_middle_is_renewed_once() {
 
 #[test]
 fn c2_c3_credentials_reach_nobody_but_the_registry() {
-    let upstream = Upstream::start();
+    let upstream = Upstream::with_image();
     let honeypot = FaultProxy::choosing(&format!("{}:0", outside()), &upstream.address, |_| None);
     let basic = says("401 x", "WWW-Authenticate: Basic realm=\"x\"", "");
     let login = |proxy: &FaultProxy| upstream.login(&proxy.address);

@@ -52,6 +52,8 @@ fn image(slot: Slot, version: &str) -> Record {
         kernel,
     };
     Record {
+        created: None,
+        signed_by: Vec::new(),
         version: 1,
         reference: format!("docker://example.org/linux:{version}"),
         digest: Digest::of(version.as_bytes()),

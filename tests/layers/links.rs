@@ -1,7 +1,8 @@
 //! Links: an archive may hold any, and they lead nowhere but into the slot.
 
-use super::with_both_resolvers;
+use super::{Sandbox, with_both_resolvers};
 use crate::support::tar::{Item, Tar, dir, file, hardlink, symlink, whiteout};
+use flipslot::root::mounted::directory::Resolver;
 use flipslot::root::tree::Tree;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -102,6 +103,24 @@ fn a8_forty_links_are_followed_and_forty_one_are_not() {
         assert!(slot.refusal_of(&[chain(41)]).contains("more than 40"));
         assert!(!slot.tree().has("l41/x"));
     });
+}
+
+#[test]
+fn paths_that_lead_further_than_those_of_any_image_are_refused() {
+    // Each link leads through 2000 components, and each entry through 39 links to a directory of its own.
+    let detour = "./d/../".repeat(500);
+    let mut layer = Tar::default().add(dir("d")).add(dir("end"));
+    for step in 0..39 {
+        let next = if step == 38 { "end".to_owned() } else { format!("l{}", step + 1) };
+        layer = layer.add(symlink(format!("l{step}"), format!("{detour}{next}")));
+    }
+    let entries = |count: usize| (0..count).fold(Tar::default(), |tar, n| tar.add(file(format!("l0/e{n}/x"), "")));
+    let slot = Sandbox::new(Resolver::Openat2);
+    let refusal = slot.refusal_of(&[layer.finish(), entries(100).finish()]);
+    assert!(refusal.contains("more links than those of any image"), "{refusal}");
+    // 39 links with 1000 steps each: 2²¹ of them are spent in 54 entries.
+    let made = (0..100).filter(|n| slot.tree().has(format!("end/e{n}"))).count();
+    assert!((20..80).contains(&made), "{made} entries");
 }
 
 #[test]

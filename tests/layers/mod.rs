@@ -10,6 +10,7 @@ mod limits;
 mod links;
 mod metadata;
 mod names;
+mod python;
 mod race;
 mod sizes;
 mod sparse;

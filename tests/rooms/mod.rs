@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 /// The rooms, lowest first: each uses only rooms before it.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "error",
     "progress",
     "sys",
@@ -18,12 +18,13 @@ const ORDER: [&str; 27] = [
     "mount",
     "hardware",
     "layer",
-    "oci",
     "root",
     "filesystem",
     "kernel",
     "boot",
     "chamber",
+    "unpack",
+    "oci",
     "initramfs",
     "disk",
     "check",

@@ -111,9 +111,28 @@ impl Server {
             .unwrap_or(0);
         match path.split('/').collect::<Vec<_>>().as_slice() {
             ["", "v2", ""] => self.send(&mut stream, "200 OK", "application/json", b"{}"),
+            [.., "manifests", name] if self.has(name) => self.listed(&mut stream, &format!("blobs/{name}")),
+            [.., "manifests", name] if name.ends_with(".sig") => {
+                self.send(&mut stream, "404 Not Found", "text/plain", b"")
+            }
             [.., "manifests", _] => self.manifest(&mut stream),
+            [.., "referrers", _] => self.listed(&mut stream, "referrers.json"),
             [.., "blobs", digest] => self.blob(&mut stream, &digest.replace(':', "/"), from),
             _ => self.send(&mut stream, "404 Not Found", "text/plain", b""),
+        }
+    }
+
+    /// Returns true if `name` is a digest of the layout that is not that of its image.
+    fn has(&self, name: &str) -> bool {
+        let index = fs::read_to_string(self.layout.join("index.json")).unwrap_or_default();
+        !index.contains(name) && self.layout.join("blobs").join(name.replace(':', "/")).is_file()
+    }
+
+    /// Sends a document of the layout, if it is there.
+    fn listed(&self, stream: &mut TcpStream, name: &str) -> Option<()> {
+        match fs::read(self.layout.join(name.replace("sha256:", "sha256/"))) {
+            Ok(document) => self.send(stream, "200 OK", "application/vnd.oci.image.index.v1+json", &document),
+            Err(_) => self.send(stream, "404 Not Found", "text/plain", b""),
         }
     }
 

@@ -4,8 +4,7 @@
 
 use crate::check::subject::Subject;
 use crate::error::Result;
-use crate::filesystem::feature_table::Version;
-use crate::filesystem::features::version;
+use crate::filesystem::feature_table::{Version, version};
 use crate::kernel::find::has_option;
 
 /// Version that is newer than every GRUB: a feature that it does not read, none reads.

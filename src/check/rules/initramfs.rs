@@ -3,7 +3,7 @@
 
 use crate::check::subject::{Initramfs, Subject};
 use crate::error::Result;
-use crate::filesystem::features;
+use crate::filesystem::feature_table::version;
 use crate::kernel::{find as kernel, requirements};
 use crate::words::units::Bytes;
 
@@ -40,9 +40,7 @@ pub fn compression(subject: &Subject) -> Result<Vec<String>> {
                 kernel.version
             )),
             // Without the kernel's config, its version decides: zstd came with Linux 5.9.
-            None if option == "CONFIG_RD_ZSTD"
-                && features::version(&kernel.version).is_some_and(|age| age < (5, 9)) =>
-            {
+            None if option == "CONFIG_RD_ZSTD" && version(&kernel.version).is_some_and(|age| age < (5, 9)) => {
                 found.push(format!(
                     "/{path} is compressed with {compression}, which kernel {} does not know",
                     kernel.version

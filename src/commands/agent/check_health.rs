@@ -15,8 +15,11 @@ use anyhow::Context;
 use rustix::fs::{Access as Permission, access};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+/// Interval at which systemd is asked for its state.
+const EVERY: Duration = Duration::from_millis(500);
 /// Folder of the user's own checks: each executable file in it is run, and must exit with code 0.
 const CHECKS: &str = "/etc/flipslot/health.d";
 
@@ -148,8 +151,7 @@ fn noted(disk: &Disk) -> Result<Boot> {
 /// Waits until systemd has started everything, then runs the user's checks in the order of their
 /// names.
 fn healthy(patience: Duration) -> Result<()> {
-    let started = Tool::new("systemctl").args(["is-system-running", "--wait"]).deadline(patience).run();
-    if let Err(error) = started {
+    if let Err(error) = started(patience) {
         let units = Tool::new("systemctl").args(["--failed", "--plain", "--no-legend"]).run();
         let units = units.map(|printed| printed.stdout).unwrap_or_default();
         let names: Vec<&str> = units.lines().filter_map(|line| line.split_whitespace().next()).collect();
@@ -163,6 +165,25 @@ fn healthy(patience: Duration) -> Result<()> {
         Tool::new(&check).deadline(patience).run().context("running a health check")?;
     }
     Ok(())
+}
+
+/// Waits until systemd has started everything; fails if that did not work out, or takes longer than `patience`. Asks
+/// again and again, because systemd before 240 has no `is-system-running --wait`.
+fn started(patience: Duration) -> Result<()> {
+    let state = Tool::new("systemctl").arg("is-system-running").deadline(patience);
+    let begin = Instant::now();
+    loop {
+        // Its exit code is 0 in the state `running` alone (systemctl(1)).
+        let (code, printed) = state.run_for(&[0, 1])?;
+        match printed.stdout.trim() {
+            "initializing" | "starting" if begin.elapsed() < patience => thread::sleep(EVERY),
+            _ if code == 0 => return Ok(()),
+            other => {
+                let found = format!("the system is {other} after {} s", begin.elapsed().as_secs());
+                return Err(failed(found, "see why: systemctl status; journalctl -b"));
+            }
+        }
+    }
 }
 
 fn checks() -> Result<Vec<PathBuf>> {

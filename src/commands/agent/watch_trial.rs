@@ -11,6 +11,7 @@ use crate::jump::last_resort::LastResort;
 use crate::jump::watchdog::Watchdog;
 use crate::jump::{arrival, restart, watchdog};
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -90,7 +91,8 @@ impl Dogs {
     /// Pings the watchdogs, and takes those whose drivers were loaded in the meantime: udev loads them after
     /// this program is started. A watchdog of systemd or another program is left alone.
     fn take_and_ping(&mut self) {
-        for name in watchdog::names() {
+        let names = if has_daemon(Path::new("/")) { Vec::new() } else { watchdog::names() };
+        for name in names {
             if !self.0.contains_key(&name)
                 && let Ok(dog) = Watchdog::start(&name, HANG)
             {
@@ -110,9 +112,29 @@ impl Dogs {
     }
 }
 
+/// Returns true if the system starts a watchdog daemon of its own (watchdog(8)). It needs the device that this program
+/// would take, and resets a system that hangs as well; without it, its unit would fail, and with it the trial.
+fn has_daemon(root: &Path) -> bool {
+    const DAEMONS: [&str; 3] = ["watchdog.service", "wd_keepalive.service", "watchdog-mux.service"];
+    let folders = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"].map(|path| root.join(path));
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let mut wants = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "wants"));
+    wants.any(|wants| DAEMONS.iter().any(|unit| wants.join(unit).symlink_metadata().is_ok()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_watchdog_is_left_to_a_daemon_of_the_image() {
+        let root = tempfile::tempdir().unwrap();
+        let wants = root.path().join("etc/systemd/system/multi-user.target.wants");
+        fs::create_dir_all(&wants).unwrap();
+        assert!(!has_daemon(root.path()));
+        std::os::unix::fs::symlink("/lib/systemd/system/watchdog.service", wants.join("watchdog.service")).unwrap();
+        assert!(has_daemon(root.path()));
+    }
 
     #[test]
     fn the_deadline_on_the_command_line_counts_and_no_disk_is_read_for_it() {

@@ -9,7 +9,7 @@ use crate::disk::safety::writers;
 use crate::disk::table::partitions::Table;
 use crate::disk::table::read as table;
 use crate::error::{Result, refused};
-use crate::mount::lock::{Patience, lock};
+use crate::mount::lock::{Patience, lock, lock_number};
 use crate::sys::block;
 use crate::words::region::TableKind;
 use crate::words::slot::Slot;
@@ -37,6 +37,8 @@ pub struct Disk {
     pub(crate) file: File,
     /// Numbers of a device, as in sysfs (`8:0`); `None` for a file.
     pub(crate) numbers: Option<String>,
+    /// The lock on the device's number, where there is one.
+    _by_number: Option<File>,
 }
 
 impl Disk {
@@ -44,10 +46,15 @@ impl Disk {
     pub fn open(path: &Path, access: Access) -> Result<Disk> {
         let name = path.display().to_string();
         let (file, numbers) = open_whole(path, access)?;
-        match access {
-            Access::Look => {}
-            Access::Change => lock(&file, path, Patience::Refuse)?,
-            Access::ChangeLater => lock(&file, path, Patience::Wait(AGENT_WAITS))?,
+        let patience = match access {
+            Access::Look => None,
+            Access::Change => Some(Patience::Refuse),
+            Access::ChangeLater => Some(Patience::Wait(AGENT_WAITS)),
+        };
+        let mut by_number = None;
+        if let Some(patience) = patience {
+            lock(&file, path, patience)?;
+            by_number = numbers.as_deref().map(|numbers| lock_number(numbers, path, patience)).transpose()?.flatten();
         }
         let is_device = numbers.is_some();
         let size = if is_device { block::size(&file)? } else { file.metadata()?.len() };
@@ -76,7 +83,7 @@ impl Disk {
         let running = running.and_then(|running| {
             table.slots.iter().find(|(_, (region, _))| region.number == running.partition).map(|(slot, _)| *slot)
         });
-        Ok(Disk { path: path.to_owned(), size, files, table, running, file, numbers })
+        Ok(Disk { path: path.to_owned(), size, files, table, running, file, numbers, _by_number: by_number })
     }
 
     /// Returns the path if the disk is a device.

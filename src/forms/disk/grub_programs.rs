@@ -4,8 +4,8 @@
 use crate::chamber::{Chamber, Shape};
 use crate::disk::new::layout::Layout;
 use crate::error::{Result, failed};
+use crate::filesystem::feature_table;
 use crate::filesystem::feature_table::Version;
-use crate::filesystem::features;
 use crate::filesystem::kind::Filesystem;
 use crate::mount::scratch::Scratch;
 use crate::root::mounted::directory::Root;
@@ -100,7 +100,7 @@ impl Grub {
 pub fn version() -> Option<Version> {
     let program = PROGRAMS.into_iter().find(|program| is_installed(program))?;
     let printed = Tool::new(program).arg("--version").run().ok()?;
-    printed.stdout.split_whitespace().find_map(features::version)
+    printed.stdout.split_whitespace().find_map(feature_table::version)
 }
 
 /// Size in bytes of the sectors that a BIOS can read (INT 13h); only UEFI reads those of 4096.

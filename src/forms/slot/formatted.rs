@@ -15,7 +15,7 @@ use crate::oci::Image;
 use crate::oci::image::Verified;
 use crate::request::slot::SlotRequest;
 use crate::root::mounted::directory::Root;
-use crate::root::mounted::sink::MountedRoot;
+use crate::unpack::Task;
 use crate::words::location::SlotLocation;
 use crate::words::origin::Origin;
 use crate::words::slot::Slot;
@@ -102,8 +102,9 @@ impl Formatted {
         // btrfs has no tables that could be full, and reports zeros (fs/btrfs/super.c, btrfs_statfs).
         let entries = if room.f_files == 0 { u64::MAX } else { room.f_favail };
         let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries };
-        let verified = image.apply_to(&mut MountedRoot::new(root)?, budget, step.counter())?;
-        let root = Root::open(mounted.mount.mount_point())?;
+        let place = mounted.mount.mount_point().to_owned();
+        let task = Task { place, hall: session.scratch.directory("unpack")?, budget };
+        let verified = image.unpack_at(&task, step.counter())?;
         let directory = root.fd().try_clone_to_owned()?;
         mounted.flushing = Some(thread::spawn(move || Ok(syncfs(directory)?)));
         Ok((mounted, root, verified))

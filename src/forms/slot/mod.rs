@@ -164,6 +164,8 @@ impl BootableSlot {
             allowed: report.allowed().into_iter().map(ToOwned::to_owned).collect(),
             agent,
             keep,
+            created: job.image.created,
+            signed_by: job.image.signature.keys.clone(),
             written: site.origin.now(),
             flipslot: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -178,6 +180,7 @@ impl SealedSlot {
             location: one.location,
             layers: one.image.layer_count(),
             stored_bytes: one.image.stored_bytes(),
+            signature: one.image.signature.clone(),
             record: self.sealed.record().clone(),
             initramfs_why: self.initramfs_why,
             findings: self.report.findings,

@@ -1,8 +1,9 @@
-//! The options for reaching registries.
+//! The options for reaching registries, and for trusting what they hold.
 
+use crate::oci::signature::Rules;
 use std::path::PathBuf;
 
-/// The options for reaching registries.
+/// The options for reaching registries, and for trusting what they hold.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     /// Hosts (with port) to reach without TLS.
@@ -11,4 +12,10 @@ pub struct Access {
     pub certificates: Vec<PathBuf>,
     /// Hosts (with port) of token services to which a registry's credentials may be sent.
     pub realms: Vec<String>,
+    /// The file of credentials, in place of the user's.
+    pub authfile: Option<PathBuf>,
+    /// Folder that keeps what was fetched; `None` to keep nothing.
+    pub cache: Option<PathBuf>,
+    /// The signatures that an image must have.
+    pub rules: Rules,
 }

@@ -3,6 +3,8 @@
 
 use crate::error::{Result, failed};
 use crate::oci::names::{address_of, is_loopback};
+use crate::oci::registries::Transport;
+use crate::oci::registries::certificates::Certificates;
 use crate::oci::registry::access::Access;
 use crate::oci::registry::challenge::Challenge;
 use crate::oci::registry::retry::retry_after;
@@ -13,7 +15,7 @@ use reqwest::header::{
     RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Response, StatusCode};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,10 +45,26 @@ pub struct Http {
     runtime: Arc<Runtime>,
     /// The registry as the user writes it, which another host may answer for.
     registry: String,
+    /// The host (with port) that answers for it.
+    server: String,
+    /// With the registry's own certificates, for that host.
+    own: Client,
     /// Without a proxy, for this machine itself.
     direct: Client,
     /// Through the proxies that the environment names (http_proxy, https_proxy, no_proxy).
     outside: Client,
+}
+
+/// A registry, and how its own server is known.
+pub struct Own<'o> {
+    /// The registry as the user writes it.
+    pub registry: &'o str,
+    /// The host (with port) that answers for it.
+    pub server: &'o str,
+    /// Its certificates.
+    pub certificates: Certificates,
+    /// Protection of the connection.
+    pub transport: Transport,
 }
 
 /// A GET request.
@@ -67,6 +85,8 @@ pub enum Failure {
     Again(anyhow::Error, Option<Duration>),
     /// The connection failed.
     Unreachable(anyhow::Error),
+    /// The registry does not have it.
+    Missing(anyhow::Error),
     /// A login is asked for.
     Login(Vec<Challenge>, anyhow::Error),
     /// The next attempt would fail in the same way.
@@ -79,6 +99,7 @@ impl Failure {
         match self {
             Failure::Again(error, _)
             | Failure::Unreachable(error)
+            | Failure::Missing(error)
             | Failure::Login(_, error)
             | Failure::Final(error) => error,
         }
@@ -92,9 +113,12 @@ pub struct Answer {
 }
 
 impl Http {
-    /// Sets up TLS with the system's certificate authorities and those of `access`.
-    pub fn new(access: &Access, registry: &str) -> Result<Http> {
-        let certificates = access.certificates.iter().map(|path| certificates(path)).collect::<Result<Vec<_>>>()?;
+    /// Sets up TLS with the system's certificate authorities and those of `access`. The registry's own certificates
+    /// hold for its own server alone.
+    pub fn new(access: &Access, own: Own) -> Result<Http> {
+        let common = access.certificates.iter().map(|path| certificates(path)).collect::<Result<Vec<_>>>()?;
+        let of_registry = own.certificates.authorities.iter().map(|path| certificates(path));
+        let of_registry = of_registry.collect::<Result<Vec<_>>>()?;
         let builder = || {
             Client::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -102,12 +126,27 @@ impl Http {
                 .redirect(Policy::none())
                 .referer(false)
                 .user_agent(concat!("flipslot/", env!("CARGO_PKG_VERSION")))
-                .tls_certs_merge(certificates.iter().flatten().cloned())
+                .tls_certs_merge(common.iter().flatten().cloned())
         };
+        let mut registry = builder()
+            .tls_certs_merge(of_registry.into_iter().flatten())
+            .tls_danger_accept_invalid_certs(own.transport == Transport::UnverifiedTls);
+        if let Some((certificate, key)) = &own.certificates.client {
+            registry = registry.identity(identity(certificate, key)?);
+        }
+        if is_loopback(own.server) {
+            registry = registry.no_proxy();
+        }
         let build = |builder: ClientBuilder| builder.build().context("setting up TLS");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let (direct, outside) = (build(builder().no_proxy())?, build(builder())?);
-        Ok(Http { runtime: Arc::new(runtime), registry: registry.to_owned(), direct, outside })
+        Ok(Http {
+            runtime: Arc::new(runtime),
+            registry: own.registry.to_owned(),
+            server: own.server.to_owned(),
+            own: build(registry)?,
+            direct: build(builder().no_proxy())?,
+            outside: build(builder())?,
+        })
     }
 
     /// Sends a GET, and follows redirects. The Authorization header goes to the host of `url` alone.
@@ -161,7 +200,11 @@ impl Http {
     }
 
     fn client(&self, url: &Url) -> &Client {
-        if is_loopback(&host_of(url)) { &self.direct } else { &self.outside }
+        let host = host_of(url);
+        if host == self.server {
+            return &self.own;
+        }
+        if is_loopback(&host) { &self.direct } else { &self.outside }
     }
 
     fn answer(&self, response: Response, url: &Url) -> Result<Answer, Failure> {
@@ -180,7 +223,7 @@ impl Http {
                 Failure::Login(challenges, self.no_access(&host, &said))
             }
             StatusCode::FORBIDDEN => Failure::Final(self.no_access(&host, &said)),
-            StatusCode::NOT_FOUND => Failure::Final(failed(
+            StatusCode::NOT_FOUND => Failure::Missing(failed(
                 format!("{host} has no such image: {said}"),
                 format!("see what is there: skopeo list-tags docker://{}/…", self.registry),
             )),
@@ -327,6 +370,13 @@ fn broken(error: &reqwest::Error, url: &Url) -> Failure {
         return Failure::Unreachable(failed(format!("cannot reach {host}: {text}"), hint));
     }
     Failure::Again(failed(format!("the transfer from {host} was interrupted: {text}"), ""), None)
+}
+
+fn identity(certificate: &Path, key: &Path) -> Result<Identity> {
+    let reading = || format!("reading the client certificate {} and {}", certificate.display(), key.display());
+    let mut pem = std::fs::read(certificate).with_context(reading)?;
+    pem.extend(std::fs::read(key).with_context(reading)?);
+    Identity::from_pem(&pem).with_context(reading)
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>> {

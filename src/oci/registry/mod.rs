@@ -1,8 +1,9 @@
 //! Images in a registry, read over the OCI distribution protocol: the rest of the program reads blobs like files.
 
 mod access;
+mod attached;
 mod blob;
-mod challenge;
+pub mod challenge;
 mod http;
 mod login;
 mod retry;
@@ -17,13 +18,16 @@ use crate::oci::document::{Descriptor, INDEX_TYPES, MANIFEST_TYPES};
 use crate::oci::layout::read_limited;
 use crate::oci::names::{is_loopback, refuse_if_unresolvable};
 use crate::oci::reference::Pin;
+use crate::oci::registries::certificates::Certificates;
+use crate::oci::registries::{Conf, Endpoint, Transport};
 use crate::oci::registry::blob::BlobStream;
-use crate::oci::registry::http::{Http, Url};
+use crate::oci::registry::http::{Http, Own, Url};
 use crate::oci::registry::login::Login;
 use crate::oci::registry::session::Session;
-use crate::oci::source::Source;
+use crate::oci::signature::Attached;
+use crate::oci::source::{Source, check};
 use crate::words::digest::Digest;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -31,35 +35,61 @@ use std::sync::Arc;
 pub struct Registry(Arc<Session>);
 
 impl Registry {
-    /// Prepares access to `host`/`repository`; nothing is sent yet. Credentials are never sent without TLS, except to
-    /// this machine.
-    pub fn open(host: &str, repository: &str, access: &Access) -> Result<Registry> {
-        let plain = access.plain_http.iter().any(|plain| plain == host);
+    /// Finds the manifest or index that `pin` names: at the mirrors of registries.conf(5), in order, then at the
+    /// registry itself. Returns the place that has it, and its bytes with their SHA-256 digest. The only place where a
+    /// tag is looked up.
+    pub fn find(host: &str, repository: &str, pin: &Pin, access: &Access) -> Result<(Registry, Vec<u8>, Digest)> {
+        let endpoints = Conf::find()?.endpoints(host, repository, pin)?;
+        let at = |endpoint: &Endpoint| {
+            let registry = Registry::open(endpoint, access)?;
+            let (bytes, digest) = registry.pinned(pin)?;
+            Ok((registry, bytes, digest))
+        };
+        let mut failure = None;
+        for endpoint in &endpoints {
+            if let Some(error) = failure.take() {
+                crate::stderr!("flipslot: {error:#}; trying {} instead", endpoint.host);
+            }
+            match at(endpoint) {
+                Ok(found) => return Ok(found),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| anyhow!("registries.conf names no place for {host}/{repository}")))
+    }
+
+    /// Prepares access to an endpoint; nothing is sent yet. Credentials are never sent without TLS, except to this
+    /// machine.
+    fn open(endpoint: &Endpoint, access: &Access) -> Result<Registry> {
+        let Endpoint { host, repository, transport } = endpoint;
         refuse_if_unresolvable(host)?;
-        let local = is_loopback(host) && access.certificates.is_empty();
-        let credential = credentials::find(host)?;
-        if plain && !is_loopback(host) && !matches!(credential, Credential::None) {
-            let found = format!("without TLS, anyone on the way could read the credentials for {host}");
+        let certificates = Certificates::find(host);
+        let has_certificates = !access.certificates.is_empty() || certificates != Certificates::default();
+        let plain = access.plain_http.contains(host) || *transport == Transport::Plain;
+        let credential = credentials::find(host, repository, access.authfile.as_deref())?;
+        if (plain || *transport != Transport::Tls) && !is_loopback(host) && !matches!(credential, Credential::None) {
+            let found = format!("without verified TLS, anyone on the way could read the credentials for {host}");
             let next = format!("log out (podman logout {host}), or give {host} a certificate and --registry-ca");
             return Err(refused(found, next));
         }
-        let scheme = if plain || local { "http" } else { "https" };
+        let scheme = if plain || (is_loopback(host) && !has_certificates) { "http" } else { "https" };
         // Docker Hub answers under a name of its own.
         let server = if host == "docker.io" { "registry-1.docker.io" } else { host };
         let address = || format!("reading {scheme}://{server}/v2/{repository}/ as an address");
         let base: Url = format!("{scheme}://{server}/").parse().with_context(address)?;
+        let own = Own { registry: host, server, certificates, transport: *transport };
         let session = Session {
-            http: Http::new(access, host)?,
+            http: Http::new(access, own)?,
             login: Login::new(base.clone(), repository, credential, &access.realms),
-            host: host.to_owned(),
+            host: host.clone(),
             repository: base.join(&format!("v2/{repository}/")).with_context(address)?,
         };
         Ok(Registry(Arc::new(session)))
     }
 
-    /// Fetches the manifest or index that `pin` names and returns its bytes with their SHA-256 digest. The
-    /// only place where a tag is looked up.
-    pub fn pinned(&self, pin: &Pin) -> Result<(Vec<u8>, Digest)> {
+    /// Fetches the manifest or index that `pin` names and returns its bytes with their SHA-256 digest. Fails if they
+    /// are not those of a pinned digest.
+    fn pinned(&self, pin: &Pin) -> Result<(Vec<u8>, Digest)> {
         let name = match pin {
             Pin::Tag(tag) => tag.clone(),
             Pin::Digest(digest) => digest.to_string(),
@@ -68,6 +98,10 @@ impl Registry {
             .0
             .document(&format!("manifests/{name}"), &[&INDEX_TYPES[..], &MANIFEST_TYPES].concat().join(", "))
             .with_context(|| format!("reading the manifest {name} from {}", self.0.host))?;
+        if let Pin::Digest(pinned) = pin {
+            check(pinned, &bytes)?;
+            return Ok((bytes, pinned.clone()));
+        }
         let digest = Digest::of(&bytes);
         Ok((bytes, digest))
     }
@@ -83,5 +117,9 @@ impl Source for Registry {
 
     fn blob(&self, which: &Descriptor) -> Result<Box<dyn Read>> {
         Ok(Box::new(BlobStream::new(Arc::clone(&self.0), which)))
+    }
+
+    fn attached(&self, of: &Digest) -> Result<Vec<Attached>> {
+        attached::find(&self.0, of)
     }
 }

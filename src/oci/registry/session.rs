@@ -36,15 +36,27 @@ impl Session {
 
     /// Reads a document of at most [`DOCUMENT_MAX`] bytes, and tries again where that may help.
     pub fn document(&self, path: &str, accept: &str) -> Result<Vec<u8>> {
+        self.attempts(path, accept).map_err(Failure::into_error)
+    }
+
+    /// Reads a document as [`Session::document`] does; `None` if the registry does not have it.
+    pub fn document_if_any(&self, path: &str, accept: &str) -> Result<Option<Vec<u8>>> {
+        match self.attempts(path, accept) {
+            Err(Failure::Missing(_)) => Ok(None),
+            document => document.map(Some).map_err(Failure::into_error),
+        }
+    }
+
+    fn attempts(&self, path: &str, accept: &str) -> Result<Vec<u8>, Failure> {
         let mut retries = Retries::default();
         loop {
             match self.get(path, accept, 0).and_then(|answer| answer.document(DOCUMENT_MAX)) {
                 Err(Failure::Again(error, after)) => {
                     if !retries.wait(after) {
-                        return Err(error).with_context(|| format!("after {} retries", retries.count()));
+                        return Err(Failure::Final(error.context(format!("after {} retries", retries.count()))));
                     }
                 }
-                document => return document.map_err(Failure::into_error),
+                document => return document,
             }
         }
     }

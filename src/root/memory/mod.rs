@@ -14,6 +14,7 @@ mod walk;
 mod whiteouts;
 
 use crate::layer::Budget;
+use crate::root::lookups::Lookups;
 use crate::root::memory::nodes::Nodes;
 use crate::root::memory::retention::{Retention, rules_read};
 use crate::root::memory::spool::{Contents, Limits};
@@ -33,8 +34,7 @@ pub struct MemoryTree {
     contents: Contents,
     /// Selects what is retained of contents; `None` retains all.
     retention: Option<Retention>,
-    /// Number of path components that were looked at for all entries so far.
-    steps: u64,
+    lookups: Lookups,
 }
 
 impl MemoryTree {
@@ -56,7 +56,7 @@ impl MemoryTree {
     }
 
     fn with(contents: Contents, retention: Option<Retention>) -> MemoryTree {
-        MemoryTree { nodes: Nodes::new(), contents, retention, steps: 0 }
+        MemoryTree { nodes: Nodes::new(), contents, retention, lookups: Lookups::default() }
     }
 
     /// Returns the limits for an image: as many entries as fit into the memory that names may take, and more

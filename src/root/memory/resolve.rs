@@ -14,7 +14,7 @@ pub struct Resolution {
     path: Vec<u8>,
     at: usize,
     links: usize,
-    /// Number of components that were looked at so far.
+    /// Number of components behind links that were looked at so far.
     pub steps: u64,
 }
 
@@ -44,7 +44,7 @@ impl Resolution {
     /// ends in `/` or `/.`, which only a link can contain, leads to a directory or nowhere.
     pub fn go(&mut self, nodes: &Nodes) -> io::Result<Step> {
         while self.at <= self.path.len() {
-            self.steps += 1;
+            self.steps += u64::from(self.links > 0);
             let left = &self.path[self.at..];
             let name = left.split(|byte| *byte == b'/').next().unwrap_or_default();
             let after = self.at + name.len() + 1;

@@ -81,6 +81,16 @@ impl Root {
         Err(Errno::AGAIN)
     }
 
+    /// Opens the directory `path` for reading; fails with `LOOP` if a link is on the way, where the kernel can tell.
+    pub fn directory_without_links(&self, path: &LayerPath) -> io::Result<OwnedFd> {
+        if self.resolver == Resolver::Walk {
+            return Err(Errno::LOOP);
+        }
+        let bytes = if path.is_root() { &b"."[..] } else { path.as_bytes() };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat2(self.fd(), bytes, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
+    }
+
     /// Opens the directory `path` for reading.
     pub fn directory(&self, path: &LayerPath) -> io::Result<OwnedFd> {
         self.openat(path, OFlags::RDONLY | OFlags::DIRECTORY)

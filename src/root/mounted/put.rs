@@ -8,6 +8,7 @@ use crate::root::metadata;
 use crate::root::metadata::What;
 use crate::root::mounted::directory::Root;
 use crate::root::mounted::resolve_path;
+use crate::root::mounted::resolve_path::Way;
 use crate::root::mounted::sink::{new_directory, problem};
 use anyhow::Context;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, symlinkat, unlinkat};
@@ -74,7 +75,7 @@ pub fn symlink(root: &Root, path: &LayerPath, target: &[u8]) -> Result<()> {
 pub fn directory(root: &Root, path: &LayerPath, meta: &Meta) -> Result<()> {
     let making = || format!("making the directory {path} in the slot");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let made = resolve_path::open_or_make(root.fd(), path.as_bytes(), flags, &new_directory)
+    let made = resolve_path::open_or_make(root.fd(), path.as_bytes(), flags, &mut Way::making(&new_directory))
         .map_err(problem)
         .with_context(making)?;
     metadata::set(&made, meta).map_err(problem).with_context(making)
@@ -86,7 +87,7 @@ fn put(root: &Root, path: &LayerPath, mut make: impl FnMut(&OwnedFd) -> Result<(
     let putting = || format!("putting {path} into the slot");
     let (folder, name) = path.split().context("the root directory cannot be replaced").with_context(putting)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = resolve_path::open_or_make(root.fd(), folder.as_bytes(), flags, &new_directory)
+    let parent = resolve_path::open_or_make(root.fd(), folder.as_bytes(), flags, &mut Way::making(&new_directory))
         .map_err(problem)
         .with_context(putting)?;
     let before = metadata::mtime_of(&parent).with_context(putting)?;

@@ -16,29 +16,41 @@ pub(crate) const LINKS_MAX: usize = 40;
 /// again from the root with the real components so far, so that a directory that is moved away in the
 /// meantime leads nowhere else.
 pub fn open(root: BorrowedFd, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
-    open_or_make(root, path, flags, &|_, _| Err(Errno::NOENT))
+    open_or_make(root, path, flags, &mut Way::making(&|_, _| Err(Errno::NOENT)))
 }
 
-/// Like [`open`], but calls `make` where a directory is missing, also behind a link.
-pub fn open_or_make(
-    root: BorrowedFd,
-    path: &[u8],
-    flags: OFlags,
-    make: &dyn Fn(BorrowedFd, &[u8]) -> io::Result<()>,
-) -> io::Result<OwnedFd> {
+/// A way along a path: what to do where something is missing, and what was done.
+pub struct Way<'w> {
+    /// Called where a directory is missing, also behind a link.
+    make: &'w dyn Fn(BorrowedFd, &[u8]) -> io::Result<()>,
+    /// Number of components behind links that were looked up.
+    pub behind_links: u64,
+}
+
+impl<'w> Way<'w> {
+    /// Begins a way on which `make` is called where a directory is missing.
+    pub fn making(make: &'w dyn Fn(BorrowedFd, &[u8]) -> io::Result<()>) -> Way<'w> {
+        Way { make, behind_links: 0 }
+    }
+}
+
+/// Like [`open`], but makes what is missing on the way.
+pub fn open_or_make(root: BorrowedFd, path: &[u8], flags: OFlags, way: &mut Way) -> io::Result<OwnedFd> {
     let mut left: VecDeque<Vec<u8>> = components(path).collect();
     let mut real: Vec<Vec<u8>> = Vec::new();
     let mut here = reopen(root, &real)?;
     let mut links = 0;
     while let Some(name) = left.pop_front() {
+        way.behind_links += u64::from(links > 0);
         if name == b".." {
             real.pop();
+            way.behind_links += real.len() as u64;
             here = reopen(root, &real)?;
             continue;
         }
         let kind = match statat(&here, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {
-                make(here.as_fd(), &name)?;
+                (way.make)(here.as_fd(), &name)?;
                 FileType::Directory.as_raw_mode()
             }
             found => found?.st_mode,

@@ -3,9 +3,11 @@
 use crate::error::{Result, failed};
 use crate::layer::entry::{Meta, Node, Time};
 use crate::layer::{LayerPath, RootSink};
+use crate::root::lookups::Lookups;
 use crate::root::metadata;
 use crate::root::metadata::What;
 use crate::root::mounted::directory::Root;
+use crate::root::mounted::resolve_path::Way;
 use crate::root::mounted::this_layer::ThisLayer;
 use crate::root::mounted::{remove, resolve_path};
 use anyhow::Context;
@@ -25,6 +27,7 @@ pub struct MountedRoot {
     root: Root,
     parent: Option<Parent>,
     this_layer: ThisLayer,
+    lookups: Lookups,
 }
 
 /// The directory that the last entry was written into.
@@ -40,7 +43,7 @@ impl MountedRoot {
     /// Writes below `root`, which no other process may reach in the meantime.
     pub fn new(root: Root) -> Result<MountedRoot> {
         let this_layer = ThisLayer::new(fstat(root.fd())?.st_ino);
-        Ok(MountedRoot { root, parent: None, this_layer })
+        Ok(MountedRoot { root, parent: None, this_layer, lookups: Lookups::default() })
     }
 
     /// Returns the root, for reading what was written.
@@ -62,13 +65,7 @@ impl MountedRoot {
     fn enter(&mut self, path: &LayerPath, missing: Missing) -> Result<Option<&mut Parent>> {
         if self.parent.as_ref().is_none_or(|parent| parent.path != *path) {
             self.leave()?;
-            let directory = match self.root.directory(path) {
-                Err(Errno::NOENT) if missing == Missing::Make => {
-                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                    resolve_path::open_or_make(self.root.fd(), path.as_bytes(), flags, &new_directory)
-                        .map_err(problem)
-                        .with_context(|| format!("making the directory {path}"))?
-                }
+            let directory = match self.directory(path, missing)? {
                 Err(Errno::NOENT | Errno::NOTDIR) if missing == Missing::Skip => return Ok(None),
                 directory => directory.map_err(problem).with_context(|| format!("opening the directory {path}"))?,
             };
@@ -77,6 +74,26 @@ impl MountedRoot {
             self.parent = Some(Parent { path: path.clone(), directory, inode, mtime, noted: false });
         }
         Ok(self.parent.as_mut())
+    }
+
+    /// Opens a directory, links followed; makes what is missing if it is to be made. The outer error says that the
+    /// layers' links have made too much work.
+    fn directory(&mut self, path: &LayerPath, missing: Missing) -> Result<io::Result<OwnedFd>> {
+        self.lookups.add_entry();
+        match self.root.directory_without_links(path) {
+            Err(Errno::NOENT) if missing == Missing::Make => {}
+            Err(Errno::LOOP | Errno::XDEV | Errno::AGAIN) => {}
+            opened => return Ok(opened),
+        }
+        let make: &dyn Fn(BorrowedFd, &[u8]) -> io::Result<()> = match missing {
+            Missing::Make => &new_directory,
+            Missing::Skip => &|_, _| Err(Errno::NOENT),
+        };
+        let mut way = Way::making(make);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = resolve_path::open_or_make(self.root.fd(), path.as_bytes(), flags, &mut way);
+        self.lookups.spend(way.behind_links)?;
+        Ok(opened)
     }
 
     /// Closes the open directory, and gives it back the time that it had.
@@ -187,7 +204,7 @@ impl RootSink for MountedRoot {
         let (folder, first) =
             target.split().ok_or_else(|| failed("a hard link to the root directory", "rebuild the layer"))?;
         let missing = || format!("making a hard link to {target}, which must be in this layer or a lower one");
-        let folder = self.root.directory(&folder).map_err(problem).with_context(missing)?;
+        let folder = self.directory(&folder, Missing::Skip)?.map_err(problem).with_context(missing)?;
         self.put(path, |parent, name| linkat(&folder, first, parent, name, AtFlags::empty())).with_context(missing)
     }
 
