@@ -93,6 +93,7 @@ fuzz: deps
 ##                against a reboot, and one golden disk to four against bmaptool
 bench: build
 	$(SUDO) bench/run.py
+	$(SUDO) bench/floor.py
 	$(SUDO) bench/initramfs.py
 	$(SUDO) bench/switch.py
 	$(SUDO) bench/clone.py

@@ -69,7 +69,7 @@ pub fn install(root: &mut dyn Edit) -> Result<Vec<String>> {
 /// not start. It waits for the whole system by itself.
 fn without_boot_complete(unit: &str) -> String {
     let lines = unit.lines().filter(|line| *line != "Requires=boot-complete.target");
-    lines.map(|line| line.replace(" boot-complete.target", "") + "\n").collect()
+    lines.map(|line| line.replace(" boot-complete.target", " sysinit.target") + "\n").collect()
 }
 
 fn own_program() -> Result<File> {
@@ -92,6 +92,6 @@ mod tests {
         let old = without_boot_complete(unit);
         assert!(unit.contains("\nRequires=boot-complete.target\n"), "{unit}");
         assert!(!old.lines().any(|line| !line.starts_with('#') && line.contains("boot-complete")), "{old}");
-        assert!(old.contains("\nAfter=local-fs.target\n"), "{old}");
+        assert!(old.contains("\nAfter=local-fs.target sysinit.target\n"), "{old}");
     }
 }

@@ -3,7 +3,7 @@
 //! read-only slot, few capabilities, no system call that reaches past all that, and bounded memory. Verified layers
 //! are no reason to trust an image.
 
-mod cgroup;
+pub(crate) mod cgroup;
 mod enter;
 pub(crate) mod filter;
 pub(crate) mod privileges;
@@ -11,7 +11,7 @@ mod program;
 mod shape;
 
 pub use enter::enter;
-pub(crate) use program::sealed;
+pub(crate) use program::{NAMESPACES, sealed};
 pub use shape::Shape;
 
 use crate::chamber::cgroup::Cgroups;
@@ -103,7 +103,7 @@ impl Chamber {
             cgroups: self.cgroups.entrances(),
         };
         let ran = Tool::new("unshare")
-            .args(["--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child=KILL", "--"])
+            .args(NAMESPACES)
             .arg(sealed()?)
             .arg("enter-chamber")
             .arg(serde_json::to_string(&walls)?)

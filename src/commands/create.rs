@@ -42,7 +42,7 @@ fn make_disk(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     let request = DiskRequest::of(args, plan.map(Plan::fingerprint).transpose()?)?;
     let layout = Layout::compute(&request.layout)?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };
-    slot::refuse_unable(&request.fill.slot, &request.fill.slots())?;
+    slot::refuse_unable(&request.fill.slot, &request.fill.slots(), session)?;
     request.artifact.refuse_unable()?;
     if args.dry_run {
         let (fingerprint, now) = request.consent.look(args.disk())?;
@@ -71,7 +71,7 @@ fn write_slots(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     keep_data::refuse_running(&disk)?;
     let request = FillRequest::of(args, disk.device())?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };
-    slot::refuse_unable(&request.slot, &request.slots())?;
+    slot::refuse_unable(&request.slot, &request.slots(), session)?;
     request.refuse_sidecars(args)?;
     let consent = Consent::given(&args.consent, plan.map(Plan::fingerprint).transpose()?)?;
     let slots = ClaimedSlots::claim(&disk, &request, &consent)?;

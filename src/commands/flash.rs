@@ -45,7 +45,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     refuse_during_trial(&disk)?;
     let request = FlashRequest::of(args, target, &disk)?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };
-    slot::refuse_unable(&request.how, &[target])?;
+    slot::refuse_unable(&request.how, &[target], session)?;
     let mut state = disk.state()?;
     if args.promote {
         refuse_unconfirmed(&disk)?;

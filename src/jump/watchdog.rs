@@ -138,6 +138,12 @@ pub fn stop_left_running() {
     }
 }
 
+/// Returns the seconds until a running watchdog resets the machine; `None` if it does not run, or does not say.
+pub fn left(name: &str) -> Option<u32> {
+    let runs = fs::read_to_string(format!("{SYSFS}/{name}/state")).is_ok_and(|state| state.trim() == "active");
+    number(name, "timeleft").filter(|_| runs)
+}
+
 fn number(name: &str, attribute: &str) -> Option<u32> {
     fs::read_to_string(format!("{SYSFS}/{name}/{attribute}")).ok()?.trim().parse().ok()
 }
@@ -185,7 +191,9 @@ fn by_systemd(seconds: u32) -> Taken {
     if !runtime.is_ok_and(|printed| !["", "0", "infinity"].contains(&printed.stdout.trim())) {
         return Taken::No("another program has the hardware watchdog, and may stop it at the jump".to_owned());
     }
-    let before = kexec_watchdog().unwrap_or_else(|| "0".to_owned());
+    let Some(before) = kexec_watchdog() else {
+        return Taken::No("systemd has the hardware watchdog, and would stop it at the jump".to_owned());
+    };
     match set_kexec_watchdog(&(u64::from(seconds) * 1_000_000).to_string()) {
         Ok(()) => Taken::BySystemd(KexecWatchdog { before }),
         Err(error) => Taken::No(format!("systemd has the hardware watchdog, and would stop it at the jump: {error:#}")),

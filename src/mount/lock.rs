@@ -1,9 +1,11 @@
 //! One run at a time on a disk: flock(2) on the whole disk, as udev does (systemd.io/BLOCK_DEVICE_LOCKING).
 
 use crate::error::{Result, refused};
-use rustix::fs::{FlockOperation, flock, fstat, major, minor};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, major, minor, mkdir, open, openat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,18 +30,30 @@ pub fn lock(file: &File, path: &Path, patience: Patience) -> Result<()> {
     take(FlockOperation::NonBlockingLockExclusive, file, path, patience)
 }
 
-/// Folder of the locks by device number.
-const BY_NUMBER: &str = "/run/lock/flipslot";
+/// Folder of the locks by device number: not below /run/lock, where every user may make folders.
+const BY_NUMBER: &str = "/run/flipslot-locks";
 
-/// Locks a device by its number (`8:0`), until the returned file is closed: another node of the same device, as in a
-/// container, has another inode, and so another lock. `None` if this process may not make the file.
+/// Locks a device by its number (`8:0`), until the returned file is closed: another node of the same device has another
+/// inode, and so another lock. `None` if this process may not make the file.
 pub fn lock_number(numbers: &str, path: &Path, patience: Patience) -> Result<Option<File>> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(BY_NUMBER);
-    let mut open = File::options();
-    open.create(true).write(true).truncate(false).mode(0o600);
-    let Ok(file) = made.and_then(|()| open.open(Path::new(BY_NUMBER).join(numbers))) else { return Ok(None) };
+    let Ok(file) = file_of(numbers) else { return Ok(None) };
     lock(&file, path, patience)?;
     Ok(Some(file))
+}
+
+fn file_of(numbers: &str) -> io::Result<File> {
+    match mkdir(BY_NUMBER, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let safe = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = open(BY_NUMBER, OFlags::RDONLY | OFlags::DIRECTORY | safe, Mode::empty())?;
+    let found = fstat(&folder)?;
+    if found.st_uid != geteuid().as_raw() || found.st_mode & 0o022 != 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK | safe;
+    Ok(File::from(openat(&folder, numbers, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
 /// Locks a disk for reading: other readers may do the same in the meantime, but no writer.

@@ -6,13 +6,13 @@ use crate::oci::signature::Attached;
 use crate::oci::source::Source;
 use crate::words::digest::{Digest, Hasher};
 use anyhow::Context;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open, statvfs};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, fstat, fstatfs, fstatvfs, linkat, open, openat, statat, unlinkat};
 use rustix::io::Errno;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,7 +24,8 @@ const FREE_SHARE: u64 = 10;
 /// A folder of blobs, each under the name of its digest. Other runs may use it at the same time, and any of them may
 /// be killed: a blob gets its name when all of it is there and has the right digest.
 pub struct Cache {
-    folder: PathBuf,
+    /// The folder itself, whatever its path leads to later.
+    folder: OwnedFd,
 }
 
 /// A source whose documents and blobs are taken from a cache where it has them, and put into it where not.
@@ -36,27 +37,44 @@ pub struct Cached {
 }
 
 impl Cache {
-    /// Opens a cache; makes its folder if there is none. Refuses one that others may write to, or that is another
-    /// user's.
-    pub fn open(folder: &Path) -> Result<Cache> {
-        let making = || format!("making the cache {}", folder.display());
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(making)?;
-        let metadata = fs::symlink_metadata(folder).with_context(making)?;
-        if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
-            let found = format!("the cache {} is a link, or another user's", folder.display());
-            return Err(refused(found, "name a folder of your own: --cache DIR, or use --no-cache"));
+    /// Opens a cache; makes its folder (0700) if there is none. Refuses a folder that others may read or write, or that
+    /// is another user's.
+    pub fn open(path: &Path) -> Result<Cache> {
+        let name = path.display();
+        let opening = || format!("opening the cache {name}");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(opening)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let odd = |why: &str| {
+            refused(format!("the cache {name} is {why}"), "name another folder: --cache DIR, or use --no-cache")
+        };
+        let folder = match open(path, flags, Mode::empty()) {
+            Err(Errno::NOTDIR | Errno::LOOP) => return Err(odd("a link, or not a folder")),
+            folder => folder.with_context(opening)?,
+        };
+        let found = fstat(&folder).with_context(opening)?;
+        if found.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(odd("another user's"));
         }
-        fs::set_permissions(folder, Permissions::from_mode(0o700)).with_context(making)?;
-        Ok(Cache { folder: folder.to_owned() })
+        if found.st_mode & 0o077 != 0 {
+            return Err(odd("open to other users"));
+        }
+        Ok(Cache { folder })
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join(format!("{}-{}", digest.algorithm(), digest.hex()))
+    /// Opens the cache that is used where nobody names one; `None`, after a warning, if that cannot be. A folder in
+    /// memory is not used: an image would take its room there.
+    pub fn open_default(path: &Path) -> Option<Cache> {
+        let cache =
+            Cache::open(path).inspect_err(|error| crate::stderr!("flipslot: nothing is cached: {error:#}")).ok()?;
+        // TMPFS_MAGIC and RAMFS_MAGIC of linux/magic.h.
+        let kind = fstatfs(&cache.folder).ok()?.f_type;
+        (![0x0102_1994, 0x8584_58f6].contains(&kind)).then_some(cache)
     }
 
     /// Opens a blob that is there with the right size, and notes that it was used.
     fn get(&self, which: &Descriptor) -> Option<File> {
-        let file = File::open(self.path(&which.digest)).ok()?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(&self.folder, name_of(&which.digest), flags, Mode::empty()).ok()?);
         let is_whole = file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == which.size);
         if !is_whole {
             self.remove(&which.digest);
@@ -67,49 +85,65 @@ impl Cache {
     }
 
     fn remove(&self, digest: &Digest) {
-        let _ = fs::remove_file(self.path(digest));
+        let _ = unlinkat(&self.folder, name_of(digest), AtFlags::empty());
     }
 
     /// Begins a blob of `size` bytes; `None` if there is no room for it.
     fn begin(&self, size: u64) -> Option<File> {
-        let room = statvfs(&self.folder).ok()?;
+        let room = fstatvfs(&self.folder).ok()?;
         let (free, all) = (room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize);
         if size > BYTES_MAX || free.saturating_sub(size) < all / FREE_SHARE {
             return None;
         }
         // Without a name, so that nothing is left of a run that is killed.
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        open(&self.folder, flags, Mode::RUSR | Mode::WUSR).ok().map(File::from)
+        openat(&self.folder, ".", flags, Mode::RUSR | Mode::WUSR).ok().map(File::from)
     }
 
     /// Gives a finished blob its name, and removes what was used longest ago if the cache has become too large.
     fn finish(&self, file: &File, digest: &Digest) -> io::Result<()> {
         let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-        match linkat(CWD, link, CWD, self.path(digest), AtFlags::SYMLINK_FOLLOW) {
+        match linkat(CWD, link, &self.folder, name_of(digest), AtFlags::SYMLINK_FOLLOW) {
             Err(Errno::EXIST) | Ok(()) => {}
             Err(errno) => return Err(errno.into()),
         }
         self.shrink(BYTES_MAX)
     }
 
+    /// Removes blobs until at most `most` bytes are left. What is not called as a blob is not touched.
     fn shrink(&self, most: u64) -> io::Result<()> {
         let mut blobs = Vec::new();
-        for entry in fs::read_dir(&self.folder)?.filter_map(Result::ok) {
-            if let Ok(metadata) = entry.metadata() {
-                blobs.push((metadata.modified()?, metadata.len(), entry.path()));
+        for entry in Dir::read_from(&self.folder)? {
+            let name = entry?.file_name().to_owned();
+            if !name.to_str().is_ok_and(is_blob) {
+                continue;
+            }
+            if let Ok(found) = statat(&self.folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                blobs.push((found.st_mtime, u64::try_from(found.st_size).unwrap_or(0), name));
             }
         }
         blobs.sort();
         let mut total: u64 = blobs.iter().map(|(_, size, _)| size).sum();
-        for (_, size, path) in blobs {
+        for (_, size, name) in blobs {
             if total <= most {
                 break;
             }
-            let _ = fs::remove_file(path); // another run may have removed it
-            total -= size;
+            // Another run may have removed it.
+            if matches!(unlinkat(&self.folder, &name, AtFlags::empty()), Ok(()) | Err(Errno::NOENT)) {
+                total -= size;
+            }
         }
         Ok(())
     }
+}
+
+/// Returns the name of a blob's file.
+fn name_of(digest: &Digest) -> String {
+    format!("{}-{}", digest.algorithm(), digest.hex())
+}
+
+fn is_blob(name: &str) -> bool {
+    Digest::parse(&name.replacen('-', ":", 1)).is_ok()
 }
 
 impl Source for Cached {
@@ -208,6 +242,7 @@ impl Read for Keeping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::time::Duration;
 
     fn descriptor(bytes: &[u8]) -> Descriptor {
@@ -251,9 +286,10 @@ mod tests {
         assert_eq!(read(&cached, &which).unwrap(), bytes);
         assert_eq!(cached.document(&which, 100).unwrap(), bytes);
         assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
-        fs::write(cached.cache.path(&which.digest), b"A blob").unwrap();
+        let kept = folder.join(name_of(&which.digest));
+        fs::write(&kept, b"A blob").unwrap();
         assert!(read(&cached, &which).unwrap_err().to_string().contains("was damaged"));
-        assert!(!cached.cache.path(&which.digest).exists());
+        assert!(!kept.exists());
     }
 
     #[test]
@@ -270,17 +306,29 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_is_removed_first() {
+    fn what_was_used_longest_ago_is_removed_first_and_what_is_no_blob_never() {
         let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let cache = Cache::open(folder.path()).unwrap();
-        for (age, name) in [(30, "old"), (20, "used"), (10, "new")] {
+        let of = |text: &str| name_of(&Digest::of(text.as_bytes()));
+        let names = [(50, "picture.jpg".to_owned()), (30, of("old")), (20, of("used")), (10, of("new"))];
+        for (age, name) in &names {
             let file = File::create(folder.path().join(name)).unwrap();
             file.set_len(100).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(*age)).unwrap();
         }
         cache.shrink(250).unwrap();
-        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["new", "used"]);
+        let left: Vec<bool> = names.iter().map(|(_, name)| folder.path().join(name).exists()).collect();
+        assert_eq!(left, [true, false, true, true]);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_read_or_that_is_a_link_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(Cache::open(folder.path()).is_err());
+        assert_eq!(fs::metadata(folder.path()).unwrap().mode() & 0o7777, 0o1777);
+        std::os::unix::fs::symlink("/root", folder.path().join("link")).unwrap();
+        assert!(Cache::open(&folder.path().join("link")).is_err());
     }
 }

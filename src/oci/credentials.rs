@@ -1,13 +1,15 @@
 //! Registry credentials, from the files that Docker and Podman keep (containers-auth.json(5)).
 
-use crate::error::{Result, failed};
+use crate::error::{Result, failed, refused};
 use crate::tool::Tool;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::geteuid;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::env;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,17 +66,44 @@ pub fn find(host: &str, repository: &str, named: Option<&Path>) -> Result<Creden
             }
             text => text.map_err(|error| unreadable(host, &path, &error.to_string()))?,
         };
+        // Under sudo(8), the variables may name another user's file, whose helper must not be run.
+        let owner = std::fs::metadata(&path).map_or(u32::MAX, |metadata| metadata.uid());
+        let is_trusted = [0, geteuid().as_raw()].contains(&owner);
         // The text of the parser's error could show a password.
         let file = serde_json::from_slice::<AuthFile>(&text).map_err(|_| unreadable(host, &path, "it is not valid"))?;
+        let file = if is_trusted { file } else { file.without_helpers() };
         match file.credential(host, repository).map_err(|why| unreadable(host, &path, &why))? {
             Credential::None => {}
+            found if file.has_secrets() => return refuse_if_public(&path).map(|()| found),
             found => return Ok(found),
         }
     }
     Ok(Credential::None)
 }
 
+/// Refuses a file that every user of this machine can read.
+fn refuse_if_public(path: &Path) -> Result<()> {
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.mode());
+    if mode & 0o004 == 0 {
+        return Ok(());
+    }
+    let name = path.display();
+    Err(refused(
+        format!("by the mode of {name}, every user of this machine can read the credentials in it"),
+        format!("chmod 600 {name}"),
+    ))
+}
+
 impl AuthFile {
+    /// Returns true if the file itself holds a password or a token.
+    fn has_secrets(&self) -> bool {
+        self.auths.values().any(|auth| !auth.auth.is_empty() || !auth.identitytoken.is_empty())
+    }
+
+    fn without_helpers(self) -> AuthFile {
+        AuthFile { creds_store: None, cred_helpers: BTreeMap::new(), ..self }
+    }
+
     /// Returns the credential for the narrowest name in this file: a repository, a namespace above it, or the host.
     fn credential(&self, host: &str, repository: &str) -> Result<Credential, String> {
         let hosts = names_of(host);
@@ -118,6 +147,10 @@ fn names_of(host: &str) -> Vec<String> {
 
 /// Asks a credential helper (docker-credential-helpers, protocol), which reads the host's name from its input.
 fn ask(helper: &str, host: &str) -> Result<Credential, String> {
+    // A path in it would be one to any program.
+    if !helper.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        return Err(format!("'{}' is not the name of a helper", helper.escape_debug()));
+    }
     let failure = || format!("the helper {helper} failed"); // its output may be secret
     let tool = Tool::new("sh").args(["-c", "printf %s \"$1\" | \"$0\" get"]);
     let tool = tool.arg(format!("docker-credential-{helper}")).arg(host).deadline(HELPER_TIMEOUT).keeping(1 << 16);
@@ -181,9 +214,25 @@ mod tests {
     }
 
     #[test]
+    fn c14_a_file_that_every_user_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("auth.json");
+        std::fs::write(&path, r#"{"auths":{"h":{"auth":"dXNlcjpob3N0"}}}"#).unwrap();
+        let find = |mode: u32, host: &str| {
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            find(host, "x", Some(&path))
+        };
+        assert_eq!(find(0o640, "h").unwrap(), password("user", "host"));
+        assert!(format!("{:#}", find(0o644, "h").unwrap_err()).contains("every user of this machine"));
+        assert_eq!(find(0o644, "other").unwrap(), Credential::None);
+    }
+
+    #[test]
     fn a_helper_that_is_not_there_is_an_error() {
         let file = r#"{"credHelpers":{"h":"flipslot-test-of-none"}}"#;
         assert_eq!(of(file, "h", "x"), Err("the helper flipslot-test-of-none failed".to_owned()));
         assert_eq!(of(file, "other", "x"), Ok(Credential::None));
+        let path = r#"{"credsStore":"x/../../home/u/evil"}"#;
+        assert!(of(path, "h", "x").unwrap_err().contains("not the name of a helper"));
     }
 }

@@ -10,7 +10,7 @@ use crate::oci::document::{DOCUMENT_MAX, Described, Descriptor, Document, INDEX_
 use crate::oci::layout::Layout;
 use crate::oci::platform::Platform;
 use crate::oci::reference::Reference;
-use crate::oci::registry::{Access, Registry};
+use crate::oci::registry::{Access, Caching, Registry};
 use crate::oci::signature::Verdict;
 use crate::oci::signature::rules::Demand;
 use crate::oci::source::{Source, verified};
@@ -139,8 +139,13 @@ fn open(reference: &Reference, access: &Access) -> Result<(Arc<dyn Source>, Top)
     Ok(match reference {
         Reference::Registry { host, repository, pin } => {
             let (registry, bytes, digest) = Registry::find(host, repository, pin, access)?;
-            let source: Arc<dyn Source> = match &access.cache {
-                Some(folder) => Arc::new(Cached { source: Arc::new(registry), cache: Arc::new(Cache::open(folder)?) }),
+            let cache = match &access.cache {
+                Caching::Off => None,
+                Caching::Named(folder) => Some(Cache::open(folder)?),
+                Caching::Default(folder) => Cache::open_default(folder),
+            };
+            let source: Arc<dyn Source> = match cache {
+                Some(cache) => Arc::new(Cached { source: Arc::new(registry), cache: Arc::new(cache) }),
                 None => Arc::new(registry),
             };
             (source, Top { bytes, digest })

@@ -21,4 +21,4 @@ pub mod trust;
 pub use image::{Image, resolve};
 pub use platform::Platform;
 pub use reference::Reference;
-pub use registry::Access;
+pub use registry::{Access, Caching};

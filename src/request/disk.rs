@@ -7,7 +7,7 @@ use crate::disk::new::target::{Existing, geometry_of};
 use crate::disk::which::fingerprint::Fingerprint;
 use crate::error::{Result, usage};
 use crate::oci::registries::Conf;
-use crate::oci::{Image, Reference};
+use crate::oci::{Caching, Image, Reference};
 use crate::publish::artifact::{Artifact, Sidecars};
 use crate::request::by_slot;
 use crate::request::config::Config;
@@ -16,8 +16,9 @@ use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::words::origin::Origin;
 use crate::words::region::Geometry;
 use crate::words::slot::Slot;
+use rustix::process::geteuid;
 use std::collections::BTreeMap;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// A disk to make.
@@ -50,8 +51,8 @@ impl FillRequest {
 
     fn joined(args: &CreateArgs, config: &Config, disk: Option<&Path>) -> Result<FillRequest> {
         let mut slot = SlotRequest::of(SlotFlags { image: &args.image, write: &args.write }, config, None, disk)?;
-        if slot.access.cache.is_none() && !args.image.no_cache && config.no_cache != Some(true) {
-            slot.access.cache = Some(default_cache());
+        if slot.access.cache == Caching::Off && !args.image.no_cache && config.no_cache != Some(true) {
+            slot.access.cache = Caching::Default(default_cache());
         }
         Ok(FillRequest { images: images(args, config)?, slot })
     }
@@ -145,8 +146,10 @@ fn sidecars(args: &CreateArgs, config: &Config) -> Result<Sidecars> {
 /// Returns the folder that keeps what `create` fetched: below the user's cache if the environment names one (XDG Base
 /// Directory Specification), else the system's (file-hierarchy(7)).
 fn default_cache() -> PathBuf {
-    let user = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
-    user.map_or_else(|| PathBuf::from("/var/cache"), PathBuf::from).join("flipslot/blobs")
+    let user = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    // Under sudo(8), it may be another user's.
+    let is_own = |folder: &PathBuf| folder.metadata().is_ok_and(|found| found.uid() == geteuid().as_raw());
+    user.filter(is_own).unwrap_or_else(|| PathBuf::from("/var/cache")).join("flipslot/blobs")
 }
 
 /// Returns the path of the disk, if it is a device of this machine.

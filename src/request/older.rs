@@ -30,17 +30,19 @@ impl Older {
     /// Refuses `image` if its signature was verified, and a slot of `disk` holds one that was made later under the same
     /// name and tag. The dates are those of the images' configs, which the signatures cover.
     pub fn refuse(self, image: &Image, disk: &Disk) -> Result<()> {
-        let Some(created) = image.created.filter(|_| image.signature.verified && self == Older::Refuse) else {
+        if !image.signature.verified || self == Older::Allow {
             return Ok(());
-        };
+        }
         let name = image.reference.to_string();
         for slot in disk.table.slots.keys() {
             let holding = disk.files.holding(*slot)?;
             let same_name = holding.record().filter(|record| record.reference == name);
-            if let Some(later) = same_name.and_then(|record| record.created).filter(|later| *later > created) {
-                let (created, later) = (rfc3339(created), rfc3339(later));
+            let Some(held) = same_name.and_then(|record| record.created) else { continue };
+            if image.created.is_none_or(|created| created < held) {
+                let now = image.created.map_or_else(|| "no date".to_owned(), rfc3339);
                 let found = format!(
-                    "{name} is now an image of {created}, and slot {slot} holds one of {later}: it was taken back in time"
+                    "{name} is now an image of {now}, and slot {slot} holds one of {}: it was taken back in time",
+                    rfc3339(held)
                 );
                 return Err(refused(found, format!("if that is meant: --allow {NAME}, or pin the digest")));
             }

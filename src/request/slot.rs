@@ -12,7 +12,7 @@ use crate::filesystem::kind::Filesystem;
 use crate::filesystem::mkfs::MkfsOptions;
 use crate::hardware::{Choice, Inventory};
 use crate::oci::signature::Rules;
-use crate::oci::{Access, Platform};
+use crate::oci::{Access, Caching, Platform};
 use crate::request::by_slot;
 use crate::request::by_slot::Values;
 use crate::request::config::Config;
@@ -208,7 +208,10 @@ fn access(args: &ImageArgs, config: &Config) -> Access {
         realms: listed(&args.auth_realm, config.auth_realm.as_ref()).unwrap_or_default(),
         certificates: listed(&args.registry_ca, config.registry_ca.as_ref()).unwrap_or_default(),
         authfile: args.authfile.as_ref().or(config.authfile.as_ref()).cloned(),
-        cache: args.cache.as_ref().or(config.cache.as_ref()).filter(|_| !args.no_cache).cloned(),
+        cache: match args.cache.as_ref().or(config.cache.as_ref()).filter(|_| !args.no_cache) {
+            Some(folder) => Caching::Named(folder.clone()),
+            None => Caching::Off,
+        },
         rules: Rules {
             keys: listed(&args.verify_key, config.verify_key.as_ref()).unwrap_or_default(),
             policy: args.policy.as_ref().or(config.policy.as_ref()).cloned(),

@@ -27,6 +27,11 @@ impl Lookups {
         self.left = self.left.saturating_add(BY_ENTRY);
     }
 
+    /// Returns the number of components that may still be looked up.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Takes off what was looked up; fails if that is too much.
     pub fn spend(&mut self, components: u64) -> Result<()> {
         self.left = self.left.checked_sub(components).ok_or_else(|| {

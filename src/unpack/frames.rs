@@ -8,9 +8,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 const LONGEST: u32 = 1 << 20;
 
 /// The writing end.
-pub struct Sender<W: Write>(pub W);
+pub struct Sender<W: Write> {
+    out: W,
+    closed: bool,
+}
 
 impl<W: Write> Sender<W> {
+    /// Begins to send.
+    pub fn to(out: W) -> Sender<W> {
+        Sender { out, closed: false }
+    }
+
+    /// Returns true if the other end reads no more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Sends bytes, in as many frames as they need; none for no bytes.
     pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         bytes.chunks(LONGEST as usize).try_for_each(|chunk| self.frame(chunk))
@@ -23,8 +36,9 @@ impl<W: Write> Sender<W> {
 
     fn frame(&mut self, chunk: &[u8]) -> io::Result<()> {
         let length = u32::try_from(chunk.len()).map_err(|_| ErrorKind::InvalidInput)?;
-        self.0.write_all(&length.to_le_bytes())?;
-        self.0.write_all(chunk)
+        let sent = self.out.write_all(&length.to_le_bytes()).and_then(|()| self.out.write_all(chunk));
+        self.closed |= sent.is_err();
+        sent
     }
 }
 
@@ -76,13 +90,13 @@ mod tests {
 
     #[test]
     fn each_layer_ends_where_it_was_ended_and_one_that_was_not_is_an_error() {
-        let mut sender = Sender(Vec::new());
+        let mut sender = Sender::to(Vec::new());
         let long = vec![7; 3 << 20];
         sender.bytes(&long).unwrap();
         sender.end().unwrap();
         sender.end().unwrap();
         sender.bytes(b"cut").unwrap();
-        let input = Arc::new(Mutex::new(io::Cursor::new(sender.0)));
+        let input = Arc::new(Mutex::new(io::Cursor::new(sender.out)));
         assert_eq!(received(&input).unwrap(), long);
         assert_eq!(received(&input).unwrap(), b"");
         assert_eq!(received(&input).unwrap_err().kind(), ErrorKind::UnexpectedEof);

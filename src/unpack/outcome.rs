@@ -1,6 +1,6 @@
 //! The report of the unpacking process: nothing but its success, or an error with kind and hint.
 
-use crate::error::{self, Kind, Result, problem};
+use crate::error::{self, Result, failed};
 use serde::{Deserialize, Serialize};
 
 /// The report, printed as JSON.
@@ -9,10 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Outcome {
     /// All layers were verified and written.
     Unpacked,
-    /// Something was refused, or failed.
+    /// A layer was refused, or something failed.
     Failed {
-        /// True if nothing was written yet.
-        refused: bool,
         /// The whole error in one line.
         found: String,
         /// The next command to try; empty if there is none.
@@ -26,7 +24,6 @@ impl Outcome {
         match result {
             Ok(()) => Outcome::Unpacked,
             Err(error) => Outcome::Failed {
-                refused: error::kind(&error) == Kind::Refused,
                 found: format!("{error:#}"),
                 next: error::hint(&error).unwrap_or_default().to_owned(),
             },
@@ -37,9 +34,22 @@ impl Outcome {
     pub fn into_result(self) -> Result<()> {
         match self {
             Outcome::Unpacked => Ok(()),
-            Outcome::Failed { refused, found, next } => {
-                Err(problem(if refused { Kind::Refused } else { Kind::Failed }, found, next))
-            }
+            // By then the slot was formatted.
+            Outcome::Failed { found, next } => Err(failed(found, next)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_sentence_and_its_hint() {
+        let told = serde_json::to_string(&Outcome::of(Err(failed("found", "next")))).unwrap();
+        let error = serde_json::from_str::<Outcome>(&told).unwrap().into_result().unwrap_err();
+        assert_eq!((format!("{error:#}").as_str(), error::hint(&error)), ("found", Some("next")));
+        let done = serde_json::to_string(&Outcome::of(Ok(()))).unwrap();
+        assert!(serde_json::from_str::<Outcome>(&done).unwrap().into_result().is_ok());
     }
 }

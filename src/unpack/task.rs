@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The place of the slot, and the limits. It stands on the command line.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Task {
     /// Path at which the slot is mounted.
     pub place: PathBuf,
     /// Empty directory, which becomes the process's root.
     pub hall: PathBuf,
+    /// The `cgroup.procs` to write to.
+    #[serde(default)]
+    pub cgroups: Vec<PathBuf>,
     /// Amount that the layers may write.
     pub budget: Budget,
 }

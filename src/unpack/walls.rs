@@ -25,19 +25,24 @@ const ADDRESS_SPACE: u64 = 4 << 30;
 const OPEN_FILES: u64 = 256;
 
 /// Capabilities that it needs to give files their owners, modes, attributes and types. System administration is for
-/// `trusted.` and `security.` attributes alone (xattr(7)): the calls that it allows otherwise are refused.
+/// `trusted.` and `security.` attributes alone (xattr(7)), and the administration of labels for those that this machine
+/// does not know: the calls that they allow otherwise are refused.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
     .union(CapabilitySet::SETFCAP)
     .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::MAC_ADMIN)
     .union(CapabilitySet::SYS_ADMIN);
 
 /// Puts up all walls. Afterwards this process can do nothing but read its input and write to the slot.
 pub fn put_up(task: &Task) -> Result<()> {
     close_all_but_standard().context("closing inherited descriptors")?;
     setsid().context("leaving this machine's session")?;
+    for entrance in &task.cgroups {
+        fs::write(entrance, "0").with_context(|| format!("joining {}", entrance.display()))?;
+    }
     leave_this_machine(task)?;
     for (resource, limit) in [(Resource::As, ADDRESS_SPACE), (Resource::Nofile, OPEN_FILES), (Resource::Core, 0)] {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
@@ -55,7 +60,9 @@ fn leave_this_machine(task: &Task) -> Result<()> {
     mount(c"flipslot", hall, c"tmpfs", flags, c"mode=0755,size=64k").context("mounting a root")?;
     let (proc, slot) = (hall.join("proc"), hall.join(SLOT.trim_start_matches('/')));
     fs::create_dir(&proc).and_then(|()| fs::create_dir(&slot)).context("making directories in it")?;
-    mount(c"proc", &proc, c"proc", flags | MountFlags::RDONLY, c"").context("mounting /proc")?;
+    // Nothing of the machine is in it (Linux 5.8); before, all of it can be read.
+    let mounted = mount(c"proc", &proc, c"proc", flags | MountFlags::RDONLY, c"subset=pid");
+    mounted.or_else(|_| mount(c"proc", &proc, c"proc", flags | MountFlags::RDONLY, c"")).context("mounting /proc")?;
     mount_bind(&task.place, &slot).context("mounting the slot")?;
     chdir(hall).context("entering the root")?;
     pivot_root(".", ".").context("leaving this machine's root")?;

@@ -76,15 +76,39 @@ pub fn rfc3339(seconds: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
-/// Parses a time as RFC 3339 writes it in UTC, in seconds since 1970 rounded down.
+/// Parses a time as RFC 3339 writes it, in seconds since 1970 rounded down.
 pub fn seconds_of_rfc3339(text: &str) -> Option<u64> {
-    let time = humantime::parse_rfc3339(text).ok()?;
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+    // The parser knows UTC alone: the offset, as in `+02:00`, is taken off.
+    let (local, offset) = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
+        Some((local, offset)) if offset.starts_with(['+', '-']) && &offset[3..4] == ":" => (local, Some(offset)),
+        _ => (text, None),
+    };
+    let minutes = |offset: &str| Some(offset[1..3].parse::<i64>().ok()? * 60 + offset[4..].parse::<i64>().ok()?);
+    let ahead = match offset {
+        Some(offset) if offset.starts_with('-') => -minutes(offset)?,
+        Some(offset) => minutes(offset)?,
+        None => 0,
+    };
+    let utc = if offset.is_some() { format!("{local}Z") } else { local.to_owned() };
+    let since = humantime::parse_rfc3339(&utc).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    since.as_secs().checked_add_signed(-ahead * 60)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_read_in_every_zone() {
+        let noon = seconds_of_rfc3339("2026-01-02T12:00:00Z");
+        assert_eq!(noon, Some(1_767_355_200));
+        for same in ["2026-01-02T12:00:00.5Z", "2026-01-02T14:00:00+02:00", "2026-01-02T06:30:00.25-05:30"] {
+            assert_eq!(seconds_of_rfc3339(same), noon, "{same}");
+        }
+        for odd in ["", "yesterday", "2026-01-02", "+02:00", "2026-01-02T14:00:00+0é:0", "1969-12-31T00:00:00Z"] {
+            assert_eq!(seconds_of_rfc3339(odd), None, "{odd}");
+        }
+    }
 
     #[test]
     fn reads_what_it_prints() {

@@ -11,6 +11,7 @@ pub mod images;
 mod leftovers;
 mod memory;
 mod old_disk;
+mod older;
 mod plan;
 mod reference;
 mod refusals;

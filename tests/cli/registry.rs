@@ -2,7 +2,7 @@
 
 use crate::cli::images;
 use crate::support::layout::Packing;
-use crate::support::program::{Guard, Run, assert_nothing_left, command, ended, tool};
+use crate::support::program::{Guard, Run, assert_nothing_left, command, ended, tool, write_private};
 use crate::support::registry::{Fault, Registry};
 use serde_json::Value;
 use std::fs;
@@ -94,10 +94,10 @@ fn c12_without_tls_only_this_machine_is_spoken_to() {
     let folder = tempfile::tempdir().unwrap();
     // 192.0.2.1 is for documentation (RFC 5737): nobody answers, and nothing must be sent there.
     let auth = folder.path().join("auth.json");
-    fs::write(&auth, r#"{"auths":{"192.0.2.1:5000":{"auth":"dXNlcjpzZWNyZXQ="}}}"#).unwrap();
+    write_private(&auth, r#"{"auths":{"192.0.2.1:5000":{"auth":"dXNlcjpzZWNyZXQ="}}}"#);
     let environment = [("REGISTRY_AUTH_FILE", auth.to_str().unwrap())];
     let run = create(folder.path(), "192.0.2.1:5000", &["--plain-http=192.0.2.1:5000"], &environment);
-    run.must_end(3, &["without verified TLS, anyone on the way could read the credentials"]);
+    run.must_end(3, &["without TLS, anyone on the way could read the credentials"]);
     assert!(!run.stderr.contains("secret"));
 }
 
@@ -171,7 +171,8 @@ fn a_registry_with_a_password_and_its_own_certificate() {
         let encoded = if secret == "secret" { "dXNlcjpzZWNyZXQ=" } else { "dXNlcjp3cm9uZw==" };
         let place = server.path().join(secret);
         fs::create_dir_all(&place).unwrap();
-        fs::write(place.join("config.json"), format!(r#"{{"auths":{{"{host}":{{"auth":"{encoded}"}}}}}}"#)).unwrap();
+        let text = format!(r#"{{"auths":{{"{host}":{{"auth":"{encoded}"}}}}}}"#);
+        write_private(&place.join("config.json"), &text);
         place
     };
     let podman = auth("secret").join("config.json");
@@ -200,28 +201,19 @@ fn a_registry_with_a_password_and_its_own_certificate() {
     create(folder.path(), host, &[&file], &home).must_end(1, &FETCHED);
     create(folder.path(), host, &["--authfile=none.json", &trusted], &[]).must_end(1, &["none.json: No such file"]);
 
+    // A name that the certificate is not for.
+    let other = host.replace("127.0.0.1", "localhost");
+    create(folder.path(), &other, &[&trusted, &file], &[])
+        .must_end(1, &["cannot reach localhost", "not valid for name"]);
+
     let broken = server.path().join("broken.json");
     fs::write(&broken, "{ no json").unwrap();
     create(folder.path(), host, &[&trusted], &[("REGISTRY_AUTH_FILE", broken.to_str().unwrap())])
         .must_end(1, &["cannot read the credentials", "broken.json"]);
 
-    fs::write(folder.path().join("other.pem"), fs::read(authority).unwrap()).unwrap();
-    tool(
-        "openssl",
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-subj",
-            "/CN=other",
-            "-keyout",
-            "/dev/null",
-            "-out",
-            &folder.path().join("other.pem").to_string_lossy(),
-        ],
-    );
+    let other = folder.path().join("other.pem").to_string_lossy().into_owned();
+    let new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-keyout", "/dev/null", "-out"];
+    tool("openssl", &[&new[..], &[&other]].concat());
     let stranger = create(folder.path(), host, &["--registry-ca=other.pem"], &[]);
     stranger.must_end(1, &["cannot reach", "certificate", "--registry-ca"]);
     assert_nothing_left(folder.path(), &["image", "other.pem"]);

@@ -49,9 +49,13 @@ fn the_process_that_unpacks_has_no_network_no_other_files_and_few_calls() {
     let status = fs::read_to_string(process.join("status")).unwrap();
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
     assert_eq!(field("NoNewPrivs:"), "1");
-    // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN, MKNOD, SETFCAP (linux/capability.h).
+    // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN, MKNOD, SETFCAP, MAC_ADMIN (linux/capability.h).
     for set in ["CapPrm:", "CapEff:", "CapBnd:"] {
-        assert_eq!(u64::from_str_radix(&field(set), 16).unwrap(), 0x1b | 1 << 21 | 1 << 27 | 1 << 31, "{set}");
+        assert_eq!(
+            u64::from_str_radix(&field(set), 16).unwrap(),
+            0x1b | 1 << 21 | 1 << 27 | 1 << 31 | 1 << 33,
+            "{set}"
+        );
     }
     for set in ["CapInh:", "CapAmb:"] {
         assert_eq!(u64::from_str_radix(&field(set), 16).unwrap(), 0, "{set}");

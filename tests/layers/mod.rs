@@ -4,6 +4,7 @@
 
 mod archive;
 mod faults;
+mod hostile;
 mod kept;
 mod kept_random;
 mod limits;

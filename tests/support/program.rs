@@ -43,6 +43,12 @@ pub fn ended(command: &mut Command) -> Run {
     }
 }
 
+/// Writes a file that nobody else may read, as the programs do that keep credentials.
+pub fn write_private(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
 /// Runs another program, which must succeed; returns what it printed.
 #[allow(clippy::disallowed_methods)] // tests start programs by themselves
 pub fn tool(program: &str, arguments: &[&str]) -> String {

@@ -173,11 +173,14 @@ fn started(patience: Duration) -> Result<()> {
     let state = Tool::new("systemctl").arg("is-system-running").deadline(patience);
     let begin = Instant::now();
     loop {
-        // Its exit code is 0 in the state `running` alone (systemctl(1)).
-        let (code, printed) = state.run_for(&[0, 1])?;
-        match printed.stdout.trim() {
-            "initializing" | "starting" if begin.elapsed() < patience => thread::sleep(EVERY),
-            _ if code == 0 => return Ok(()),
+        // One answer that does not come says nothing: systemd may be restarting itself.
+        let said = state.run_for(&[0, 1]).map_or_else(|_| String::new(), |(_, printed)| printed.stdout);
+        match said.trim() {
+            "running" => return Ok(()),
+            // While it stops, this program is ended soon.
+            "initializing" | "starting" | "stopping" | "unknown" | "offline" | "" if begin.elapsed() < patience => {
+                thread::sleep(EVERY);
+            }
             other => {
                 let found = format!("the system is {other} after {} s", begin.elapsed().as_secs());
                 return Err(failed(found, "see why: systemctl status; journalctl -b"));

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Interval at which the watchdogs are pinged and the confirmation is looked for.
 const EVERY: Duration = Duration::from_secs(2);
+/// Time after the start of the kernel in which a watchdog daemon of the image comes, if it comes.
+const DAEMON: Duration = Duration::from_secs(180);
 /// Timeout of a hardware watchdog in seconds: a system that cannot run this program for so long hangs.
 const HANG: u32 = 60;
 
@@ -91,9 +93,9 @@ impl Dogs {
     /// Pings the watchdogs, and takes those whose drivers were loaded in the meantime: udev loads them after
     /// this program is started. A watchdog of systemd or another program is left alone.
     fn take_and_ping(&mut self) {
-        let names = if has_daemon(Path::new("/")) { Vec::new() } else { watchdog::names() };
-        for name in names {
+        for name in watchdog::names() {
             if !self.0.contains_key(&name)
+                && !waits_for_daemon(&name)
                 && let Ok(dog) = Watchdog::start(&name, HANG)
             {
                 self.0.insert(name, dog);
@@ -110,6 +112,12 @@ impl Dogs {
             thread::sleep(EVERY);
         }
     }
+}
+
+/// Returns true while a watchdog daemon of the image may still come to take the watchdog, and nothing is lost by waiting.
+fn waits_for_daemon(name: &str) -> bool {
+    let has_time = watchdog::left(name).is_none_or(|seconds| seconds > 30);
+    uptime() < DAEMON && has_time && has_daemon(Path::new("/"))
 }
 
 /// Returns true if the system starts a watchdog daemon of its own (watchdog(8)). It needs the device that this program

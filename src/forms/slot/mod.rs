@@ -26,6 +26,7 @@ use crate::root::carry_over::CarryOver;
 use crate::root::mounted::clamp_times;
 use crate::root::mounted::directory::Root;
 use crate::tool;
+use crate::unpack;
 use crate::words::location::SlotLocation;
 use crate::words::slot::Slot;
 use anyhow::Context;
@@ -64,7 +65,7 @@ pub struct SealedSlot {
 }
 
 /// Refuses to begin if one of `slots` cannot be made as requested on this machine.
-pub fn refuse_unable(request: &SlotRequest, slots: &[Slot]) -> Result<()> {
+pub fn refuse_unable(request: &SlotRequest, slots: &[Slot], session: Session) -> Result<()> {
     if request.agent == Agent::Add {
         agent::refuse_if_dynamic()?;
     }
@@ -76,7 +77,8 @@ pub fn refuse_unable(request: &SlotRequest, slots: &[Slot]) -> Result<()> {
         filesystem.refuse_unknown_to_kernel()
     };
     slots.iter().try_for_each(|slot| refuse(request.filesystem(*slot)).with_context(|| format!("slot {slot}")))?;
-    tool::refuse_missing(&[("unshare", "util-linux")])
+    tool::refuse_missing(&[("unshare", "util-linux")])?;
+    unpack::refuse_unable(session.scratch.directory("unpack")?, session.scratch.directory("probe")?)
 }
 
 /// Writes an image into a vacant partition and makes it bootable: filesystem, layers, rules and fixes, agent,

@@ -5,6 +5,8 @@ use crate::oci::home;
 use crate::oci::reference::{Pin, Reference};
 use crate::oci::registries::endpoint::{Endpoint, Transport};
 use crate::oci::registries::short_name::ShortNames;
+use crate::oci::registries::table::Registry;
+use anyhow::{Context, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::env;
@@ -30,40 +32,8 @@ struct File {
     unqualified_search_registries: Option<Vec<String>>,
     #[serde(default)]
     aliases: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Registry {
-    prefix: Option<String>,
-    location: Option<String>,
-    #[serde(default)]
-    insecure: bool,
-    #[serde(default)]
-    blocked: bool,
-    #[serde(default)]
-    mirror_by_digest_only: bool,
-    #[serde(default)]
-    mirror: Vec<Mirror>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Mirror {
-    location: String,
-    #[serde(default)]
-    insecure: bool,
-    #[serde(default)]
-    pull_from_mirror: Pull,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Pull {
-    #[default]
-    All,
-    DigestOnly,
-    TagOnly,
+    /// Of version 1 of the format.
+    registries: Option<toml::Table>,
 }
 
 impl Conf {
@@ -74,12 +44,19 @@ impl Conf {
         let named = env::var_os("CONTAINERS_REGISTRIES_CONF").filter(|file| !file.is_empty()).map(PathBuf::from);
         let mut conf = Conf::default();
         let main = match named {
-            Some(file) => return Conf::default().with(&file),
+            Some(file) if file.is_file() => return Conf::default().with(&file),
+            Some(file) => {
+                let found = format!("CONTAINERS_REGISTRIES_CONF names {}, which is not a file", file.display());
+                return Err(refused(found, "name one that exists, or unset the variable"));
+            }
             None => user.clone().filter(|file| file.is_file()).unwrap_or_else(|| SYSTEM.into()),
         };
         let folders = [Some(Path::new(SYSTEM).to_owned()), user].into_iter().flatten();
-        let drop_ins = folders.flat_map(|file| drop_ins(&file.with_extension("conf.d")));
-        for file in Some(main).into_iter().chain(drop_ins) {
+        let mut files = vec![main];
+        for file in folders {
+            files.extend(drop_ins(&file.with_extension("conf.d"))?);
+        }
+        for file in files {
             conf = conf.with(&file)?;
         }
         Ok(conf)
@@ -98,17 +75,20 @@ impl Conf {
         }
     }
 
-    /// Adds the text of a file.
+    /// Adds the text of a file. Two tables of it for the same names must be equal; those of earlier files are replaced.
     pub fn with_text(mut self, text: &str) -> Result<Conf> {
-        let File { registry, unqualified_search_registries, aliases } = toml::from_str(text)?;
+        let File { registry, unqualified_search_registries, aliases, registries } = toml::from_str(text)?;
+        ensure!(registries.is_none(), "it has version 1 of the format, which flipslot does not read");
+        let mut file: Vec<Registry> = Vec::new();
         for new in registry {
-            anyhow::ensure!(
-                new.prefix.is_some() || new.location.is_some(),
-                "a registry has neither prefix nor location"
-            );
-            self.registries.retain(|old| old.prefix() != new.prefix());
-            self.registries.push(new);
+            let new = new.normalised()?;
+            match file.iter().find(|old| old.prefix() == new.prefix()) {
+                Some(old) => ensure!(*old == new, "two tables for {} differ", new.prefix()),
+                None => file.push(new),
+            }
         }
+        self.registries.retain(|old| !file.iter().any(|new| new.prefix() == old.prefix()));
+        self.registries.extend(file);
         self.short_names.add(unqualified_search_registries, aliases);
         Ok(self)
     }
@@ -121,81 +101,27 @@ impl Conf {
     /// Lists the places to try for an image, in order. Refuses one that is blocked.
     pub fn endpoints(&self, host: &str, repository: &str, pin: &Pin) -> Result<Vec<Endpoint>> {
         let name = format!("{host}/{repository}");
-        let longest =
-            self.registries.iter().filter(|registry| registry.covers(&name, pin)).max_by_key(|r| r.prefix().len());
-        let Some(registry) = longest else {
-            return Ok(vec![Endpoint {
-                host: host.to_owned(),
-                repository: repository.to_owned(),
-                transport: Transport::Tls,
-            }]);
-        };
-        if registry.blocked {
-            let found = format!("registries.conf blocks {}, and with it {name}", registry.prefix());
-            return Err(refused(found, "name the image in another registry, or ask whoever blocked it"));
-        }
-        let pinned = matches!(pin, Pin::Digest(_));
-        let mirrors = registry.mirror.iter().filter(|mirror| match mirror.pull_from_mirror {
-            Pull::All => pinned || !registry.mirror_by_digest_only,
-            Pull::DigestOnly => pinned,
-            Pull::TagOnly => !pinned,
-        });
-        let mut places: Vec<(&str, bool)> = mirrors.map(|mirror| (mirror.location.as_str(), mirror.insecure)).collect();
-        places.push((registry.location.as_deref().unwrap_or_default(), registry.insecure));
-        let mut endpoints = Vec::new();
-        for (location, insecure) in places {
-            let moved = registry.moved(&name, location);
-            let (host, repository) = moved.split_once('/').ok_or_else(|| {
-                let found = format!("registries.conf moves {name} to '{moved}', which names no repository");
-                refused(found, "correct the location there")
-            })?;
-            let transports: &[Transport] =
-                if insecure { &[Transport::UnverifiedTls, Transport::Plain] } else { &[Transport::Tls] };
-            endpoints.extend(transports.iter().map(|transport| Endpoint {
-                host: host.to_owned(),
-                repository: repository.to_owned(),
-                transport: *transport,
-            }));
-        }
-        Ok(endpoints)
-    }
-}
-
-impl Registry {
-    fn prefix(&self) -> &str {
-        self.prefix.as_deref().or(self.location.as_deref()).unwrap_or_default()
-    }
-
-    /// Returns true if this registry's prefix is that of a name, up to the end of a component.
-    fn covers(&self, name: &str, pin: &Pin) -> bool {
-        let full = format!("{name}{pin}");
-        if let Some(domain) = self.prefix().strip_prefix('*') {
-            return name
-                .split(['/', ':'])
-                .next()
-                .is_some_and(|host| host.ends_with(domain) && host.len() > domain.len());
-        }
-        full.strip_prefix(self.prefix()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':', '@']))
-    }
-
-    /// Replaces this registry's prefix of a name by a location; an empty one, and a wildcard, replace nothing.
-    fn moved(&self, name: &str, location: &str) -> String {
-        match name.strip_prefix(self.prefix()) {
-            Some(rest) if !location.is_empty() => format!("{location}{rest}"),
-            _ if self.prefix().starts_with('*') && !location.is_empty() => {
-                format!("{location}{}", name.find('/').map_or("", |at| &name[at..]))
+        let covering = self.registries.iter().filter(|registry| registry.covers(&name));
+        match covering.max_by_key(|registry| registry.prefix().len()) {
+            Some(registry) => registry.endpoints(&name, pin),
+            None => {
+                let (host, repository) = (host.to_owned(), repository.to_owned());
+                Ok(vec![Endpoint { host, repository, transport: Transport::Tls }])
             }
-            _ => name.to_owned(),
         }
     }
 }
 
-/// Lists the files `*.conf` of a folder, in order.
-fn drop_ins(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "conf")).collect();
+/// Lists the files `*.conf` of a folder, in order; none if there is no such folder.
+fn drop_ins(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("listing {}", folder.display()))?,
+    };
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "conf")).collect();
     files.sort();
-    files
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -221,6 +147,7 @@ mod tests {
         assert_eq!(
             places(conf, "h.example/os/debian:12"),
             [
+                "mirror.example:5000/os/debian Tls",
                 "mirror.example:5000/os/debian UnverifiedTls",
                 "mirror.example:5000/os/debian Plain",
                 "h.example/moved/debian Tls"
@@ -248,7 +175,25 @@ mod tests {
         let conf = Conf::default().with_text(block).unwrap();
         let conf = conf.with_text("[[registry]]\nlocation = 'h.example'\n").unwrap();
         assert!(conf.endpoints("h.example", "x", &Pin::Tag("1".to_owned())).is_ok());
-        assert!(Conf::default().with_text("[[registry]]\nblocked = true\n").is_err());
-        assert!(Conf::default().with_text("[[registry]]\nlocation = 1\n").is_err());
+    }
+
+    #[test]
+    fn what_would_silently_not_count_is_refused() {
+        let slash = "[[registry]]\nlocation = 'h.example/'\nblocked = true\n";
+        assert!(places(slash, "h.example/x:1")[0].contains("blocks"));
+        let empty = "[[registry]]\nprefix = ''\nlocation = 'h.example'\nblocked = true\n";
+        assert!(places(empty, "h.example/x:1")[0].contains("blocks"));
+        for odd in [
+            "[[registry]]\nblocked = true\n",
+            "[[registry]]\nlocation = 1\n",
+            "[[registry]]\nlocation = 'https://h.example'\n",
+            "[[registry]]\nprefix = 'h.example/os/debian:12'\nlocation = 'h.example'\n",
+            "[[registry]]\nprefix = '*.example/os'\n",
+            "[[registry]]\nlocation = 'h'\n[[registry.mirror]]\nlocation = '/'\n",
+            "[[registry]]\nlocation = 'h'\nblocked = true\n[[registry]]\nlocation = 'h'\n",
+            "[registries.block]\nregistries = ['h.example']\n",
+        ] {
+            assert!(Conf::default().with_text(odd).is_err(), "{odd}");
+        }
     }
 }

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod conf;
 pub mod endpoint;
 mod short_name;
+mod table;
 
 pub use conf::Conf;
 pub use endpoint::{Endpoint, Transport};

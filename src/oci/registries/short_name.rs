@@ -39,7 +39,16 @@ impl ShortNames {
         }
         match &self.search[..] {
             [] => Ok(text.to_owned()),
-            [registry] => Ok(format!("{registry}/{bare}")),
+            [registry] => {
+                let registry = registry.trim_end_matches('/');
+                // The parser would take another one for a folder of Docker Hub.
+                if registry.contains(['.', ':']) || registry == "localhost" {
+                    return Ok(format!("{registry}/{bare}"));
+                }
+                let found =
+                    format!("registries.conf has '{registry}' to search for a short name, which does not name a host");
+                Err(usage(found, format!("name the registry of {}", bare.escape_debug())))
+            }
             several => Err(usage(
                 format!("'{}' may be in several registries: {}", text.escape_debug(), several.join(", ")),
                 format!("name the one that you mean: {}/{}", several[0], bare.escape_debug()),

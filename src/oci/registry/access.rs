@@ -3,6 +3,18 @@
 use crate::oci::signature::Rules;
 use std::path::PathBuf;
 
+/// Keeping of what was fetched from registries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Caching {
+    /// Keep nothing.
+    #[default]
+    Off,
+    /// Keep it in the folder that the user names.
+    Named(PathBuf),
+    /// Keep it in this folder if that is possible.
+    Default(PathBuf),
+}
+
 /// The options for reaching registries, and for trusting what they hold.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
@@ -14,8 +26,8 @@ pub struct Access {
     pub realms: Vec<String>,
     /// The file of credentials, in place of the user's.
     pub authfile: Option<PathBuf>,
-    /// Folder that keeps what was fetched; `None` to keep nothing.
-    pub cache: Option<PathBuf>,
+    /// Keeping of what was fetched.
+    pub cache: Caching,
     /// The signatures that an image must have.
     pub rules: Rules,
 }

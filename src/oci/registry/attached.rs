@@ -1,7 +1,7 @@
 //! Finds the signatures that a registry keeps beside an image: in the tag that cosign derives from the digest, and
 //! among the manifests that name the image as their subject.
 
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::oci::document::Descriptor;
 use crate::oci::layout::read_limited;
 use crate::oci::registry::blob::BlobStream;
@@ -43,28 +43,35 @@ struct Referrer {
 
 /// Returns all that is attached to `of`; what is not there counts as nothing.
 pub fn find(session: &Arc<Session>, of: &Digest) -> Result<Vec<Attached>> {
-    let finding = || format!("looking for signatures of {of}");
-    let mut found = in_tag(session, of).with_context(finding)?;
-    found.extend(referrers(session, of).with_context(finding)?);
-    Ok(found)
+    let candidates = [in_tag(session, of), referrers(session, of)];
+    let mut found = Vec::new();
+    let mut failure = None;
+    // One that is damaged must not hide the others: anyone who may push could block an image with it.
+    for one in candidates.into_iter().flat_map(|list| list.unwrap_or_else(|error| vec![Err(error)])) {
+        match one {
+            Ok(attached) => found.push(attached),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    match failure.filter(|_| found.is_empty()) {
+        Some(error) => Err(error).with_context(|| format!("looking for signatures of {of}")),
+        None => Ok(found),
+    }
 }
 
 /// Returns the signatures in the tag `sha256-….sig` (cosign, "Signature specification").
-fn in_tag(session: &Arc<Session>, of: &Digest) -> Result<Vec<Attached>> {
+fn in_tag(session: &Arc<Session>, of: &Digest) -> Result<Vec<Result<Attached>>> {
     let path = format!("manifests/{}-{}.sig", of.algorithm(), of.hex());
     let Some(bytes) = session.document_if_any(&path, TYPES)? else { return Ok(Vec::new()) };
     let Listed { layers } = parse(&bytes)?;
-    refuse_too_many(layers.len())?;
-    let mut found = Vec::new();
-    for layer in layers.iter().filter(|layer| layer.media_type == SIMPLE_SIGNING_TYPE) {
-        let Some(signature) = layer.annotations.get(SIGNATURE_ANNOTATION) else { continue };
-        found.push(Attached::SimpleSigning { payload: blob(session, layer)?, signature: signature.clone() });
-    }
-    Ok(found)
+    let signatures = layers.iter().filter(|layer| layer.media_type == SIMPLE_SIGNING_TYPE).take(COUNT_MAX);
+    let signed = signatures.filter_map(|layer| Some((layer, layer.annotations.get(SIGNATURE_ANNOTATION)?.clone())));
+    let read = |(layer, signature)| Ok(Attached::SimpleSigning { payload: blob(session, layer)?, signature });
+    Ok(signed.map(read).collect())
 }
 
 /// Returns the bundles that refer to `of`. A registry without the API has the list in the tag `sha256-…`.
-fn referrers(session: &Arc<Session>, of: &Digest) -> Result<Vec<Attached>> {
+fn referrers(session: &Arc<Session>, of: &Digest) -> Result<Vec<Result<Attached>>> {
     // Registries without the API answer in many ways. Whatever this hides, an image with fewer signatures is refused.
     let listed = match session.document_if_any(&format!("referrers/{of}"), TYPES) {
         Ok(Some(listed)) => Some(listed),
@@ -72,18 +79,16 @@ fn referrers(session: &Arc<Session>, of: &Digest) -> Result<Vec<Attached>> {
     };
     let Some(listed) = listed else { return Ok(Vec::new()) };
     let Referrers { manifests } = parse(&listed)?;
-    let bundles: Vec<&Referrer> = manifests.iter().filter(|one| one.artifact_type.starts_with(BUNDLE_TYPE)).collect();
-    refuse_too_many(bundles.len())?;
-    let mut found = Vec::new();
-    for Referrer { digest, .. } in bundles {
-        let Some(bytes) = session.document_if_any(&format!("manifests/{digest}"), TYPES)? else { continue };
-        check(digest, &bytes)?;
-        let Listed { layers } = parse(&bytes)?;
-        for layer in layers.iter().filter(|layer| layer.media_type.starts_with(BUNDLE_TYPE)).take(1) {
-            found.push(Attached::Bundle(blob(session, layer)?));
-        }
-    }
-    Ok(found)
+    let bundles = manifests.iter().filter(|one| one.artifact_type.starts_with(BUNDLE_TYPE)).take(COUNT_MAX);
+    Ok(bundles.map(|one| bundle(session, &one.digest)).collect())
+}
+
+fn bundle(session: &Arc<Session>, digest: &Digest) -> Result<Attached> {
+    let bytes = session.document(&format!("manifests/{digest}"), TYPES)?;
+    check(digest, &bytes)?;
+    let Listed { layers } = parse(&bytes)?;
+    let layer = layers.iter().find(|layer| layer.media_type.starts_with(BUNDLE_TYPE));
+    Ok(Attached::Bundle(blob(session, layer.context("a referrer holds no bundle")?)?))
 }
 
 fn parse<'d, T: Deserialize<'d>>(bytes: &'d [u8]) -> Result<T> {
@@ -94,12 +99,4 @@ fn blob(session: &Arc<Session>, which: &Descriptor) -> Result<Vec<u8>> {
     let bytes = read_limited(BlobStream::new(Arc::clone(session), which), ATTACHED_MAX)?;
     check(&which.digest, &bytes)?;
     Ok(bytes)
-}
-
-fn refuse_too_many(count: usize) -> Result<()> {
-    if count <= COUNT_MAX {
-        return Ok(());
-    }
-    let found = format!("the image has {count} signatures; at most {COUNT_MAX} are looked at");
-    Err(refused(found, "remove those that are out of date: cosign clean"))
 }

@@ -9,7 +9,7 @@ mod login;
 mod retry;
 mod session;
 
-pub use access::Access;
+pub use access::{Access, Caching};
 
 use crate::error::{Result, refused};
 use crate::oci::credentials;
@@ -21,7 +21,7 @@ use crate::oci::reference::Pin;
 use crate::oci::registries::certificates::Certificates;
 use crate::oci::registries::{Conf, Endpoint, Transport};
 use crate::oci::registry::blob::BlobStream;
-use crate::oci::registry::http::{Http, Own, Url};
+use crate::oci::registry::http::{Http, Own, Url, host_of};
 use crate::oci::registry::login::Login;
 use crate::oci::registry::session::Session;
 use crate::oci::signature::Attached;
@@ -65,19 +65,26 @@ impl Registry {
         refuse_if_unresolvable(host)?;
         let certificates = Certificates::find(host);
         let has_certificates = !access.certificates.is_empty() || certificates != Certificates::default();
+        let is_local = is_loopback(host);
+        let is_verified = *transport == Transport::Tls;
         let plain = access.plain_http.contains(host) || *transport == Transport::Plain;
-        let credential = credentials::find(host, repository, access.authfile.as_deref())?;
-        if (plain || *transport != Transport::Tls) && !is_loopback(host) && !matches!(credential, Credential::None) {
-            let found = format!("without verified TLS, anyone on the way could read the credentials for {host}");
+        let credential = match is_verified || is_local {
+            true => credentials::find(host, repository, access.authfile.as_deref())?,
+            false => Credential::None, // anyone on the way could read it
+        };
+        if plain && !is_local && !matches!(credential, Credential::None) {
+            let found = format!("without TLS, anyone on the way could read the credentials for {host}");
             let next = format!("log out (podman logout {host}), or give {host} a certificate and --registry-ca");
             return Err(refused(found, next));
         }
-        let scheme = if plain || (is_loopback(host) && !has_certificates) { "http" } else { "https" };
+        let scheme = if plain || (is_local && is_verified && !has_certificates) { "http" } else { "https" };
         // Docker Hub answers under a name of its own.
         let server = if host == "docker.io" { "registry-1.docker.io" } else { host };
         let address = || format!("reading {scheme}://{server}/v2/{repository}/ as an address");
         let base: Url = format!("{scheme}://{server}/").parse().with_context(address)?;
-        let own = Own { registry: host, server, certificates, transport: *transport };
+        // As the addresses of requests have it: in lower case, without the usual port.
+        let server = host_of(&base);
+        let own = Own { registry: host, server: &server, certificates, transport: *transport };
         let session = Session {
             http: Http::new(access, own)?,
             login: Login::new(base.clone(), repository, credential, &access.realms),

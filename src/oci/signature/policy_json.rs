@@ -7,8 +7,10 @@ use crate::oci::signature::identity::SignedIdentity;
 use crate::oci::signature::scope;
 use anyhow::bail;
 use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -114,7 +116,8 @@ impl PolicyJson {
 
     /// Parses a policy.
     pub fn parse(text: &[u8]) -> Result<PolicyJson> {
-        Ok(serde_json::from_slice(text)?)
+        let NoDuplicates(value) = serde_json::from_slice(text)?;
+        Ok(serde_json::from_value(value)?)
     }
 
     /// Returns the requirements of the narrowest scope that `reference` is in.
@@ -124,6 +127,67 @@ impl PolicyJson {
         let found = of_transport
             .and_then(|known| scopes.iter().map(String::as_str).chain([""]).find_map(|scope| known.get(scope)));
         found.unwrap_or(&self.default)
+    }
+}
+
+/// A JSON value in which no object has a key twice: of two requirements for one scope, neither could be meant.
+struct NoDuplicates(Value);
+
+impl<'d> Deserialize<'d> for NoDuplicates {
+    fn deserialize<D: Deserializer<'d>>(deserializer: D) -> Result<NoDuplicates, D::Error> {
+        deserializer.deserialize_any(Values).map(NoDuplicates)
+    }
+}
+
+struct Values;
+
+impl<'d> Visitor<'d> for Values {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'d>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(NoDuplicates(item)) = items.next_element()? {
+            all.push(item);
+        }
+        Ok(all.into())
+    }
+
+    fn visit_map<A: MapAccess<'d>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut all = serde_json::Map::new();
+        while let Some((key, NoDuplicates(value))) = entries.next_entry::<String, _>()? {
+            if all.insert(key.clone(), value).is_some() {
+                return Err(de::Error::custom(format!("'{key}' is there twice")));
+            }
+        }
+        Ok(all.into())
     }
 }
 
@@ -165,6 +229,8 @@ mod tests {
             r#"{"default":[{"type":"sigstoreSigned","keyPath":"/k","keyData":"x"}]}"#,
             r#"{"default":[{"type":"sigstoreSigned","fulcio":{}}]}"#,
             r#"{"default":[{"type":"sigstoreSigned","keyPath":"/k","rekorPublicKeyPath":"/r"}]}"#,
+            r#"{"default":[{"type":"reject","type":"insecureAcceptAnything"}]}"#,
+            r#"{"default":[{"type":"reject"}],"transports":{"docker":{"h":[{"type":"reject"}],"h":[]}}}"#,
             "not json",
         ] {
             assert!(PolicyJson::parse(odd.as_bytes()).is_err(), "{odd}");

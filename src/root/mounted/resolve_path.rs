@@ -25,12 +25,19 @@ pub struct Way<'w> {
     make: &'w dyn Fn(BorrowedFd, &[u8]) -> io::Result<()>,
     /// Number of components behind links that were looked up.
     pub behind_links: u64,
+    /// Number of them at which the way ends with `OVERFLOW`.
+    most: u64,
 }
 
 impl<'w> Way<'w> {
     /// Begins a way on which `make` is called where a directory is missing.
     pub fn making(make: &'w dyn Fn(BorrowedFd, &[u8]) -> io::Result<()>) -> Way<'w> {
-        Way { make, behind_links: 0 }
+        Way { make, behind_links: 0, most: u64::MAX }
+    }
+
+    /// Ends the way when more than `most` components behind links were looked up.
+    pub fn at_most(self, most: u64) -> Way<'w> {
+        Way { most, ..self }
     }
 }
 
@@ -42,9 +49,12 @@ pub fn open_or_make(root: BorrowedFd, path: &[u8], flags: OFlags, way: &mut Way)
     let mut links = 0;
     while let Some(name) = left.pop_front() {
         way.behind_links += u64::from(links > 0);
+        if way.behind_links > way.most {
+            return Err(Errno::OVERFLOW);
+        }
         if name == b".." {
             real.pop();
-            way.behind_links += real.len() as u64;
+            way.behind_links += if links > 0 { real.len() as u64 } else { 0 };
             here = reopen(root, &real)?;
             continue;
         }

@@ -89,7 +89,7 @@ impl MountedRoot {
             Missing::Make => &new_directory,
             Missing::Skip => &|_, _| Err(Errno::NOENT),
         };
-        let mut way = Way::making(make);
+        let mut way = Way::making(make).at_most(self.lookups.left());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = resolve_path::open_or_make(self.root.fd(), path.as_bytes(), flags, &mut way);
         self.lookups.spend(way.behind_links)?;

@@ -16,6 +16,7 @@ pub fn trap() -> Trap {
 }
 
 #[test]
+#[ignore = "tests/check finds it, fixed.rs boots it fixed: make test-all"]
 fn an_xfs_that_is_newer_than_the_kernel_is_not_mounted() {
     trap().is_found_and_is_real();
 }
