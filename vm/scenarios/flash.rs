@@ -19,17 +19,17 @@ fn a_running_server_flashes_its_other_slot_and_keeps_its_identity_there_and_back
     machine.run("echo UUID=$(findmnt -no UUID /) /mnt ext4 >>/etc/fstab");
     let keep =
         ["machine-id", "ssh/ssh_host_*", "hostname", "fstab"].map(|name| format!("--keep '/etc/{name}'")).join(" ");
-    // The limits of the image's dracut, as they are while it runs.
+    // The limits of the image's dracut, as they are while it runs; those of the process that unpacks come before.
     machine.run(
         "(until cat $(find /sys/fs/cgroup -path '*flipslot*' -name memory.max -o -path '*flipslot*' -name pids.max | sort) \
-         >/run/limits 2>/dev/null </dev/null && [ -s /run/limits ]; do sleep 0.2; done; free -b | grep Mem: >>/run/limits) & true",
+         >/run/limits 2>/dev/null </dev/null && head -n 1 /run/limits | grep -q '[0-9]'; do sleep 0.2; done) & true",
     );
     machine.press(&format!("flipslot flash {reference} --slot b {keep} --fix fstab --progress plain\n"));
     machine.wait_for("it is written", "carried over: /etc/machine-id /etc/hostname /etc/fstab /etc/ssh/ssh_host_key");
-    let limits = machine.run("cat /run/limits");
+    let limits = machine.run("cat /run/limits; sed -n 's/^MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo");
     let numbers: Vec<u64> = limits.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [memory, processes, all, ..] = numbers[..] else { panic!("no cgroup of a chamber was seen: {limits}") };
-    assert!((512 << 20..=all).contains(&memory), "{limits}");
+    assert!((512 << 20..=all << 10).contains(&memory), "{limits}");
     assert_eq!(processes, 4096, "{limits}");
     let status = machine.run("flipslot status");
     assert!(status.contains("fixed fstab: /etc/fstab line"), "{status}");
