@@ -80,10 +80,15 @@ pub fn rfc3339(seconds: u64) -> String {
 pub fn seconds_of_rfc3339(text: &str) -> Option<u64> {
     // The parser knows UTC alone: the offset, as in `+02:00`, is taken off.
     let (local, offset) = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
-        Some((local, offset)) if offset.starts_with(['+', '-']) && &offset[3..4] == ":" => (local, Some(offset)),
+        Some((local, offset)) if offset.is_ascii() && offset.starts_with(['+', '-']) && offset.contains(':') => {
+            (local, Some(offset))
+        }
         _ => (text, None),
     };
-    let minutes = |offset: &str| Some(offset[1..3].parse::<i64>().ok()? * 60 + offset[4..].parse::<i64>().ok()?);
+    let minutes = |offset: &str| {
+        let (hours, minutes) = offset[1..].split_once(':')?;
+        Some(hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?)
+    };
     let ahead = match offset {
         Some(offset) if offset.starts_with('-') => -minutes(offset)?,
         Some(offset) => minutes(offset)?,
