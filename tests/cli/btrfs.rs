@@ -3,7 +3,7 @@
 
 use crate::cli::images;
 use crate::support::disk::{Disk, NAME, SLOT_A, SLOT_B, content_hash};
-use crate::support::program::{assert_nothing_left, command, ended, flipslot, tool};
+use crate::support::program::{assert_nothing_left, command, ended, flipslot, tool, unmount};
 use flipslot::filesystem::features::Features;
 use std::fs;
 use std::ops::Range;
@@ -174,7 +174,7 @@ fn a_device_of_a_mounted_btrfs_is_refused_though_the_mount_has_another_number() 
     let before = content_hash(&file);
     let run = flipslot(folder.path(), &["create", &device, "--slot=a=oci:image:1", "--yes"]);
     let after = content_hash(&file);
-    tool("umount", &[&mounted.to_string_lossy()]);
+    unmount(&mounted);
     tool("losetup", &["--detach", &device]);
     run.must_end(3, &["is in use", "mounted at", "umount"]);
     assert_eq!(before, after);

@@ -4,7 +4,7 @@
 use crate::cli::images;
 use crate::support::disk::content_hash;
 use crate::support::layout::blob_path;
-use crate::support::program::{Run, assert_nothing_left, command, ended, flipslot, tool};
+use crate::support::program::{Run, assert_nothing_left, command, ended, flipslot, tool, unmount};
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -153,7 +153,7 @@ fn a_block_device_in_use_or_not_empty_is_refused_and_keeps_every_byte() {
     fs::create_dir(&mounted).unwrap();
     tool("mount", &["-o", "ro,noload", &device.0, &mounted.to_string_lossy()]);
     let run = flipslot(folder.path(), &[&arguments[..], &["--yes"]].concat());
-    tool("umount", &[&mounted.to_string_lossy()]);
+    unmount(&mounted);
     run.must_end(3, &["is in use: mounted at", "umount"]);
     assert_eq!(content_hash(&file), before);
 

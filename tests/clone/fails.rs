@@ -2,7 +2,7 @@
 
 use crate::clone::disks::{LoopDisk, clone, golden, is_zero, must_be_sound, result};
 use crate::support::disk::{DATA, MIB};
-use crate::support::program::{Guard, assert_nothing_left, command, tool};
+use crate::support::program::{Guard, assert_nothing_left, command, tool, unmount};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
@@ -28,7 +28,7 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        tool("umount", &[&self.path().to_string_lossy()]);
+        unmount(self.path());
     }
 }
 

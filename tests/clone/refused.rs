@@ -3,7 +3,7 @@
 use crate::cli::images;
 use crate::clone::disks::{LoopDisk, clone, golden};
 use crate::support::disk::{Disk, MIB, SLOT_A, content_hash};
-use crate::support::program::{assert_nothing_left, tool};
+use crate::support::program::{assert_nothing_left, tool, unmount};
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -40,7 +40,7 @@ fn a_target_that_cannot_be_one_is_refused_and_no_disk_is_written() {
     tool("mke2fs", &["-q", "-F", &used.device]);
     tool("mount", &[&used.device, &place.path().to_string_lossy()]);
     let run = clone(path, &source, &[&good.device, &used.device], &["--yes"]);
-    tool("umount", &[&place.path().to_string_lossy()]);
+    unmount(place.path());
     run.must_end(3, &["mounted at"]);
     clone(path, &source, &["new.raw"], &["--size=1GiB"]).must_end(3, &["new.raw is too small: it has 1GiB"]);
     drop((good, used, small));

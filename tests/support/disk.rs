@@ -1,6 +1,6 @@
 //! A disk that the real program has made, in copies that a test may change, and what is where on it.
 
-use crate::support::program::{Run, flipslot, tool};
+use crate::support::program::{Run, flipslot, tool, unmount};
 use flipslot::boot::state::State;
 use flipslot::disk::fat;
 use flipslot::words::digest::Digest;
@@ -272,6 +272,6 @@ struct Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        tool("umount", &[&self.place.path().to_string_lossy()]);
+        unmount(self.place.path());
     }
 }

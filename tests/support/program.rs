@@ -57,6 +57,22 @@ pub fn tool(program: &str, arguments: &[&str]) -> String {
     run.stdout + &run.stderr
 }
 
+/// Unmounts a filesystem. A process that another test starts at this moment has our open files until it executes its
+/// program, and keeps the filesystem busy for so long.
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+pub fn unmount(place: &Path) {
+    let begin = Instant::now();
+    loop {
+        let run = ended(Command::new("umount").arg(place));
+        if run.code == 0 {
+            return;
+        }
+        let is_busy = run.stderr.contains("busy") && begin.elapsed() < Duration::from_secs(60);
+        assert!(is_busy, "umount {}: {}", place.display(), run.stderr);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Fails unless the run ended with `code` and said every one of `texts` on stderr.
 impl Run {
     pub fn must_end(&self, code: i32, texts: &[&str]) {
