@@ -81,8 +81,8 @@ pub struct ImageArgs {
     #[arg(long, value_name = "FILE")]
     pub verify_key: Vec<PathBuf>,
 
-    /// Policy for signatures [default: /etc/containers/policy.json, if it is
-    /// there]
+    /// Policy for signatures [default: containers/policy.json in ~/.config,
+    /// else in /etc, if it is there]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
 

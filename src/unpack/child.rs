@@ -7,7 +7,7 @@ use crate::root::mounted::directory::Root;
 use crate::root::mounted::sink::MountedRoot;
 use crate::unpack::frames::Receiver;
 use crate::unpack::outcome::Outcome;
-use crate::unpack::task::{LayerTask, Task};
+use crate::unpack::task::{LayerTask, Orders, Task};
 use crate::unpack::walls::{self, SLOT};
 use anyhow::Context;
 use std::io::{Read, Stdin, Write, stdin, stdout};
@@ -15,10 +15,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// Puts up the walls, unpacks the layers of standard input into the slot, and prints the report.
-pub fn run(task: &str) -> Result<()> {
-    let task: Task = serde_json::from_str(task).context("reading the task")?;
-    walls::put_up(&task).context("putting up the walls of the process that unpacks")?;
-    let outcome = Outcome::of(unpack(&task));
+pub fn run(orders: &str) -> Result<()> {
+    let orders: Orders = serde_json::from_str(orders).context("reading the orders")?;
+    walls::put_up(&orders).context("putting up the walls of the process that unpacks")?;
+    let outcome = Outcome::of(unpack(&orders.task));
     serde_json::to_writer(stdout(), &outcome).context("reporting")?;
     stdout().flush().context("reporting")
 }

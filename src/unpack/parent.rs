@@ -7,7 +7,7 @@ use crate::layer::Budget;
 use crate::tool::{Printed, Tool};
 use crate::unpack::frames::Sender;
 use crate::unpack::outcome::Outcome;
-use crate::unpack::task::{LayerTask, Task};
+use crate::unpack::task::{LayerTask, Orders, Task};
 use anyhow::Context;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use std::fs::File;
@@ -25,7 +25,7 @@ const PIPE: usize = 1 << 20;
 /// Refuses to begin where the unpacking process cannot put up its walls: an unshare(1) before util-linux 2.32, a
 /// container with few rights. `hall` and `place` are empty directories.
 pub fn refuse_unable(hall: PathBuf, place: PathBuf) -> Result<()> {
-    let task = Task { hall, place, cgroups: Vec::new(), budget: Budget { bytes: 0, entries: 0 } };
+    let task = Task { hall, place, budget: Budget { bytes: 0, entries: 0 } };
     run(&task, &[], |_| Ok(())).map_err(|error| {
         let found = format!("layers are unpacked by a process of its own, which cannot be started here: {error:#}");
         refused(found, "run flipslot as root of this machine, with util-linux 2.32 or later")
@@ -37,14 +37,14 @@ pub fn refuse_unable(hall: PathBuf, place: PathBuf) -> Result<()> {
 pub fn run(task: &Task, layers: &[LayerTask], feed: impl FnOnce(&mut Sender<File>) -> Result<()> + Send) -> Result<()> {
     // Contents that are written count as memory: to limit that would slow down the writing.
     let cgroups = Cgroups::make(&Shape { memory: i64::MAX.unsigned_abs(), processes: THREADS, ..Shape::of_tools() });
-    let task = serde_json::to_string(&Task { cgroups: cgroups.entrances(), ..task.clone() })?;
+    let orders = serde_json::to_string(&Orders { task: task.clone(), cgroups: cgroups.entrances() })?;
     let list = serde_json::to_vec(layers)?;
     // unshare(1) kills the process when this one ends, and with it the kernel kills its threads.
     let tool = Tool::new("unshare")
         .args(NAMESPACES)
         .arg(sealed()?)
         .arg("unpack-layers")
-        .arg(task)
+        .arg(orders)
         .only_environment(&[("LC_ALL", "C")])
         .deadline(DEADLINE)
         .keeping(1 << 16);

@@ -5,7 +5,7 @@ use crate::chamber::privileges::keep_only;
 use crate::error::Result;
 use crate::sys::descriptors::close_all_but_standard;
 use crate::unpack::calls;
-use crate::unpack::task::Task;
+use crate::unpack::task::{Orders, Task};
 use anyhow::Context;
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -37,13 +37,13 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SYS_ADMIN);
 
 /// Puts up all walls. Afterwards this process can do nothing but read its input and write to the slot.
-pub fn put_up(task: &Task) -> Result<()> {
+pub fn put_up(orders: &Orders) -> Result<()> {
     close_all_but_standard().context("closing inherited descriptors")?;
     setsid().context("leaving this machine's session")?;
-    for entrance in &task.cgroups {
+    for entrance in &orders.cgroups {
         fs::write(entrance, "0").with_context(|| format!("joining {}", entrance.display()))?;
     }
-    leave_this_machine(task)?;
+    leave_this_machine(&orders.task)?;
     for (resource, limit) in [(Resource::As, ADDRESS_SPACE), (Resource::Nofile, OPEN_FILES), (Resource::Core, 0)] {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
             .with_context(|| format!("limiting {resource:?} to {limit}"))?;

@@ -103,7 +103,7 @@ impl Formatted {
         let entries = if room.f_files == 0 { u64::MAX } else { room.f_favail };
         let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries };
         let place = mounted.mount.mount_point().to_owned();
-        let task = Task { place, hall: session.scratch.directory("unpack")?, cgroups: Vec::new(), budget };
+        let task = Task { place, hall: session.scratch.directory("unpack")?, budget };
         let verified = image.unpack_at(&task, step.counter())?;
         let directory = root.fd().try_clone_to_owned()?;
         mounted.flushing = Some(thread::spawn(move || Ok(syncfs(directory)?)));
