@@ -19,6 +19,9 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Threads at one time, where this process may make a cgroup.
 const THREADS: u32 = 32;
+/// Chunks of a layer that were freed are kept for the next ones: the C library would give each back to the kernel, which
+/// clears it again (glibc manual, "Memory Allocation Tunables").
+const KEEP_MEMORY: &str = "glibc.malloc.mmap_threshold=16777216:glibc.malloc.trim_threshold=67108864";
 /// Size of the pipe in bytes: the most that a process may ask for without privileges (pipe(7)).
 const PIPE: usize = 1 << 20;
 
@@ -45,7 +48,7 @@ pub fn run(task: &Task, layers: &[LayerTask], feed: impl FnOnce(&mut Sender<File
         .arg(sealed()?)
         .arg("unpack-layers")
         .arg(orders)
-        .only_environment(&[("LC_ALL", "C")])
+        .only_environment(&[("LC_ALL", "C"), ("GLIBC_TUNABLES", KEEP_MEMORY)])
         .deadline(DEADLINE)
         .keeping(1 << 16);
     exchange(&tool, list, feed)

@@ -1,6 +1,7 @@
 //! Registries: a real one with passwords and TLS, and one that misbehaves.
 
 use crate::cli::images;
+use crate::support::certificate::Certificate;
 use crate::support::layout::Packing;
 use crate::support::program::{Guard, Run, assert_nothing_left, command, ended, tool, write_private};
 use crate::support::registry::{Fault, Registry};
@@ -111,24 +112,14 @@ struct Real {
 #[allow(clippy::disallowed_methods)] // tests start programs by themselves
 fn real(folder: &Path) -> Real {
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
-    let authority = path("ca.pem");
-    let new = |more: &[&str]| tool("openssl", &[&["req", "-newkey", "rsa:2048", "-nodes"], more].concat());
-    new(&["-x509", "-days", "2", "-subj", "/CN=flipslot test CA", "-keyout", &path("ca.key"), "-out", &authority]);
-    new(&["-subj", "/CN=127.0.0.1", "-keyout", &path("key.pem"), "-out", &path("request.pem")]);
-    fs::write(path("extensions"), "subjectAltName=IP:127.0.0.1\n").unwrap();
-    let sign = ["x509", "-req", "-days", "2", "-CAcreateserial", "-CA", &authority, "-CAkey", &path("ca.key")];
-    tool(
-        "openssl",
-        &[&sign[..], &["-in", &path("request.pem"), "-extfile", &path("extensions"), "-out", &path("cert.pem")]]
-            .concat(),
-    );
+    let Certificate { authority, certificate, key } = Certificate::new(folder);
     fs::write(path("htpasswd"), tool("htpasswd", &["-Bbn", "user", "secret"])).unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = format!(
         "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}', tls: {{certificate: {}, key: {}}}}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\n",
         path("data"),
-        path("cert.pem"),
-        path("key.pem"),
+        certificate.display(),
+        key.display(),
         path("htpasswd")
     );
     fs::write(path("config.yml"), config).unwrap();
@@ -155,7 +146,7 @@ fn real(folder: &Path) -> Real {
         let manifest = tool("skopeo", &["inspect", "--raw", "--tls-verify=false", "--creds=user:secret", &from]);
         assert!(manifest.contains(form), "{manifest}");
     }
-    Real { _process: process, host, authority }
+    Real { _process: process, host, authority: authority.to_string_lossy().into_owned() }
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! A real registry behind a proxy that does something wrong: permanent faults end in an error that names the cause, transient
+//! A real registry behind a proxy that does something wrong, with TLS, a password and tokens: permanent faults end in an error that names the cause, transient
 //! ones are retried, and credentials are not sent to other hosts.
 
 use crate::cli::images;
+use crate::support::certificate::Certificate;
 use crate::support::fault_proxy::{Fault, FaultProxy, Rule};
 use crate::support::program::{Run, assert_nothing_left, command, ended, write_private};
 use crate::support::upstream::Upstream;
@@ -17,7 +18,11 @@ const FETCHED: [&str; 1] = ["it has no kernel"];
 impl Upstream {
     /// Starts a registry with one image in it.
     fn with_image() -> Upstream {
-        let upstream = Upstream::start();
+        Upstream::start().filled()
+    }
+
+    fn filled(self) -> Upstream {
+        let upstream = self;
         images::bulky(LAYER).write(&upstream.folder.path().join("image"), "1");
         upstream.push(&upstream.folder.path().join("image"), "x/y:1");
         upstream
@@ -28,11 +33,15 @@ impl Upstream {
     }
 
     fn pull(&self, host: &str, environment: &[(&str, &str)]) -> Run {
+        self.pull_with(host, &[], environment)
+    }
+
+    fn pull_with(&self, host: &str, more: &[&str], environment: &[(&str, &str)]) -> Run {
         let work = self.folder.path().join("work");
         let _ = fs::create_dir(&work);
         let slot = format!("--slot=a=docker://{host}/x/y:1");
         let mut create = command(&work, &["create", "d.raw", "--size=600MiB", "--no-cache", "--progress=none", &slot]);
-        let run = ended(create.envs(environment.iter().copied()));
+        let run = ended(create.args(more).envs(environment.iter().copied()));
         assert_nothing_left(&work, &[]);
         run
     }
@@ -159,7 +168,7 @@ fn logins_and_redirects() -> Vec<Script> {
         (
             "401 with a realm that is none",
             vec![manifest(9, says("401 x", "WWW-Authenticate: Bearer realm=\"x\"", ""))],
-            &["the address of the token service"],
+            &["refuses the credentials, or requires some"],
         ),
         ("a redirect to the same", vec![manifest(9, to("/v2/x/y/manifests/1"))], &["redirects more than 5 times"]),
         ("a redirect to no address", vec![manifest(1, says("302 x", "", ""))], &["has no valid Location"]),
@@ -208,11 +217,14 @@ fn odd_bodies() -> Vec<Script> {
 
 #[test]
 fn c_faults_that_pass_are_survived_and_the_others_are_errors_that_name_the_cause() {
-    let upstream = Upstream::with_image();
+    let upstream = Upstream::with_password().filled();
+    let certificate = Certificate::new(upstream.folder.path());
+    let trusted = format!("--registry-ca={}", certificate.authority.display());
     let scripts = [answers(), interruptions(), logins_and_redirects(), odd_bodies()].concat();
     for (name, rules, sentences) in &scripts {
-        let proxy = upstream.behind(rules);
-        let run = upstream.pull(&proxy.address, &[]);
+        let proxy = FaultProxy::with_tls_and_tokens(&upstream.address, &certificate, rules.clone());
+        let login = upstream.login(&proxy.address);
+        let run = upstream.pull_with(&proxy.address, &[&trusted], &[("REGISTRY_AUTH_FILE", &login)]);
         assert_eq!(run.code, 1, "{name}: {}", run.stderr);
         for sentence in *sentences {
             assert!(run.stderr.contains(sentence), "{name}: no '{sentence}' in:\n{}", run.stderr);
@@ -223,8 +235,16 @@ fn c_faults_that_pass_are_survived_and_the_others_are_errors_that_name_the_cause
         assert!(sent < 16 * LAYER, "{name}: {sent} bytes were sent");
         if *name == "nothing" {
             assert_eq!(proxy.asked("/blobs/").len(), 2, "the config and the layer, each once");
+            assert_eq!(proxy.asked("/token").len(), 1, "one token for all of it");
         }
     }
+}
+
+#[test]
+fn a_token_service_whose_address_is_none_is_told_as_such() {
+    let upstream = Upstream::with_image();
+    let proxy = upstream.behind(&[manifest(1, says("401 x", "WWW-Authenticate: Bearer realm=\"x\"", ""))]);
+    upstream.pull(&proxy.address, &[]).must_end(1, &["the address of the token service"]);
 }
 
 #[test]

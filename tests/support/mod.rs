@@ -1,5 +1,6 @@
 //! Fixtures that several tests use.
 
+pub mod certificate;
 pub mod disk;
 pub mod fault_proxy;
 pub mod layout;

@@ -18,11 +18,22 @@ pub struct Upstream {
 
 impl Upstream {
     /// Starts an empty registry on a free port.
-    #[allow(clippy::disallowed_methods)] // tests start programs by themselves
     pub fn start() -> Upstream {
+        Upstream::start_with(&[])
+    }
+
+    /// Starts one that wants user and secret as name and password.
+    pub fn with_password() -> Upstream {
+        Upstream::start_with(&[&tool("htpasswd", &["-Bbn", "user", "secret"])])
+    }
+
+    #[allow(clippy::disallowed_methods)] // tests start programs by themselves
+    fn start_with(more: &[&str]) -> Upstream {
         let folder = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/registry.sh");
-        let server = Command::new(script).arg(folder.path().join("registry")).stdout(Stdio::null()).spawn().unwrap();
+        let mut registry = Command::new(script);
+        let registry = registry.arg(folder.path().join("registry")).args(more).stdout(Stdio::null());
+        let server = registry.spawn().unwrap();
         let process = Guard(server);
         let begin = Instant::now();
         let address = loop {
@@ -38,6 +49,7 @@ impl Upstream {
     /// Pushes the image with the tag 1 of a layout, without a change to its digest.
     pub fn push(&self, layout: &Path, name: &str) {
         let (from, to) = (format!("oci:{}:1", layout.display()), format!("docker://{}/{name}", self.address));
-        tool("skopeo", &["copy", "-q", "--preserve-digests", "--dest-tls-verify=false", &from, &to]);
+        let login = "--dest-creds=user:secret"; // a registry without a password ignores it
+        tool("skopeo", &["copy", "-q", "--preserve-digests", "--dest-tls-verify=false", login, &from, &to]);
     }
 }
