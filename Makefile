@@ -12,6 +12,10 @@ CARGO := cargo
 # Cargo's own place for it, because of the static target (.cargo/config.toml), and ours.
 BUILT := target/x86_64-unknown-linux-gnu/release/flipslot
 FLIPSLOT := target/flipslot
+# The /init of an initramfs, which the program carries. It knows none of the program's libraries, so it is built
+# without them.
+INIT_ONLY := --no-default-features --features init --bin flipslot-init
+INIT := target/flipslot-init.zst
 
 PREFIX := /usr/local
 SHARE = $(DESTDIR)$(PREFIX)/share
@@ -24,7 +28,7 @@ VM := $(CARGO) test --test vm -- --test-threads=3
 # Measurements and the demo take images as Debian makes them (vm/images/build.sh).
 bench demo: export FLIPSLOT_IMAGES := whole
 
-.PHONY: help deps build install docs lint test test-fast test-all soak fuzz bench demo deny clean
+.PHONY: help deps init build install docs lint test test-fast test-all soak fuzz bench demo deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -34,9 +38,14 @@ deps:
 	scripts/install.sh
 
 ## make build     the program, as target/flipslot
-build: deps
+build: deps init
 	$(CARGO) build --release
 	ln -f $(BUILT) $(FLIPSLOT)
+
+## make init      flipslot-init, as target/flipslot-init.zst, which every build of the program needs
+init: deps
+	$(CARGO) build --profile init $(INIT_ONLY)
+	zstd -q -f -19 target/x86_64-unknown-linux-gnu/init/flipslot-init -o $(INIT)
 
 ## make install   the program, its man pages and completions, below PREFIX=/usr/local (run make build
 ##                before; sudo make install); DESTDIR=DIR stages them for a package
@@ -59,14 +68,15 @@ docs: build
 	FLIPSLOT_WRITE_DOCS=1 $(CARGO) test --test tests the_design_page_lists_the_rooms
 
 ## make lint      format, clippy, documentation and words, warnings are errors
-lint:
+lint: init
 	$(CARGO) fmt --check
+	$(CARGO) clippy $(INIT_ONLY) -- -D warnings
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --lib
 	scripts/lint-words.sh
 
 ## make test-fast unit and program tests: no machine boots
-test-fast: deps
+test-fast: deps init
 	$(CARGO) test --lib
 	$(CARGO) test --doc
 	$(TESTS)

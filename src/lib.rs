@@ -2,33 +2,59 @@
 //!
 //! Each folder is a room, and knowledge flows one way: a room uses only those above it in the list of
 //! docs/design.md, which `tests/rooms/` enforces. [`commands`] has a file for each verb, [`forms`] says what an image
-//! becomes, and [`build`] makes a root that boots from it.
+//! becomes, and [`build`] makes a root that boots from it. [`init`] runs in an initramfs, in a program of its own that has
+//! no other room than those without the feature `tool`.
 
 pub mod error;
 pub mod words;
 
+#[cfg(feature = "tool")]
 pub mod boot;
+#[cfg(feature = "tool")]
 pub mod build;
+#[cfg(feature = "tool")]
 pub mod chamber;
+#[cfg(feature = "tool")]
 pub mod check;
+#[cfg(feature = "tool")]
 pub mod cli;
+#[cfg(feature = "tool")]
 pub mod clone;
+#[cfg(feature = "tool")]
 pub mod commands;
+#[cfg(feature = "tool")]
 pub mod disk;
+#[cfg(feature = "tool")]
 pub mod filesystem;
+#[cfg(feature = "tool")]
 pub mod forms;
+#[cfg(feature = "tool")]
 pub mod hardware;
+pub mod init;
+#[cfg(feature = "tool")]
 pub mod initramfs;
+#[cfg(feature = "tool")]
 pub mod jump;
+#[cfg(feature = "tool")]
 pub mod kernel;
+#[cfg(feature = "tool")]
 pub mod layer;
+#[cfg(feature = "tool")]
 pub mod mount;
+#[cfg(feature = "tool")]
 pub mod oci;
+#[cfg(feature = "tool")]
 pub mod output;
+#[cfg(feature = "tool")]
 pub mod progress;
+#[cfg(feature = "tool")]
 pub mod publish;
+#[cfg(feature = "tool")]
 pub mod request;
+#[cfg(feature = "tool")]
 pub mod root;
 pub mod sys;
+#[cfg(feature = "tool")]
 pub mod tool;
+#[cfg(feature = "tool")]
 pub mod unpack;

@@ -10,6 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+/// The initramfs of the disks, unless a scenario is about another one.
+pub const OURS: &str = "--initramfs=flipslot";
+
+/// Returns these flags, with [`OURS`] if they do not name an initramfs.
+fn with_initramfs<'f>(flags: &[&'f str]) -> Vec<&'f str> {
+    let default = [OURS].into_iter().filter(|_| !flags.iter().any(|flag| flag.starts_with("--initramfs")));
+    default.chain(flags.iter().copied()).collect()
+}
+
 /// A disk of one scenario, which takes it away when it ends; when it fails, the disk stays.
 pub struct Scratch(PathBuf);
 
@@ -85,7 +94,7 @@ pub fn flash_b(disk: &Path, more: &[&str]) {
     let reference = format!("oci:{}:latest", images::layout("trixie").display());
     let disk = disk.to_string_lossy();
     let mut arguments = vec!["flash", &reference, "--slot=b", "--disk", &disk, "--progress=none"];
-    arguments.extend(more);
+    arguments.extend(with_initramfs(more));
     run(env!("CARGO_BIN_EXE_flipslot"), &arguments);
 }
 
@@ -178,7 +187,7 @@ pub fn create(name: &str, more: &[&str]) -> Scratch {
         .map(|(slot, suite)| format!("--slot={slot}=oci:{}:latest", images::layout(suite).display()));
     let path = disk.to_string_lossy();
     let mut arguments = vec!["create", &path, "--size=4GiB", "--yes", "--progress=plain", &slots[0], &slots[1]];
-    arguments.extend(more);
+    arguments.extend(with_initramfs(more));
     run(env!("CARGO_BIN_EXE_flipslot"), &arguments);
     disk
 }

@@ -2,8 +2,9 @@
 
 use crate::boot::ledger::Confirm;
 use crate::boot::root_on::RootOn;
-use crate::boot::trial::{BootedBy, CONFIRM_KEY, DEADLINE_KEY};
+use crate::boot::trial::{BootedBy, CONFIRM_KEY};
 use crate::error::{Result, usage};
+use crate::words::kernel_line::DEADLINE_KEY;
 use crate::words::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -9,13 +9,15 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// The image's own, if it has one that fits; otherwise one made by dracut
+    /// The image's own, if it has one that fits; otherwise one made by dracut, or flipslot's own if there is none
     #[default]
     Auto,
     /// The image's own
     Image,
     /// One made by the image's dracut
     Dracut,
+    /// One with flipslot's own init, made from the image's files: a tenth of the size
+    Flipslot,
 }
 
 /// Actual origin of the initramfs of a slot.
@@ -27,6 +29,8 @@ pub enum MadeBy {
     Dracut,
     /// Brought by the image.
     Image,
+    /// Made by flipslot, with its own init.
+    Flipslot,
 }
 
 impl Recorded<MadeBy> {
@@ -35,6 +39,7 @@ impl Recorded<MadeBy> {
         match self {
             Recorded::Known(MadeBy::Dracut) => "made by dracut".to_owned(),
             Recorded::Known(MadeBy::Image) => "the image's own".to_owned(),
+            Recorded::Known(MadeBy::Flipslot) => "made by flipslot, with an init of its own".to_owned(),
             Recorded::Unknown(_) => format!("made by {self}"),
         }
     }
@@ -45,6 +50,7 @@ impl fmt::Display for MadeBy {
         f.write_str(match self {
             MadeBy::Dracut => "dracut",
             MadeBy::Image => "image",
+            MadeBy::Flipslot => "flipslot",
         })
     }
 }

@@ -5,6 +5,7 @@
 //! has a resolution of one second: figures are accurate to about one second.
 
 use crate::error::Result;
+use crate::words::kernel_line::DEADLINE;
 use crate::words::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -97,9 +98,6 @@ pub struct Boot {
     /// Reason why the boot was given up.
     pub failed: Option<String>,
 }
-
-/// Default deadline of a trial in seconds.
-pub const DEADLINE: u64 = 600;
 
 impl Boot {
     /// Makes a boot of which only the slot and the means are known yet.

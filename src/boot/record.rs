@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_a_later_flipslot_writes_is_read_as_such_and_not_as_damage() {
-        let changes = [("filesystem", "\"squashfs\""), ("initramfs_by", "\"flipslot\""), ("of_tomorrow", "1")];
+        let changes = [("filesystem", "\"squashfs\""), ("initramfs_by", "\"booster\""), ("of_tomorrow", "1")];
         let record = read(&changes).unwrap();
         assert_eq!(record.filesystem, Recorded::Unknown("squashfs".to_owned()));
         assert_eq!(record.initramfs_by.known(), None);

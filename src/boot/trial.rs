@@ -1,6 +1,7 @@
 //! Words on the kernel command line that make a boot a trial, and by which the running system recognises it.
 
-use crate::boot::ledger::{Confirm, DEADLINE};
+use crate::boot::ledger::Confirm;
+use crate::words::kernel_line::{BOOT_KEY, DEADLINE, DEADLINE_KEY, PROVEN, seconds};
 use std::fmt;
 
 /// Words with which a boot that fails resets the machine, which leads back to the proven slot, instead of
@@ -10,12 +11,8 @@ use std::fmt;
 /// - a crash of systemd resets (systemd(1)).
 pub const WORDS: [&str; 4] = ["panic=10", "rd.emergency=reboot", "rd.shell=0", "systemd.crash_reboot"];
 
-/// Key of the word for the deadline of a trial in seconds.
-pub const DEADLINE_KEY: &str = "flipslot.deadline=";
 /// Key of the word for the means of confirming a trial.
 pub const CONFIRM_KEY: &str = "flipslot.confirm=";
-/// Key of the word for the means by which a kernel was started.
-const KEY: &str = "flipslot.boot=";
 
 /// Means by which the running kernel was started, from `flipslot.boot=` on its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,12 +60,6 @@ impl Terms {
     }
 }
 
-/// Reads a deadline: seconds, of which no trial has more than a year.
-fn seconds(text: &str) -> Option<u64> {
-    const LONGEST: u64 = 366 * 24 * 3600;
-    text.parse().ok().filter(|seconds| *seconds <= LONGEST)
-}
-
 fn confirm_called(name: &str) -> Option<Confirm> {
     [Confirm::Auto, Confirm::Manual].into_iter().find(|confirm| confirm.to_string() == name)
 }
@@ -80,13 +71,13 @@ fn value_of<'c>(cmdline: &'c str, key: &str) -> Option<&'c str> {
 impl BootedBy {
     /// Reads the means from a kernel command line; `None` if flipslot did not make that.
     pub fn of(cmdline: &str) -> Option<BootedBy> {
-        let value = value_of(cmdline, KEY)?;
+        let value = value_of(cmdline, BOOT_KEY)?;
         [BootedBy::Kexec, BootedBy::Firmware, BootedBy::Proven].into_iter().find(|by| by.to_string() == value)
     }
 
     /// Returns the words to add to the command line of a kernel that is started by this means.
     pub fn words(self) -> String {
-        let how = format!("{KEY}{self}");
+        let how = format!("{BOOT_KEY}{self}");
         if self == BootedBy::Proven { how } else { format!("{} {how}", WORDS.join(" ")) }
     }
 
@@ -101,7 +92,7 @@ impl fmt::Display for BootedBy {
         f.write_str(match self {
             BootedBy::Kexec => "kexec",
             BootedBy::Firmware => "firmware",
-            BootedBy::Proven => "proven",
+            BootedBy::Proven => PROVEN,
         })
     }
 }

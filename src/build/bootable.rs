@@ -58,16 +58,27 @@ impl<R: Edit + Runnable> Inspected<R> {
         let modules = subject.on.modules();
         let of = |known| drivers::of_initramfs(&request.inventory, known, &modules);
         let drivers = subject.modules.as_ref().map(of).unwrap_or_default();
+        let named = subject.modules.as_ref().map(|known| drivers::named(&request.inventory, known)).unwrap_or_default();
         let Chosen { by, why, fixed } = choose(&subject, request.initramfs, &request.policy)?;
         drop(subject);
         self.fixed.extend(fixed);
         let microcode = if request.inventory.guest { Microcode::Without } else { Microcode::Early };
-        let recipe = Recipe { on: self.site.on.clone(), microcode, drivers };
+        let recipe = Recipe { on: self.site.on.clone(), microcode, drivers, named };
         let path = match by {
             MadeBy::Image => self.take_own(session)?,
             MadeBy::Dracut => {
                 let _step = session.progress.step(self.site.slot, "making the initramfs", None);
                 make::make(session.scratch, &mut self.root, &self.kernel, &recipe)?
+            }
+            MadeBy::Flipslot => {
+                let _step = session.progress.step(self.site.slot, "making the initramfs", None);
+                make::with_own_init(
+                    session.scratch,
+                    &mut self.root,
+                    &self.kernel,
+                    self.facts.modules.as_ref(),
+                    &recipe,
+                )?
             }
         };
         self.carry(Which::Secret, request, session)?;

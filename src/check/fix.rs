@@ -24,8 +24,8 @@ pub fn by_format(report: &Report, done: &str) -> Vec<Fixed> {
 }
 
 /// Like [`by_format`], but for the rules whose findings a new initramfs fixes.
-pub fn by_dracut(report: &Report, done: &str) -> Vec<Fixed> {
-    by(report, |how| matches!(how, How::Dracut), done)
+pub fn by_remaking(report: &Report, done: &str) -> Vec<Fixed> {
+    by(report, |how| matches!(how, How::Remake), done)
 }
 
 fn by(report: &Report, is_meant: fn(&How) -> bool, done: &str) -> Vec<Fixed> {

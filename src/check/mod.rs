@@ -7,6 +7,7 @@ pub mod disk_names;
 pub mod fix;
 pub mod initramfs_choice;
 pub mod of_slot;
+pub mod own_init;
 pub mod partition_names;
 pub mod policy;
 pub mod report;

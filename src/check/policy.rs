@@ -50,8 +50,8 @@ impl Policy {
 
     /// Returns this policy without fixes by a new initramfs, for use once the maker of the initramfs is
     /// chosen: what is found in it then is not fixed.
-    pub fn without_dracut(&self) -> Policy {
-        let is_kept = |id: &&'static str| !RULES.iter().any(|rule| rule.id == *id && rule.is_fixed_by_dracut());
+    pub fn without_remaking(&self) -> Policy {
+        let is_kept = |id: &&'static str| !RULES.iter().any(|rule| rule.id == *id && rule.is_fixed_by_remaking());
         Policy { fix: self.fix.iter().copied().filter(is_kept).collect(), allow: self.allow.clone() }
     }
 

@@ -1,5 +1,6 @@
 //! The findings of the rules in a slot.
 
+use crate::check::own_init;
 use crate::check::policy::Policy;
 use crate::check::rule::{Needs, Rule, Severity};
 use crate::check::subject::Subject;
@@ -129,7 +130,7 @@ impl Report {
             report.findings.extend(found.into_iter().take(PLACES_MAX).map(|found| finding(rule, found, policy)));
         }
         // Do not offer a fix that would have no effect.
-        let unfixable = |id: &str| named(id).is_ok_and(Rule::is_fixed_by_dracut) && !subject.may_remake();
+        let unfixable = |id: &str| named(id).is_ok_and(Rule::is_fixed_by_remaking) && !own_init::may_remake(subject);
         report.findings.iter_mut().filter(|found| unfixable(found.rule)).for_each(|found| found.fix = None);
         Ok(report)
     }

@@ -24,8 +24,8 @@ pub struct Rule {
 
 impl Rule {
     /// Returns true if a new initramfs fixes the findings.
-    pub fn is_fixed_by_dracut(&self) -> bool {
-        self.fix.as_ref().is_some_and(|fix| matches!(fix.how, How::Dracut))
+    pub fn is_fixed_by_remaking(&self) -> bool {
+        self.fix.as_ref().is_some_and(|fix| matches!(fix.how, How::Remake))
     }
 
     /// Returns true if no slot can be written in spite of a finding.
@@ -74,8 +74,8 @@ pub enum How {
     Files(fn(&FixContext, &mut dyn Edit) -> Result<Vec<String>>),
     /// Adds words to the kernel's command line.
     Words(fn(&Subject) -> Vec<String>),
-    /// Makes an initramfs with the image's dracut, where the image's own initramfs would have been taken.
-    Dracut,
+    /// Makes a new initramfs, where the image's own would have been taken.
+    Remake,
     /// Makes the filesystem again, with default options and only with features that the slot's kernel knows.
     Format,
 }

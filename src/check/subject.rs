@@ -15,7 +15,7 @@ use crate::initramfs::read::contents::Contents;
 use crate::kernel::find::Kernel;
 use crate::kernel::modules::Modules;
 use crate::kernel::release::Release;
-use crate::kernel::{drivers, find as kernel, requirements};
+use crate::kernel::{drivers, find as kernel};
 use crate::root::tree::{Last, Tree, What};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +82,7 @@ pub struct FixContext {
 /// The initramfs of a subject.
 #[derive(Debug, Clone, Default)]
 pub enum Initramfs {
-    /// Still to be made by the slot's own dracut, from the files of the root filesystem.
+    /// Still to be made, from the files of the root filesystem.
     #[default]
     ToBeMade,
     /// Already a file of the slot.
@@ -129,10 +129,10 @@ impl ImageFacts {
     }
 
     /// Reads the initramfs that the image has for its kernel. Returns [`Initramfs::ToBeMade`] if it has none,
-    /// or if dracut is the requested `source`.
+    /// or if the requested `source` makes a new one.
     pub fn initramfs(&self, tree: &dyn Tree, source: Source) -> Result<Initramfs> {
         let own = self.kernel.as_ref().and_then(|kernel| find_own::of_image(tree, kernel));
-        own.filter(|_| source != Source::Dracut)
+        own.filter(|_| matches!(source, Source::Auto | Source::Image))
             .map_or(Ok(Initramfs::ToBeMade), |path| Initramfs::read(tree, path, MadeBy::Image))
     }
 
@@ -146,12 +146,6 @@ impl ImageFacts {
 }
 
 impl Subject<'_> {
-    /// Returns true if the slot's own dracut can make an initramfs other than this one.
-    pub fn may_remake(&self) -> bool {
-        let is_own = matches!(self.initramfs, Initramfs::There { by: MadeBy::Image, .. });
-        is_own && requirements::has_dracut(self.tree)
-    }
-
     /// Returns what fixes of files depend on.
     pub fn fix_context(&self) -> FixContext {
         FixContext { cmdline: self.cmdline.clone(), names: self.names.clone() }
@@ -177,7 +171,7 @@ impl Subject<'_> {
         names.into_iter().map(|name| firmware::find(self.tree, contents, name)).collect()
     }
 
-    /// Returns the modules in the initramfs, or those that dracut will be made to put there; `None` if the
+    /// Returns the modules in the initramfs, or those that will be put there; `None` if the
     /// initramfs cannot be read, or if there are no modules to choose from.
     pub fn initramfs_modules(&self) -> Option<BTreeSet<String>> {
         match (self.initramfs, &self.kernel, &self.modules) {

@@ -95,7 +95,7 @@ pub const RULES: &[Rule] = &[
         severity: Error,
         needs: Initramfs,
         why: "the kernel panics, or starts without what it needs",
-        fix: Some(Fix { does: "makes a new one with the image's dracut", how: How::Dracut }),
+        fix: Some(Fix { does: "makes a new one", how: How::Remake }),
         find: initramfs::damaged,
     },
     Rule {
@@ -103,7 +103,7 @@ pub const RULES: &[Rule] = &[
         severity: Error,
         needs: Initramfs,
         why: "the kernel cannot unpack it, and finds no root",
-        fix: Some(Fix { does: "makes a new one with the image's dracut", how: How::Dracut }),
+        fix: Some(Fix { does: "makes a new one", how: How::Remake }),
         find: initramfs::compression,
     },
     Rule {
@@ -111,7 +111,7 @@ pub const RULES: &[Rule] = &[
         severity: Error,
         needs: Initramfs,
         why: "the kernel unpacks only part of it",
-        fix: Some(Fix { does: "makes a new one with the image's dracut", how: How::Dracut }),
+        fix: Some(Fix { does: "makes a new one", how: How::Remake }),
         find: initramfs::memory,
     },
     Rule {
@@ -119,7 +119,7 @@ pub const RULES: &[Rule] = &[
         severity: Error,
         needs: Initramfs,
         why: "the kernel does not find the disk that its root is on",
-        fix: Some(Fix { does: "makes a new initramfs with the image's dracut", how: How::Dracut }),
+        fix: Some(Fix { does: "makes a new initramfs", how: How::Remake }),
         find: drivers::boot,
     },
     Rule {
@@ -127,7 +127,7 @@ pub const RULES: &[Rule] = &[
         severity: Error,
         needs: Initramfs,
         why: "the kernel finds its root, but cannot mount it",
-        fix: Some(Fix { does: "makes a new initramfs with the image's dracut", how: How::Dracut }),
+        fix: Some(Fix { does: "makes a new initramfs", how: How::Remake }),
         find: drivers::root,
     },
     Rule {

@@ -81,9 +81,9 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
         initramfs: &own,
     };
     let chosen = choose(&subject, request.initramfs, &request.policy)?;
-    let boots = if chosen.by == MadeBy::Dracut { &Initramfs::ToBeMade } else { &own };
+    let boots = if chosen.by == MadeBy::Image { &own } else { &Initramfs::ToBeMade };
     let subject = Subject { initramfs: boots, ..subject };
-    let policy = request.policy.without_dracut();
+    let policy = request.policy.without_remaking();
     let first = Report::of(&subject, Ask::All, &policy)?;
     let words: Vec<String> = fix::by_words(&first, &subject).into_iter().flat_map(|fixed| fixed.words).collect();
     let subject = Subject { cmdline: subject.cmdline.clone().with(&words), ..subject };

@@ -1,6 +1,6 @@
 //! `flipslot rollback`: goes back to the slot that was proven before, in one command.
 
-use crate::boot::ledger::{Confirm, DEADLINE};
+use crate::boot::ledger::Confirm;
 use crate::cli::DryRunArgs;
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::state_home::StateHome;
@@ -12,6 +12,7 @@ use crate::mount::scratch::Scratch;
 use crate::output::document::Format;
 use crate::output::preview::{Preview, STATE_AND_LEDGER};
 use crate::output::print::{print, say_line};
+use crate::words::kernel_line::DEADLINE;
 
 /// Goes back to the slot that was proven before. The disk is set to it before the jump: whatever happens
 /// then, that slot boots.

@@ -42,11 +42,13 @@ const INCLUDED: &str = "/run/flipslot-include";
 /// (dracut.cmdline(7)).
 const EARLY: &str = "etc/cmdline.d/00-flipslot.conf";
 
-/// Choices for an initramfs that dracut makes.
+/// Choices for an initramfs that is made.
 #[derive(Debug)]
 pub struct Recipe {
     /// Kernel modules that it gets, and no others.
     pub drivers: BTreeSet<String>,
+    /// Those of them that no device asks for by a pattern.
+    pub named: BTreeSet<String>,
     /// Place of the root.
     pub on: RootOn,
     /// Choice of whether to prepend microcode for the processor.

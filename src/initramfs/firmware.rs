@@ -39,23 +39,35 @@ pub fn of_module(tree: &dyn Tree, kernel: &Kernel, modules: &Modules, module: &s
     let Some((folder, path)) = place else { return Ok(Vec::new()) };
     let path = format!("{folder}/{path}");
     let Ok(Some(file)) = tree.open(&path) else { return Ok(Vec::new()) };
+    Ok(listed_in(&unpacked(&path, file)?))
+}
+
+/// Reads a module, compressed or not.
+pub(in crate::initramfs) fn unpacked(path: &str, file: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    decoded(Compression::of_name(&path), BufReader::new(file))?
+    decoded(Compression::of_name(path), BufReader::new(file))?
         .take(MODULE_MAX)
         .read_to_end(&mut bytes)
         .with_context(|| format!("reading /{path}"))?;
-    let modinfo = elf::section(&bytes, ".modinfo").unwrap_or_default();
+    Ok(bytes)
+}
+
+/// Returns the firmware names in the bytes of a module.
+pub(in crate::initramfs) fn listed_in(module: &[u8]) -> Vec<String> {
+    let modinfo = elf::section(module, ".modinfo").unwrap_or_default();
     let names = modinfo.split(|byte| *byte == 0).filter_map(|entry| entry.strip_prefix(b"firmware="));
-    Ok(names.take(NAMES_MAX).map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+    names.take(NAMES_MAX).map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
+/// Returns the paths at which a kernel looks for the firmware `name`, best first.
+pub(in crate::initramfs) fn paths(name: &str) -> impl Iterator<Item = String> {
+    let folders = FOLDERS.iter().map(move |folder| format!("{folder}/{name}"));
+    folders.flat_map(|path| SUFFIXES.map(|suffix| format!("{path}{suffix}")))
 }
 
 /// Looks for the firmware `name` in a slot and in its initramfs.
 pub fn find(tree: &dyn Tree, initramfs: Option<&Contents>, name: String) -> Firmware {
-    let paths = || {
-        let folders = FOLDERS.iter().map(|folder| format!("{folder}/{name}"));
-        folders.flat_map(|path| SUFFIXES.map(|suffix| format!("{path}{suffix}")))
-    };
-    let in_slot = paths().any(|path| tree.has_file(&path));
-    let in_initramfs = initramfs.map(|contents| paths().any(|path| contents.has(&path)));
+    let in_slot = paths(&name).any(|path| tree.has_file(&path));
+    let in_initramfs = initramfs.map(|contents| paths(&name).any(|path| contents.has(&path)));
     Firmware { name, in_slot, in_initramfs }
 }

@@ -1,4 +1,4 @@
-//! Provides the initramfs of a slot: makes one with the image's dracut, or takes the image's own.
+//! Provides the initramfs of a slot: makes one with the image's dracut or with flipslot's init, or takes the image's own.
 
 use crate::chamber::{Chamber, Shape};
 use crate::error::{Result, failed, into_io};
@@ -7,8 +7,9 @@ use crate::initramfs::dracut::{self, Job, Recipe};
 use crate::initramfs::read::contents::Contents;
 use crate::initramfs::read::counted::Stream;
 use crate::initramfs::read::cpio;
-use crate::initramfs::trial_units;
+use crate::initramfs::{own_init, trial_units, write_cpio};
 use crate::kernel::find::Kernel;
+use crate::kernel::modules::Modules;
 use crate::layer::LayerPath;
 use crate::layer::entry::{Meta, Time};
 use crate::mount::scratch::Scratch;
@@ -50,6 +51,24 @@ pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel
     })?;
     drop(raw);
     chamber.close()?;
+    Ok(path)
+}
+
+/// Makes the initramfs of `kernel` with flipslot's own init, and puts it into the root. Returns its path.
+pub fn with_own_init(
+    scratch: &Scratch,
+    root: &mut dyn Edit,
+    kernel: &Kernel,
+    modules: Option<&Modules>,
+    recipe: &Recipe,
+) -> Result<String> {
+    // A kernel without a list of modules has all of them built in.
+    let none = Modules::default();
+    let mut made = scratch.file("initramfs")?;
+    own_init::write(root, kernel, modules.unwrap_or(&none), recipe, &made)?;
+    made.rewind().context("reading the initramfs")?;
+    let path = format!("boot/initramfs-{}.img", kernel.version);
+    store(root, &path, &mut made)?;
     Ok(path)
 }
 
@@ -112,7 +131,7 @@ pub fn take(scratch: &Scratch, root: &mut dyn Edit, kernel: &Kernel, own: Own) -
     // length of zero (lib/decompress_unlz4.c).
     let zeros = length.next_multiple_of(4) + 4 - length;
     let mut more = vec![0; usize::try_from(zeros)?];
-    more.extend(cpio::write(&trial_units::IN_INITRAMFS.map(|(path, text)| (path, 0o100_644, text.as_bytes())))?);
+    more.extend(write_cpio::write(&trial_units::IN_INITRAMFS.map(|(path, text)| (path, 0o100_644, text.as_bytes())))?);
     copy.write_all(&more).context("writing the initramfs")?;
     copy.rewind().context("reading the initramfs")?;
     let path = format!("boot/initramfs-flipslot-{}.img", kernel.version);

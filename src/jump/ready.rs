@@ -67,7 +67,7 @@ impl Ready {
         let image = open(&record.entry().kernel.path, &record.entry().kernel_digest)?;
         let initramfs = open(&record.entry().initramfs, &record.entry().initramfs_digest)?;
         let facts = ImageFacts::of(&root, Some(&record.entry().kernel.version));
-        let driver = watchdog::names().first().and_then(|name| watchdog::driver(name));
+        let driver = crate::sys::watchdog::names().first().and_then(|name| watchdog::driver(name));
         let has = |driver: &str| {
             let modules = facts.as_ref().ok().and_then(|facts| facts.modules.as_ref());
             modules.is_some_and(|modules| modules.place(driver).is_some())

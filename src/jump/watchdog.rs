@@ -1,6 +1,6 @@
 //! Controls the hardware watchdog, which resets a machine that hangs, also across a jump.
 
-use crate::sys::watchdog;
+use crate::sys::watchdog::{self, SYSFS, names};
 use crate::tool::Tool;
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -8,9 +8,6 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-/// Folder in which the kernel describes its watchdogs (kernel: ABI/testing/sysfs-class-watchdog). Each has a
-/// folder here with the name of its device.
-const SYSFS: &str = "/sys/class/watchdog";
 /// Shortest timeout that is used, in seconds: a jump may take this long before the new slot takes the
 /// watchdog over, and less would reset slots that are only slow.
 const SHORTEST: u32 = 60;
@@ -50,14 +47,6 @@ pub enum Taken {
     BySystemd(KexecWatchdog),
     /// There is no watchdog, or none that can be used, for this reason.
     No(String),
-}
-
-/// Returns the names of the watchdogs that this machine has now, sorted.
-pub fn names() -> Vec<String> {
-    let entries = fs::read_dir(SYSFS).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
 }
 
 /// Returns the kernel module that drives a watchdog; `None` if it is built in, or not known.

@@ -157,6 +157,13 @@ pub fn of_initramfs(inventory: &Inventory, modules: &Modules, root: &[&str]) -> 
     modules.with_needs(wanted)
 }
 
+/// Returns the modules for devices of `inventory` that no pattern leads to: they must be loaded by name.
+pub fn named(inventory: &Inventory, modules: &Modules) -> BTreeSet<String> {
+    let needs = needs(inventory, modules);
+    let is_named = |need: &Need, name: &String| !modules.matching(&need.device.modalias).contains(name);
+    needs.iter().flat_map(|need| need.driver.names().iter().filter(|name| is_named(need, name)).cloned()).collect()
+}
+
 /// Returns the loadable modules of a kernel without which some disk could not be the root, with their dependencies.
 /// These are fewer than [`of_initramfs`] takes for any hardware: no tapes, no disks in memory or over a network, no
 /// keyboards.

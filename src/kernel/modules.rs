@@ -4,6 +4,7 @@ use crate::error::{Result, failed};
 use crate::kernel::find as kernel;
 use crate::kernel::find::Kernel;
 use crate::root::tree::Tree;
+use crate::words::pattern::{WILDCARDS, is_match};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +20,6 @@ const PATTERN_MAX: usize = 2048;
 const CANDIDATES_MAX: usize = 64;
 /// Maximum number of soft dependencies in one line of modules.softdep, more than any module has.
 const WISHES_MAX: usize = 32;
-/// Characters that begin something other than a literal in a pattern (fnmatch(3)).
-const WILDCARDS: [char; 3] = ['*', '?', '['];
 
 /// Modules of one kernel. Names are written with `_`, as the kernel writes them.
 #[derive(Debug, Default)]
@@ -194,6 +193,29 @@ impl Modules {
         patterns.chain(plain).map(String::as_str).collect()
     }
 
+    /// Returns the patterns of devices, such as `pci:v*d*sv*sd*bc01sc08i02*`, of each module that has some.
+    pub fn patterns(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+        let mut all: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let patterns = self.aliases.iter().map(|(pattern, module)| (pattern, module));
+        let plain = self.names.iter().flat_map(|(alias, modules)| modules.iter().map(move |module| (alias, module)));
+        for (alias, module) in patterns.chain(plain).filter(|(alias, _)| alias.contains(':')) {
+            all.entry(module).or_default().insert(alias);
+        }
+        all
+    }
+
+    /// Returns the modules to load before a module: those that it needs, and its soft dependencies but for those that
+    /// need it themselves. Built-in modules are left out.
+    pub fn before<'m>(&'m self, name: &'m str) -> BTreeSet<&'m str> {
+        let mut all: BTreeSet<&str> = self.chain(name).into_iter().collect();
+        let soft = self.soft.get(name).into_iter().flatten();
+        let named = |soft: &'m String| self.names.get(soft).into_iter().flatten().chain([soft]);
+        let is_free = |other: &&String| self.loadable.contains_key(*other) && !self.chain(other).contains(&name);
+        all.extend(soft.flat_map(named).filter(is_free).map(String::as_str));
+        all.remove(name);
+        all
+    }
+
     /// Returns the path of a loadable module below the folder of the kernel's modules.
     pub fn path(&self, name: &str) -> Option<&str> {
         self.loadable.get(name).map(|module| module.path.as_str())
@@ -217,21 +239,6 @@ fn with_underscores(text: &str) -> String {
         if c == '-' && !within { '_' } else { c }
     });
     normal.collect()
-}
-
-/// Returns true if a pattern of modules.alias matches, by the rules of fnmatch(3).
-fn is_match(pattern: &str, modalias: &str) -> bool {
-    // Most patterns differ before their first wildcard, which is quick to check.
-    let literal = pattern.find(WILDCARDS).unwrap_or(pattern.len());
-    if !modalias.starts_with(&pattern[..literal]) {
-        return false;
-    }
-    // The crate gives `**` a meaning of its own; fnmatch does not.
-    let mut single = pattern.to_owned();
-    while single.contains("**") {
-        single = single.replace("**", "*");
-    }
-    glob::Pattern::new(&single).is_ok_and(|pattern| pattern.matches(modalias))
 }
 
 #[cfg(test)]
@@ -280,6 +287,16 @@ mod tests {
         let needs: Vec<String> = modules().with_needs(["ext4".to_owned(), "nvme".to_owned()]).into_iter().collect();
         assert_eq!(needs, ["crc32c_generic", "ext4", "jbd2"]);
         assert_eq!(modules().chain("ext4"), ["jbd2", "ext4"]);
+    }
+
+    #[test]
+    fn soft_dependencies_come_before_a_module_but_for_those_that_need_it() {
+        let mut modules = modules();
+        assert_eq!(modules.before("ext4").into_iter().collect::<Vec<_>>(), ["crc32c_generic", "jbd2"]);
+        modules.add_soft("softdep jbd2 post: ext4\n");
+        assert!(modules.before("jbd2").is_empty(), "ext4 cannot be loaded before it");
+        assert_eq!(modules.patterns()["virtio_blk"].iter().collect::<Vec<_>>(), [&"virtio:d00000002v*"]);
+        assert!(!modules.patterns().contains_key("crc32c_generic"), "no device has that name");
     }
 
     #[test]

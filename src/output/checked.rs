@@ -117,7 +117,7 @@ impl Checked {
         open.retain(|found| !is(found, Rule::is_final));
         if self.what != What::Image {
             // Writing a slot again makes a new initramfs in any case.
-            open.retain(|found| !is(found, Rule::is_fixed_by_dracut));
+            open.retain(|found| !is(found, Rule::is_fixed_by_remaking));
         }
         let ids = |has_fix: bool| {
             let of = open.iter().filter(|found| found.fix.is_some() == has_fix);

@@ -1,6 +1,6 @@
 //! The facts that `status` prints: what is there, what runs, and what the next reset boots.
 
-use crate::boot::ledger::{Boot, By, Confirm, DEADLINE};
+use crate::boot::ledger::{Boot, By, Confirm};
 use crate::boot::slot_facts::SlotFacts;
 use crate::boot::state::State;
 use crate::boot::trial::BootedBy;
@@ -9,6 +9,7 @@ use crate::disk::installed::open::{Disk, booted_by};
 use crate::error::Result;
 use crate::jump::arrival;
 use crate::jump::arrival::{CONFIRMED, uptime};
+use crate::words::kernel_line::DEADLINE;
 use crate::words::region::TableKind;
 use crate::words::slot::Slot;
 use serde::Serialize;

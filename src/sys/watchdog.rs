@@ -5,7 +5,20 @@ use linux_raw_sys::ioctl::{WDIOC_GETTIMEOUT, WDIOC_SETTIMEOUT};
 use rustix::io;
 use rustix::ioctl::{Getter, Updater, ioctl};
 use std::ffi::c_int;
+use std::fs;
 use std::os::fd::AsFd;
+
+/// Folder in which the kernel describes its watchdogs (kernel: ABI/testing/sysfs-class-watchdog). Each has a
+/// folder here with the name of its device.
+pub const SYSFS: &str = "/sys/class/watchdog";
+
+/// Returns the names of the watchdogs that this machine has now, sorted.
+pub fn names() -> Vec<String> {
+    let entries = fs::read_dir(SYSFS).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
 
 /// Sets the time after which the machine is reset, in seconds, and restarts the countdown. The driver
 /// may round it; [`timeout`] returns the result.

@@ -1,10 +1,14 @@
 //! Values that every room uses: slots, digests, sizes, partition identifiers, and the regions of a disk.
 
 pub mod digest;
+pub mod kernel_line;
+#[cfg(feature = "tool")]
 pub mod location;
 pub mod origin;
 pub mod partuuid;
+pub mod pattern;
 pub mod printable;
+#[cfg(feature = "tool")]
 pub mod region;
 pub mod slot;
 pub mod units;

@@ -162,11 +162,16 @@ pub fn initramfs_cases() -> Vec<Case> {
             .words(&OWN),
         case("initramfs-memory", "12 MiB in 16 MiB", &large, "the machine has 16MiB of memory")
             .machine(|machine| machine["memory"] = json!(16 << 20)),
-        Case::new("dracut-missing", "neither dracut nor initramfs", [whiteout("usr/bin/dracut")], "no dracut"),
+        Case::new(
+            "dracut-missing",
+            "no dracut, no initramfs, and settings for dracut",
+            [whiteout("usr/bin/dracut"), file("etc/dracut.conf.d/x.conf", "hostonly=yes\n")],
+            "no dracut",
+        ),
         Case::new(
             "dracut-missing",
             "one that cannot be executed",
-            [file("usr/bin/dracut", "#!/bin/sh\n")],
+            [file("usr/bin/dracut", "#!/bin/sh\n"), file("etc/dracut.conf.d/x.conf", "hostonly=yes\n")],
             "no dracut",
         ),
     ]

@@ -140,14 +140,25 @@ pub const MENDED: [&str; 5] =
     ["initramfs-damaged", "initramfs-compression", "initramfs-memory", "driver-missing", "driver-root"];
 
 #[test]
-fn without_a_dracut_there_is_no_other_and_check_promises_no_mend() {
-    let folder = tempfile::tempdir().unwrap();
-    let layer = vec![
-        whiteout("usr/bin/dracut"),
-        file(format!("boot/initrd.img-{VERSION}"), sound::own_initramfs("ext4", "cat")),
-    ];
-    crate::check::case::write(folder.path(), &[layer], &sound::machine());
-    let run = crate::check::case::check(folder.path(), &["--console=ttyS0", "--fix=driver-root"]);
-    assert_eq!(run.code, 1, "{}", run.stdout);
-    assert_eq!(crate::check::case::findings(&run)[0]["outcome"], "open");
+fn without_a_dracut_flipslot_makes_another_unless_the_image_has_settings_for_dracut() {
+    let own = || file(format!("boot/initrd.img-{VERSION}"), sound::own_initramfs("ext4", "cat"));
+    let checked = |more: Vec<Item>, words: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = [vec![whiteout("usr/bin/dracut"), own()], more].concat();
+        crate::check::case::write(folder.path(), &[layer], &sound::machine());
+        crate::check::case::check(folder.path(), &[&["--console=ttyS0"], words].concat())
+    };
+    let run = checked(Vec::new(), &[]);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    let said: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(said["initramfs_by"], "flipslot");
+    assert!(said["initramfs_why"].to_string().contains("and no dracut"), "{said}");
+    for more in [
+        file("etc/dracut.conf.d/raid.conf", "mdadmconf=yes\n"),
+        file("etc/crypttab", "# x\nroot UUID=1 none luks,x-initrd.attach\n"),
+    ] {
+        let run = checked(vec![more], &["--fix=driver-root"]);
+        assert_eq!(run.code, 1, "{}", run.stdout);
+        assert_eq!(crate::check::case::findings(&run)[0]["outcome"], "open");
+    }
 }

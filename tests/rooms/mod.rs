@@ -9,12 +9,14 @@ use std::fs;
 use std::path::Path;
 
 /// The rooms, lowest first: each uses only rooms before it.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 30] = [
     "error",
     "progress",
     "sys",
     "tool",
     "words",
+    "init",
+    "init_main",
     "mount",
     "hardware",
     "layer",

@@ -53,7 +53,8 @@ fn bios_starts_the_kernel_of_slot_b_when_its_letter_is_typed_in_the_menu() {
 #[test]
 #[ignore = "scenarios/btrfs.rs boots it from two other filesystems: make test-all"]
 fn bios_boots_debian_11() {
-    let disk = Single { name: "debian-11", layout: &images::layout("bullseye") }.made(&["--hardware=qemu"]);
+    let disk =
+        Single { name: "debian-11", layout: &images::layout("bullseye") }.made(&["--hardware=qemu", disks::OURS]);
     let setup = Setup::once("debian-11", Firmware::Bios, Bus::VirtioBlk, &disk);
     let mut machine = boot_slot(&setup, 'a', "Debian GNU/Linux 11");
     machine.log_in();

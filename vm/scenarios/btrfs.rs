@@ -48,7 +48,7 @@ fn debian_11_comes_up_from(filesystem: &str) {
     let (name, words) = (format!("debian-11-{filesystem}"), format!("--filesystem={filesystem}"));
     let single = Single { name: &name, layout: &images::layout("bullseye") };
     // On a busy machine without KVM, this kernel's test of its timer fails, and it panics.
-    let disk = single.made(&["--hardware=qemu", "--kargs=no_timer_check", &words]);
+    let disk = single.made(&["--hardware=qemu", "--kargs=no_timer_check", disks::OURS, &words]);
     let mut machine = Machine::start(&Setup::once(&name, Firmware::Bios, Bus::VirtioBlk, &disk));
     machine.wait_for("it comes up", "Debian GNU/Linux 11 flipslot-vm");
     machine.wait_for("login prompt", "login:");

@@ -16,7 +16,7 @@ fn partuuid(disk: &Path) -> String {
 
 #[test]
 fn both_copies_of_a_golden_disk_in_one_machine_boot_from_their_own_partitions() {
-    let golden = Single { name: "golden", layout: &images::layout("bookworm") }.made(&["--hardware=qemu"]);
+    let golden = Single { name: "golden", layout: &images::layout("bookworm") }.made(&["--hardware=qemu", disks::OURS]);
     let copies = ["one", "two"].map(|name| Scratch::named(&format!("golden-{name}.raw")));
     let [one, two] = &copies;
     let paths = [&golden, one, two].map(|path| path.to_string_lossy().into_owned());
@@ -58,7 +58,17 @@ fn a_copy_of_an_mbr_boots(name: &str, firmware: Firmware) {
     let [golden, copy] = ["golden", "copy"].map(|disk| Scratch::named(&format!("{name}-{disk}.raw")));
     let paths = [&golden, &copy].map(|path| path.to_string_lossy().into_owned());
     let slot = format!("--slot=c=oci:{}:latest", images::layout("bookworm").display());
-    let create = ["create", &paths[0], "--table=mbr", "--size=3GiB", "--slots=3", "--data", "--hardware=qemu", &slot];
+    let create = [
+        "create",
+        &paths[0],
+        "--table=mbr",
+        "--size=3GiB",
+        "--slots=3",
+        "--data",
+        "--hardware=qemu",
+        disks::OURS,
+        &slot,
+    ];
     let sizes = ["--slot-size=64MiB", "--slot-size=c=2GiB", "--progress=none"];
     let clone = ["clone", &paths[0], &paths[1], "--size=4GiB", "--progress=none"];
     for words in [&[&create[..], &sizes].concat()[..], &clone] {

@@ -1,16 +1,28 @@
 //! Rules about the initramfs: it must be there or be made, be complete, and be unpacked by this kernel on
 //! this machine.
 
+use crate::check::own_init;
 use crate::check::subject::{Initramfs, Subject};
 use crate::error::Result;
 use crate::filesystem::feature_table::version;
 use crate::kernel::{find as kernel, requirements};
 use crate::words::units::Bytes;
 
-/// Finds a slot that has neither an initramfs nor a dracut to make one.
+/// Finds a slot that has no initramfs and no dracut to make one, and needs more than flipslot's own.
 pub fn dracut_missing(subject: &Subject) -> Result<Vec<String>> {
-    let can = !matches!(subject.initramfs, Initramfs::ToBeMade) || requirements::has_dracut(subject.tree);
-    Ok(if can { Vec::new() } else { vec!["it has no dracut (/usr/bin/dracut), and no usable initramfs".to_owned()] })
+    if !matches!(subject.initramfs, Initramfs::ToBeMade) || requirements::has_dracut(subject.tree) {
+        return Ok(Vec::new());
+    }
+    let needed = match own_init::beyond(subject)? {
+        Some(needed) => Some(needed),
+        None => own_init::dracut_settings(subject)?,
+    };
+    let say = |needed| {
+        format!(
+            "it has no dracut (/usr/bin/dracut), and no usable initramfs, and flipslot's own is not enough: {needed}"
+        )
+    };
+    Ok(needed.map(say).into_iter().collect())
 }
 
 /// Finds an initramfs that cannot be read to its end, or that has no `/init`.

@@ -1,15 +1,17 @@
 //! `flipslot watch-trial`, run by flipslot-trial.service: enforces the deadline of a slot on trial.
 
-use crate::boot::ledger::DEADLINE;
 use crate::boot::trial::{BootedBy, Terms};
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::open::{booted_by, cmdline};
 use crate::disk::installed::state_home::StateHome;
 use crate::error::Result;
+use crate::init::keeper;
 use crate::jump::arrival::{CONFIRMED, uptime};
 use crate::jump::last_resort::LastResort;
 use crate::jump::watchdog::Watchdog;
 use crate::jump::{arrival, restart, watchdog};
+use crate::sys::watchdog::names;
+use crate::words::kernel_line::DEADLINE;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -31,6 +33,7 @@ pub fn run() -> Result<()> {
     }
     let told = Terms::of_cmdline(&cmdline()).map(|terms| terms.deadline);
     let last_resort = LastResort::wait(Duration::from_secs(told.unwrap_or(DEADLINE)));
+    keeper::relieve(); // that of the initramfs: this process watches from here on
     let Some(seconds) = deadline(told, noted_deadline) else {
         last_resort.call_off();
         return Ok(());
@@ -93,7 +96,7 @@ impl Dogs {
     /// Pings the watchdogs, and takes those whose drivers were loaded in the meantime: udev loads them after
     /// this program is started. A watchdog of systemd or another program is left alone.
     fn take_and_ping(&mut self) {
-        for name in watchdog::names() {
+        for name in names() {
             if !self.0.contains_key(&name)
                 && !waits_for_daemon(&name)
                 && let Ok(dog) = Watchdog::start(&name, HANG)

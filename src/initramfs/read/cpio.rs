@@ -1,4 +1,4 @@
-//! Reads and writes the newc cpio archives of an initramfs
+//! Reads the newc cpio archives of an initramfs
 //! (kernel: driver-api/early-userspace/buffer-format.rst).
 
 use crate::error::{Result, failed, from_io};
@@ -9,11 +9,11 @@ use std::io::Read;
 /// Length in bytes of a newc header: a magic of 6, and 13 fields of 8 hexadecimal digits.
 const HEADER: usize = 110;
 /// Magics of a header: newc, and newc with checksums, which are ignored here.
-const MAGICS: [&[u8]; 2] = [b"070701", b"070702"];
+pub(in crate::initramfs) const MAGICS: [&[u8]; 2] = [b"070701", b"070702"];
 /// Maximum length in bytes of a name, including its NUL, that a kernel unpacks (`PATH_MAX`, linux/limits.h).
-const NAME_MAX: u32 = 4096;
+pub(in crate::initramfs) const NAME_MAX: u32 = 4096;
 /// Name of the entry that ends an archive.
-const TRAILER: &str = "TRAILER!!!";
+pub(in crate::initramfs) const TRAILER: &str = "TRAILER!!!";
 /// Hint for an initramfs that is damaged or that the kernel cannot read.
 pub const REMAKE: &str =
     "build it again in the image, with dracut or whatever built it there, and read what that prints";
@@ -150,53 +150,9 @@ fn cut<R: Read>(input: &Stream<R>, place: &str) -> anyhow::Error {
     failed(format!("the initramfs is cut short: it ends at byte {}, {place}", input.at()), REMAKE)
 }
 
-/// Makes an archive of a few small files: path from the root, type and permissions as in `st_mode`
-/// (inode(7)), and content, which for a link is its target. The directories above a file precede it, with
-/// permissions 0755; times and owners are 0, so the same files give the same bytes. The length is a multiple
-/// of 4.
-///
-/// A kernel that unpacks it over another archive replaces files of the same path: also a link `lib`, if a
-/// path begins with `lib/`.
-pub fn write(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
-    let mut archive = Vec::new();
-    let mut made = BTreeSet::new();
-    for (path, mode, content) in files {
-        let path = from_root(path);
-        for (slash, _) in path.match_indices('/') {
-            if made.insert(&path[..slash]) {
-                add(&mut archive, &path[..slash], 0o40_755, &[])?;
-            }
-        }
-        add(&mut archive, path, *mode, content)?;
-    }
-    add(&mut archive, TRAILER, 0, &[])?;
-    Ok(archive)
-}
-
-fn add(archive: &mut Vec<u8>, path: &str, mode: u32, content: &[u8]) -> Result<()> {
-    let name = u32::try_from(path.len() + 1)?;
-    if path.is_empty() || name > NAME_MAX || path.contains('\0') {
-        return Err(failed(format!("'{}' is not a valid path in a cpio archive", path.escape_debug()), ""));
-    }
-    let size = u32::try_from(content.len())?;
-    // c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, four of devices, c_namesize, c_check.
-    // With one link each, the kernel ignores inode numbers.
-    let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name, 0];
-    archive.extend_from_slice(MAGICS[0]);
-    for field in fields {
-        archive.extend_from_slice(format!("{field:08x}").as_bytes());
-    }
-    for bytes in [&[path.as_bytes(), b"\0"].concat(), content] {
-        archive.extend_from_slice(bytes);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tool::Tool;
 
     fn open(bytes: &[u8]) -> Stream<&[u8]> {
         Stream::new(bytes, u64::MAX)
@@ -264,51 +220,5 @@ mod tests {
         let named = |length: usize| [file(&"\0".repeat(length - 1), b""), file("TRAILER!!!", b"")].concat();
         assert!(first(&mut open(&named(4096))).is_ok());
         assert!(first(&mut open(&named(4097))).is_err());
-    }
-
-    #[test]
-    fn what_is_written_is_what_the_cpio_program_reads() {
-        let unit = b"[Service]\nExecStart=/bin/true\n";
-        let files: [(&str, u32, &[u8]); 3] = [
-            ("usr/lib/systemd/system/x.service", 0o100_644, unit),
-            ("/usr/lib/systemd/system/initrd.target.wants/x.service", 0o120_777, b"../x.service"),
-            ("usr/bin/x", 0o100_755, b""),
-        ];
-        let archive = write(&files).unwrap();
-        assert_eq!(archive, write(&files).unwrap(), "the same files give the same bytes");
-        assert_eq!(archive.len() % 4, 0);
-        let mut seen = Vec::new();
-        walk(&mut open(&archive), |entry| {
-            seen.push((entry.name, entry.mode, entry.size));
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(seen[0], ("usr".to_owned(), 0o40_755, 0));
-        assert_eq!(seen[4], (files[0].0.to_owned(), 0o100_644, unit.len() as u64));
-        assert_eq!(seen.iter().filter(|entry| entry.0 == "usr/lib").count(), 1);
-
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("archive"), &archive).unwrap();
-        let script = "cd \"$1\" && mkdir root && cd root && cpio -i -m --quiet < ../archive && find . -printf '%M %p %l\n' | sort -k2";
-        let printed = Tool::new("sh").args(["-ec", script, "sh"]).arg(folder.path()).run().unwrap();
-        assert_eq!(printed.stderr, "");
-        let root = folder.path().join("root");
-        assert_eq!(std::fs::read(root.join("usr/lib/systemd/system/x.service")).unwrap(), unit);
-        let listed = [
-            "drwxr-xr-x ./usr ",
-            "-rwxr-xr-x ./usr/bin/x ",
-            "-rw-r--r-- ./usr/lib/systemd/system/x.service ",
-            "lrwxrwxrwx ./usr/lib/systemd/system/initrd.target.wants/x.service ../x.service",
-        ];
-        for line in listed {
-            assert!(printed.stdout.lines().any(|found| found == line), "{line}: {}", printed.stdout);
-        }
-    }
-
-    #[test]
-    fn a_path_that_is_none_is_not_written() {
-        for path in ["", "/", "./", "a\0b", &"x".repeat(4096)] {
-            assert!(write(&[(path, 0o100_644, b"")]).is_err(), "{path:?}");
-        }
     }
 }

@@ -1,0 +1,138 @@
+//! Mounts the root that the command line names, as soon as its device is there.
+
+use crate::error::{Result, failed};
+use crate::init::devices::{self, Event, Events, Found, Wanted};
+use crate::init::load::Loader;
+use crate::init::say::{Level, say};
+use crate::init::words::Words;
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount, mount_remount};
+use std::ffi::CString;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Place at which the root is mounted in the initramfs.
+pub const PLACE: &str = "/sysroot";
+/// Time after which a wait is said to be one: disks behind a large controller take up to a minute.
+const LONG: Duration = Duration::from_secs(10);
+
+/// A root that is mounted.
+#[derive(Debug)]
+pub struct Mounted {
+    /// Node of its device.
+    pub node: PathBuf,
+    /// Set if the kernel has noted errors in it, which a checker has to repair before it is written to.
+    pub has_errors: bool,
+}
+
+/// Waits for the device and mounts it.
+pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result<Mounted> {
+    let wanted = Wanted::read(&words.root).map_err(|found| failed(found, "name the root: root=PARTUUID=…"))?;
+    let found = wait(&wanted, words, events, loader)?;
+    let has_errors = found.superblock.as_ref().is_some_and(|superblock| superblock.has_errors);
+    let kinds: Vec<String> = match &found.superblock {
+        _ if !words.filesystems.is_empty() => words.filesystems.clone(),
+        Some(superblock) => vec![superblock.filesystem.to_owned()],
+        None => {
+            let found =
+                format!("root={} is {}, which has no filesystem that is known here", words.root, found.node.display());
+            return Err(failed(found, "name it: rootfstype="));
+        }
+    };
+    fs::create_dir_all(PLACE)?;
+    let (mut flags, data) = options(&words.options);
+    if !words.writable || has_errors {
+        flags |= MountFlags::RDONLY;
+    }
+    let mut problems = Vec::new();
+    for kind in &kinds {
+        loader.load(&[kind]);
+        match mounted(&found, kind, flags, &data) {
+            Ok(()) => return Ok(Mounted { node: found.node, has_errors }),
+            Err(errno) => problems.push(format!("mounting {} as {kind}: {errno}", found.node.display())),
+        }
+    }
+    Err(failed(format!("the root cannot be mounted: {}", problems.join("; ")), "check it from another system: fsck"))
+}
+
+/// Makes a root writable that was mounted read-only to be checked.
+pub fn remount_writable(place: &str, words: &Words) -> rustix::io::Result<()> {
+    let (flags, data) = options(&words.options);
+    mount_remount(place, flags, CString::new(data).map_err(|_| Errno::INVAL)?.as_c_str())
+}
+
+fn mounted(found: &Found, kind: &str, flags: MountFlags, data: &str) -> rustix::io::Result<()> {
+    let data = CString::new(data).map_err(|_| Errno::INVAL)?;
+    match mount(&found.node, PLACE, kind, flags, data.as_c_str()) {
+        // As the kernel does for its own root (init/do_mounts.c): a disk that cannot be written to is read.
+        Err(Errno::ACCESS | Errno::ROFS) if !flags.contains(MountFlags::RDONLY) => {
+            say(Level::Warning, &format!("{} cannot be written to", found.node.display()));
+            mount(&found.node, PLACE, kind, flags | MountFlags::RDONLY, data.as_c_str())
+        }
+        result => result,
+    }
+}
+
+fn wait(wanted: &Wanted, words: &Words, events: &Events, loader: &mut Loader) -> Result<Found> {
+    let begin = Instant::now();
+    let mut next_word = LONG;
+    loader.load_for(&devices::modaliases());
+    loop {
+        if let Some(found) = devices::find(wanted) {
+            return Ok(found);
+        }
+        let waited = begin.elapsed();
+        if words.patience.is_some_and(|patience| waited >= patience) {
+            let found = format!("root={} did not come within {} s; {}", words.root, waited.as_secs(), what_is_there());
+            return Err(failed(found, "see what the disk needs: flipslot check"));
+        }
+        if waited >= next_word {
+            say(Level::Error, &format!("waiting for root={}; {}", words.root, what_is_there()));
+            next_word = waited.saturating_mul(2);
+        }
+        let until = words.patience.unwrap_or(Duration::MAX).min(next_word).saturating_sub(waited);
+        let news = events.wait(Some(until));
+        let came = |event| if let Event::Device { modalias } = event { Some(modalias) } else { None };
+        loader.load_for(&news.into_iter().filter_map(came).collect::<Vec<_>>());
+    }
+}
+
+fn what_is_there() -> String {
+    let names = devices::names();
+    if names.is_empty() { "there is no disk".to_owned() } else { format!("there are: {}", names.join(" ")) }
+}
+
+/// Splits options of mount(8) into flags and what the filesystem itself reads.
+fn options(text: &str) -> (MountFlags, String) {
+    let (mut flags, mut data) = (MountFlags::empty(), Vec::new());
+    for option in text.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "noatime" => flags |= MountFlags::NOATIME,
+            "nodiratime" => flags |= MountFlags::NODIRATIME,
+            "relatime" => flags |= MountFlags::RELATIME,
+            "strictatime" => flags |= MountFlags::STRICTATIME,
+            "lazytime" => flags |= MountFlags::LAZYTIME,
+            "sync" => flags |= MountFlags::SYNCHRONOUS,
+            "nosuid" => flags |= MountFlags::NOSUID,
+            "nodev" => flags |= MountFlags::NODEV,
+            "noexec" => flags |= MountFlags::NOEXEC,
+            "ro" => flags |= MountFlags::RDONLY,
+            "rw" | "defaults" | "auto" => {}
+            other => data.push(other),
+        }
+    }
+    (flags, data.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_for_the_kernel_or_for_the_filesystem() {
+        assert_eq!(options("noatime,subvol=@,ro"), (MountFlags::NOATIME | MountFlags::RDONLY, "subvol=@".to_owned()));
+        assert_eq!(options(""), (MountFlags::empty(), String::new()));
+        assert_eq!(options("defaults,data=journal,errors=panic").1, "data=journal,errors=panic");
+    }
+}

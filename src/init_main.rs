@@ -1,0 +1,16 @@
+//! `flipslot-init`, the `/init` of an initramfs that flipslot makes: see `flipslot::init`.
+
+use flipslot::init;
+use flipslot::init::say::{Level, say};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| say(Level::Error, &format!("this is an error in flipslot: {panic}"))));
+    match init::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(Level::Error, &format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
