@@ -72,15 +72,20 @@ pub fn copy(disk: &Path, name: &str) -> Scratch {
     copy
 }
 
-/// Changes files of a slot of a disk that no machine runs from.
-pub fn edit(disk: &Path, slot: char, change: impl FnOnce(&Path)) {
+/// Returns where a slot begins and its size, in bytes.
+pub fn place_of(disk: &Path, slot: char) -> (u64, u64) {
     let number = if slot == 'a' { "3" } else { "4" };
     let table = run("sgdisk", &["--info", number, &disk.to_string_lossy()]);
     let sectors = |what: &str| -> u64 {
         let line = table.lines().find_map(|line| line.strip_prefix(what)).expect("sgdisk says where a partition is");
         line.trim_start_matches(": ").split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
     };
-    let (start, size) = (sectors("First sector") * 512, sectors("Partition size") * 512);
+    (sectors("First sector") * 512, sectors("Partition size") * 512)
+}
+
+/// Changes files of a slot of a disk that no machine runs from.
+pub fn edit(disk: &Path, slot: char, change: impl FnOnce(&Path)) {
+    let (start, size) = place_of(disk, slot);
     let place = folder().join(format!("{}-{slot}", disk.file_stem().unwrap_or_default().to_string_lossy()));
     std::fs::create_dir_all(&place).expect("a mount point can be made");
     let options = format!("loop,offset={start},sizelimit={size}");

@@ -7,6 +7,7 @@
 pub mod carry_over;
 pub mod copy;
 pub mod edit;
+pub mod erofs;
 pub mod lookups;
 pub mod memory;
 pub mod metadata;

@@ -12,6 +12,7 @@ mod flash_cut;
 mod hardware;
 mod kexec;
 mod matrix;
+mod own_init;
 mod real_disks;
 mod refused;
 mod second_disk;

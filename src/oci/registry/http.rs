@@ -369,7 +369,8 @@ fn broken(error: &reqwest::Error, url: &Url) -> Failure {
         );
         return Failure::Unreachable(failed(format!("cannot reach {host}: {text}"), hint));
     }
-    Failure::Again(failed(format!("the transfer from {host} was interrupted: {text}"), ""), None)
+    let hint = format!("check the network between this machine and {host}, and run the command again");
+    Failure::Again(failed(format!("the transfer from {host} was interrupted: {text}"), hint), None)
 }
 
 fn identity(certificate: &Path, key: &Path) -> Result<Identity> {
