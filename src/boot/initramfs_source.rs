@@ -18,6 +18,9 @@ pub enum Source {
     Dracut,
     /// One with flipslot's own init, made from the image's files: a tenth of the size
     Flipslot,
+    /// The same, with all that the image's dracut has in a second stage that is read as it is used
+    #[serde(rename = "two-stage")]
+    TwoStage,
 }
 
 /// Actual origin of the initramfs of a slot.
@@ -31,6 +34,9 @@ pub enum MadeBy {
     Image,
     /// Made by flipslot, with its own init.
     Flipslot,
+    /// Made by flipslot, with what dracut made in a second stage.
+    #[serde(rename = "two-stage")]
+    TwoStage,
 }
 
 impl Recorded<MadeBy> {
@@ -40,6 +46,7 @@ impl Recorded<MadeBy> {
             Recorded::Known(MadeBy::Dracut) => "made by dracut".to_owned(),
             Recorded::Known(MadeBy::Image) => "the image's own".to_owned(),
             Recorded::Known(MadeBy::Flipslot) => "made by flipslot, with an init of its own".to_owned(),
+            Recorded::Known(MadeBy::TwoStage) => "made by flipslot, with a second stage by dracut".to_owned(),
             Recorded::Unknown(_) => format!("made by {self}"),
         }
     }
@@ -51,6 +58,7 @@ impl fmt::Display for MadeBy {
             MadeBy::Dracut => "dracut",
             MadeBy::Image => "image",
             MadeBy::Flipslot => "flipslot",
+            MadeBy::TwoStage => "two-stage",
         })
     }
 }

@@ -10,8 +10,10 @@ use crate::check::report::{Ask, Report};
 use crate::check::subject::Initramfs;
 use crate::error::Result;
 use crate::initramfs::dracut::{Microcode, Recipe};
-use crate::initramfs::make;
+use crate::initramfs::own_init::Own;
+use crate::initramfs::{make, two_stage};
 use crate::kernel::drivers;
+use crate::kernel::modules::Modules;
 use crate::request::slot::SlotRequest;
 use crate::root::carry_over::Which;
 use crate::root::edit::Edit;
@@ -70,15 +72,18 @@ impl<R: Edit + Runnable> Inspected<R> {
                 let _step = session.progress.step(self.site.slot, "making the initramfs", None);
                 make::make(session.scratch, &mut self.root, &self.kernel, &recipe)?
             }
-            MadeBy::Flipslot => {
+            MadeBy::Flipslot | MadeBy::TwoStage => {
                 let _step = session.progress.step(self.site.slot, "making the initramfs", None);
-                make::with_own_init(
-                    session.scratch,
-                    &mut self.root,
-                    &self.kernel,
-                    self.facts.modules.as_ref(),
-                    &recipe,
-                )?
+                // A kernel without a list of modules has all of them built in.
+                let none = Modules::default();
+                let modules = self.facts.modules.as_ref().unwrap_or(&none);
+                let (scratch, root, kernel) = (session.scratch, &mut self.root, &self.kernel);
+                if by == MadeBy::Flipslot {
+                    make::with_own_init(scratch, root, kernel, &Own::plain(modules), &recipe)?
+                } else {
+                    let warn = |text: &str| session.progress.warn(self.site.slot, text);
+                    two_stage::make(scratch, root, kernel, modules, (&recipe, &warn))?
+                }
             }
         };
         self.carry(Which::Secret, request, session)?;

@@ -31,10 +31,11 @@ pub struct Chosen {
 pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chosen> {
     let chosen = |by, why: &str| Chosen { by, why: why.to_owned(), fixed: Vec::new() };
     match source {
-        Source::Dracut if requirements::has_dracut(subject.tree) => {
-            return Ok(chosen(MadeBy::Dracut, "it was asked for"));
+        Source::Dracut | Source::TwoStage if requirements::has_dracut(subject.tree) => {
+            let by = if source == Source::Dracut { MadeBy::Dracut } else { MadeBy::TwoStage };
+            return Ok(chosen(by, "it was asked for"));
         }
-        Source::Dracut => {
+        Source::Dracut | Source::TwoStage => {
             return Err(failed(
                 "the image has no dracut (/usr/bin/dracut)",
                 "install it in the image, or let flipslot make one: --initramfs flipslot",

@@ -18,26 +18,39 @@ use std::process::Command;
 
 /// Programs that are started if there is no `init=`: the kernel's own list (init/main.c, kernel_init) but for the
 /// shell, and systemd where a link to it is missing, as dracut tries it.
-const USUAL: [&str; 5] = ["/sbin/init", "/etc/init", "/bin/init", "/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
+pub const USUAL: [&str; 5] =
+    ["/sbin/init", "/etc/init", "/bin/init", "/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
+
+/// The system that is handed over to.
+pub struct Handed<'h> {
+    /// Place at which it is mounted now.
+    pub place: &'h str,
+    /// Place of the root in it: `/` if it is the root.
+    pub root: &'h str,
+    /// Programs to start, the first that is there, unless `init=` names one of the root.
+    pub inits: &'h [&'h str],
+}
 
 /// Leaves the initramfs; returns only if that fails.
-pub fn hand_over(mounted: &Mounted, words: &Words) -> Result<()> {
+pub fn hand_over(handed: &Handed, mounted: &Mounted, words: &Words) -> Result<()> {
     for place in PLACES {
-        let target = format!("{PLACE}{place}");
+        let target = format!("{}{place}", handed.place);
         if !Path::new(&target).is_dir() {
             return Err(failed(format!("the root has no directory {place}, which a booting system needs"), ""));
         }
         mount_move(place, &target).with_context(|| format!("moving {place} to the root"))?;
     }
     free_memory();
-    chdir(PLACE).context("entering the root")?;
+    chdir(handed.place).context("entering the root")?;
     mount_move(".", "/").context("moving the root")?;
     chroot(".").context("making the root the root of all")?;
     chdir("/").context("entering the root")?;
     if mounted.has_errors {
-        check(mounted, words)?;
+        check(mounted, handed.root, words)?;
     }
-    let init = init_of(words.init.as_deref())?;
+    // A second stage starts the root's own by itself.
+    let chosen = words.init.as_deref().filter(|_| handed.root == "/");
+    let init = init_of(chosen, handed.inits)?;
     if words.debug {
         say(Level::Info, &format!("starting {init}"));
     }
@@ -70,7 +83,7 @@ fn empty(folder: &Path, device: u64) {
 
 /// Has the root's own checker repair a filesystem in which the kernel has found errors. Only ext4 notes them; XFS and
 /// btrfs repair what can be repaired when they are mounted, and are not mounted otherwise.
-fn check(mounted: &Mounted, words: &Words) -> Result<()> {
+fn check(mounted: &Mounted, root: &str, words: &Words) -> Result<()> {
     let node = mounted.node.display();
     say(Level::Warning, &format!("{node} has errors, and is checked"));
     #[allow(clippy::disallowed_methods)] // nothing else runs here that a program could inherit from
@@ -88,20 +101,20 @@ fn check(mounted: &Mounted, words: &Words) -> Result<()> {
         }
     }
     if words.writable {
-        remount_writable("/", words).with_context(|| format!("making {node} writable"))?;
+        remount_writable(root, words).with_context(|| format!("making {node} writable"))?;
     }
     Ok(())
 }
 
 /// Returns the program to start.
-fn init_of(chosen: Option<&str>) -> Result<String> {
+fn init_of(chosen: Option<&str>, usual: &[&str]) -> Result<String> {
     let is_program = |path: &str| access(path, Access::EXEC_OK).is_ok() && Path::new(path).is_file();
     match chosen {
         Some(path) if is_program(path) => Ok(path.to_owned()),
         Some(path) => Err(failed(format!("the root has no program {path}, which init= names"), "correct init=")),
-        None => USUAL.iter().find(|path| is_program(path)).map(|path| (*path).to_owned()).ok_or_else(|| {
+        None => usual.iter().find(|path| is_program(path)).map(|path| (*path).to_owned()).ok_or_else(|| {
             failed(
-                format!("the root has no init: none of {}", USUAL.join(", ")),
+                format!("the root has no init: none of {}", usual.join(", ")),
                 "install one in the image: systemd-sysv",
             )
         }),
@@ -119,10 +132,10 @@ mod tests {
 
     #[test]
     fn the_init_that_was_named_is_the_only_one_that_counts() {
-        assert_eq!(init_of(Some("/bin/sh")).unwrap(), "/bin/sh");
-        assert!(init_of(Some("/no/such/init")).unwrap_err().to_string().contains("/no/such/init"));
-        assert!(init_of(Some("/etc/passwd")).is_err(), "a file that cannot be executed");
-        assert!(init_of(Some("/usr")).is_err(), "a directory");
+        assert_eq!(init_of(Some("/bin/sh"), &USUAL).unwrap(), "/bin/sh");
+        assert!(init_of(Some("/no/such/init"), &USUAL).unwrap_err().to_string().contains("/no/such/init"));
+        assert!(init_of(Some("/etc/passwd"), &USUAL).is_err(), "a file that cannot be executed");
+        assert!(init_of(Some("/usr"), &USUAL).is_err(), "a directory");
     }
 
     #[test]

@@ -12,15 +12,16 @@ pub mod load;
 pub mod plan;
 pub mod root;
 pub mod say;
+pub mod second_stage;
 pub mod superblock;
 pub mod words;
 
 use crate::error::{Result, failed, hint};
 use crate::init::devices::Events;
-use crate::init::hand_over::hand_over;
+use crate::init::hand_over::{Handed, USUAL, hand_over};
 use crate::init::load::Loader;
 use crate::init::plan::{Plan, Step};
-use crate::init::root::mount_root;
+use crate::init::root::{PLACE, mount_root};
 use crate::init::say::{Level, say};
 use crate::init::words::{Stop, Words};
 use anyhow::Context;
@@ -79,11 +80,17 @@ fn boot(words: &Words) -> Result<()> {
                 }
                 mounted = Some(mount_root(words, &events, &mut loader)?);
             }
-            Step::Start => {
+            Step::Start | Step::StartSecondStage { .. } => {
                 if words.stop == Some(Stop::BeforeStart) {
-                    console::ask("rd.break: the root is mounted at /sysroot, and its init was not started");
+                    console::ask("rd.break: the root is mounted at /sysroot, and nothing of it was started");
                 }
-                hand_over(mounted.as_ref().context("the plan starts a root before it is mounted")?, words)?;
+                let mounted = mounted.as_ref().context("the plan starts a root before it is mounted")?;
+                match step {
+                    Step::StartSecondStage { image, filesystem } => {
+                        second_stage::start(image, filesystem, &mut loader, mounted, words)?;
+                    }
+                    _ => hand_over(&Handed { place: PLACE, root: "/", inits: &USUAL }, mounted, words)?,
+                }
             }
         }
     }

@@ -52,6 +52,13 @@ pub enum Step {
     MountRoot,
     /// Execute the init of the root in place of this one.
     Start,
+    /// Execute the init of a second initramfs in place of this one, with the root mounted in it.
+    StartSecondStage {
+        /// Path of its image in the root.
+        image: String,
+        /// Name of the filesystem in that image: `erofs` or `squashfs`.
+        filesystem: String,
+    },
 }
 
 #[cfg(test)]

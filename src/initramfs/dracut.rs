@@ -64,9 +64,20 @@ pub enum Microcode {
     Without,
 }
 
+/// What dracut puts into an initramfs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What this root needs.
+    Needed,
+    /// All that it would put there by itself for any machine, but for the drivers of the recipe.
+    AllBut,
+}
+
 /// An initramfs to be made.
 #[derive(Clone, Copy)]
 pub struct Job<'j> {
+    /// What is put into it.
+    pub extent: Extent,
     /// Choices for it.
     pub recipe: &'j Recipe,
     /// Path in the chamber to which it is written.
@@ -75,13 +86,47 @@ pub struct Job<'j> {
 
 /// Makes the uncompressed initramfs of `kernel`, and writes it into the chamber.
 pub fn run(chamber: &Chamber, root: &dyn Tree, kernel: &Kernel, job: Job) -> Result<()> {
-    let Job { recipe, output } = job;
+    let Job { recipe, output, extent } = job;
+    trial_units::IN_INITRAMFS.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
+    let mut arguments = ALWAYS.map(str::to_owned).to_vec();
+    arguments.extend(["--kver", &kernel.version].map(str::to_owned));
+    match extent {
+        Extent::Needed => arguments.extend(needed(chamber, root, recipe)?),
+        Extent::AllBut => {
+            let drivers = recipe.drivers.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+            arguments.extend(["--no-early-microcode".to_owned(), "--omit-drivers".to_owned(), drivers]);
+        }
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain([output]).collect();
+    chamber.run("dracut", &arguments).map(drop).context("making the initramfs")
+}
+
+/// Arguments for every initramfs.
+const ALWAYS: [&str; 11] = [
+    "--force",
+    "--quiet",
+    // This machine is not the one that boots.
+    "--no-hostonly",
+    "--no-hostonly-cmdline",
+    // Compression took 38 of dracut's 43 s; see initramfs/compress.rs.
+    "--no-compress",
+    // Debian images have no strip(1), and stripping takes longer than it saves.
+    "--nostrip",
+    // Searching for identical files takes longer than unpacking them twice.
+    "--nohardlink",
+    "--reproducible",
+    "--include",
+    INCLUDED,
+    "/",
+];
+
+/// Returns the arguments for an initramfs with only what this root needs.
+fn needed(chamber: &Chamber, root: &dyn Tree, recipe: &Recipe) -> Result<Vec<String>> {
     let has_microcode = MICROCODE.iter().any(|folder| root.list(folder).is_ok_and(|names| !names.is_empty()));
     let microcode = match recipe.microcode {
         Microcode::Early if has_microcode => "--early-microcode",
         _ => "--no-early-microcode",
     };
-    trial_units::IN_INITRAMFS.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
     if let Some(module) = recipe.on.early_module() {
         // dracut's own module for btrfs does the same; but it is for roots on several disks, and needs
         // a program that most images do not have (modules.d/90btrfs).
@@ -92,34 +137,11 @@ pub fn run(chamber: &Chamber, root: &dyn Tree, kernel: &Kernel, job: Job) -> Res
     let is_known = |name: &&str| known.iter().any(|folder| folder.get(2..) == Some(*name));
     let modules =
         MODULES.iter().chain(recipe.on.dracut_modules()).copied().filter(is_known).collect::<Vec<_>>().join(" ");
-    let mut arguments = vec![
-        "--force",
-        "--quiet",
-        "--kver",
-        kernel.version.as_str(),
-        // This machine is not the one that boots.
-        "--no-hostonly",
-        "--no-hostonly-cmdline",
-        // Compression took 38 of dracut's 43 s; see initramfs/compress.rs.
-        "--no-compress",
-        // Debian images have no strip(1), and stripping takes longer than it saves.
-        "--nostrip",
-        // Searching for identical files takes longer than unpacking them twice.
-        "--nohardlink",
-        "--reproducible",
-        microcode,
-        "--include",
-        INCLUDED,
-        "/",
-        "--modules",
-        &modules,
-    ];
     let filesystem = recipe.on.filesystem_name();
-    arguments.extend(filesystem.iter().flat_map(|name| ["--filesystems", *name]));
     let drivers = recipe.drivers.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
     // With an empty list, dracut would look for drivers by itself.
     let drivers = if drivers.is_empty() { filesystem.unwrap_or("loop") } else { &drivers };
-    arguments.extend(["--drivers", drivers]);
-    arguments.push(output);
-    chamber.run("dracut", &arguments).map(drop).context("making the initramfs")
+    let mut arguments = vec![microcode, "--modules", &modules, "--drivers", drivers];
+    arguments.extend(filesystem.iter().flat_map(|name| ["--filesystems", *name]));
+    Ok(arguments.into_iter().map(str::to_owned).collect())
 }

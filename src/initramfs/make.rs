@@ -3,13 +3,12 @@
 use crate::chamber::{Chamber, Shape};
 use crate::error::{Result, failed, into_io};
 use crate::initramfs::compress::Method;
-use crate::initramfs::dracut::{self, Job, Recipe};
+use crate::initramfs::dracut::{self, Extent, Job, Recipe};
 use crate::initramfs::read::contents::Contents;
 use crate::initramfs::read::counted::Stream;
 use crate::initramfs::read::cpio;
 use crate::initramfs::{own_init, trial_units, write_cpio};
 use crate::kernel::find::Kernel;
-use crate::kernel::modules::Modules;
 use crate::layer::LayerPath;
 use crate::layer::entry::{Meta, Time};
 use crate::mount::scratch::Scratch;
@@ -31,10 +30,7 @@ const LARGEST: u64 = 1 << 30;
 /// Makes the initramfs of `kernel` according to `recipe`, with the dracut of the image in `root`, and puts it
 /// there. Returns its path.
 pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel, recipe: &Recipe) -> Result<String> {
-    let chamber = Chamber::open(scratch, root, Shape::of_tools())?;
-    dracut::run(&chamber, root, kernel, Job { recipe, output: RAW })?;
-    let raw = chamber.file(RAW).context("opening the initramfs that dracut made")?;
-    refuse_too_large(raw.metadata().context("measuring the initramfs that dracut made")?.len())?;
+    let (chamber, raw) = by_dracut(scratch, root, kernel, recipe, Extent::Needed)?;
     let early = early_length(&raw)?;
     let mut reader = BufReader::with_capacity(1 << 20, &raw);
     reader.seek(SeekFrom::Start(0))?;
@@ -54,18 +50,32 @@ pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel
     Ok(path)
 }
 
-/// Makes the initramfs of `kernel` with flipslot's own init, and puts it into the root. Returns its path.
+/// Has the image's dracut make an initramfs. Returns the file, which is gone with the chamber.
+pub(super) fn by_dracut<R: Edit + Runnable>(
+    scratch: &Scratch,
+    root: &mut R,
+    kernel: &Kernel,
+    recipe: &Recipe,
+    extent: Extent,
+) -> Result<(Chamber, File)> {
+    let chamber = Chamber::open(scratch, root, Shape::of_tools())?;
+    dracut::run(&chamber, root, kernel, Job { recipe, output: RAW, extent })?;
+    let raw = chamber.file(RAW).context("opening the initramfs that dracut made")?;
+    refuse_too_large(raw.metadata().context("measuring the initramfs that dracut made")?.len())?;
+    Ok((chamber, raw))
+}
+
+/// Makes the initramfs of `kernel` with flipslot's own init, which does these steps, and puts it into the root. Returns
+/// its path.
 pub fn with_own_init(
     scratch: &Scratch,
     root: &mut dyn Edit,
     kernel: &Kernel,
-    modules: Option<&Modules>,
+    own: &own_init::Own,
     recipe: &Recipe,
 ) -> Result<String> {
-    // A kernel without a list of modules has all of them built in.
-    let none = Modules::default();
     let mut made = scratch.file("initramfs")?;
-    own_init::write(root, kernel, modules.unwrap_or(&none), recipe, &made)?;
+    own_init::write(root, kernel, own, recipe, &made)?;
     made.rewind().context("reading the initramfs")?;
     let path = format!("boot/initramfs-{}.img", kernel.version);
     store(root, &path, &mut made)?;
@@ -148,7 +158,7 @@ fn no_memory(error: io::Error) -> anyhow::Error {
 }
 
 /// Puts an initramfs into the root, readable by root alone: it may hold keys.
-fn store(root: &mut dyn Edit, path: &str, made: &mut dyn Read) -> Result<()> {
+pub(super) fn store(root: &mut dyn Edit, path: &str, made: &mut dyn Read) -> Result<()> {
     let now = Time { seconds: i64::try_from(Origin::Fresh.now())?, nanoseconds: 0 };
     let meta = Meta { mode: 0o600, mtime: now, ..Meta::default() };
     root.put_file(&LayerPath::clean(path.as_bytes())?, &meta, made)

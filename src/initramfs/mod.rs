@@ -12,4 +12,6 @@ mod modprobe;
 pub mod own_init;
 pub mod read;
 pub mod trial_units;
+pub mod two_stage;
+mod unpack_cpio;
 mod write_cpio;

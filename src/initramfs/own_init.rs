@@ -24,15 +24,26 @@ const FIRMWARE_MAX: u64 = 64 << 20;
 /// Permissions of a file.
 const FILE: u32 = 0o100_644;
 
+/// What the init of an initramfs does.
+pub struct Own<'o> {
+    /// Modules of the kernel; empty for a kernel that has all of them built in.
+    pub modules: &'o Modules,
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// Modules that these steps load by name.
+    pub also: Vec<&'o str>,
+}
+
+impl Own<'_> {
+    /// Mounts the root and starts its init.
+    pub fn plain(modules: &Modules) -> Own<'_> {
+        Own { modules, steps: vec![Step::MountRoot, Step::Start], also: Vec::new() }
+    }
+}
+
 /// Writes the initramfs of `kernel` for `recipe`. The same slot gives the same bytes.
-pub fn write(
-    tree: &dyn Tree,
-    kernel: &Kernel,
-    modules: &Modules,
-    recipe: &Recipe,
-    mut out: impl Write + Send,
-) -> Result<()> {
-    let gathered = Gathered::of(tree, kernel, modules, recipe)?;
+pub fn write(tree: &dyn Tree, kernel: &Kernel, own: &Own, recipe: &Recipe, mut out: impl Write + Send) -> Result<()> {
+    let gathered = Gathered::of(tree, kernel, own, recipe)?;
     if recipe.microcode == Microcode::Early {
         out.write_all(&early_archive(tree)?).context("writing the initramfs")?;
     }
@@ -55,10 +66,11 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn of(tree: &dyn Tree, kernel: &Kernel, modules: &Modules, recipe: &Recipe) -> Result<Gathered> {
+    fn of(tree: &dyn Tree, kernel: &Kernel, own: &Own, recipe: &Recipe) -> Result<Gathered> {
+        let modules = own.modules;
         let settings = Settings::read(tree)?;
         let patterns = modules.patterns();
-        let chosen = chosen(modules, &patterns, recipe);
+        let chosen = chosen(own, &patterns, recipe);
         let mut files = Files { tree, left: LARGEST, files: BTreeMap::new() };
         let mut listed = Vec::new();
         for name in &chosen.all {
@@ -76,7 +88,7 @@ impl Gathered {
                 options: settings.options.get(name).cloned().unwrap_or_default(),
             });
         }
-        let steps = vec![Step::MountRoot, Step::Start];
+        let steps = own.steps.clone();
         let (version, kernel) = (plan::VERSION, kernel.version.clone());
         let blacklist = settings.blacklist.into_iter().collect();
         let plan = Plan { version, kernel, modules: listed, always: chosen.always, blacklist, steps };
@@ -101,14 +113,15 @@ struct Chosen {
 }
 
 /// Leaves out what nothing would load: a module that no device has a pattern for, and that no other one needs.
-fn chosen(modules: &Modules, patterns: &BTreeMap<&str, BTreeSet<&str>>, recipe: &Recipe) -> Chosen {
+fn chosen(own: &Own, patterns: &BTreeMap<&str, BTreeSet<&str>>, recipe: &Recipe) -> Chosen {
     let has_device = |name: &&String| patterns.contains_key(name.as_str());
     let root = recipe.on.modules();
     let is_root = |name: &&String| root.iter().any(|module| module.replace('-', "_") == **name);
     let by_device = recipe.drivers.iter().filter(has_device);
     let always = recipe.drivers.iter().filter(|name| is_root(name) || recipe.named.contains(*name));
     let always: Vec<String> = always.cloned().collect();
-    let all = modules.with_needs(by_device.chain(&always).cloned().collect::<Vec<_>>());
+    let also = own.also.iter().map(|name| name.replace('-', "_"));
+    let all = own.modules.with_needs(by_device.chain(&always).cloned().chain(also).collect::<Vec<_>>());
     Chosen { all, always }
 }
 
@@ -226,7 +239,7 @@ mod tests {
         let drivers = modules.with_needs(["virtio_blk", "brd", "ext4"].map(str::to_owned));
         let recipe = Recipe { drivers, named: BTreeSet::new(), on, microcode: Microcode::Early };
         let mut bytes = Vec::new();
-        write(&root, &kernel, &modules, &recipe, &mut bytes)?;
+        write(&root, &kernel, &Own::plain(&modules), &recipe, &mut bytes)?;
         Ok(bytes)
     }
 

@@ -3,10 +3,11 @@
 
 use linux_raw_sys::ioctl::BLKROSET;
 use linux_raw_sys::loop_device::{
-    _bindgen_ty_1::LO_FLAGS_AUTOCLEAR, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, loop_config, loop_info64,
+    _bindgen_ty_1::LO_FLAGS_AUTOCLEAR, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LOOP_SET_FD, LOOP_SET_STATUS64, loop_config,
+    loop_info64,
 };
 use rustix::io;
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Setter, ioctl};
+use rustix::ioctl::{IntegerSetter, Ioctl, IoctlOutput, Opcode, Setter, ioctl};
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -56,4 +57,17 @@ pub fn configure(device: impl AsFd, backing: BorrowedFd, offset: u64, length: u6
     // SAFETY: BLKROSET reads one int, which Setter keeps alive for the call. A device that was made
     // read-only (blockdev --setro) stays so when another file is attached to it.
     unsafe { ioctl(&device, Setter::<{ BLKROSET }, c_int>::new(0)) }
+}
+
+/// Binds `device` to all of `backing`, as kernels before 5.8 can do it, too. The kernel detaches it when its last user
+/// is gone. It is read-only if `backing` was opened for reading alone.
+pub fn attach(device: impl AsFd, backing: BorrowedFd) -> io::Result<()> {
+    let number = usize::try_from(backing.as_raw_fd()).map_err(|_| io::Errno::BADF)?;
+    // SAFETY: LOOP_SET_FD takes the number of a descriptor, which is open for the call, and no pointer.
+    unsafe { ioctl(&device, IntegerSetter::<{ LOOP_SET_FD }>::new_usize(number)) }?;
+    // SAFETY: a plain C structure of integers, for which all-zero is a valid value.
+    let mut info: loop_info64 = unsafe { std::mem::zeroed() };
+    info.lo_flags = LO_FLAGS_AUTOCLEAR as u32;
+    // SAFETY: LOOP_SET_STATUS64 reads one loop_info64, which Setter keeps alive for the call.
+    unsafe { ioctl(&device, Setter::<{ LOOP_SET_STATUS64 }, loop_info64>::new(info)) }
 }

@@ -1,11 +1,14 @@
 //! Rules about the initramfs: it must be there or be made, be complete, and be unpacked by this kernel on
 //! this machine.
 
+use crate::boot::initramfs_source::MadeBy;
 use crate::check::own_init;
 use crate::check::subject::{Initramfs, Subject};
 use crate::error::Result;
 use crate::filesystem::feature_table::version;
+use crate::initramfs::two_stage::{self, FILESYSTEMS};
 use crate::kernel::{find as kernel, requirements};
+use crate::root::tree::{Last, What};
 use crate::words::units::Bytes;
 
 /// Finds a slot that has no initramfs and no dracut to make one, and needs more than flipslot's own.
@@ -25,14 +28,31 @@ pub fn dracut_missing(subject: &Subject) -> Result<Vec<String>> {
     Ok(needed.map(say).into_iter().collect())
 }
 
-/// Finds an initramfs that cannot be read to its end, or that has no `/init`.
+/// Finds an initramfs that cannot be read to its end, that has no `/init`, or whose second stage is gone or cut short.
 pub fn damaged(subject: &Subject) -> Result<Vec<String>> {
-    let Initramfs::There { path, contents, .. } = subject.initramfs else { return Ok(Vec::new()) };
+    let Initramfs::There { path, contents, by, .. } = subject.initramfs else { return Ok(Vec::new()) };
     Ok(match contents {
         Err(why) => vec![format!("/{path}: {why}")],
         Ok(contents) if !contents.has("init") => vec![format!("/{path} holds no /init, which the kernel starts")],
+        Ok(_) if *by == MadeBy::TwoStage => second_stage_fault(subject)?.into_iter().collect(),
         Ok(_) => Vec::new(),
     })
+}
+
+/// Returns what is wrong with the second stage of the subject's kernel.
+fn second_stage_fault(subject: &Subject) -> Result<Option<String>> {
+    let Some(kernel) = &subject.kernel else { return Ok(None) };
+    for filesystem in FILESYSTEMS.map(|known| known.0) {
+        let path = two_stage::path_of(kernel, filesystem);
+        let Some(What::File { size }) = subject.tree.look(&path, Last::Follow)?.map(|found| found.what) else {
+            continue;
+        };
+        let head = subject.tree.head(&path, 2048)?.unwrap_or_default();
+        let is_whole = two_stage::length_of(filesystem, &head).is_some_and(|length| length <= size);
+        return Ok((!is_whole).then(|| format!("its second stage /{path} is cut short, or not a {filesystem}")));
+    }
+    let path = two_stage::path_of(kernel, FILESYSTEMS[0].0);
+    Ok(Some(format!("its second stage is missing, such as /{path}")))
 }
 
 /// Finds an initramfs in a compression that the kernel was built without.

@@ -71,24 +71,66 @@ pub fn from_root(path: &str) -> &str {
 
 /// Reads the next entry, and skips its content; `None` at the end of the archive.
 fn next(input: &mut Stream<impl Read>) -> Result<Option<Entry>> {
-    let header = header(input)?;
-    let name = name(input, header.name)?;
-    // The name and the content each end at a multiple of 4, counted from the header.
-    let read = HEADER as u64 + u64::from(header.name);
-    let end = (read.next_multiple_of(4) + u64::from(header.size)).next_multiple_of(4);
-    if input.pass(end - read).map_err(from_io)? < end - read {
+    let Some((name, header)) = open(input)? else { return Ok(None) };
+    let end = u64::from(header.size).next_multiple_of(4);
+    if input.pass(end).map_err(from_io)? < end {
         return Err(cut(input, &format!("in '{}', which claims {} bytes", name.escape_debug(), header.size)));
     }
-    let entry = || Entry { name: from_root(&name).to_owned(), mode: header.mode, size: header.size.into() };
-    Ok((name != TRAILER).then(entry))
+    Ok(Some(Entry { name: from_root(&name).to_owned(), mode: header.mode, size: header.size.into() }))
+}
+
+/// Reads the name and the header of the next entry, up to its content, which ends at a multiple of 4 bytes after it
+/// began; `None` at the end of the archive.
+pub(in crate::initramfs) fn open(input: &mut Stream<impl Read>) -> Result<Option<(String, Header)>> {
+    let header = header(input)?;
+    let name = name(input, header.name)?;
+    let read = HEADER as u64 + u64::from(header.name);
+    let padding = read.next_multiple_of(4) - read;
+    if input.pass(padding).map_err(from_io)? < padding {
+        return Err(cut(input, &format!("in '{}', which claims {} bytes", name.escape_debug(), header.size)));
+    }
+    Ok((name != TRAILER).then_some((name, header)))
 }
 
 /// The fields of a header that are used.
-struct Header {
-    mode: u32,
-    size: u32,
+pub(in crate::initramfs) struct Header {
+    /// Number of the node, equal for all names of it.
+    pub inode: u32,
+    /// Type and permissions, as in `st_mode` (inode(7)).
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Number of names.
+    pub links: u32,
+    /// Modification time in seconds since 1970.
+    pub mtime: u32,
+    /// Size in bytes of the content.
+    pub size: u32,
+    /// Major and minor number of a device.
+    pub device: (u32, u32),
     /// Length in bytes of the name, including its NUL.
     name: u32,
+}
+
+impl Header {
+    fn of(bytes: &[u8]) -> Option<Header> {
+        // In the order of the fields: c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, c_devmajor, c_devminor,
+        // c_rdevmajor, c_rdevminor, c_namesize.
+        let field = |index| field(bytes, index);
+        Some(Header {
+            inode: field(0)?,
+            mode: field(1)?,
+            uid: field(2)?,
+            gid: field(3)?,
+            links: field(4)?,
+            mtime: field(5)?,
+            size: field(6)?,
+            device: (field(9)?, field(10)?),
+            name: field(11)?,
+        })
+    }
 }
 
 /// Reads a header. Fails if it has another magic, or a name of no bytes or of more than [`NAME_MAX`].
@@ -104,10 +146,7 @@ fn header(input: &mut Stream<impl Read>) -> Result<Header> {
         return Err(damaged("no cpio header", magic));
     }
     let header = if bytes.len() == HEADER {
-        // Fields 1, 6 and 11: c_mode, c_filesize and c_namesize.
-        let fields = field(bytes, 1).zip(field(bytes, 6)).zip(field(bytes, 11));
-        let header = fields.map(|((mode, size), name)| Header { mode, size, name });
-        let header = header.filter(|header| (1..=NAME_MAX).contains(&header.name));
+        let header = Header::of(bytes).filter(|header| (1..=NAME_MAX).contains(&header.name));
         Some(header.ok_or_else(|| damaged("no valid cpio header", bytes))?)
     } else {
         None

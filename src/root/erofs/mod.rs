@@ -51,6 +51,14 @@ pub fn write(root: &dyn Walk, identity: Identity, out: &File) -> Result<()> {
     })
 }
 
+/// Returns the length of an image in bytes by its first 2 KiB; `None` if it is not one.
+pub fn length_of(head: &[u8]) -> Option<u64> {
+    let at = usize::try_from(SUPERBLOCK).ok()?;
+    let number = |offset: usize| Some(u32::from_le_bytes(head.get(at + offset..at + offset + 4)?.try_into().ok()?));
+    (number(0)? == MAGIC).then_some(())?;
+    Some(u64::from(number(36)?) * BLOCK)
+}
+
 /// Writes a regular file; all others were written.
 fn file(out: &File, image: &Image, node: &Node, visited: &Visited) -> Result<()> {
     let NodeKind::File { size } = node.kind else { return Ok(()) };

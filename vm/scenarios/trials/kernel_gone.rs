@@ -1,5 +1,6 @@
 //! The kernel of the slot that is wanted has vanished meanwhile.
 
+use super::wants_b;
 use crate::disks;
 use crate::machine::Machine;
 use crate::saved;
@@ -12,7 +13,7 @@ fn a_wanted_slot_without_its_kernel_ends_on_the_slot_that_worked() {
     let setup = Setup::lasting("kernel-gone", Firmware::Bios, &disk);
     let mut machine = saved::resume("kernel-gone", &disk);
     machine.leave_by("flipslot switch --slot b --by firmware");
-    machine.wait_for("the disk says that b is wanted", "services stop now");
+    wants_b(&mut machine);
     drop(machine);
     disks::edit(&disk, 'b', |root| {
         let boot = fs::read_dir(root.join("boot")).expect("slot b has /boot").flatten().map(|entry| entry.path());

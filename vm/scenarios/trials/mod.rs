@@ -38,3 +38,8 @@ fn came_back_to_a(machine: &mut Machine) {
     assert!(status.contains("to slot b, failed"), "{status}");
     assert!(status.contains("the next reset boots slot a, which is proven"), "{status}");
 }
+
+/// A switch by the firmware has written that it wants slot b. Where the services stop first, it can say no more.
+fn wants_b(machine: &mut Machine) {
+    machine.wait_for_any("the disk says that b is wanted", &["services stop now", "Stopped target"]);
+}

@@ -1,6 +1,6 @@
 //! The power goes at the two moments of a switch at which something is half done.
 
-use super::came_back_to_a;
+use super::{came_back_to_a, wants_b};
 use crate::machine::Machine;
 use crate::saved;
 use crate::setup::{Firmware, Setup};
@@ -22,7 +22,7 @@ fn a_power_cut_before_the_first_firmware_boot_leaves_one_try() {
     let setup = Setup::lasting("cut-before-try", Firmware::Bios, &disk);
     let mut machine = saved::resume("cut-before-try", &disk);
     machine.leave_by("flipslot switch --slot b --by firmware");
-    machine.wait_for("the disk says that b is wanted", "services stop now");
+    wants_b(&mut machine);
     drop(machine);
     let mut machine = Machine::start(&setup);
     machine.wait_for("GRUB tries b", "flipslot: booting slot b");

@@ -1,0 +1,76 @@
+//! The second stage: an image in the root, with what a full initramfs has, of which only what is used is read. Files in
+//! memory lie over it, and the root is mounted in it already.
+
+use crate::error::Result;
+use crate::init::hand_over::{Handed, hand_over};
+use crate::init::load::Loader;
+use crate::init::root::{Mounted, PLACE};
+use crate::init::words::Words;
+use crate::sys::loop_device::{attach, free_number};
+use anyhow::Context;
+use rustix::mount::{MountFlags, mount, mount_move};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// Place of the image.
+const IMAGE: &str = "/stage2";
+/// Place of the second stage: memory, in which each folder of the image is mounted. systemd knows an initramfs by a
+/// root in memory (systemd: src/basic/util.c, in_initrd).
+const BOTH: &str = "/both";
+/// Place in it for what is written over these folders.
+const MEMORY: &str = ".flipslot-scratch";
+/// The second stage's own init, systemd in what dracut makes.
+const INITS: [&str; 1] = ["/init"];
+
+/// Mounts the second stage and hands over to it; returns only if that fails.
+pub fn start(image: &str, filesystem: &str, loader: &mut Loader, mounted: &Mounted, words: &Words) -> Result<()> {
+    loader.load(&["loop", "overlay", filesystem]);
+    fs::create_dir_all(IMAGE).and_then(|()| fs::create_dir_all(BOTH))?;
+    let path = format!("{PLACE}/{image}");
+    let (device, attached) = looped(&path).with_context(|| format!("attaching the second stage {path}"))?;
+    mount(&*device, IMAGE, filesystem, MountFlags::RDONLY | MountFlags::NODEV, c"")
+        .with_context(|| format!("mounting the second stage {path} as {filesystem}"))?;
+    drop(attached);
+    mount(c"tmpfs", BOTH, c"tmpfs", MountFlags::NODEV, c"mode=0755").context("mounting memory")?;
+    for entry in fs::read_dir(IMAGE).context("reading the second stage")? {
+        show(&entry?.path()).with_context(|| format!("mounting the second stage {path}"))?;
+    }
+    mount_move(PLACE, format!("{BOTH}{PLACE}")).context("moving the root into the second stage")?;
+    hand_over(&Handed { place: BOTH, root: PLACE, inits: &INITS }, mounted, words)
+}
+
+/// Puts one node of the image's root directory into the second stage.
+fn show(node: &Path) -> Result<()> {
+    let name = node.file_name().unwrap_or_default();
+    let place = Path::new(BOTH).join(name);
+    let kind = fs::symlink_metadata(node)?.file_type();
+    if kind.is_symlink() {
+        return Ok(symlink(fs::read_link(node)?, place)?);
+    }
+    if !kind.is_dir() {
+        return Ok(fs::copy(node, place).map(drop)?);
+    }
+    fs::create_dir(&place)?;
+    if fs::read_dir(node)?.next().is_none() {
+        return Ok(());
+    }
+    let scratch = Path::new(BOTH).join(MEMORY).join(name);
+    let [upper, work] = ["upper", "work"].map(|part| scratch.join(part));
+    fs::create_dir_all(&upper).and_then(|()| fs::create_dir(&work))?;
+    let (lower, upper, work) = (node.display(), upper.display(), work.display());
+    let layers = CString::new(format!("lowerdir={lower},upperdir={upper},workdir={work}"))?;
+    Ok(mount(c"overlay", &place, c"overlay", MountFlags::empty(), layers.as_c_str())?)
+}
+
+/// Attaches a file to a loop device; returns the path of that, and what keeps it attached until it is mounted.
+fn looped(path: &str) -> Result<(String, File)> {
+    let file = File::open(path)?;
+    let control = File::open("/dev/loop-control")?;
+    let device = format!("/dev/loop{}", free_number(&control)?);
+    let attached = File::open(&device)?;
+    attach(&attached, file.as_fd())?;
+    Ok((device, attached))
+}

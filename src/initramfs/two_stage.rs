@@ -1,0 +1,138 @@
+//! An initramfs of two stages: a small one that mounts the root, and in the root an image with all that dracut has, of
+//! which a boot reads only what it uses.
+
+use crate::error::{Result, failed};
+use crate::init::plan::Step;
+use crate::initramfs::dracut::{Extent, Recipe};
+use crate::initramfs::make::{by_dracut, store, with_own_init};
+use crate::initramfs::own_init::Own;
+use crate::initramfs::read::counted::Stream;
+use crate::initramfs::unpack_cpio::unpack;
+use crate::kernel::find::{Kernel, has_option};
+use crate::kernel::modules::Modules;
+use crate::layer::LayerPath;
+use crate::layer::entry::Meta;
+use crate::layer::sink::RootSink;
+use crate::mount::scratch::Scratch;
+use crate::root::edit::Edit;
+use crate::root::erofs::{self, Identity};
+use crate::root::memory::MemoryTree;
+use crate::root::runnable::Runnable;
+use crate::root::tar_writer::write_tar;
+use crate::root::tree::Tree;
+use crate::tool::Tool;
+use crate::words::origin::Origin;
+use anyhow::Context;
+use std::fs::File;
+use std::io::{Seek, Write};
+
+/// UUID of every second stage: it is found by its path.
+const UUID: [u8; 16] = *b"flipslot-stage-2";
+/// Unit of a check that comes too late: the root is mounted, and was checked if it had errors.
+const CHECK: &str = "etc/systemd/system/systemd-fsck-root.service";
+
+/// Filesystems of a second stage, best first, with the option of a kernel that has it built in.
+pub const FILESYSTEMS: [(&str, &str); 2] = [("erofs", "CONFIG_EROFS_FS"), ("squashfs", "CONFIG_SQUASHFS")];
+/// The others that it needs.
+const NEEDED: [(&str, &str); 2] = [("loop", "CONFIG_BLK_DEV_LOOP"), ("overlay", "CONFIG_OVERLAY_FS")];
+
+/// Returns the path of the second stage of a kernel.
+pub fn path_of(kernel: &Kernel, filesystem: &str) -> String {
+    format!("boot/initramfs-stage2-{}.{filesystem}", kernel.version)
+}
+
+/// Returns the length in bytes of an image by its first 2 KiB; `None` if it is not one of this filesystem.
+pub fn length_of(filesystem: &str, head: &[u8]) -> Option<u64> {
+    let number = |at: usize, length: usize| head.get(at..at + length);
+    match filesystem {
+        "erofs" => erofs::length_of(head),
+        // squashfs_fs.h, struct squashfs_super_block: bytes_used at 40.
+        _ if head.starts_with(b"hsqs") => Some(u64::from_le_bytes(number(40, 8)?.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+/// Makes both stages, and puts them into the root. Returns the path of the first. Says so if the kernel reads no EROFS.
+pub fn make<R: Edit + Runnable>(
+    scratch: &Scratch,
+    root: &mut R,
+    kernel: &Kernel,
+    modules: &Modules,
+    (recipe, warn): (&Recipe, &dyn Fn(&str)),
+) -> Result<String> {
+    let filesystem = filesystem_of(root, kernel, modules)?;
+    if filesystem != "erofs" {
+        warn(&format!("kernel {} reads no EROFS: the second stage is a {filesystem}", kernel.version));
+    }
+    let (chamber, raw) = by_dracut(scratch, root, kernel, recipe, Extent::AllBut)?;
+    let mut tree = MemoryTree::complete(scratch.directory("stage2-files")?);
+    unpack(&mut Stream::new(&raw, u64::MAX), &mut tree).context("reading the initramfs that dracut made")?;
+    drop(raw);
+    chamber.close()?;
+    tree.symlink(&LayerPath::clean(CHECK.as_bytes())?, &Meta { mode: 0o777, ..Meta::default() }, b"/dev/null")?;
+    let image = path_of(kernel, filesystem);
+    let mut written = scratch.file("stage2")?;
+    match filesystem {
+        "erofs" => erofs::write(&tree, Identity { uuid: UUID, made: Origin::Fresh.now() }, &written)?,
+        _ => squashfs(scratch, &tree, &mut written)?,
+    }
+    written.rewind().context("reading the second stage")?;
+    store(root, &image, &mut written)?;
+    let steps = vec![Step::MountRoot, Step::StartSecondStage { image, filesystem: filesystem.to_owned() }];
+    let also = vec![filesystem, NEEDED[0].0, NEEDED[1].0];
+    with_own_init(scratch, root, kernel, &Own { modules, steps, also }, recipe)
+}
+
+/// Returns the filesystem of the second stage for a kernel. Fails if the kernel lacks something that it needs.
+fn filesystem_of(tree: &dyn Tree, kernel: &Kernel, modules: &Modules) -> Result<&'static str> {
+    let has = |(module, option): &(&'static str, &'static str)| -> Result<bool> {
+        Ok(modules.place(module).is_some() || has_option(tree, kernel, option)? == Some(true))
+    };
+    let lacks = |what: &str| {
+        let found = format!("kernel {} has no {what}, which a second stage needs", kernel.version);
+        failed(found, "use another initramfs: --initramfs flipslot")
+    };
+    for needed in &NEEDED {
+        if !has(needed)? {
+            return Err(lacks(needed.0));
+        }
+    }
+    for known in &FILESYSTEMS {
+        if has(known)? {
+            return Ok(known.0);
+        }
+    }
+    Err(lacks("EROFS and no squashfs"))
+}
+
+/// Writes a squashfs with gzip, which every kernel that has squashfs reads.
+fn squashfs(scratch: &Scratch, tree: &MemoryTree, out: &mut File) -> Result<()> {
+    let mut tar = scratch.file("stage2-tar")?;
+    write_tar(tree, &mut tar).and_then(|()| Ok(tar.flush()?)).context("writing an archive")?;
+    tar.rewind().context("reading an archive")?;
+    let place = scratch.directory("squashfs")?.join("image");
+    let tool = Tool::new("sqfstar").args(["-quiet", "-no-progress", "-comp", "gzip", "-mkfs-time", "0"]).arg(&place);
+    tool.hint("install squashfs-tools 4.5 or later on this machine").run_with_input(tar.into())?;
+    std::io::copy(&mut File::open(&place)?, out).context("reading the image")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::LayerPath;
+
+    #[test]
+    fn an_image_says_how_long_it_is() {
+        let mut tree = MemoryTree::complete(std::env::temp_dir());
+        tree.begin_layer().unwrap();
+        let meta = Meta { mode: 0o644, ..Meta::default() };
+        tree.file(&LayerPath::clean(b"init").unwrap(), &meta, &mut &[7; 9000][..]).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        erofs::write(&tree, Identity { uuid: UUID, made: 0 }, file.as_file()).unwrap();
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert_eq!(length_of("erofs", &bytes[..2048]), Some(bytes.len() as u64));
+        assert_eq!(length_of("erofs", &bytes[4..2048]), None);
+        assert_eq!(length_of("squashfs", &bytes[..2048]), None);
+    }
+}
