@@ -19,6 +19,8 @@ packages=(
   bzip2 gzip lz4 xz-utils
   # to run the registry, the demo's server and the bench
   python3 bmap-tools
+  # to judge the images of a second stage, and to make one for kernels without EROFS
+  erofs-utils squashfs-tools
   # to boot them
   qemu-system-x86 ovmf
 )

@@ -1,5 +1,7 @@
 //! Kernels of enterprise distributions, whose version says less than it seems: their readers of filesystems come from
-//! later versions. What is in no row is taken for what its version says.
+//! later versions. What is in no row is taken for what its version says: Ubuntu (`-generic`, HWE kernels too) and
+//! Oracle's UEK (`.el8uek`) are made from the version of Linux that they name, and SUSE (`-default`) from that and
+//! later, so that at least this can be read.
 
 use crate::filesystem::feature_table::{Version, version};
 
@@ -55,6 +57,8 @@ mod tests {
         assert_eq!(xfs("4.18.0-553.el8_10.x86_64"), Some((4, 18)));
         assert_eq!(xfs("5.14.0-70.13.1.el9_0.x86_64"), Some((5, 14)));
         assert_eq!(xfs("5.4.17-2136.300.7.el8uek.x86_64"), Some((5, 4)));
+        assert_eq!(xfs("6.8.0-40-generic"), Some((6, 8)), "Ubuntu 22.04 with its HWE kernel");
+        assert_eq!(xfs("5.14.21-150500.55.39-default"), Some((5, 14)), "SUSE Linux Enterprise 15 SP5");
         assert_eq!(xfs("3.10.0-1160.elrepo"), Some((3, 10)));
         assert_eq!(xfs("6.1.0-49-amd64"), Some((6, 1)));
         assert_eq!(xfs("odd"), None);

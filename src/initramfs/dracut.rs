@@ -64,10 +64,10 @@ pub enum Microcode {
     Without,
 }
 
-/// What dracut puts into an initramfs.
+/// Extent of what dracut puts into an initramfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// What this root needs.
+    /// That which this root needs.
     Needed,
     /// All that it would put there by itself for any machine, but for the drivers of the recipe.
     AllBut,
@@ -76,7 +76,7 @@ pub enum Extent {
 /// An initramfs to be made.
 #[derive(Clone, Copy)]
 pub struct Job<'j> {
-    /// What is put into it.
+    /// Extent of its content.
     pub extent: Extent,
     /// Choices for it.
     pub recipe: &'j Recipe,
@@ -88,7 +88,9 @@ pub struct Job<'j> {
 pub fn run(chamber: &Chamber, root: &dyn Tree, kernel: &Kernel, job: Job) -> Result<()> {
     let Job { recipe, output, extent } = job;
     trial_units::IN_INITRAMFS.iter().try_for_each(|(path, text)| chamber.put(&format!("{INCLUDED}/{path}"), text))?;
-    let mut arguments = ALWAYS.map(str::to_owned).to_vec();
+    let script = root.head(SCRIPT, SCRIPT_MAX)?.unwrap_or_default();
+    let mut arguments: Vec<String> =
+        ALWAYS.iter().filter(|word| knows(&script, word)).map(ToString::to_string).collect();
     arguments.extend(["--kver", &kernel.version].map(str::to_owned));
     match extent {
         Extent::Needed => arguments.extend(needed(chamber, root, recipe)?),
@@ -99,6 +101,19 @@ pub fn run(chamber: &Chamber, root: &dyn Tree, kernel: &Kernel, job: Job) -> Res
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain([output]).collect();
     chamber.run("dracut", &arguments).map(drop).context("making the initramfs")
+}
+
+/// Path of dracut, which is a script.
+const SCRIPT: &str = "usr/bin/dracut";
+/// Most that is read of it, in bytes; that of Debian 13 has 90 kB.
+const SCRIPT_MAX: u64 = 1 << 20;
+/// Options that make an initramfs smaller or faster to make, and that not every dracut has: 033 of CentOS 7 does not.
+const OPTIONAL: [&str; 3] = ["--no-hostonly-cmdline", "--nohardlink", "--reproducible"];
+
+/// Returns false for an option that this dracut would refuse.
+fn knows(script: &[u8], option: &str) -> bool {
+    let is_script = script.starts_with(b"#!");
+    !is_script || !OPTIONAL.contains(&option) || script.windows(option.len()).any(|part| part == option.as_bytes())
 }
 
 /// Arguments for every initramfs.
@@ -144,4 +159,17 @@ fn needed(chamber: &Chamber, root: &dyn Tree, recipe: &Recipe) -> Result<Vec<Str
     let mut arguments = vec![microcode, "--modules", &modules, "--drivers", drivers];
     arguments.extend(filesystem.iter().flat_map(|name| ["--filesystems", *name]));
     Ok(arguments.into_iter().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dracut_gets_the_options_that_it_has() {
+        let old = b"#!/bin/bash\n  --force) force=yes;;\n  --nohardlink) hardlink=no;;\n";
+        assert!(knows(old, "--nohardlink") && knows(old, "--kver"));
+        assert!(!knows(old, "--reproducible"));
+        assert!(knows(b"\x7fELF", "--reproducible"), "what it is cannot be told");
+    }
 }

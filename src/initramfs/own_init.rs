@@ -24,7 +24,7 @@ const FIRMWARE_MAX: u64 = 64 << 20;
 /// Permissions of a file.
 const FILE: u32 = 0o100_644;
 
-/// What the init of an initramfs does.
+/// Work of the init of an initramfs.
 pub struct Own<'o> {
     /// Modules of the kernel; empty for a kernel that has all of them built in.
     pub modules: &'o Modules,

@@ -30,22 +30,20 @@ const STORAGE: [&str; 16] = [
 ];
 
 /// Starts of the aliases of hardware of which a root disk can be a part: PCI and USB controllers, disks of virtio,
-/// Xen and Hyper-V, SCSI disks (type 0), memory cards, NVDIMMs, and controllers that ACPI names.
-const OF_DISKS: [&str; 11] = [
-    "acpi",
-    "memstick:",
-    "mmc:",
-    "nd:",
-    "pci:",
-    "scsi:t_0x00",
-    "usb:",
-    "virtio:d00000002",
-    "virtio:d00000008",
-    "vmbus:",
-    "xen:vbd",
+/// Xen and Hyper-V, SCSI disks (type 0), memory cards, and controllers that ACPI names.
+const OF_DISKS: [&str; 9] =
+    ["acpi", "mmc:", "pci:", "scsi:t_0x00", "usb:", "virtio:d00000002", "virtio:d00000008", "vmbus:", "xen:vbd"];
+/// Modules in the folders of [`STORAGE`] with such an alias that carry no root disk all the same, or none that any
+/// distribution installs to: memory sticks and NVDIMMs are not in what initramfs-tools makes for any machine
+/// (MODULES=most).
+const NO_ROOT: [&str; 6] = [
+    "drivers/block/floppy",
+    "drivers/hid/",
+    "drivers/hv/hv_balloon",
+    "drivers/hv/hv_utils",
+    "drivers/memstick/",
+    "drivers/nvdimm/",
 ];
-/// Modules in the folders of [`STORAGE`] with such an alias that carry no root disk all the same.
-const NO_ROOT: [&str; 4] = ["drivers/block/floppy", "drivers/hid/", "drivers/hv/hv_balloon", "drivers/hv/hv_utils"];
 
 /// A device of a machine, and its driver.
 #[derive(Debug)]

@@ -21,4 +21,5 @@ mod state;
 mod tables;
 mod traps;
 mod trials;
+mod two_stage;
 mod xfs;
