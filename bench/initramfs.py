@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The initramfs for one machine against dracut's default one: size, seconds to make it, seconds to boot.
+"""The initramfs for one machine, by dracut and by flipslot, against dracut's default one: size, seconds to make it,
+seconds to boot. And that of two stages.
 
 The machine is a QEMU guest, whose inventory is taken in it. Both are made of the same Debian 12 image
 on this machine, and both boot the same slot with the same kernel. Needs root and what `make deps`
@@ -19,6 +20,7 @@ SUITE, SYSTEM = "bookworm", "Debian GNU/Linux 12"
 SLOT_OFFSET, SLOT_SIZE = 66 << 20, 3 << 30
 MIB = 1 << 20
 PHASE = "making the initramfs"
+MAKERS = ["dracut", "flipslot", "two-stage"]
 
 
 def create(disk, layout, *more):
@@ -48,9 +50,9 @@ def slot(disk, place, options):
         subprocess.run(["losetup", "-d", loop], check=True)
 
 
-def ours(disk, layout, hardware, place):
-    """Seconds that its initramfs took, and its bytes."""
-    result = create(disk, layout, "--hardware", hardware)
+def ours(disk, layout, hardware, place, maker):
+    """Seconds that its initramfs took, and its bytes: those that a boot loader loads."""
+    result = create(disk, layout, "--hardware", hardware, "--initramfs", maker)
     with slot(disk, place, "ro,noload") as root:
         size = (root / f"boot/initramfs-{result['slots'][0]['kernel']}.img").stat().st_size
     return seconds(result), size
@@ -125,30 +127,39 @@ def measure(work):
     place.mkdir()
     kernel = create(disk, layout, "--hardware", "generic", "--console", "ttyS0")["slots"][0]["kernel"]
     hardware = inventory(disk, work)
-    small, large = [], []
+    made, large = {maker: [] for maker in MAKERS}, []
     for _ in range(RUNS):
-        small.append(ours(disk, layout, hardware, place))
-        *made, command = default(disk, kernel, place, work / f"tree/boot/initrd.img-{kernel}")
-        large.append(made)
+        for maker in MAKERS:
+            made[maker].append(ours(disk, layout, hardware, place, maker))
+        create(disk, layout, "--hardware", hardware)
+        *default_made, command = default(disk, kernel, place, work / f"tree/boot/initrd.img-{kernel}")
+        large.append(default_made)
     print(f"\nthe initramfs for one machine (a QEMU guest with virtio), {SUITE}; medians of {RUNS} runs in turn")
-    show_made("flipslot create --hardware FILE: dracut's part, compression included", small)
     show_made(f"{command}, in the same slot", large)
-    print(f"    {statistics.median(s[1] / l[1] for s, l in zip(small, large)) * 100:7.0f} % of its size, "
-          f"{statistics.median(l[0] / s[0] for s, l in zip(small, large)):.1f} times faster")
+    for maker in MAKERS:
+        show_made(f"flipslot create --hardware FILE --initramfs {maker}: this step, compression included", made[maker])
+        print(f"    {statistics.median(m[1] / l[1] for m, l in zip(made[maker], large)) * 100:7.1f} % of its size, "
+              f"{statistics.median(l[0] / m[0] for m, l in zip(made[maker], large)):.1f} times faster")
+    for kind in ["qemu", "generic"]:
+        seconds_of, size = ours(disk, layout, kind, place, "flipslot")
+        print(f"  --hardware {kind} --initramfs flipslot: {seconds_of:.2f} s, {size / MIB:.1f} MiB, "
+              f"{size / large[-1][1] * 100:.1f} % of dracut's default")
     show_this(work, layout)
 
-    own = create(work / "large.raw", with_initramfs(layout, work, work / "tree"), "--hardware", hardware, "--initramfs", "image")
+    disks = {"default": work / "default.raw"} | {maker: work / f"{maker}.raw" for maker in MAKERS}
+    own = create(disks["default"], with_initramfs(layout, work, work / "tree"), "--hardware", hardware, "--initramfs", "image")
     assert own["slots"][0]["initramfs_by"] == "image"
-    # Not the disk that dracut ran in.
-    create(disk, layout, "--hardware", hardware)
-    pairs = [(boot(disk, work), boot(work / "large.raw", work)) for _ in range(RUNS)]
+    for maker in MAKERS:
+        create(disks[maker], layout, "--hardware", hardware, "--initramfs", maker)
+    runs = [{name: boot(path, work) for name, path in disks.items()} for _ in range(RUNS)]
     print("  to the login prompt, without KVM, from QEMU's start (from the kernel's first line)")
-    for title, runs in zip(["with the initramfs for this machine", "with dracut's default"], zip(*pairs)):
-        start, first = (statistics.median(column) for column in zip(*runs))
-        print(f"    {start:7.2f} s  ({first:.2f} s)  {title}")
-    ratios = [large[0] / small[0] for small, large in pairs]
-    print(f"    {statistics.median(ratios):7.2f} times sooner (of each pair: {', '.join(f'{ratio:.2f}' for ratio in ratios)})",
-          flush=True)
+    for name in disks:
+        start, first = (statistics.median(run[name][index] for run in runs) for index in (0, 1))
+        print(f"    {start:7.2f} s  ({first:.2f} s)  {name}")
+    for one, other in [("dracut", "default"), ("flipslot", "dracut"), ("flipslot", "default"), ("two-stage", "dracut")]:
+        ratios = [run[one][1] / run[other][1] for run in runs]
+        print(f"    {statistics.median(ratios):7.2f}  {one} / {other}, from the kernel's first line "
+              f"(of each pair: {', '.join(f'{ratio:.2f}' for ratio in ratios)})", flush=True)
 
 
 def show_made(title, runs):
@@ -162,7 +173,7 @@ def show_this(work, layout):
     if taken.returncode != 0:
         print(f"  --hardware this does not work here: {taken.stderr.strip()}")
         return
-    show_made("flipslot create --hardware this, on this machine", [ours(work / "this.raw", layout, "this", work / "mnt")])
+    show_made("flipslot create --hardware this, on this machine", [ours(work / "this.raw", layout, "this", work / "mnt", "flipslot")])
     (work / "this.raw").unlink()
 
 

@@ -2,7 +2,7 @@
 """flipslot against what people do by hand (by-hand.sh), on the same image, slot and registry.
 
 Runs both in turn and prints medians and the ratio, phase by phase. Needs root and what
-`make deps` installs. RUNS=3 by default; SUITES, HARDWARE choose less.
+`make deps` installs. RUNS=3 by default; SUITES, HARDWARE, INITRAMFS choose less.
 """
 import json, os, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -13,6 +13,7 @@ FLIPSLOT = TREE / "target/flipslot"
 RUNS = int(os.environ.get("RUNS", "3"))
 SUITES = os.environ.get("SUITES", "bookworm trixie").split()
 HARDWARE = os.environ.get("HARDWARE", "generic qemu").split()
+INITRAMFS = os.environ.get("INITRAMFS", "dracut flipslot").split()
 SLOT_OFFSET, SLOT_SIZE = 66 << 20, 3 << 30
 MIB = 1 << 20
 
@@ -27,10 +28,10 @@ def by_hand(reference, disk):
     return {step: float(seconds) for step, seconds in (line.split() for line in printed.splitlines())}
 
 
-def flipslot(reference, disk, hardware):
+def flipslot(reference, disk, hardware, initramfs):
     """Seconds by phase, and the peak memory of the program and the largest of its children."""
     command = [FLIPSLOT, "create", disk, "--no-cache", "--size", "4GiB", "--slots", "1", "--slot-size", "3GiB", "--yes",
-               "--slot", f"a={reference}", "--hardware", hardware, "--allow", "reachable", "--progress", "none", "--json"]
+               "--slot", f"a={reference}", "--hardware", hardware, "--initramfs", initramfs, "--allow", "reachable", "--progress", "none", "--json"]
     begin = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     printed = process.stdout.read()
@@ -72,19 +73,21 @@ def bench(suite, address, work):
     layout = subprocess.run([TREE / "vm/images/build.sh", suite], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     reference = f"docker://{address}/os/{suite}:latest"
     subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:latest", reference], check=True)
-    hand, ours, peak = [], {hardware: [] for hardware in HARDWARE}, 0
+    kinds = [(hardware, initramfs) for initramfs in INITRAMFS for hardware in HARDWARE]
+    hand, ours, peak = [], {kind: [] for kind in kinds}, 0
     for _ in range(RUNS):
         hand.append(by_hand(reference, work / "hand.raw"))
-        for hardware in HARDWARE:
-            phases, memory = flipslot(reference, work / "flipslot.raw", hardware)
-            ours[hardware].append(phases)
+        for kind in kinds:
+            phases, memory = flipslot(reference, work / "flipslot.raw", *kind)
+            ours[kind].append(phases)
             peak = max(peak, memory)
     stored = sum(file.stat().st_size for file in Path(layout).glob("blobs/sha256/*"))
     print(f"\n{suite}: {stored / MIB:.0f} MiB in the registry; medians of {RUNS} runs in turn")
     show("by hand", median(hand))
-    for hardware in HARDWARE:
-        show(f"flipslot create --hardware {hardware}", median(ours[hardware]))
-        ratios = [h["total"] / o["total"] for h, o in zip(hand, ours[hardware])]
+    for hardware, initramfs in kinds:
+        runs = ours[hardware, initramfs]
+        show(f"flipslot create --hardware {hardware} --initramfs {initramfs}", median(runs))
+        ratios = [h["total"] / o["total"] for h, o in zip(hand, runs)]
         print(f"    {statistics.median(ratios):7.1f} times faster than by hand "
               f"(of each pair: {', '.join(f'{ratio:.1f}' for ratio in ratios)})")
     print(f"  peak memory of flipslot and of each program that it runs: {peak / MIB:.0f} MiB", flush=True)

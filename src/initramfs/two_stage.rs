@@ -28,8 +28,10 @@ use std::io::{Seek, Write};
 
 /// UUID of every second stage: it is found by its path.
 const UUID: [u8; 16] = *b"flipslot-stage-2";
-/// Unit of a check that comes too late: the root is mounted, and was checked if it had errors.
-const CHECK: &str = "etc/systemd/system/systemd-fsck-root.service";
+/// Unit of a check that comes too late: the root is mounted, and was checked if it had errors. Other units need it, so
+/// it must not be masked.
+const CHECK: (&str, &str) =
+    ("etc/systemd/system/systemd-fsck-root.service", include_str!("../../agent/stage2-fsck-root.service"));
 
 /// Filesystems of a second stage, best first, with the option of a kernel that has it built in.
 pub const FILESYSTEMS: [(&str, &str); 2] = [("erofs", "CONFIG_EROFS_FS"), ("squashfs", "CONFIG_SQUASHFS")];
@@ -69,7 +71,8 @@ pub fn make<R: Edit + Runnable>(
     unpack(&mut Stream::new(&raw, u64::MAX), &mut tree).context("reading the initramfs that dracut made")?;
     drop(raw);
     chamber.close()?;
-    tree.symlink(&LayerPath::clean(CHECK.as_bytes())?, &Meta { mode: 0o777, ..Meta::default() }, b"/dev/null")?;
+    let meta = Meta { mode: 0o644, ..Meta::default() };
+    tree.file(&LayerPath::clean(CHECK.0.as_bytes())?, &meta, &mut CHECK.1.as_bytes())?;
     let image = path_of(kernel, filesystem);
     let mut written = scratch.file("stage2")?;
     match filesystem {
