@@ -16,6 +16,8 @@ FLIPSLOT := target/flipslot
 # without them.
 INIT_ONLY := --no-default-features --features init --bin flipslot-init
 INIT := target/flipslot-init.zst
+# At a fixed address it is 60 kB smaller.
+INIT_FLAGS := -C target-feature=+crt-static -C relocation-model=static
 
 PREFIX := /usr/local
 SHARE = $(DESTDIR)$(PREFIX)/share
@@ -44,7 +46,7 @@ build: deps init
 
 ## make init      flipslot-init, as target/flipslot-init.zst, which every build of the program needs
 init: deps
-	$(CARGO) build --profile init $(INIT_ONLY)
+	RUSTFLAGS="$(INIT_FLAGS)" $(CARGO) build --profile init $(INIT_ONLY)
 	zstd -q -f -19 target/x86_64-unknown-linux-gnu/init/flipslot-init -o $(INIT)
 
 ## make install   the program, its man pages and completions, below PREFIX=/usr/local (run make build

@@ -18,7 +18,7 @@ pub enum Source {
     Dracut,
     /// One with flipslot's own init, made from the image's files: a tenth of the size
     Flipslot,
-    /// The same, with all that the image's dracut has in a second stage that is read as it is used
+    /// Like flipslot, with all that the image's dracut has in a second stage, of which a boot reads only what it uses
     #[serde(rename = "two-stage")]
     TwoStage,
 }

@@ -81,8 +81,13 @@ impl<R: Edit + Runnable> Inspected<R> {
                 if by == MadeBy::Flipslot {
                     make::with_own_init(scratch, root, kernel, &Own::plain(modules), &recipe)?
                 } else {
-                    let warn = |text: &str| session.progress.warn(self.site.slot, text);
-                    two_stage::make(scratch, root, kernel, modules, (&recipe, &warn))?
+                    let made = two_stage::make(scratch, root, kernel, modules, &recipe)?;
+                    if made.filesystem != "erofs" {
+                        let version = &self.kernel.version;
+                        let why = format!("kernel {version} reads no EROFS: the second stage is a {}", made.filesystem);
+                        session.progress.warn(self.site.slot, &why);
+                    }
+                    made.first
                 }
             }
         };

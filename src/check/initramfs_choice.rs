@@ -32,8 +32,16 @@ pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chos
     let chosen = |by, why: &str| Chosen { by, why: why.to_owned(), fixed: Vec::new() };
     match source {
         Source::Dracut | Source::TwoStage if requirements::has_dracut(subject.tree) => {
-            let by = if source == Source::Dracut { MadeBy::Dracut } else { MadeBy::TwoStage };
-            return Ok(chosen(by, "it was asked for"));
+            if source == Source::Dracut {
+                return Ok(chosen(MadeBy::Dracut, "it was asked for"));
+            }
+            if let Some(needed) = own_init::resume(subject) {
+                return Err(failed(
+                    format!("two stages cannot do it: {needed}"),
+                    "use --initramfs dracut, or omit resume=",
+                ));
+            }
+            return Ok(chosen(MadeBy::TwoStage, "it was asked for"));
         }
         Source::Dracut | Source::TwoStage => {
             return Err(failed(
@@ -45,7 +53,7 @@ pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chos
             if let Some(needed) = own_init::beyond(subject)? {
                 return Err(failed(
                     format!("an initramfs of flipslot's own is not enough: {needed}"),
-                    "use --initramfs dracut",
+                    "use --initramfs dracut, which needs dracut in the image",
                 ));
             }
             return Ok(chosen(MadeBy::Flipslot, "it was asked for"));

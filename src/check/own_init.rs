@@ -8,8 +8,18 @@ use crate::kernel::requirements;
 /// Folder of an image's own settings for dracut.
 const DRACUT: &str = "etc/dracut.conf.d";
 /// Starts of words for what only a larger initramfs does: encryption, LVM, RAID, multipath, a root over the network.
-const WORDS: [&str; 8] =
-    ["rd.luks.", "rd.lvm.", "rd.md.", "rd.multipath=", "rd.neednet=1", "rd.iscsi.", "netroot=", "ip="];
+const WORDS: [&str; 10] = [
+    "rd.auto",
+    "rd.luks.",
+    "rd.lvm.",
+    "rd.md.",
+    "rd.multipath=1",
+    "rd.neednet=1",
+    "rd.iscsi.",
+    "netroot=",
+    "ip=",
+    "resume=",
+];
 /// Options of crypttab(5) by which a device is opened in the initramfs: systemd's, and Debian's.
 const CRYPTTAB: [&str; 2] = ["x-initrd.attach", "initramfs"];
 /// Most that is read of a configuration file, in bytes.
@@ -27,6 +37,12 @@ pub fn beyond(subject: &Subject) -> Result<Option<String>> {
         return Ok(Some("its /etc/crypttab opens a device in the initramfs".to_owned()));
     }
     Ok(None)
+}
+
+/// Returns the word for a resume from sleep, which no first stage does: a system that slept must not go on over a root
+/// that was mounted since.
+pub fn resume(subject: &Subject) -> Option<String> {
+    subject.cmdline.words().find(|word| word.starts_with("resume=")).map(|word| format!("its command line has {word}"))
 }
 
 /// Returns a file in which the image has settings of its own for dracut, which flipslot's init knows nothing of.

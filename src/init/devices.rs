@@ -1,6 +1,6 @@
 //! Block devices: the one that the root is on is found by its name, or waited for on the kernel's own events.
 
-use crate::init::superblock::{Superblock, partition_names, superblock};
+use crate::init::superblock::{PartitionNames, Superblock, partition_names, superblock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
@@ -77,8 +77,7 @@ pub fn find(wanted: &Wanted) -> Option<Found> {
     names().iter().find_map(|name| {
         let node = Path::new("/dev").join(name.replace('!', "/"));
         if let Wanted::Name(own) = wanted {
-            return (own == name)
-                .then(|| Found { superblock: File::open(&node).ok().as_ref().and_then(superblock), node });
+            return (own == name).then(|| opened(node)).flatten();
         }
         let names = || names_of(name);
         let is_partition = match wanted {
@@ -94,8 +93,14 @@ pub fn find(wanted: &Wanted) -> Option<Found> {
             Wanted::Label(label) => found.label == *label,
             _ => false,
         });
-        (is_partition || is_filesystem).then_some(Found { node, superblock })
+        (is_partition || is_filesystem).then(|| opened(node)).flatten()
     })
+}
+
+/// Opens a device that is the wanted one. One that cannot be opened is still being made, and another event follows.
+fn opened(node: PathBuf) -> Option<Found> {
+    let device = File::open(&node).ok()?;
+    Some(Found { superblock: superblock(&device), node })
 }
 
 /// Returns the names of all block devices, sorted.
@@ -107,9 +112,15 @@ pub fn names() -> Vec<String> {
 }
 
 /// Returns the names of a partition from the table of its disk; `None` for a whole disk.
-fn names_of(name: &str) -> Option<crate::init::superblock::PartitionNames> {
+fn names_of(name: &str) -> Option<PartitionNames> {
     let place = fs::canonicalize(format!("{BLOCK}/{name}")).ok()?;
     let number = fs::read_to_string(place.join("partition")).ok()?.trim().parse().ok()?;
+    // Linux says it since 6.13 (block/partitions/core.c, part_uevent).
+    let uevent = fs::read_to_string(place.join("uevent")).unwrap_or_default();
+    let said = |key: &str| uevent.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
+    if let Some(partuuid) = said("PARTUUID=") {
+        return Some(PartitionNames { partuuid, label: said("PARTNAME=").unwrap_or_default() });
+    }
     let disk = place.parent()?;
     let block_size = fs::read_to_string(disk.join("queue/logical_block_size")).ok()?.trim().parse().ok()?;
     let node = Path::new("/dev").join(disk.file_name()?.to_str()?.replace('!', "/"));
@@ -127,8 +138,10 @@ pub enum Event {
         /// Identity of the device, as patterns of modules.alias match it.
         modalias: String,
     },
-    /// Anything else: a block device came or changed, or events were lost.
+    /// Anything else, such as a block device that came or changed.
     Other,
+    /// The kernel had to drop events.
+    Lost,
 }
 
 impl Events {
@@ -149,7 +162,7 @@ impl Events {
         loop {
             match recv(&self.0, &mut buffer[..], RecvFlags::empty()) {
                 Ok((length, _)) => events.push(event(&buffer[..length])),
-                Err(Errno::NOBUFS) => events.push(Event::Other),
+                Err(Errno::NOBUFS) => events.push(Event::Lost),
                 Err(Errno::INTR) => {}
                 Err(_) => return events,
             }

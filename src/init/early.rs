@@ -41,7 +41,7 @@ fn with(mount: impl Fn(&Early) -> rustix::io::Result<()>) -> Result<()> {
         Ok(()) | Err(Errno::BUSY) => Ok(()),
         Err(errno) => {
             let (kind, place) = (early.kind.to_string_lossy(), early.place);
-            Err(failed(format!("mounting {kind} at {place}: {errno}: the kernel cannot boot this way"), ""))
+            Err(failed(format!("mounting {kind} at {place}: {errno}"), format!("use a kernel that has {kind}")))
         }
     })
 }

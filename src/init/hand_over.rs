@@ -2,15 +2,16 @@
 
 use crate::error::{Result, failed};
 use crate::init::early::PLACES;
-use crate::init::root::{Mounted, PLACE, remount_writable};
-use crate::init::say::{Level, say};
+use crate::init::kernel_log::{Level, log};
+use crate::init::root::PLACE;
 use crate::init::words::Words;
 use anyhow::Context;
 use rustix::fs::{Access, access};
 use rustix::mount::{UnmountFlags, mount_move, unmount};
 use rustix::process::{chdir, chroot};
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -25,46 +26,45 @@ pub const USUAL: [&str; 5] =
 pub struct Handed<'h> {
     /// Place at which it is mounted now.
     pub place: &'h str,
-    /// Place of the root in it: `/` if it is the root.
-    pub root: &'h str,
-    /// Programs to start, the first that is there, unless `init=` names one of the root.
+    /// Programs to start, the first that is there.
     pub inits: &'h [&'h str],
 }
 
 /// Leaves the initramfs; returns only if that fails.
-pub fn hand_over(handed: &Handed, mounted: &Mounted, words: &Words) -> Result<()> {
+pub fn hand_over(handed: &Handed, words: &Words) -> Result<()> {
     for place in PLACES {
         let target = format!("{}{place}", handed.place);
         if !Path::new(&target).is_dir() {
-            return Err(failed(format!("the root has no directory {place}, which a booting system needs"), ""));
+            let hint = format!("add it to the image: RUN mkdir -p {place}");
+            return Err(failed(format!("the root has no directory {place}, which a booting system needs"), hint));
         }
         mount_move(place, &target).with_context(|| format!("moving {place} to the root"))?;
     }
-    free_memory();
+    let initramfs = File::open("/").context("opening the initramfs")?;
     chdir(handed.place).context("entering the root")?;
     mount_move(".", "/").context("moving the root")?;
     chroot(".").context("making the root the root of all")?;
     chdir("/").context("entering the root")?;
-    if mounted.has_errors {
-        check(mounted, handed.root, words)?;
-    }
-    // A second stage starts the root's own by itself.
-    let chosen = words.init.as_deref().filter(|_| handed.root == "/");
-    let init = init_of(chosen, handed.inits)?;
+    let init = init_of(handed.inits)?;
+    free_memory(&initramfs);
     if words.debug {
-        say(Level::Info, &format!("starting {init}"));
+        log(Level::Info, &format!("starting {init}"));
     }
     // The kernel chose arguments and environment from the command line already (kernel: admin-guide/kernel-parameters.rst).
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     #[allow(clippy::disallowed_methods)] // it becomes that program
     let error = Command::new(&init).args(arguments).exec();
-    Err(failed(format!("executing {init}: {error}"), ""))
+    Err(failed(
+        format!("executing {init}: {error}"),
+        "see that it is a program for this machine, and has its interpreter",
+    ))
 }
 
 /// Removes the files of the initramfs, which take memory: nothing can reach them after this.
-fn free_memory() {
-    let Ok(root) = fs::metadata("/") else { return };
-    empty(Path::new("/"), root.dev());
+fn free_memory(initramfs: &File) {
+    let Ok(root) = initramfs.metadata() else { return };
+    // Its path is the root's by now; the descriptor still leads to it.
+    empty(Path::new(&format!("/proc/self/fd/{}", initramfs.as_raw_fd())), root.dev());
 }
 
 fn empty(folder: &Path, device: u64) {
@@ -81,44 +81,13 @@ fn empty(folder: &Path, device: u64) {
     }
 }
 
-/// Has the root's own checker repair a filesystem in which the kernel has found errors. Only ext4 notes them; XFS and
-/// btrfs repair what can be repaired when they are mounted, and are not mounted otherwise.
-fn check(mounted: &Mounted, root: &str, words: &Words) -> Result<()> {
-    let node = mounted.node.display();
-    say(Level::Warning, &format!("{node} has errors, and is checked"));
-    #[allow(clippy::disallowed_methods)] // nothing else runs here that a program could inherit from
-    let ended =
-        Command::new("/sbin/e2fsck").arg("-p").arg(&mounted.node).status().context("running the root's e2fsck")?;
-    // e2fsck(8): 0 and 1 are clean and repaired; 2 asks for a restart, after which there is nothing to repair.
-    match ended.code() {
-        Some(0 | 1) => {}
-        Some(2) => return Err(failed(format!("{node} was repaired, which needs a restart"), "restart the machine")),
-        _ => {
-            return Err(failed(
-                format!("{node} has errors that e2fsck does not repair by itself: {ended}"),
-                "check it from another system: e2fsck",
-            ));
-        }
-    }
-    if words.writable {
-        remount_writable(root, words).with_context(|| format!("making {node} writable"))?;
-    }
-    Ok(())
-}
-
-/// Returns the program to start.
-fn init_of(chosen: Option<&str>, usual: &[&str]) -> Result<String> {
+/// Returns the first of these programs that is there.
+fn init_of(inits: &[&str]) -> Result<String> {
     let is_program = |path: &str| access(path, Access::EXEC_OK).is_ok() && Path::new(path).is_file();
-    match chosen {
-        Some(path) if is_program(path) => Ok(path.to_owned()),
-        Some(path) => Err(failed(format!("the root has no program {path}, which init= names"), "correct init=")),
-        None => usual.iter().find(|path| is_program(path)).map(|path| (*path).to_owned()).ok_or_else(|| {
-            failed(
-                format!("the root has no init: none of {}", usual.join(", ")),
-                "install one in the image: systemd-sysv",
-            )
-        }),
-    }
+    inits.iter().find(|path| is_program(path)).map(|path| (*path).to_owned()).ok_or_else(|| {
+        let found = format!("the root has no init: no program {}", inits.join(", "));
+        failed(found, "install an init in the image, such as systemd-sysv of Debian, or correct init=")
+    })
 }
 
 /// Takes the root away again, so that another attempt can be made.
@@ -131,11 +100,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_init_that_was_named_is_the_only_one_that_counts() {
-        assert_eq!(init_of(Some("/bin/sh"), &USUAL).unwrap(), "/bin/sh");
-        assert!(init_of(Some("/no/such/init"), &USUAL).unwrap_err().to_string().contains("/no/such/init"));
-        assert!(init_of(Some("/etc/passwd"), &USUAL).is_err(), "a file that cannot be executed");
-        assert!(init_of(Some("/usr"), &USUAL).is_err(), "a directory");
+    fn the_first_program_that_is_there_is_started() {
+        assert_eq!(init_of(&["/no/such/init", "/etc/passwd", "/usr", "/bin/sh", "/bin/ls"]).unwrap(), "/bin/sh");
+        assert!(init_of(&["/no/such/init"]).unwrap_err().to_string().contains("no program /no/such/init"));
     }
 
     #[test]

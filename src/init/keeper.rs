@@ -1,7 +1,7 @@
 //! The keeper of a trial's deadline: a process that the first one starts, and that stays until the slot's own agent
 //! watches. It needs nothing of the disk or of the system that starts in the meantime.
 
-use crate::init::say::{Level, say};
+use crate::init::kernel_log::{Level, log};
 use crate::sys::watchdog;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -28,6 +29,12 @@ const EVERY: Duration = Duration::from_secs(1);
 const HANG: u32 = 60;
 /// Time for a console to show why the machine is reset.
 const TO_READ: Duration = Duration::from_secs(3);
+/// Time for disks to take what is not written yet.
+const TO_WRITE: Duration = Duration::from_secs(10);
+/// Time for the kernel to stop its devices.
+const TO_STOP: Duration = Duration::from_secs(30);
+
+static TRIGGER: OnceLock<File> = OnceLock::new();
 
 /// Starts the keeper of a trial that ends `deadline` seconds after the kernel's start.
 #[allow(clippy::disallowed_methods)] // nothing else runs here that a program could inherit from
@@ -39,6 +46,7 @@ pub fn start(deadline: u64) -> io::Result<()> {
 
 /// Keeps the deadline; never returns.
 pub fn keep(deadline: u64) -> ! {
+    prepare();
     let mut dogs: BTreeMap<String, File> = BTreeMap::new();
     let deadline = Duration::from_secs(deadline);
     loop {
@@ -47,7 +55,9 @@ pub fn keep(deadline: u64) -> ! {
         }
         // They are opened before /dev goes to the root, or never: then the agent takes them.
         for name in watchdog::names() {
+            // One that does not run is left to the system that starts.
             if !dogs.contains_key(&name)
+                && watchdog::is_active(&name)
                 && let Ok(dog) = File::options().write(true).open(Path::new("/dev").join(&name))
             {
                 let _ = watchdog::set_timeout(&dog, HANG);
@@ -59,8 +69,7 @@ pub fn keep(deadline: u64) -> ! {
     }
 }
 
-/// Ends the keeper, once the caller watches the deadline; does nothing without one. A watchdog that it had goes on
-/// running.
+/// Ends the keeper, once the caller watches the deadline; does nothing without one. Its watchdogs keep running.
 pub fn relieve() {
     let number = fs::read_to_string(NUMBER).ok().and_then(|text| text.trim().parse().ok());
     let Some(process) = number.and_then(Pid::from_raw) else { return };
@@ -71,12 +80,34 @@ pub fn relieve() {
     let _ = fs::remove_file(NUMBER);
 }
 
+/// Opens what is needed to reset a machine on which nothing else works, before `/proc` goes to the root.
+pub fn prepare() {
+    if let Ok(trigger) = File::options().write(true).open("/proc/sysrq-trigger") {
+        let _ = TRIGGER.set(trigger);
+    }
+}
+
 /// Says why, and resets the machine, which leads back to what worked.
 pub fn reset(why: &str) -> ! {
-    say(Level::Error, &format!("{why}: the machine is reset, which leads back to the proven slot"));
+    restart(&format!("{why}: the machine is reset, which leads back to the proven slot"))
+}
+
+/// Says why, and restarts the machine. A disk that hangs may keep it from writing what is not written yet, and a driver
+/// that hangs from stopping its device: neither is waited for.
+pub fn restart(why: &str) -> ! {
+    log(Level::Error, why);
     thread::sleep(TO_READ);
-    rustix::fs::sync();
-    let _ = reboot(RebootCommand::Restart);
+    let (done, written) = mpsc::channel();
+    thread::spawn(move || {
+        rustix::fs::sync();
+        let _ = done.send(());
+    });
+    let _ = written.recv_timeout(TO_WRITE);
+    thread::spawn(|| reboot(RebootCommand::Restart));
+    thread::sleep(TO_STOP);
+    if let Some(mut trigger) = TRIGGER.get() {
+        let _ = trigger.write_all(b"b"); // admin-guide/sysrq.rst: at once
+    }
     // The kernel panics where its first process ends, and a trial's panic resets.
     std::process::exit(1)
 }

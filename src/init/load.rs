@@ -1,8 +1,8 @@
 //! Loads the modules of the plan: those that each device needs, after those that they need, as many at a time as there
 //! are processors.
 
+use crate::init::kernel_log::{Level, log};
 use crate::init::plan::{Module, Plan};
-use crate::init::say::{Level, say};
 use crate::init::words::Words;
 use crate::words::pattern::is_match;
 use rustix::io::Errno;
@@ -16,7 +16,8 @@ use std::thread;
 /// Modules of a plan, and which of them were loaded, or failed.
 pub struct Loader<'p> {
     modules: BTreeMap<&'p str, &'p Module>,
-    forbidden: BTreeSet<&'p str>,
+    /// Modules that are not loaded for a device.
+    blacklist: BTreeSet<&'p str>,
     words: &'p Words,
     done: BTreeSet<&'p str>,
 }
@@ -25,8 +26,8 @@ impl<'p> Loader<'p> {
     /// Prepares to load the modules of `plan`.
     pub fn new(plan: &'p Plan, words: &'p Words) -> Loader<'p> {
         let modules = plan.modules.iter().map(|module| (module.name.as_str(), module)).collect();
-        let forbidden = plan.blacklist.iter().chain(&words.blacklist).map(String::as_str).collect();
-        Loader { modules, forbidden, words, done: BTreeSet::new() }
+        let blacklist = plan.blacklist.iter().chain(&words.blacklist).map(String::as_str).collect();
+        Loader { modules, blacklist, words, done: BTreeSet::new() }
     }
 
     /// Loads the modules that have a pattern for one of these devices.
@@ -34,7 +35,8 @@ impl<'p> Loader<'p> {
         let normal: Vec<String> = modaliases.iter().map(|modalias| modalias.replace('-', "_")).collect();
         let drives =
             |module: &Module| module.aliases.iter().any(|alias| normal.iter().any(|name| is_match(alias, name)));
-        let wanted = self.modules.values().filter(|module| !self.done.contains(module.name.as_str()) && drives(module));
+        let may = |name: &str| !self.done.contains(name) && !self.blacklist.contains(name);
+        let wanted = self.modules.values().filter(|module| may(&module.name) && drives(module));
         let wanted: Vec<&'p str> = wanted.map(|module| module.name.as_str()).collect();
         self.load(&wanted);
     }
@@ -67,7 +69,7 @@ impl<'p> Loader<'p> {
         while let Some(name) = open.pop() {
             let Some(module) = self.modules.get(name.as_str()) else { continue };
             let is_new = seen.insert(module.name.as_str()) && !self.done.contains(module.name.as_str());
-            if is_new && !self.forbidden.contains(module.name.as_str()) {
+            if is_new && !self.words.banned.contains(&module.name) {
                 open.extend(module.needs.iter().cloned());
                 batch.push(*module);
             }
@@ -97,7 +99,7 @@ fn next<'p>(queue: &Mutex<Queue<'p>>, changed: &Condvar) -> Option<&'p Module> {
         }
         let is_ready = |module: &&Module| !module.needs.iter().any(|need| left.unfinished.contains(need.as_str()));
         let ready = left.waiting.iter().position(is_ready);
-        // depmod(8) writes no circles; modules in one are tried as they come.
+        // depmod(8) writes no cycles; modules in one are tried as they come.
         let is_stuck = left.waiting.len() == left.unfinished.len();
         if let Some(index) = ready.or(is_stuck.then_some(0)) {
             return Some(left.waiting.remove(index));
@@ -106,7 +108,7 @@ fn next<'p>(queue: &Mutex<Queue<'p>>, changed: &Condvar) -> Option<&'p Module> {
     }
 }
 
-/// Gives one module to the kernel. A driver without its device is left out in silence.
+/// Gives one module to the kernel. A driver whose device is missing is not an error.
 fn insert(module: &Module, words: &Words) {
     let options = [module.options.as_str(), &words.parameters_of(&module.name)].join(" ");
     let inserted = match (File::open(&module.path), CString::new(options.trim())) {
@@ -115,10 +117,10 @@ fn insert(module: &Module, words: &Words) {
         (_, Err(_)) => Err(Errno::INVAL.into()),
     };
     match inserted.map_err(|error| Errno::from_io_error(&error).ok_or(error)) {
-        Ok(()) if words.debug => say(Level::Info, &format!("loaded {}", module.name)),
+        Ok(()) if words.debug => log(Level::Info, &format!("loaded {}", module.name)),
         Ok(()) | Err(Ok(Errno::EXIST | Errno::NODEV)) => {}
-        Err(Ok(errno)) => say(Level::Warning, &format!("loading {}: {errno}", module.path)),
-        Err(Err(error)) => say(Level::Warning, &format!("loading {}: {error}", module.path)),
+        Err(Ok(errno)) => log(Level::Warning, &format!("loading {}: {errno}", module.path)),
+        Err(Err(error)) => log(Level::Warning, &format!("loading {}: {error}", module.path)),
     }
 }
 
@@ -145,9 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn a_module_brings_its_needs_and_what_was_loaded_or_is_forbidden_is_left_out() {
+    fn a_module_brings_its_needs_and_what_was_loaded_or_is_banned_is_left_out() {
         let plan = plan(&[("ring", &[], &[]), ("blk", &["ring"], &[]), ("net", &["ring"], &[]), ("bad", &[], &[])]);
-        let words = Words::read("modprobe.blacklist=bad");
+        let words = Words::read("module_blacklist=bad modprobe.blacklist=ring");
         let mut loader = Loader::new(&plan, &words);
         assert_eq!(named(&loader.batch(&["blk", "bad", "none"])), ["blk", "ring"]);
         loader.load(&["blk"]);

@@ -1,17 +1,18 @@
 //! The first process of an initramfs of flipslot's own: loads drivers, mounts the root, and becomes the root's init.
 //!
-//! Runs as PID 1, with no shell, no udev and no other program. What was known when the initramfs was made stands in its
-//! [`plan`]; the kernel's command line says the rest.
+//! Runs as PID 1, with no shell, no udev and no other program. Its [`plan`] holds what was known when the initramfs was
+//! made; the kernel's command line adds the rest.
 
+pub mod check;
 pub mod console;
 pub mod devices;
 pub mod early;
 pub mod hand_over;
 pub mod keeper;
+pub mod kernel_log;
 pub mod load;
 pub mod plan;
 pub mod root;
-pub mod say;
 pub mod second_stage;
 pub mod superblock;
 pub mod words;
@@ -19,13 +20,15 @@ pub mod words;
 use crate::error::{Result, failed, hint};
 use crate::init::devices::Events;
 use crate::init::hand_over::{Handed, USUAL, hand_over};
+use crate::init::kernel_log::{Level, log};
 use crate::init::load::Loader;
 use crate::init::plan::{Plan, Step};
 use crate::init::root::{PLACE, mount_root};
-use crate::init::say::{Level, say};
 use crate::init::words::{Stop, Words};
 use anyhow::Context;
+use rustix::system::uname;
 use std::fs;
+use std::path::Path;
 
 /// Runs the init, and ends only if it fails, with a sentence for the kernel's log: on a trial it resets the machine,
 /// else the kernel panics, which does what `panic=` says.
@@ -33,13 +36,15 @@ pub fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).take(2).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [keeper::VERB, deadline] => keeper::keep(deadline.parse().context("reading the deadline")?),
+        [check::VERB, node] => return Err(check::become_checker(node).into()),
         [console::SHELL] => return Err(console::become_shell().into()),
         _ if std::process::id() != 1 => {
-            return Err(failed("this is the first process of an initramfs, and no command", "run flipslot"));
+            return Err(failed("flipslot-init is the first process of an initramfs, not a command", "run flipslot"));
         }
         _ => {}
     }
     early::mount_all()?;
+    keeper::prepare();
     let words = Words::read(&fs::read_to_string("/proc/cmdline").context("reading the command line")?);
     if let Some(deadline) = words.deadline
         && let Err(error) = keeper::start(deadline)
@@ -50,7 +55,8 @@ pub fn run() -> Result<()> {
         let Err(error) = boot(&words) else { return Ok(()) };
         let why = hint(&error).map_or_else(|| format!("{error:#}"), |next| format!("{error:#}; {next}"));
         match words.deadline {
-            _ if words.asks => console::ask(&why),
+            // Once the root was entered, there is nothing to try again.
+            _ if words.asks && Path::new(plan::PATH).exists() && console::ask(&why) => {}
             Some(_) => keeper::reset(&why),
             None => return Err(error),
         }
@@ -60,36 +66,44 @@ pub fn run() -> Result<()> {
 
 /// Does what the plan says; returns only if that fails.
 fn boot(words: &Words) -> Result<()> {
-    words.unknown.iter().for_each(|sentence| say(Level::Warning, sentence));
+    words.objections.iter().for_each(|sentence| log(Level::Warning, sentence));
     let plan = fs::read(plan::PATH).with_context(|| format!("reading {}", plan::PATH))?;
     let plan: Plan = serde_json::from_slice(&plan).with_context(|| format!("reading {}", plan::PATH))?;
     if plan.version != plan::VERSION {
         let found = format!("{} has version {}, and this init reads {}", plan::PATH, plan.version, plan::VERSION);
         return Err(failed(found, "write the slot again: flipslot flash"));
     }
+    let running = uname();
+    let running = running.release().to_string_lossy();
+    if plan.kernel != running {
+        let found = format!("this initramfs is for kernel {}, and {running} runs", plan.kernel);
+        return Err(failed(found, "load the initramfs of the kernel"));
+    }
     let events = Events::listen().context("listening to the kernel's events")?;
     let mut loader = Loader::new(&plan, words);
     loader.load(&words.first.iter().map(String::as_str).collect::<Vec<_>>());
     loader.load(&plan.always.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut mounted = None;
     for step in &plan.steps {
         match step {
             Step::MountRoot => {
                 if words.stop == Some(Stop::BeforeMount) {
                     console::ask("rd.break: the root is not mounted yet");
                 }
-                mounted = Some(mount_root(words, &events, &mut loader)?);
+                mount_root(words, &events, &mut loader)?;
             }
             Step::Start | Step::StartSecondStage { .. } => {
                 if words.stop == Some(Stop::BeforeStart) {
                     console::ask("rd.break: the root is mounted at /sysroot, and nothing of it was started");
                 }
-                let mounted = mounted.as_ref().context("the plan starts a root before it is mounted")?;
                 match step {
                     Step::StartSecondStage { image, filesystem } => {
-                        second_stage::start(image, filesystem, &mut loader, mounted, words)?;
+                        second_stage::start(image, filesystem, &mut loader, words)?;
                     }
-                    _ => hand_over(&Handed { place: PLACE, root: "/", inits: &USUAL }, mounted, words)?,
+                    _ => {
+                        let chosen = words.init.as_deref().map(|init| [init]);
+                        let inits = chosen.as_ref().map_or(&USUAL[..], |init| &init[..]);
+                        hand_over(&Handed { place: PLACE, inits }, words)?;
+                    }
                 }
             }
         }

@@ -15,7 +15,7 @@ pub struct Plan {
     pub version: u32,
     /// Version of the kernel that it is for, as in `uname -r`.
     pub kernel: String,
-    /// Modules that it holds, each after those that it needs.
+    /// Modules that it holds, sorted by name.
     pub modules: Vec<Module>,
     /// Modules that are loaded whatever hardware is found: the root filesystem's, and drivers without aliases.
     pub always: Vec<String>,

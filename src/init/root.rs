@@ -1,33 +1,24 @@
 //! Mounts the root that the command line names, as soon as its device is there.
 
 use crate::error::{Result, failed};
+use crate::init::check::repair;
 use crate::init::devices::{self, Event, Events, Found, Wanted};
+use crate::init::kernel_log::{Level, log};
 use crate::init::load::Loader;
-use crate::init::say::{Level, say};
 use crate::init::words::Words;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_remount};
 use std::ffi::CString;
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Place at which the root is mounted in the initramfs.
 pub const PLACE: &str = "/sysroot";
-/// Time after which a wait is said to be one: disks behind a large controller take up to a minute.
+/// Time after which a wait is reported: disks behind a large controller take up to a minute.
 const LONG: Duration = Duration::from_secs(10);
 
-/// A root that is mounted.
-#[derive(Debug)]
-pub struct Mounted {
-    /// Node of its device.
-    pub node: PathBuf,
-    /// Set if the kernel has noted errors in it, which a checker has to repair before it is written to.
-    pub has_errors: bool,
-}
-
-/// Waits for the device and mounts it.
-pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result<Mounted> {
+/// Waits for the device and mounts it; repairs it if the kernel has noted errors in it.
+pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result<()> {
     let wanted = Wanted::read(&words.root).map_err(|found| failed(found, "name the root: root=PARTUUID=…"))?;
     let found = wait(&wanted, words, events, loader)?;
     let has_errors = found.superblock.as_ref().is_some_and(|superblock| superblock.has_errors);
@@ -35,9 +26,8 @@ pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result
         _ if !words.filesystems.is_empty() => words.filesystems.clone(),
         Some(superblock) => vec![superblock.filesystem.to_owned()],
         None => {
-            let found =
-                format!("root={} is {}, which has no filesystem that is known here", words.root, found.node.display());
-            return Err(failed(found, "name it: rootfstype="));
+            let found = format!("root={} is {}, which has no ext4, XFS or btrfs", words.root, found.node.display());
+            return Err(failed(found, "name the filesystem: rootfstype="));
         }
     };
     fs::create_dir_all(PLACE)?;
@@ -49,7 +39,8 @@ pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result
     for kind in &kinds {
         loader.load(&[kind]);
         match mounted(&found, kind, flags, &data) {
-            Ok(()) => return Ok(Mounted { node: found.node, has_errors }),
+            Ok(()) if has_errors => return repair(&found.node, words),
+            Ok(()) => return Ok(()),
             Err(errno) => problems.push(format!("mounting {} as {kind}: {errno}", found.node.display())),
         }
     }
@@ -67,7 +58,7 @@ fn mounted(found: &Found, kind: &str, flags: MountFlags, data: &str) -> rustix::
     match mount(&found.node, PLACE, kind, flags, data.as_c_str()) {
         // As the kernel does for its own root (init/do_mounts.c): a disk that cannot be written to is read.
         Err(Errno::ACCESS | Errno::ROFS) if !flags.contains(MountFlags::RDONLY) => {
-            say(Level::Warning, &format!("{} cannot be written to", found.node.display()));
+            log(Level::Warning, &format!("{} is write-protected, and is mounted read-only", found.node.display()));
             mount(&found.node, PLACE, kind, flags | MountFlags::RDONLY, data.as_c_str())
         }
         result => result,
@@ -88,11 +79,14 @@ fn wait(wanted: &Wanted, words: &Words, events: &Events, loader: &mut Loader) ->
             return Err(failed(found, "see what the disk needs: flipslot check"));
         }
         if waited >= next_word {
-            say(Level::Error, &format!("waiting for root={}; {}", words.root, what_is_there()));
+            log(Level::Error, &format!("waiting for root={}; {}", words.root, what_is_there()));
             next_word = waited.saturating_mul(2);
         }
         let until = words.patience.unwrap_or(Duration::MAX).min(next_word).saturating_sub(waited);
         let news = events.wait(Some(until));
+        if news.contains(&Event::Lost) {
+            loader.load_for(&devices::modaliases());
+        }
         let came = |event| if let Event::Device { modalias } = event { Some(modalias) } else { None };
         loader.load_for(&news.into_iter().filter_map(came).collect::<Vec<_>>());
     }
@@ -118,7 +112,8 @@ fn options(text: &str) -> (MountFlags, String) {
             "nodev" => flags |= MountFlags::NODEV,
             "noexec" => flags |= MountFlags::NOEXEC,
             "ro" => flags |= MountFlags::RDONLY,
-            "rw" | "defaults" | "auto" => {}
+            "rw" | "defaults" | "auto" | "noauto" | "nofail" | "_netdev" | "exec" | "suid" | "dev" | "async" => {}
+            own if own.starts_with("x-") => {} // for programs (mount(8))
             other => data.push(other),
         }
     }
@@ -131,7 +126,10 @@ mod tests {
 
     #[test]
     fn options_are_for_the_kernel_or_for_the_filesystem() {
-        assert_eq!(options("noatime,subvol=@,ro"), (MountFlags::NOATIME | MountFlags::RDONLY, "subvol=@".to_owned()));
+        assert_eq!(
+            options("noatime,subvol=@,x-systemd.growfs,ro"),
+            (MountFlags::NOATIME | MountFlags::RDONLY, "subvol=@".to_owned())
+        );
         assert_eq!(options(""), (MountFlags::empty(), String::new()));
         assert_eq!(options("defaults,data=journal,errors=panic").1, "data=journal,errors=panic");
     }

@@ -4,11 +4,11 @@
 use crate::error::Result;
 use crate::init::hand_over::{Handed, hand_over};
 use crate::init::load::Loader;
-use crate::init::root::{Mounted, PLACE};
+use crate::init::root::PLACE;
 use crate::init::words::Words;
 use crate::sys::loop_device::{attach, free_number};
 use anyhow::Context;
-use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -17,8 +17,8 @@ use std::path::Path;
 
 /// Place of the image.
 const IMAGE: &str = "/stage2";
-/// Place of the second stage: memory, in which each folder of the image is mounted. systemd knows an initramfs by a
-/// root in memory (systemd: src/basic/util.c, in_initrd).
+/// Place of the second stage: memory, in which each folder of the image is mounted. Older systemd takes
+/// only a root in memory for an initramfs (in_initrd, in src/basic/util.c of those).
 const BOTH: &str = "/both";
 /// Place in it for what is written over these folders.
 const MEMORY: &str = ".flipslot-scratch";
@@ -26,7 +26,7 @@ const MEMORY: &str = ".flipslot-scratch";
 const INITS: [&str; 1] = ["/init"];
 
 /// Mounts the second stage and hands over to it; returns only if that fails.
-pub fn start(image: &str, filesystem: &str, loader: &mut Loader, mounted: &Mounted, words: &Words) -> Result<()> {
+pub fn start(image: &str, filesystem: &str, loader: &mut Loader, words: &Words) -> Result<()> {
     loader.load(&["loop", "overlay", filesystem]);
     fs::create_dir_all(IMAGE).and_then(|()| fs::create_dir_all(BOTH))?;
     let path = format!("{PLACE}/{image}");
@@ -38,28 +38,32 @@ pub fn start(image: &str, filesystem: &str, loader: &mut Loader, mounted: &Mount
     for entry in fs::read_dir(IMAGE).context("reading the second stage")? {
         show(&entry?.path()).with_context(|| format!("mounting the second stage {path}"))?;
     }
+    // The folders keep what they need of it, and it is freed with them.
+    unmount(IMAGE, UnmountFlags::DETACH).context("detaching the second stage")?;
     mount_move(PLACE, format!("{BOTH}{PLACE}")).context("moving the root into the second stage")?;
-    hand_over(&Handed { place: BOTH, root: PLACE, inits: &INITS }, mounted, words)
+    hand_over(&Handed { place: BOTH, inits: &INITS }, words)
 }
 
 /// Puts one node of the image's root directory into the second stage.
 fn show(node: &Path) -> Result<()> {
     let name = node.file_name().unwrap_or_default();
     let place = Path::new(BOTH).join(name);
-    let kind = fs::symlink_metadata(node)?.file_type();
+    let found = fs::symlink_metadata(node)?;
+    let kind = found.file_type();
     if kind.is_symlink() {
         return Ok(symlink(fs::read_link(node)?, place)?);
     }
     if !kind.is_dir() {
         return Ok(fs::copy(node, place).map(drop)?);
     }
-    fs::create_dir(&place)?;
+    fs::create_dir(&place).and_then(|()| fs::set_permissions(&place, found.permissions()))?;
     if fs::read_dir(node)?.next().is_none() {
         return Ok(());
     }
     let scratch = Path::new(BOTH).join(MEMORY).join(name);
     let [upper, work] = ["upper", "work"].map(|part| scratch.join(part));
     fs::create_dir_all(&upper).and_then(|()| fs::create_dir(&work))?;
+    fs::set_permissions(&upper, found.permissions())?;
     let (lower, upper, work) = (node.display(), upper.display(), work.display());
     let layers = CString::new(format!("lowerdir={lower},upperdir={upper},workdir={work}"))?;
     Ok(mount(c"overlay", &place, c"overlay", MountFlags::empty(), layers.as_c_str())?)

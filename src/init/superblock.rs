@@ -1,8 +1,12 @@
-//! Names of filesystems and of partitions, read where they stand on a disk: there is no udev that would know them.
+//! Names of filesystems and of partitions, read from the disk, as there is no udev.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
+
+/// Offset of `s_state`, and the bit in it for noted errors (ext4/ext4.h, struct ext4_super_block).
+const EXT4_STATE_AT: u64 = 1024 + 58;
+const EXT4_ERROR_FS: u8 = 2;
 
 /// Name, UUID and label of a filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +43,7 @@ struct Layout {
 /// ext4 (ext4/ext4.h, struct ext4_super_block, at 1024), XFS (xfs/libxfs/xfs_format.h, struct xfs_dsb), btrfs
 /// (uapi/linux/btrfs_tree.h, struct btrfs_super_block, at 64 KiB), EROFS (erofs/erofs_fs.h, struct erofs_super_block,
 /// at 1024).
-const LAYOUTS: [Layout; 4] = [
+const LAYOUTS: [Layout; 3] = [
     Layout {
         filesystem: "ext4",
         magic_at: 1080,
@@ -57,14 +61,6 @@ const LAYOUTS: [Layout; 4] = [
         label_at: 0x1_012b,
         label_length: 256,
     },
-    Layout {
-        filesystem: "erofs",
-        magic_at: 1024,
-        magic: &[0xe2, 0xe1, 0xf5, 0xe0],
-        uuid_at: 1072,
-        label_at: 1088,
-        label_length: 16,
-    },
 ];
 
 /// Reads the superblock of a filesystem that a root may have; `None` if there is none of them.
@@ -74,8 +70,7 @@ pub fn superblock(device: &File) -> Option<Superblock> {
         let uuid = hyphenated(&bytes(device, layout.uuid_at, 16).ok()?);
         let label = bytes(device, layout.label_at, layout.label_length).ok()?;
         let label = label.split(|byte| *byte == 0).next().unwrap_or_default();
-        // ext4/ext4.h: s_state at 58.
-        let has_errors = layout.filesystem == "ext4" && bytes(device, 1082, 1).ok()?[0] & 2 != 0;
+        let has_errors = layout.filesystem == "ext4" && bytes(device, EXT4_STATE_AT, 1).ok()?[0] & EXT4_ERROR_FS != 0;
         let label = String::from_utf8_lossy(label).into_owned();
         Some(Superblock { filesystem: layout.filesystem, uuid, label, has_errors })
     })
@@ -84,9 +79,17 @@ pub fn superblock(device: &File) -> Option<Superblock> {
 /// Reads the names of the partition `number` in the table of its disk; `None` without one that is understood.
 pub fn partition_names(disk: &File, block_size: u64, number: u32) -> Option<PartitionNames> {
     let first = bytes(disk, 0, 512).ok()?;
-    let header = bytes(disk, block_size, 92).ok()?;
-    // UEFI specification, "GPT Header": the place, number and size of the entries stand at 72, 80 and 84.
-    if header.starts_with(b"EFI PART") {
+    let is_table = first.ends_with(&[0x55, 0xaa]);
+    // A GPT has a protective MBR before it, or it is left over (UEFI specification, "Protective MBR"): a type in one of
+    // four entries of 16 bytes.
+    if is_table && (0..4).any(|entry| first[446 + 16 * entry + 4] == 0xee) {
+        let last = || ({ disk }.seek(SeekFrom::End(0)).ok()? / block_size).checked_sub(1)?.checked_mul(block_size);
+        let is_header = |at: &u64| bytes(disk, *at, 8).is_ok_and(|begin| begin == b"EFI PART");
+        let header = bytes(disk, Some(block_size).filter(is_header).or_else(last)?, 92).ok()?;
+        if !header.starts_with(b"EFI PART") {
+            return None;
+        }
+        // UEFI specification, "GPT Header": the place, number and size of the entries stand at 72, 80 and 84.
         let (entries, count) = (u64_at(&header, 72)?, u32_at(&header, 80)?);
         let size = u64::from(u32_at(&header, 84)?);
         let index = u64::from(number.checked_sub(1).filter(|index| *index < count)?);
@@ -97,7 +100,6 @@ pub fn partition_names(disk: &File, block_size: u64, number: u32) -> Option<Part
         return Some(PartitionNames { partuuid: guid(&entry[16..32]), label: String::from_utf16_lossy(&units) });
     }
     // The disk's signature stands before the table (kernel: block/partitions/msdos.c).
-    let is_table = first.ends_with(&[0x55, 0xaa]);
     is_table
         .then(|| u32_at(&first, 440))
         .flatten()
@@ -192,6 +194,10 @@ mod tests {
         assert!(partition_names(file.as_file(), 512, 1).is_some());
         assert_eq!(partition_names(file.as_file(), 512, 0), None);
         assert_eq!(partition_names(file.as_file(), 512, 4000), None);
+        // Without the first header, the last one counts.
+        file.as_file().write_all_at(&[0; 8], 512).unwrap();
+        assert!(partition_names(file.as_file(), 512, 1).is_some());
+        file.as_file().write_all_at(b"EFI PART", 512).unwrap();
         // An absurd place of the entries.
         file.as_file().write_all_at(&[0xff; 8], 512 + 72).unwrap();
         assert_eq!(partition_names(file.as_file(), 512, 1), None);

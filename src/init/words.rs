@@ -7,8 +7,7 @@ use std::time::Duration;
 const OF_OTHERS: [&str; 6] =
     ["flipslot.slot=", "flipslot.boot=", "flipslot.deadline=", "flipslot.confirm=", "rd.systemd.", "rd.udev."];
 /// Words that other initramfs have, for which there is nothing to do here.
-const NEEDLESS: [&str; 8] =
-    ["rd.retry=", "rd.auto", "rd.emergency=", "rd.shell=0", "rd.info", "rd.hostonly", "rd.neednet=0", "rd.md=0"];
+const NEEDLESS: [&str; 6] = ["rd.retry=", "rd.emergency=", "rd.info", "rd.hostonly", "rd.neednet=0", "rd.md=0"];
 /// Words that turn a kind of root off that is not there anyway.
 const OFF: [&str; 4] = ["rd.lvm=0", "rd.luks=0", "rd.dm=0", "rd.multipath=0"];
 
@@ -36,14 +35,16 @@ pub struct Words {
     pub patience: Option<Duration>,
     /// `rd.driver.pre=`: modules to load before any device is looked for.
     pub first: Vec<String>,
-    /// `modprobe.blacklist=`, `module_blacklist=`, `rd.driver.blacklist=`: modules that are not loaded for a device.
+    /// `modprobe.blacklist=`, `rd.driver.blacklist=`: modules that are not loaded for a device.
     pub blacklist: Vec<String>,
+    /// `module_blacklist=`: modules that the kernel does not load at all.
+    pub banned: Vec<String>,
     /// `MODULE.PARAMETER=VALUE`: parameters of modules.
     pub parameters: Vec<(String, String)>,
     /// Set on a trial, with the seconds after the kernel's start at which it ends.
     pub deadline: Option<u64>,
-    /// Words for the root's init: those after `--`, and those that the kernel hands on.
-    pub unknown: Vec<String>,
+    /// Sentences about words that this initramfs does not act on, for the kernel's log.
+    pub objections: Vec<String>,
 }
 
 /// Places at which `rd.break` stops.
@@ -67,7 +68,7 @@ impl Words {
         let is_break = |word: &&String| word.as_str() == "rd.break" || word.starts_with("rd.break=");
         Words {
             root: last("root=").unwrap_or_default().to_owned(),
-            filesystems: listed(last("rootfstype=")),
+            filesystems: listed(last("rootfstype=").filter(|kind| *kind != "auto")),
             options: last("rootflags=").unwrap_or_default().to_owned(),
             writable: words
                 .iter()
@@ -88,10 +89,11 @@ impl Words {
                 .flat_map(|list| listed(Some(list)))
                 .map(|name| underscored(&name))
                 .collect(),
-            blacklist: blacklist(words),
+            blacklist: modules_of(words, &["modprobe.blacklist=", "rd.driver.blacklist="]),
+            banned: modules_of(words, &["module_blacklist="]),
             parameters: words.iter().filter_map(|word| parameter(word)).collect(),
             deadline: is_trial.then(deadline),
-            unknown: words.iter().filter_map(|word| objection(word)).collect(),
+            objections: words.iter().filter_map(|word| objection(word)).collect(),
         }
     }
 
@@ -127,8 +129,8 @@ fn stop(word: &str) -> Stop {
     }
 }
 
-fn blacklist(words: &[String]) -> Vec<String> {
-    let keys = ["modprobe.blacklist=", "module_blacklist=", "rd.driver.blacklist="];
+/// Returns the modules that words with these keys list.
+fn modules_of(words: &[String], keys: &[&str]) -> Vec<String> {
     let lists = words.iter().filter_map(|word| keys.iter().find_map(|key| word.strip_prefix(key)));
     lists.flat_map(|list| listed(Some(list))).map(|name| underscored(&name)).collect()
 }
@@ -143,16 +145,8 @@ fn parameter(word: &str) -> Option<(String, String)> {
 
 /// Returns what to say about a word for an initramfs that this one does not do; `None` for all others.
 fn objection(word: &str) -> Option<String> {
-    const DONE: [&str; 8] = [
-        "rd.break",
-        "rd.debug",
-        "rd.shell",
-        "rd.timeout=",
-        "rd.driver.pre=",
-        "rd.driver.blacklist=",
-        "rd.driver.post=",
-        "rd.live.none",
-    ];
+    const HANDLED: [&str; 6] =
+        ["rd.break", "rd.debug", "rd.shell", "rd.timeout=", "rd.driver.pre=", "rd.driver.blacklist="];
     if let Some(device) = word.strip_prefix("resume=") {
         return Some(format!(
             "resume={device} is refused: a system that slept knows nothing of what was written to the slots since"
@@ -160,7 +154,7 @@ fn objection(word: &str) -> Option<String> {
     }
     let is_for_us = word.starts_with("rd.") || word.starts_with("flipslot.");
     let known =
-        DONE.iter().chain(&OF_OTHERS).chain(&NEEDLESS).any(|known| word.starts_with(known)) || OFF.contains(&word);
+        HANDLED.iter().chain(&OF_OTHERS).chain(&NEEDLESS).any(|known| word.starts_with(known)) || OFF.contains(&word);
     (is_for_us && !known).then(|| format!("{word} is not known to this initramfs, and does nothing"))
 }
 
@@ -187,6 +181,7 @@ mod tests {
             "modprobe.blacklist=a-b,c rd.driver.blacklist=d rd.driver.pre=loop,nbd ahci.mobile_lpm_policy=1 dm_mod.create=\"x y\" quiet",
         );
         assert_eq!(words.blacklist, ["a_b", "c", "d"]);
+        assert_eq!(Words::read("module_blacklist=x-y").banned, ["x_y"]);
         assert_eq!(words.first, ["loop", "nbd"]);
         assert_eq!(words.parameters_of("ahci"), "mobile_lpm_policy=1");
         assert_eq!(words.parameters_of("dm_mod"), "create=\"x y\"");
@@ -215,7 +210,7 @@ mod tests {
         let said = Words::read(
             "rd.luks.uuid=x resume=/dev/sda2 rd.lvm=0 rd.retry=3 rd.debug flipslot.slot=a quiet flipslot.zram=1G",
         )
-        .unknown;
+        .objections;
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].contains("rd.luks.uuid=x is not known") && said[1].contains("resume=/dev/sda2 is refused"));
         assert!(said[2].contains("flipslot.zram=1G"));

@@ -1,4 +1,4 @@
-//! The program `flipslot-init`, which this one carries.
+//! The program `flipslot-init`, embedded in flipslot.
 
 use crate::error::{Result, failed};
 use anyhow::Context;
@@ -9,7 +9,7 @@ static CARRIED: OnceLock<&'static [u8]> = OnceLock::new();
 /// Largest size of the program in bytes, unpacked.
 const LARGEST: usize = 16 << 20;
 
-/// Says what is carried: the program, compressed with zstd.
+/// Sets the embedded program, compressed with zstd.
 pub fn carry(compressed: &'static [u8]) {
     let _ = CARRIED.set(compressed);
 }

@@ -69,8 +69,9 @@ pub enum Microcode {
 pub enum Extent {
     /// That which this root needs.
     Needed,
-    /// All that it would put there by itself for any machine, but for the drivers of the recipe.
-    AllBut,
+    /// All that it would put there by itself for any machine. Drivers of a first stage are among it: that one loads
+    /// those of devices that are there when it finds its root, and others come later.
+    All,
 }
 
 /// An initramfs to be made.
@@ -94,10 +95,8 @@ pub fn run(chamber: &Chamber, root: &dyn Tree, kernel: &Kernel, job: Job) -> Res
     arguments.extend(["--kver", &kernel.version].map(str::to_owned));
     match extent {
         Extent::Needed => arguments.extend(needed(chamber, root, recipe)?),
-        Extent::AllBut => {
-            let drivers = recipe.drivers.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-            arguments.extend(["--no-early-microcode".to_owned(), "--omit-drivers".to_owned(), drivers]);
-        }
+        // A system that slept must not go on over a root that is mounted.
+        Extent::All => arguments.extend(["--no-early-microcode", "--omit", "resume"].map(str::to_owned)),
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain([output]).collect();
     chamber.run("dracut", &arguments).map(drop).context("making the initramfs")

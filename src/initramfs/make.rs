@@ -112,7 +112,7 @@ impl Read for Compressed<'_> {
 }
 
 /// Returns the length in bytes of the archive that must stay uncompressed in front; 0 if there is none.
-fn early_length(raw: &File) -> Result<u64> {
+pub(super) fn early_length(raw: &File) -> Result<u64> {
     let first = cpio::first(&mut Stream::new(raw, u64::MAX))?;
     Ok(if first.names.contains("early_cpio") { first.length } else { 0 })
 }

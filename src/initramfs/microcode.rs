@@ -2,7 +2,7 @@
 //! (kernel: arch/x86/microcode.rst).
 
 use crate::error::Result;
-use crate::initramfs::write_cpio;
+use crate::initramfs::{firmware, write_cpio};
 use crate::root::tree::Tree;
 
 /// Vendors, with the folders below which distributions install their microcode, and the name that the kernel looks for.
@@ -24,7 +24,9 @@ pub fn early_archive(tree: &dyn Tree) -> Result<Vec<u8>> {
         let mut all = Vec::new();
         // The kernel searches one file of each vendor, which is all of its pieces in a row.
         for piece in tree.list(&folder)?.into_iter().filter(|piece| is_piece(piece)) {
-            all.extend(tree.read_bytes(&format!("{folder}/{piece}"), LONGEST)?.unwrap_or_default());
+            let path = format!("{folder}/{piece}");
+            let bytes = tree.read_bytes(&path, LONGEST)?.unwrap_or_default();
+            all.extend(firmware::unpacked(&path, &bytes[..])?);
         }
         if !all.is_empty() {
             files.push((format!("kernel/x86/microcode/{name}"), all));
@@ -40,6 +42,7 @@ pub fn early_archive(tree: &dyn Tree) -> Result<Vec<u8>> {
 
 /// Returns true for a file of microcode: `06-4f-01` of Intel, `microcode_amd.bin` of AMD; not for a README or a signature.
 fn is_piece(name: &str) -> bool {
+    let name = name.trim_end_matches(".xz").trim_end_matches(".zst");
     let is_intel = name.split('-').count() == 3 && name.split('-').all(|part| u8::from_str_radix(part, 16).is_ok());
     is_intel || (name.starts_with("microcode_amd") && name.ends_with(".bin"))
 }

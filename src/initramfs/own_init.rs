@@ -97,6 +97,12 @@ impl Gathered {
 
     fn write(self, out: impl Write) -> Result<()> {
         let mut archive = Archive::to(out);
+        archive.add("dev", 0o40_755, &[])?;
+        // Where the kernel finds no console, the program is started without descriptors, and opens /dev/null for them
+        // before it can mount anything.
+        for (path, numbers) in [("dev/console", (5, 1)), ("dev/null", (1, 3))] {
+            archive.add_device(path, numbers)?;
+        }
         archive.add("init", 0o100_755, &flipslot_init()?)?;
         archive.add(plan::PATH, FILE, &serde_json::to_vec(&self.plan)?)?;
         self.files.iter().try_for_each(|(path, bytes)| archive.add(path, FILE, bytes))?;
@@ -179,8 +185,12 @@ impl Files<'_> {
 
     fn add(&mut self, path: &str, bytes: Vec<u8>) -> Result<()> {
         let left = self.left.checked_sub(bytes.len() as u64);
-        self.left =
-            left.ok_or_else(|| failed(format!("the modules have more than {} together", Bytes(LARGEST)), REPAIR))?;
+        self.left = left.ok_or_else(|| {
+            failed(
+                format!("the modules and their firmware are larger than {} together", Bytes(LARGEST)),
+                "choose the hardware: --hardware",
+            )
+        })?;
         self.files.insert(path.to_owned(), bytes);
         Ok(())
     }

@@ -4,7 +4,7 @@
 use crate::error::{Result, failed};
 use crate::init::plan::Step;
 use crate::initramfs::dracut::{Extent, Recipe};
-use crate::initramfs::make::{by_dracut, store, with_own_init};
+use crate::initramfs::make::{by_dracut, early_length, store, with_own_init};
 use crate::initramfs::own_init::Own;
 use crate::initramfs::read::counted::Stream;
 use crate::initramfs::unpack_cpio::unpack;
@@ -24,7 +24,7 @@ use crate::tool::Tool;
 use crate::words::origin::Origin;
 use anyhow::Context;
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{Seek, SeekFrom, Write};
 
 /// UUID of every second stage: it is found by its path.
 const UUID: [u8; 16] = *b"flipslot-stage-2";
@@ -54,21 +54,34 @@ pub fn length_of(filesystem: &str, head: &[u8]) -> Option<u64> {
     }
 }
 
-/// Makes both stages, and puts them into the root. Returns the path of the first. Says so if the kernel reads no EROFS.
+/// Two stages in a root.
+pub struct TwoStages {
+    /// Path of the first.
+    pub first: String,
+    /// Filesystem of the second.
+    pub filesystem: &'static str,
+}
+
+/// Makes both stages, and puts them into the root.
 pub fn make<R: Edit + Runnable>(
     scratch: &Scratch,
     root: &mut R,
     kernel: &Kernel,
     modules: &Modules,
-    (recipe, warn): (&Recipe, &dyn Fn(&str)),
-) -> Result<String> {
+    recipe: &Recipe,
+) -> Result<TwoStages> {
     let filesystem = filesystem_of(root, kernel, modules)?;
-    if filesystem != "erofs" {
-        warn(&format!("kernel {} reads no EROFS: the second stage is a {filesystem}", kernel.version));
-    }
-    let (chamber, raw) = by_dracut(scratch, root, kernel, recipe, Extent::AllBut)?;
+    let (chamber, raw) = by_dracut(scratch, root, kernel, recipe, Extent::All)?;
     let mut tree = MemoryTree::complete(scratch.directory("stage2-files")?);
-    unpack(&mut Stream::new(&raw, u64::MAX), &mut tree).context("reading the initramfs that dracut made")?;
+    let reading = "reading the initramfs that dracut made";
+    (&raw).seek(SeekFrom::Start(early_length(&raw)?)).context(reading)?;
+    unpack(&mut Stream::new(&raw, u64::MAX), &mut tree).context(reading)?;
+    if !tree.has_program("init") {
+        return Err(failed(
+            "the initramfs that dracut made holds no /init",
+            "see what its settings add: etc/dracut.conf.d",
+        ));
+    }
     drop(raw);
     chamber.close()?;
     let meta = Meta { mode: 0o644, ..Meta::default() };
@@ -82,8 +95,9 @@ pub fn make<R: Edit + Runnable>(
     written.rewind().context("reading the second stage")?;
     store(root, &image, &mut written)?;
     let steps = vec![Step::MountRoot, Step::StartSecondStage { image, filesystem: filesystem.to_owned() }];
-    let also = vec![filesystem, NEEDED[0].0, NEEDED[1].0];
-    with_own_init(scratch, root, kernel, &Own { modules, steps, also }, recipe)
+    let also = NEEDED.map(|needed| needed.0).into_iter().chain([filesystem]).collect();
+    let first = with_own_init(scratch, root, kernel, &Own { modules, steps, also }, recipe)?;
+    Ok(TwoStages { first, filesystem })
 }
 
 /// Returns the filesystem of the second stage for a kernel. Fails if the kernel lacks something that it needs.

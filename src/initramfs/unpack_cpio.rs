@@ -8,7 +8,7 @@ use crate::layer::entry::{Meta, Node, Time};
 use crate::layer::sink::RootSink;
 use anyhow::Context;
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 /// Largest target of a link in bytes (`PATH_MAX`, linux/limits.h).
 const TARGET_MAX: u32 = 4096;
@@ -16,22 +16,48 @@ const TARGET_MAX: u32 = 4096;
 /// Unpacks the archive that begins at the position of `input`.
 pub fn unpack(input: &mut Stream<impl Read>, sink: &mut dyn RootSink) -> Result<()> {
     sink.begin_layer()?;
-    // The last of a file's names has its content (kernel: driver-api/early-userspace/buffer-format.rst).
-    let mut linked: BTreeMap<u32, Vec<LayerPath>> = BTreeMap::new();
+    // One of a file's names has its content, the last one for most programs (kernel:
+    // driver-api/early-userspace/buffer-format.rst).
+    let mut names: BTreeMap<(u32, (u32, u32)), Names> = BTreeMap::new();
     while let Some((name, header)) = cpio::open(input)? {
         let unpacking = || format!("unpacking {} of the initramfs", name.escape_debug());
         let path = Some(from_root(&name)).filter(|path| !path.is_empty()).unwrap_or(".");
         let path = LayerPath::clean(path.as_bytes()).with_context(unpacking)?;
-        let earlier = linked.entry(header.inode).or_default();
-        if is_file(&header) && header.links > 1 && header.size == 0 && earlier.len() + 1 < header.links as usize {
-            earlier.push(path);
+        if !is_file(&header) || header.links < 2 {
+            entry(input, &header, &path, sink).with_context(unpacking)?;
             continue;
         }
-        let earlier = linked.remove(&header.inode).unwrap_or_default();
-        entry(input, &header, &path, sink).with_context(unpacking)?;
-        earlier.iter().try_for_each(|other| sink.hardlink(other, &path)).with_context(unpacking)?;
+        let known = names.entry((header.inode, header.on)).or_default();
+        match &known.written {
+            Some(first) if header.size == 0 => sink.hardlink(&path, first).with_context(unpacking)?,
+            None if header.size == 0 => known.waiting.push((path, meta_of(&header))),
+            _ => {
+                entry(input, &header, &path, sink).with_context(unpacking)?;
+                known.waiting.drain(..).try_for_each(|(other, _)| sink.hardlink(&other, &path))?;
+                known.written = Some(path);
+            }
+        }
+    }
+    for Names { waiting, .. } in names.into_values() {
+        let Some(((first, meta), others)) = waiting.split_first() else { continue };
+        sink.file(first, meta, &mut io::empty())?;
+        others.iter().try_for_each(|(other, _)| sink.hardlink(other, first))?;
     }
     sink.finish()
+}
+
+/// Names of one file.
+#[derive(Default)]
+struct Names {
+    /// The one that was written with its content.
+    written: Option<LayerPath>,
+    /// Those that came before the content.
+    waiting: Vec<(LayerPath, Meta)>,
+}
+
+fn meta_of(header: &Header) -> Meta {
+    let mtime = Time { seconds: header.mtime.into(), nanoseconds: 0 };
+    Meta { mode: header.mode & 0o7777, uid: header.uid, gid: header.gid, mtime, xattrs: Vec::new() }
 }
 
 fn is_file(header: &Header) -> bool {
@@ -39,8 +65,7 @@ fn is_file(header: &Header) -> bool {
 }
 
 fn entry(input: &mut Stream<impl Read>, header: &Header, path: &LayerPath, sink: &mut dyn RootSink) -> Result<()> {
-    let mtime = Time { seconds: header.mtime.into(), nanoseconds: 0 };
-    let meta = Meta { mode: header.mode & 0o7777, uid: header.uid, gid: header.gid, mtime, xattrs: Vec::new() };
+    let meta = meta_of(header);
     let (major, minor) = header.device;
     let size = u64::from(header.size);
     let mut body = input.take(size);
@@ -77,7 +102,7 @@ mod tests {
     fn what_the_cpio_program_packs_comes_out_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let script = "cd \"$1\" && mkdir -p root/a/b && cd root && printf xyz > a/file && ln a/file a/b/other && ln a/file first \
-            && : > empty && ln -s ../x a/link && mknod a/null c 1 3 && mkfifo fifo && chmod 4755 a/file && chown 7:8 a/file \
+            && : > empty && ln empty same && ln -s ../x a/link && mknod a/null c 1 3 && mkfifo fifo && chmod 4755 a/file && chown 7:8 a/file \
             && find . -exec touch -h -d @1600000000 {} + && find . | sort | cpio -o -H newc --quiet > ../archive";
         Tool::new("sh").args(["-ec", script, "sh"]).arg(folder.path()).run().unwrap();
         let archive = std::fs::read(folder.path().join("archive")).unwrap();

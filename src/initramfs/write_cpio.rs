@@ -28,19 +28,24 @@ impl<W: Write> Archive<W> {
         let path = from_root(path);
         for (slash, _) in path.match_indices('/') {
             if self.made.insert(path[..slash].to_owned()) {
-                self.entry(&path[..slash], 0o40_755, &[])?;
+                self.entry(&path[..slash], 0o40_755, (0, 0), &[])?;
             }
         }
-        self.entry(path, mode, content)
+        self.entry(path, mode, (0, 0), content)
+    }
+
+    /// Adds a character device by its major and minor number, in a directory that was added before.
+    pub fn add_device(&mut self, path: &str, numbers: (u32, u32)) -> Result<()> {
+        self.entry(path, 0o20_600, numbers, &[])
     }
 
     /// Ends the archive, and returns what it was written to.
     pub fn finish(mut self) -> Result<W> {
-        self.entry(TRAILER, 0, &[])?;
+        self.entry(TRAILER, 0, (0, 0), &[])?;
         Ok(self.out)
     }
 
-    fn entry(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+    fn entry(&mut self, path: &str, mode: u32, (major, minor): (u32, u32), content: &[u8]) -> Result<()> {
         let name = u32::try_from(path.len() + 1)?;
         if path.is_empty() || name > NAME_MAX || path.contains('\0') {
             return Err(failed(format!("'{}' is not a valid path in a cpio archive", path.escape_debug()), ""));
@@ -48,7 +53,7 @@ impl<W: Write> Archive<W> {
         let size = u32::try_from(content.len())?;
         // c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, four of devices, c_namesize, c_check.
         // With one link each, the kernel ignores inode numbers.
-        let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name, 0];
+        let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, major, minor, name, 0];
         let mut header = MAGICS[0].to_vec();
         fields.iter().for_each(|field| header.extend_from_slice(format!("{field:08x}").as_bytes()));
         header.extend_from_slice(path.as_bytes());

@@ -1,6 +1,6 @@
 //! Controls the hardware watchdog, which resets a machine that hangs, also across a jump.
 
-use crate::sys::watchdog::{self, SYSFS, names};
+use crate::sys::watchdog::{self, SYSFS, is_active, names};
 use crate::tool::Tool;
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -118,8 +118,7 @@ impl Watchdog {
 /// another program has it open, or if it cannot be stopped.
 pub fn stop_left_running() {
     let Some(name) = names().into_iter().next() else { return };
-    let runs = fs::read_to_string(format!("{SYSFS}/{name}/state")).is_ok_and(|state| state.trim() == "active");
-    if runs
+    if is_active(&name)
         && number(&name, "nowayout") != Some(1)
         && let Ok(mut device) = File::options().write(true).open(Path::new("/dev").join(name))
     {
@@ -129,8 +128,7 @@ pub fn stop_left_running() {
 
 /// Returns the seconds until a running watchdog resets the machine; `None` if it does not run, or does not say.
 pub fn left(name: &str) -> Option<u32> {
-    let runs = fs::read_to_string(format!("{SYSFS}/{name}/state")).is_ok_and(|state| state.trim() == "active");
-    number(name, "timeleft").filter(|_| runs)
+    number(name, "timeleft").filter(|_| is_active(name))
 }
 
 fn number(name: &str, attribute: &str) -> Option<u32> {

@@ -1,4 +1,4 @@
-//! Loop devices (linux/loop.h), set up in one call so that nothing is left half-attached.
+//! Loop devices (linux/loop.h): in one call, so that nothing is left half-attached, and in two for kernels before 5.8.
 #![allow(unsafe_code)]
 
 use linux_raw_sys::ioctl::BLKROSET;

@@ -20,6 +20,11 @@ pub fn names() -> Vec<String> {
     names
 }
 
+/// Returns true if a watchdog runs.
+pub fn is_active(name: &str) -> bool {
+    fs::read_to_string(format!("{SYSFS}/{name}/state")).is_ok_and(|state| state.trim() == "active")
+}
+
 /// Sets the time after which the machine is reset, in seconds, and restarts the countdown. The driver
 /// may round it; [`timeout`] returns the result.
 pub fn set_timeout(device: impl AsFd, seconds: u32) -> io::Result<()> {

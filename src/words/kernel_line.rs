@@ -9,7 +9,7 @@ pub const DEADLINE_KEY: &str = "flipslot.deadline=";
 /// Seconds after the kernel's start at which an unconfirmed trial ends, unless another deadline is named: a server with
 /// many disks and services takes a few minutes.
 pub const DEADLINE: u64 = 600;
-/// The longest deadline in seconds: a year.
+/// Largest number of seconds that is read: a year.
 const LONGEST: u64 = 366 * 24 * 3600;
 
 /// Splits a command line into words at spaces outside of double quotes, and takes the quotes away (kernel:
@@ -33,7 +33,7 @@ pub fn last<'w>(words: &'w [String], key: &str) -> Option<&'w str> {
     words.iter().rev().find_map(|word| word.strip_prefix(key))
 }
 
-/// Reads a deadline: seconds, of which no trial has more than a year.
+/// Reads a number of seconds, at most a year; `None` for anything else.
 pub fn seconds(text: &str) -> Option<u64> {
     text.parse().ok().filter(|seconds| *seconds <= LONGEST)
 }

@@ -65,7 +65,7 @@ fn a_root_that_is_plugged_in_late_is_waited_for_and_one_with_errors_is_checked()
     machine.wait_for("and what there is", "there are: vda");
     let mut monitor = UnixStream::connect(&socket).expect("QEMU's monitor is there");
     monitor.write_all(b"device_add virtio-blk-pci,drive=late\n").expect("it takes commands");
-    machine.wait_for("the errors are noticed", "flipslot: /dev/vdb3 has errors, and is checked");
+    machine.wait_for("the errors are noticed", "flipslot: /dev/vdb3 has errors: running e2fsck -p");
     machine.wait_for("it goes on", "flipslot: starting /sbin/init");
     machine.wait_for("it comes up", "login:");
     machine.log_in();

@@ -108,6 +108,8 @@ pub(in crate::initramfs) struct Header {
     pub mtime: u32,
     /// Size in bytes of the content.
     pub size: u32,
+    /// Major and minor number of the device that it was on.
+    pub on: (u32, u32),
     /// Major and minor number of a device.
     pub device: (u32, u32),
     /// Length in bytes of the name, including its NUL.
@@ -127,6 +129,7 @@ impl Header {
             links: field(4)?,
             mtime: field(5)?,
             size: field(6)?,
+            on: (field(7)?, field(8)?),
             device: (field(9)?, field(10)?),
             name: field(11)?,
         })

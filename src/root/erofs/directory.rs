@@ -5,7 +5,9 @@ use crate::root::walk::NodeKind;
 /// Size of an entry in bytes, without its name.
 const ENTRY: usize = 12;
 /// Size of a block in bytes.
-const BLOCK: usize = 4096;
+const BLOCK: usize = crate::root::erofs::BLOCK as usize;
+/// Type of a directory in an entry (linux/fs_types.h, FT_DIR).
+pub const DIRECTORY: u8 = 2;
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub struct Name {
 pub fn kind_of(kind: &NodeKind) -> u8 {
     match kind {
         NodeKind::File { .. } => 1,
-        NodeKind::Directory => 2,
+        NodeKind::Directory => DIRECTORY,
         NodeKind::Character { .. } => 3,
         NodeKind::Block { .. } => 4,
         NodeKind::Fifo => 5,
@@ -31,7 +33,7 @@ pub fn kind_of(kind: &NodeKind) -> u8 {
     }
 }
 
-/// Returns the numbers of the names that each block takes. Names must be sorted.
+/// Splits sorted names into those that each block holds.
 fn blocks(names: &[Name]) -> Vec<&[Name]> {
     let (mut blocks, mut begin, mut filled) = (Vec::new(), 0, 0);
     for (index, name) in names.iter().enumerate() {
@@ -54,6 +56,7 @@ pub fn length_of(names: &[Name]) -> u64 {
 }
 
 /// Encodes the data of a directory; `number_of` returns the number of a node in the image.
+#[allow(clippy::cast_possible_truncation)] // an offset in a block is below 4096
 pub fn encode(names: &[Name], number_of: impl Fn(usize) -> u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     for block in blocks(names) {
@@ -61,7 +64,7 @@ pub fn encode(names: &[Name], number_of: impl Fn(usize) -> u64) -> Vec<u8> {
         let mut place = block.len() * ENTRY;
         for name in block {
             bytes.extend(number_of(name.node).to_le_bytes());
-            bytes.extend(u16::try_from(place).unwrap_or(0).to_le_bytes());
+            bytes.extend((place as u16).to_le_bytes());
             bytes.extend([name.kind, 0]);
             place += name.name.len();
         }

@@ -1,5 +1,6 @@
 //! An inode (erofs_fs.h, struct erofs_inode_extended).
 
+use crate::error::Result;
 use crate::root::erofs::layout::Node;
 use crate::root::erofs::xattrs;
 use crate::root::walk::NodeKind;
@@ -13,7 +14,7 @@ const PLAIN: u16 = 0;
 const INLINE: u16 = 2 << 1;
 
 /// Encodes an inode.
-pub fn encode(node: &Node) -> Vec<u8> {
+pub fn encode(node: &Node) -> Result<Vec<u8>> {
     let format = EXTENDED | if node.is_inline { INLINE } else { PLAIN };
     let (kind, union) = match node.kind {
         NodeKind::Directory => (0o04_0000, node.first_block),
@@ -24,11 +25,11 @@ pub fn encode(node: &Node) -> Vec<u8> {
         NodeKind::Fifo => (0o01_0000, 0),
         NodeKind::Socket => (0o14_0000, 0),
     };
-    let mode = u16::try_from(kind | (node.meta.mode & 0o7777)).unwrap_or(0);
-    let mut bytes = vec![0; 64];
+    let mode = u16::try_from(kind | (node.meta.mode & 0o7777))?;
+    let mut bytes = vec![0; usize::try_from(SIZE)?];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, &format.to_le_bytes());
-    put(2, &xattrs::count_of(node.xattrs).to_le_bytes());
+    put(2, &xattrs::count_of(node.xattrs)?.to_le_bytes());
     put(4, &mode.to_le_bytes());
     put(8, &node.length.to_le_bytes());
     put(16, &union.to_le_bytes());
@@ -38,7 +39,7 @@ pub fn encode(node: &Node) -> Vec<u8> {
     put(32, &node.meta.mtime.seconds.to_le_bytes());
     put(40, &node.meta.mtime.nanoseconds.to_le_bytes());
     put(44, &node.links.to_le_bytes());
-    bytes
+    Ok(bytes)
 }
 
 /// Encodes the numbers of a device (linux/kdev_t.h, new_encode_dev).

@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::layer::entry::Meta;
-use crate::root::erofs::directory::{self, Name, kind_of};
-use crate::root::erofs::{BLOCK, SUPERBLOCK, inode, xattrs};
+use crate::root::erofs::directory::{self, DIRECTORY, Name, kind_of};
+use crate::root::erofs::{BLOCK, SUPERBLOCK, SUPERBLOCK_SIZE, inode, xattrs};
 use crate::root::walk::{NodeKind, Walk};
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ impl Image {
             if visited.kind == NodeKind::Directory {
                 directories.insert(visited.path.to_vec(), index);
                 for (name, node) in [(b".".as_slice(), index), (b"..", parent)] {
-                    image.nodes[index].names.push(Name { name: name.to_vec(), node, kind: 2 });
+                    image.nodes[index].names.push(Name { name: name.to_vec(), node, kind: DIRECTORY });
                 }
             }
             if !name.is_empty() {
@@ -88,12 +88,12 @@ impl Image {
 
     /// Places the inodes after the superblock, and whole blocks after the inodes.
     fn place(&mut self) -> Result<()> {
-        let mut at = SUPERBLOCK + 128;
+        let mut at = SUPERBLOCK + SUPERBLOCK_SIZE;
         for node in &mut self.nodes {
             node.names.sort_by(|one, other| one.name.cmp(&other.name));
             (node.length, node.links) = match &node.kind {
                 NodeKind::Directory => {
-                    let below = node.names.iter().filter(|name| name.kind == 2).count(); // `.` and `..` among them
+                    let below = node.names.iter().filter(|name| name.kind == DIRECTORY).count(); // `.` and `..` among them
                     (directory::length_of(&node.names), u32::try_from(below)?)
                 }
                 NodeKind::File { size } => (*size, node.links),

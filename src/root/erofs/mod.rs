@@ -19,6 +19,8 @@ use std::os::unix::fs::FileExt;
 const BLOCK: u64 = 4096;
 /// Offset of the superblock (erofs_fs.h, EROFS_SUPER_OFFSET).
 const SUPERBLOCK: u64 = 1024;
+/// Size of the superblock in bytes (erofs_fs.h, struct erofs_super_block).
+const SUPERBLOCK_SIZE: u64 = 128;
 /// First four bytes of the superblock (erofs_fs.h, EROFS_SUPER_MAGIC_V1).
 const MAGIC: u32 = 0xe0f5_e1e2;
 /// Compatible feature: inodes have times of their own (erofs_fs.h, EROFS_FEATURE_COMPAT_MTIME).
@@ -37,7 +39,7 @@ pub struct Identity {
 pub fn write(root: &dyn Walk, identity: Identity, out: &File) -> Result<()> {
     let image = Image::of(root)?;
     out.set_len(image.blocks * BLOCK).context("making room for the image")?;
-    out.write_all_at(&superblock(&image, identity), SUPERBLOCK).context("writing the superblock")?;
+    out.write_all_at(&superblock(&image, identity)?, SUPERBLOCK).context("writing the superblock")?;
     for node in image.nodes.iter().filter(|node| !matches!(node.kind, NodeKind::File { .. })) {
         place(out, &image, node, &mut image.data_of(node).as_slice()).context("writing the image")?;
     }
@@ -59,7 +61,7 @@ pub fn length_of(head: &[u8]) -> Option<u64> {
     Some(u64::from(number(36)?) * BLOCK)
 }
 
-/// Writes a regular file; all others were written.
+/// Writes a regular file. Does nothing for other nodes, which were written before.
 fn file(out: &File, image: &Image, node: &Node, visited: &Visited) -> Result<()> {
     let NodeKind::File { size } = node.kind else { return Ok(()) };
     let writing = || format!("writing /{}", visited.path.escape_ascii());
@@ -74,7 +76,7 @@ fn file(out: &File, image: &Image, node: &Node, visited: &Visited) -> Result<()>
 
 /// Writes an inode with its attributes, its whole blocks to their place, and the rest behind the inode or after them.
 fn place(out: &File, image: &Image, node: &Node, data: &mut impl Read) -> Result<()> {
-    let mut bytes = encode(node);
+    let mut bytes = encode(node)?;
     bytes.extend(xattrs::encode(&node.meta.xattrs)?);
     let mut at = u64::from(node.first_block) * BLOCK;
     let mut left = node.length;
@@ -93,9 +95,10 @@ fn place(out: &File, image: &Image, node: &Node, data: &mut impl Read) -> Result
     Ok(out.write_all_at(&bytes, image.offset_of(node))?)
 }
 
-/// Encodes struct erofs_super_block, 128 bytes.
-fn superblock(image: &Image, identity: Identity) -> Vec<u8> {
-    let mut bytes = vec![0; 128];
+/// Encodes struct erofs_super_block.
+fn superblock(image: &Image, identity: Identity) -> Result<Vec<u8>> {
+    let blocks = u32::try_from(image.blocks).context("the image is too large for EROFS")?;
+    let mut bytes = vec![0; usize::try_from(SUPERBLOCK_SIZE)?];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, &MAGIC.to_le_bytes());
     put(8, &HAS_TIMES.to_le_bytes());
@@ -103,9 +106,9 @@ fn superblock(image: &Image, identity: Identity) -> Vec<u8> {
     put(14, &image.root_number().to_le_bytes());
     put(16, &(image.nodes.len() as u64).to_le_bytes());
     put(24, &identity.made.to_le_bytes());
-    put(36, &u32::try_from(image.blocks).unwrap_or(u32::MAX).to_le_bytes());
+    put(36, &blocks.to_le_bytes());
     put(48, &identity.uuid);
-    bytes
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ const PREFIXES: [(&[u8], u8); 5] = [
     (b"security.", 6),
 ];
 
+/// Hint for attributes that cannot be written.
+const REMOVE: &str = "remove them in the image: setfattr -x";
+
 /// Returns the size in bytes of these attributes behind an inode; 0 for none.
 pub fn size_of(xattrs: &[(Vec<u8>, Vec<u8>)]) -> u64 {
     let entries =
@@ -30,7 +33,7 @@ pub fn encode(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<u8>> {
     for (name, value) in xattrs {
         let (name, index) = suffix(name).ok_or_else(|| {
             let found = format!("the attribute {} has no form in EROFS", name.escape_ascii());
-            failed(found, "remove it in the image: setfattr -x")
+            failed(found, REMOVE)
         })?;
         bytes.extend([u8::try_from(name.len())?, index]);
         bytes.extend(u16::try_from(value.len())?.to_le_bytes());
@@ -42,8 +45,10 @@ pub fn encode(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<u8>> {
 }
 
 /// Returns i_xattr_icount, which counts in units of four bytes after the header.
-pub fn count_of(size: u64) -> u16 {
-    if size == 0 { 0 } else { u16::try_from((size - HEADER as u64) / 4 + 1).unwrap_or(u16::MAX) }
+pub fn count_of(size: u64) -> Result<u16> {
+    let units = if size == 0 { 0 } else { (size - HEADER as u64) / 4 + 1 };
+    u16::try_from(units)
+        .map_err(|_| failed(format!("a file has {size} bytes of attributes, more than EROFS takes"), REMOVE))
 }
 
 fn entry_size(name: &[u8], value: &[u8]) -> usize {

@@ -1,4 +1,4 @@
-//! Sentences of the init, in the kernel's log, which the console shows.
+//! The kernel's log, which the console shows.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,14 +14,16 @@ pub enum Level {
     Info = 6,
 }
 
-/// Says one sentence. Without /dev/kmsg it goes to the console.
-pub fn say(level: Level, sentence: &str) {
+/// Writes one sentence; an error to the console, too, where the log is closed to programs (printk.devkmsg=off).
+pub fn log(level: Level, sentence: &str) {
     let sentence = sentence.replace('\n', " ");
     // A record of the log has at most 1024 bytes (kernel: PRINTKRB_RECORD_MAX), and one write makes one record.
     let sentence: String = sentence.chars().take(900).collect();
     let line = format!("<{}>flipslot: {sentence}\n", level as u8);
     let log = File::options().write(true).open("/dev/kmsg");
-    if log.and_then(|mut log| log.write_all(line.as_bytes())).is_err() {
+    let is_off = std::fs::read_to_string("/proc/sys/kernel/printk_devkmsg").is_ok_and(|state| state.trim() == "off");
+    let written = log.and_then(|mut log| log.write_all(line.as_bytes()));
+    if written.is_err() || (is_off && matches!(level, Level::Error)) {
         let _ = writeln!(std::io::stderr(), "flipslot: {sentence}");
     }
 }
