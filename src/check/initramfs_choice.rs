@@ -30,35 +30,9 @@ pub struct Chosen {
 /// alternative: the rules then report what is wrong.
 pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chosen> {
     let chosen = |by, why: &str| Chosen { by, why: why.to_owned(), fixed: Vec::new() };
-    match source {
-        Source::Dracut | Source::TwoStage if requirements::has_dracut(subject.tree) => {
-            if source == Source::Dracut {
-                return Ok(chosen(MadeBy::Dracut, "it was asked for"));
-            }
-            if let Some(needed) = own_init::resume(subject) {
-                return Err(failed(
-                    format!("two stages cannot do it: {needed}"),
-                    "use --initramfs dracut, or omit resume=",
-                ));
-            }
-            return Ok(chosen(MadeBy::TwoStage, "it was asked for"));
-        }
-        Source::Dracut | Source::TwoStage => {
-            return Err(failed(
-                "the image has no dracut (/usr/bin/dracut)",
-                "install it in the image, or let flipslot make one: --initramfs flipslot",
-            ));
-        }
-        Source::Flipslot => {
-            if let Some(needed) = own_init::beyond(subject)? {
-                return Err(failed(
-                    format!("an initramfs of flipslot's own is not enough: {needed}"),
-                    "use --initramfs dracut, which needs dracut in the image",
-                ));
-            }
-            return Ok(chosen(MadeBy::Flipslot, "it was asked for"));
-        }
-        Source::Auto | Source::Image => {}
+    if let Some(by) = new_one(source) {
+        refuse_not_enough(subject, by)?;
+        return Ok(chosen(by, "it was asked for"));
     }
     if matches!(subject.initramfs, Initramfs::ToBeMade) {
         if source == Source::Image {
@@ -90,6 +64,34 @@ pub fn choose(subject: &Subject, source: Source, policy: &Policy) -> Result<Chos
         return Ok(chosen(MadeBy::Image, "there is no other"));
     }
     Ok(Chosen { by, why: format!("the image's own is unsuitable: {}{because}", error.found), fixed })
+}
+
+/// Returns who makes the initramfs that was asked for, whatever the image brings; `None` if that counts.
+fn new_one(source: Source) -> Option<MadeBy> {
+    match source {
+        Source::Dracut => Some(MadeBy::Dracut),
+        Source::Flipslot => Some(MadeBy::Flipslot),
+        Source::TwoStage => Some(MadeBy::TwoStage),
+        Source::Auto | Source::Image => None,
+    }
+}
+
+/// Refuses an initramfs that cannot be made, or that lacks what the slot needs.
+fn refuse_not_enough(subject: &Subject, by: MadeBy) -> Result<()> {
+    if by != MadeBy::Flipslot && !requirements::has_dracut(subject.tree) {
+        let hint = "install it in the image, or let flipslot make one: --initramfs flipslot";
+        return Err(failed("the image has no dracut (/usr/bin/dracut)", hint));
+    }
+    let needed = match by {
+        MadeBy::Flipslot => own_init::beyond(subject)?,
+        MadeBy::TwoStage => own_init::resume(subject),
+        MadeBy::Dracut | MadeBy::Image => None,
+    };
+    let refuse = |needed| {
+        let found = format!("an initramfs made by {by} is not enough: {needed}");
+        Err(failed(found, "use --initramfs dracut, which needs dracut in the image"))
+    };
+    needed.map_or(Ok(()), refuse)
 }
 
 /// Returns who makes an initramfs where the image's own does not do, with the reason that is added to that: the image's

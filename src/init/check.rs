@@ -3,8 +3,6 @@
 use crate::error::{Result, failed};
 use crate::init::keeper::restart;
 use crate::init::kernel_log::{Level, log};
-use crate::init::root::{PLACE, remount_writable};
-use crate::init::words::Words;
 use anyhow::Context;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::process::{chdir, chroot};
@@ -14,31 +12,28 @@ use std::process::Command;
 
 /// First argument with which the init becomes the root's checker.
 pub const VERB: &str = "check-root";
-/// What the checker needs of this system.
+/// Places of this system for the checker.
 const NEEDED: [&str; 2] = ["/dev", "/proc"];
 /// Bits of e2fsck's exit code (e2fsck(8)): errors were repaired, and the machine must be restarted.
 const REPAIRED: i32 = 1;
 const RESTART: i32 = 2;
 
-/// Has the root's own e2fsck repair the read-only root on `node`, and makes it writable if the command line says so.
-/// Only ext4 notes errors; XFS and btrfs repair what can be repaired when they are mounted, and are not mounted otherwise.
-pub fn repair(node: &Path, words: &Words) -> Result<()> {
+/// Has the root's own e2fsck repair the root on `node`, which is mounted read-only at `root`. Only ext4 notes errors; XFS
+/// and btrfs repair what can be repaired when they are mounted, and are not mounted otherwise.
+pub fn repair(node: &Path, root: &str) -> Result<()> {
     log(Level::Warning, &format!("{} has errors: running e2fsck -p", node.display()));
     for place in NEEDED {
-        mount_bind(place, format!("{PLACE}{place}")).with_context(|| format!("showing {place} to e2fsck"))?;
+        mount_bind(place, format!("{root}{place}")).with_context(|| format!("showing {place} to e2fsck"))?;
     }
     #[allow(clippy::disallowed_methods)] // nothing else runs here that a program could inherit from
-    let ended = Command::new("/proc/self/exe").arg(VERB).arg(node).status().context("running e2fsck")?;
+    let ended = Command::new("/proc/self/exe").args([VERB, root]).arg(node).status().context("running e2fsck")?;
     for place in NEEDED {
-        unmount(format!("{PLACE}{place}"), UnmountFlags::DETACH).with_context(|| format!("hiding {place} again"))?;
+        unmount(format!("{root}{place}"), UnmountFlags::DETACH).with_context(|| format!("hiding {place} again"))?;
     }
     match ended.code() {
         Some(code) if code & !(REPAIRED | RESTART) != 0 => {}
         Some(code) if code & RESTART != 0 => {
             restart(&format!("{} was repaired, which needs a restart", node.display()))
-        }
-        Some(_) if words.writable => {
-            return remount_writable(PLACE, words).with_context(|| format!("making {} writable", node.display()));
         }
         Some(_) => return Ok(()),
         None => {}
@@ -49,8 +44,8 @@ pub fn repair(node: &Path, words: &Words) -> Result<()> {
 
 /// Becomes the root's checker; returns why that failed. To e2fsck, the root is `/`, or it would refuse a mounted one.
 #[allow(clippy::disallowed_methods)] // it becomes that program
-pub fn become_checker(node: &str) -> std::io::Error {
-    match chroot(PLACE).and_then(|()| chdir("/")) {
+pub fn become_checker(root: &str, node: &str) -> std::io::Error {
+    match chroot(root).and_then(|()| chdir("/")) {
         Ok(()) => Command::new("/sbin/e2fsck").args(["-p", node]).exec(),
         Err(errno) => errno.into(),
     }

@@ -33,10 +33,10 @@ use std::path::Path;
 /// Runs the init, and ends only if it fails, with a sentence for the kernel's log: on a trial it resets the machine,
 /// else the kernel panics, which does what `panic=` says.
 pub fn run() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).take(2).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).take(3).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [keeper::VERB, deadline] => keeper::keep(deadline.parse().context("reading the deadline")?),
-        [check::VERB, node] => return Err(check::become_checker(node).into()),
+        [check::VERB, root, node] => return Err(check::become_checker(root, node).into()),
         [console::SHELL] => return Err(console::become_shell().into()),
         _ if std::process::id() != 1 => {
             return Err(failed("flipslot-init is the first process of an initramfs, not a command", "run flipslot"));

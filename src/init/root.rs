@@ -6,6 +6,7 @@ use crate::init::devices::{self, Event, Events, Found, Wanted};
 use crate::init::kernel_log::{Level, log};
 use crate::init::load::Loader;
 use crate::init::words::Words;
+use anyhow::Context;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_remount};
 use std::ffi::CString;
@@ -39,7 +40,10 @@ pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result
     for kind in &kinds {
         loader.load(&[kind]);
         match mounted(&found, kind, flags, &data) {
-            Ok(()) if has_errors => return repair(&found.node, words),
+            Ok(()) if has_errors => {
+                repair(&found.node, PLACE)?;
+                return if words.writable { remount_writable(&found, words) } else { Ok(()) };
+            }
             Ok(()) => return Ok(()),
             Err(errno) => problems.push(format!("mounting {} as {kind}: {errno}", found.node.display())),
         }
@@ -48,9 +52,11 @@ pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result
 }
 
 /// Makes a root writable that was mounted read-only to be checked.
-pub fn remount_writable(place: &str, words: &Words) -> rustix::io::Result<()> {
+fn remount_writable(found: &Found, words: &Words) -> Result<()> {
     let (flags, data) = options(&words.options);
-    mount_remount(place, flags, CString::new(data).map_err(|_| Errno::INVAL)?.as_c_str())
+    let data = CString::new(data).context("reading rootflags=")?;
+    let remounted = mount_remount(PLACE, flags, data.as_c_str());
+    remounted.with_context(|| format!("making {} writable", found.node.display()))
 }
 
 fn mounted(found: &Found, kind: &str, flags: MountFlags, data: &str) -> rustix::io::Result<()> {

@@ -67,7 +67,7 @@ pub enum Microcode {
 /// Extent of what dracut puts into an initramfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// That which this root needs.
+    /// Files for this root alone.
     Needed,
     /// All that it would put there by itself for any machine. Drivers of a first stage are among it: that one loads
     /// those of devices that are there when it finds its root, and others come later.

@@ -24,8 +24,7 @@ fn an_image_that_cannot_boot_says_which_line_to_add_and_leaves_nothing() {
             "slot a",
             "no kernel",
             "no init",
-            "no dracut",
-            "RUN apt-get update && apt-get install -y linux-image-amd64 systemd-sysv dracut",
+            "RUN apt-get update && apt-get install -y linux-image-amd64 systemd-sysv\n",
         ],
     );
     assert_nothing_left(folder.path(), &["image"]);

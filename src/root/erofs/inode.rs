@@ -1,12 +1,11 @@
 //! An inode (erofs_fs.h, struct erofs_inode_extended).
 
 use crate::error::Result;
+use crate::root::erofs::format::INODE_SIZE;
 use crate::root::erofs::layout::Node;
 use crate::root::erofs::xattrs;
 use crate::root::walk::NodeKind;
 
-/// Size of an extended inode in bytes.
-pub const SIZE: u64 = 64;
 /// Bit of i_format for an extended inode.
 const EXTENDED: u16 = 1;
 /// Layout of data in whole blocks, and of data whose rest is behind the inode (EROFS_INODE_FLAT_PLAIN, _INLINE), at bit 1.
@@ -26,7 +25,7 @@ pub fn encode(node: &Node) -> Result<Vec<u8>> {
         NodeKind::Socket => (0o14_0000, 0),
     };
     let mode = u16::try_from(kind | (node.meta.mode & 0o7777))?;
-    let mut bytes = vec![0; usize::try_from(SIZE)?];
+    let mut bytes = vec![0; usize::try_from(INODE_SIZE)?];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, &format.to_le_bytes());
     put(2, &xattrs::count_of(node.xattrs)?.to_le_bytes());

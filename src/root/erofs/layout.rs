@@ -3,7 +3,8 @@
 use crate::error::Result;
 use crate::layer::entry::Meta;
 use crate::root::erofs::directory::{self, DIRECTORY, Name, kind_of};
-use crate::root::erofs::{BLOCK, SUPERBLOCK, SUPERBLOCK_SIZE, inode, xattrs};
+use crate::root::erofs::format::{BLOCK, INODE_SIZE, SUPERBLOCK, SUPERBLOCK_SIZE};
+use crate::root::erofs::xattrs;
 use crate::root::walk::{NodeKind, Walk};
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -100,7 +101,7 @@ impl Image {
                 NodeKind::Symlink { target } => (target.len() as u64, node.links),
                 _ => (0, node.links),
             };
-            let head = inode::SIZE + node.xattrs;
+            let head = INODE_SIZE + node.xattrs;
             let tail = node.length % BLOCK;
             node.is_inline = tail > 0 && head + tail <= BLOCK;
             let behind = if node.is_inline { head + tail } else { head.min(BLOCK) };

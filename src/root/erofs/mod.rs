@@ -2,11 +2,13 @@
 //! (kernel: filesystems/erofs.rst; fs/erofs/erofs_fs.h). A slot has no mkfs.erofs, and a kernel since 5.4 reads this.
 
 mod directory;
+mod format;
 mod inode;
 mod layout;
 mod xattrs;
 
 use crate::error::{Result, failed};
+use crate::root::erofs::format::{BLOCK, HAS_TIMES, MAGIC, SUPERBLOCK, SUPERBLOCK_SIZE};
 use crate::root::erofs::inode::encode;
 use crate::root::erofs::layout::{Image, Node};
 use crate::root::walk::{NodeKind, Visited, Walk};
@@ -14,17 +16,6 @@ use anyhow::Context;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-
-/// Size of a block in bytes: the only one that kernels before 6.4 read.
-const BLOCK: u64 = 4096;
-/// Offset of the superblock (erofs_fs.h, EROFS_SUPER_OFFSET).
-const SUPERBLOCK: u64 = 1024;
-/// Size of the superblock in bytes (erofs_fs.h, struct erofs_super_block).
-const SUPERBLOCK_SIZE: u64 = 128;
-/// First four bytes of the superblock (erofs_fs.h, EROFS_SUPER_MAGIC_V1).
-const MAGIC: u32 = 0xe0f5_e1e2;
-/// Compatible feature: inodes have times of their own (erofs_fs.h, EROFS_FEATURE_COMPAT_MTIME).
-const HAS_TIMES: u32 = 2;
 
 /// Identity of an image.
 #[derive(Debug, Clone, Copy)]
