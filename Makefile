@@ -19,6 +19,8 @@ INIT := target/flipslot-init.zst
 # At a fixed address it is 60 kB smaller.
 INIT_FLAGS := -C target-feature=+crt-static -C relocation-model=static
 
+# DEPS= installs nothing.
+DEPS := scripts/install.sh
 PREFIX := /usr/local
 SHARE = $(DESTDIR)$(PREFIX)/share
 
@@ -37,7 +39,7 @@ help:
 
 ## make deps      install what the other targets need
 deps:
-	scripts/install.sh
+	$(DEPS)
 
 ## make build     the program, as target/flipslot
 build: deps init
