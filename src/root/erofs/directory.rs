@@ -5,6 +5,7 @@ use crate::root::walk::NodeKind;
 /// Size of an entry in bytes, without its name.
 const ENTRY: usize = 12;
 /// Size of a block in bytes.
+#[allow(clippy::cast_possible_truncation)] // 4096
 const BLOCK: usize = crate::root::erofs::format::BLOCK as usize;
 /// Type of a directory in an entry (linux/fs_types.h, FT_DIR).
 pub const DIRECTORY: u8 = 2;
