@@ -16,7 +16,7 @@ pub enum Source {
     Image,
     /// One made by the image's dracut
     Dracut,
-    /// One with flipslot's own init, made from the image's files: a tenth of the size
+    /// One with flipslot's own init, made from the image's files alone
     Flipslot,
     /// Like flipslot, with all that the image's dracut has in a second stage, of which a boot reads only what it uses
     #[serde(rename = "two-stage")]

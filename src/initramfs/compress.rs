@@ -18,6 +18,8 @@ pub enum Method {
     Gzip,
 }
 
+/// Largest initramfs before it is compressed, in bytes.
+pub(super) const LARGEST: u64 = 1 << 30;
 /// The zstd level: 1 takes half a second for 100 MB on two cores, and each level above costs more
 /// than it saves in reading on any disk.
 const ZSTD_LEVEL: i32 = 1;

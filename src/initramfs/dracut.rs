@@ -4,7 +4,7 @@
 use crate::boot::root_on::RootOn;
 use crate::chamber::Chamber;
 use crate::error::Result;
-use crate::initramfs::trial_units;
+use crate::initramfs::{microcode, trial_units};
 use crate::kernel::find::Kernel;
 use crate::root::tree::Tree;
 use anyhow::Context;
@@ -27,14 +27,6 @@ const MODULES: [&str; 9] = [
 ];
 /// Folder of dracut's modules; each has a folder named by two digits and its name.
 const FOLDER: &str = "usr/lib/dracut/modules.d";
-
-/// Folders in which distributions install processor microcode.
-const MICROCODE: [&str; 4] = [
-    "usr/lib/firmware/intel-ucode",
-    "usr/lib/firmware/amd-ucode",
-    "lib/firmware/intel-ucode",
-    "lib/firmware/amd-ucode",
-];
 
 /// Folder in the chamber that dracut copies into the initramfs: files that a slot on trial needs there.
 const INCLUDED: &str = "/run/flipslot-include";
@@ -136,9 +128,8 @@ const ALWAYS: [&str; 11] = [
 
 /// Returns the arguments for an initramfs with only what this root needs.
 fn needed(chamber: &Chamber, root: &dyn Tree, recipe: &Recipe) -> Result<Vec<String>> {
-    let has_microcode = MICROCODE.iter().any(|folder| root.list(folder).is_ok_and(|names| !names.is_empty()));
-    let microcode = match recipe.microcode {
-        Microcode::Early if has_microcode => "--early-microcode",
+    let early = match recipe.microcode {
+        Microcode::Early if microcode::is_there(root) => "--early-microcode",
         _ => "--no-early-microcode",
     };
     if let Some(module) = recipe.on.early_module() {
@@ -155,7 +146,7 @@ fn needed(chamber: &Chamber, root: &dyn Tree, recipe: &Recipe) -> Result<Vec<Str
     let drivers = recipe.drivers.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
     // With an empty list, dracut would look for drivers by itself.
     let drivers = if drivers.is_empty() { filesystem.unwrap_or("loop") } else { &drivers };
-    let mut arguments = vec![microcode, "--modules", &modules, "--drivers", drivers];
+    let mut arguments = vec![early, "--modules", &modules, "--drivers", drivers];
     arguments.extend(filesystem.iter().flat_map(|name| ["--filesystems", *name]));
     Ok(arguments.into_iter().map(str::to_owned).collect())
 }

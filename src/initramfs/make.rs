@@ -2,7 +2,7 @@
 
 use crate::chamber::{Chamber, Shape};
 use crate::error::{Result, failed, into_io};
-use crate::initramfs::compress::Method;
+use crate::initramfs::compress::{LARGEST, Method};
 use crate::initramfs::dracut::{self, Extent, Job, Recipe};
 use crate::initramfs::read::contents::Contents;
 use crate::initramfs::read::counted::Stream;
@@ -24,9 +24,6 @@ use std::thread::{self, ScopedJoinHandle};
 /// Path in the chamber's memory to which dracut writes.
 const RAW: &str = "/run/flipslot-initramfs";
 
-/// Largest initramfs before it is compressed, in bytes.
-const LARGEST: u64 = 1 << 30;
-
 /// Makes the initramfs of `kernel` according to `recipe`, with the dracut of the image in `root`, and puts it
 /// there. Returns its path.
 pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel, recipe: &Recipe) -> Result<String> {
@@ -36,7 +33,7 @@ pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel
     reader.seek(SeekFrom::Start(0))?;
     let method = Method::of(root, kernel)?;
     let (pipe, made) = io::pipe().context("making a pipe")?;
-    let path = format!("boot/initramfs-{}.img", kernel.version);
+    let path = path_of(kernel);
     thread::scope(|scope| {
         let compressed = scope.spawn(move || {
             // Microcode is read before anything can be unpacked (kernel: arch/x86/microcode.rst).
@@ -77,9 +74,14 @@ pub fn with_own_init(
     let mut made = scratch.file("initramfs")?;
     own_init::write(root, kernel, own, recipe, &made)?;
     made.rewind().context("reading the initramfs")?;
-    let path = format!("boot/initramfs-{}.img", kernel.version);
+    let path = path_of(kernel);
     store(root, &path, &mut made)?;
     Ok(path)
+}
+
+/// Returns the path of an initramfs that is made for a kernel.
+fn path_of(kernel: &Kernel) -> String {
+    format!("boot/initramfs-{}.img", kernel.version)
 }
 
 /// Refuses an initramfs that no boot loader could load beside a kernel, before it is compressed.

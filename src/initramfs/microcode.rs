@@ -16,11 +16,7 @@ const LONGEST: u64 = 16 << 20;
 pub fn early_archive(tree: &dyn Tree) -> Result<Vec<u8>> {
     let mut files = Vec::new();
     for (folder, name) in VENDORS {
-        let folders = FOLDERS.map(|firmware| format!("{firmware}/{folder}"));
-        let Some(folder) = folders.into_iter().find(|folder| tree.list(folder).is_ok_and(|names| !names.is_empty()))
-        else {
-            continue;
-        };
+        let Some(folder) = folder_of(tree, folder) else { continue };
         let mut all = Vec::new();
         // The kernel searches one file of each vendor, which is all of its pieces in a row.
         for piece in tree.list(&folder)?.into_iter().filter(|piece| is_piece(piece)) {
@@ -38,6 +34,17 @@ pub fn early_archive(tree: &dyn Tree) -> Result<Vec<u8>> {
     files.insert(0, ("early_cpio".to_owned(), b"1\n".to_vec()));
     let files: Vec<_> = files.iter().map(|(path, bytes)| (path.as_str(), 0o100_644, bytes.as_slice())).collect();
     write_cpio::write(&files)
+}
+
+/// Returns true if a slot has microcode.
+pub fn is_there(tree: &dyn Tree) -> bool {
+    VENDORS.iter().any(|(folder, _)| folder_of(tree, folder).is_some())
+}
+
+/// Returns the folder of a vendor's microcode that is not empty.
+fn folder_of(tree: &dyn Tree, vendor: &str) -> Option<String> {
+    let folders = FOLDERS.map(|firmware| format!("{firmware}/{vendor}"));
+    folders.into_iter().find(|folder| tree.list(folder).is_ok_and(|names| !names.is_empty()))
 }
 
 /// Returns true for a file of microcode: `06-4f-01` of Intel, `microcode_amd.bin` of AMD; not for a README or a signature.

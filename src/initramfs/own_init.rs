@@ -3,7 +3,7 @@
 use crate::error::{Result, failed};
 use crate::init::plan::{self, Module, Plan, Step};
 use crate::initramfs::carried::flipslot_init;
-use crate::initramfs::compress::Method;
+use crate::initramfs::compress::{LARGEST, Method};
 use crate::initramfs::dracut::{Microcode, Recipe};
 use crate::initramfs::firmware;
 use crate::initramfs::microcode::early_archive;
@@ -17,8 +17,6 @@ use anyhow::Context;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-/// Largest initramfs before it is compressed, in bytes.
-const LARGEST: u64 = 1 << 30;
 /// Largest firmware file in bytes; the largest of a storage controller has 3 MB.
 const FIRMWARE_MAX: u64 = 64 << 20;
 /// Permissions of a file.
@@ -53,7 +51,9 @@ pub fn write(tree: &dyn Tree, kernel: &Kernel, own: &Own, recipe: &Recipe, mut o
         let packing = scope.spawn(move || method.compress(pipe, out));
         let written = gathered.write(write);
         // What stopped the other side is the cause.
-        packing.join().unwrap_or_else(|_| Err(failed("the thread that compresses has failed", "")))?;
+        packing
+            .join()
+            .unwrap_or_else(|_| Err(failed("the thread that compresses has failed", "run the command again")))?;
         written
     })
 }
