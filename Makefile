@@ -109,6 +109,7 @@ bench: build
 	$(SUDO) bench/run.py
 	$(SUDO) bench/floor.py
 	$(SUDO) bench/initramfs.py
+	$(SUDO) bench/two_stage.py
 	$(SUDO) bench/switch.py
 	$(SUDO) bench/clone.py
 

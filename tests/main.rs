@@ -12,6 +12,7 @@ mod disks;
 mod filesystems;
 mod fuzz;
 mod hardware;
+mod image;
 mod layers;
 mod promises;
 mod rooms;

@@ -46,6 +46,18 @@ pub struct ImageArgs {
     #[arg(long, value_name = "VERSION")]
     pub kernel: Vec<String>,
 
+    /// Read the disk's definition from a TOML file; flags override it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Options for fetching images, and for what is printed
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+}
+
+/// The flags of every command that fetches images.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
     /// Architecture to choose from an index [default: this machine's]
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
@@ -85,10 +97,6 @@ pub struct ImageArgs {
     /// else in /etc, if it is there]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-
-    /// Read the disk's definition from a TOML file; flags override it
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
 
     /// Style in which to show progress
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]

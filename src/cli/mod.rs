@@ -13,14 +13,16 @@ mod create;
 mod image;
 pub mod manual;
 pub mod parse;
+mod root_file;
 mod value;
 
 pub use check::{CHECK_HELP, CheckArgs};
 pub use clone::{CLONE_HELP, CloneArgs};
 pub use consent::ConsentArgs;
 pub use create::{CREATE_HELP, CreateArgs};
-pub use image::{ImageArgs, WriteArgs};
+pub use image::{FetchArgs, ImageArgs, WriteArgs};
 pub use manual::{CompletionsArgs, ReferenceArgs};
+pub use root_file::{ROOT_FILE_HELP, RootFileArgs};
 
 /// Boots container images on bare metal, with a way back.
 #[derive(Debug, Parser)]
@@ -46,6 +48,9 @@ pub enum Verb {
     /// Check if an image, or a slot, would come up on a machine, and why not
     #[command(after_help = CHECK_HELP)]
     Check(Box<CheckArgs>),
+    /// Write the root of an image into one file: squashfs or EROFS
+    #[command(after_help = ROOT_FILE_HELP)]
+    Image(Box<RootFileArgs>),
     /// Jump into another slot, on trial: any failure leads back to this one
     Switch(SwitchArgs),
     /// Declare the running slot healthy: it boots from now on

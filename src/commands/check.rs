@@ -36,7 +36,7 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         (Some(reference), _) => image(args, reference)?,
         (None, slot) => slot_of_disk(args, slot.as_deref().unwrap_or_default().parse()?)?,
     };
-    print(&checked, Format::of(args.image.json))?;
+    print(&checked, Format::of(args.image.fetch.json))?;
     checked.refuse(FailOn::of(args.strict))
 }
 
@@ -52,7 +52,7 @@ fn request(args: &CheckArgs, config: &Config, model: Option<&ModelSlot>, disk: O
 
 /// Checks an image while its layers stream by.
 fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
-    let progress = Progress::new(args.image.progress);
+    let progress = Progress::new(args.image.fetch.progress);
     oci::trust::bundle_if_none()?;
     let request = request(args, &config(args)?, None, None)?;
     let step = progress.step(None, "looking up the image", None);

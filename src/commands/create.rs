@@ -36,9 +36,9 @@ fn carry_out(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
 /// is written.
 fn make_disk(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     let begin = Instant::now();
-    let progress = Progress::new(args.image.progress);
+    let progress = Progress::new(args.image.fetch.progress);
     oci::trust::bundle_if_none()?;
-    let format = Format::of(args.image.json);
+    let format = Format::of(args.image.fetch.json);
     let request = DiskRequest::of(args, plan.map(Plan::fingerprint).transpose()?)?;
     let layout = Layout::compute(&request.layout)?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };
@@ -64,9 +64,9 @@ fn make_disk(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
 /// are not named stay as they are.
 fn write_slots(args: &CreateArgs, plan: Option<&Plan>) -> Result<()> {
     let begin = Instant::now();
-    let progress = Progress::new(args.image.progress);
+    let progress = Progress::new(args.image.fetch.progress);
     oci::trust::bundle_if_none()?;
-    let format = Format::of(args.image.json);
+    let format = Format::of(args.image.fetch.json);
     let disk = Disk::open(args.disk(), Access::of(args.dry_run))?;
     keep_data::refuse_running(&disk)?;
     let request = FillRequest::of(args, disk.device())?;

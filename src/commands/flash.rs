@@ -35,7 +35,7 @@ use std::time::Instant;
 /// never the slot that boots.
 pub fn run(args: &FlashArgs) -> Result<()> {
     let begin = Instant::now();
-    let progress = Progress::new(args.image.progress);
+    let progress = Progress::new(args.image.fetch.progress);
     oci::trust::bundle_if_none()?;
     let target: Slot = args.slot.parse()?;
     let disk = StateHome::find(args.disk.as_deref(), Access::of(args.dry_run))?.disk()?;
@@ -57,7 +57,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     }
     let one = look_up(&disk, &claimed, &request, session)?;
     if args.dry_run {
-        return print(&preview(&disk, &request, &one, state)?, Format::of(args.image.json));
+        return print(&preview(&disk, &request, &one, state)?, Format::of(args.image.fetch.json));
     }
     let names = disk.partition_names(target)?;
     let site = SlotSite { location: one.location, names, grub: OLDEST_GRUB, origin: Origin::Fresh };
@@ -71,7 +71,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let sealed = slot::make_bootable(vacant, site, job, session)?.seal(job, session)?;
     disk.files.publish(target, &sealed.sealed)?; // now it can be chosen
     let written = Written::new(&disk.path, disk.size, vec![sealed.result(&one)], progress.phases());
-    print(&written.took(begin.elapsed()), Format::of(args.image.json))
+    print(&written.took(begin.elapsed()), Format::of(args.image.fetch.json))
 }
 
 /// Returns what the flash would do.

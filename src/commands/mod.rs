@@ -9,6 +9,7 @@ pub mod confirm;
 pub mod create;
 pub mod flash;
 pub mod hardware;
+pub mod image;
 pub mod reference;
 pub mod rollback;
 pub mod status;
@@ -26,6 +27,7 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Flash(args) => flash::run(&args),
         Verb::Clone(args) => clone::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Image(args) => image::run(&args),
         Verb::Switch(args) => switch::run(&args),
         Verb::Confirm(args) => confirm::run(&args),
         Verb::Rollback(args) => rollback::run(&args),

@@ -1,7 +1,9 @@
 //! The forms that a bootable root takes: one folder or file per form, each with its last effect marked.
 //!
-//! [`slot`] fills a partition; [`disk`] makes a disk of several; [`keep_data`] writes slots of a disk that is there.
+//! [`slot`] fills a partition; [`disk`] makes a disk of several; [`keep_data`] writes slots of a disk that is there;
+//! [`image`] writes one file.
 
 pub mod disk;
+pub mod image;
 pub mod keep_data;
 pub mod slot;

@@ -17,14 +17,16 @@ use crate::mount::scratch::Scratch;
 use crate::root::edit::Edit;
 use crate::root::erofs::{self, Identity};
 use crate::root::memory::MemoryTree;
+use crate::root::mounted::directory::Root;
+use crate::root::mounted::sink::MountedRoot;
+use crate::root::packed::{Compression, Format, Packing};
 use crate::root::runnable::Runnable;
-use crate::root::tar_writer::write_tar;
 use crate::root::tree::Tree;
-use crate::tool::Tool;
+use crate::tool::{Tool, is_installed};
 use crate::words::origin::Origin;
 use anyhow::Context;
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom};
 
 /// UUID of every second stage: it is found by its path.
 const UUID: [u8; 16] = *b"flipslot-stage-2";
@@ -32,6 +34,11 @@ const UUID: [u8; 16] = *b"flipslot-stage-2";
 /// it must not be masked.
 const CHECK: (&str, &str) =
     ("etc/systemd/system/systemd-fsck-root.service", include_str!("../../agent/stage2-fsck-root.service"));
+
+/// The program that writes a compressed EROFS.
+const MKFS: &str = "mkfs.erofs";
+/// lz4 is decompressed faster than a disk delivers it, and every kernel with compression reads it (erofs.rst).
+const COMPRESSION: &str = "-zlz4hc,9";
 
 /// Filesystems of a second stage, best first, with the option of a kernel that has it built in.
 pub const FILESYSTEMS: [(&str, &str); 2] = [("erofs", "CONFIG_EROFS_FS"), ("squashfs", "CONFIG_SQUASHFS")];
@@ -72,32 +79,75 @@ pub fn make<R: Edit + Runnable>(
 ) -> Result<TwoStages> {
     let filesystem = filesystem_of(root, kernel, modules)?;
     let (chamber, raw) = by_dracut(scratch, root, kernel, recipe, Extent::All)?;
-    let mut tree = MemoryTree::complete(scratch.directory("stage2-files")?);
     let reading = "reading the initramfs that dracut made";
     (&raw).seek(SeekFrom::Start(early_length(&raw)?)).context(reading)?;
-    unpack(&mut Stream::new(&raw, u64::MAX), &mut tree).context(reading)?;
-    if !tree.has_program("init") {
-        return Err(failed(
-            "the initramfs that dracut made holds no /init",
-            "see what its settings add: etc/dracut.conf.d",
-        ));
-    }
+    let mut written = if filesystem == "erofs" && is_compressed(root, kernel)? {
+        compressed(scratch, &raw)?
+    } else {
+        let mut tree = MemoryTree::complete(scratch.directory("stage2-files")?);
+        fill(&raw, &mut tree)?;
+        refuse_without_init(&tree)?;
+        plain(scratch, &tree, filesystem)?
+    };
     drop(raw);
     chamber.close()?;
-    let meta = Meta { mode: 0o644, ..Meta::default() };
-    tree.file(&LayerPath::clean(CHECK.0.as_bytes())?, &meta, &mut CHECK.1.as_bytes())?;
     let image = path_of(kernel, filesystem);
-    let mut written = scratch.file("stage2")?;
-    match filesystem {
-        "erofs" => erofs::write(&tree, Identity { uuid: UUID, made: Origin::Fresh.now() }, &written)?,
-        _ => squashfs(scratch, &tree, &mut written)?,
-    }
     written.rewind().context("reading the second stage")?;
     store(root, &image, &mut written)?;
     let steps = vec![Step::MountRoot, Step::StartSecondStage { image, filesystem: filesystem.to_owned() }];
     let also = NEEDED.map(|needed| needed.0).into_iter().chain([filesystem]).collect();
     let first = with_own_init(scratch, root, kernel, &Own { modules, steps, also }, recipe)?;
     Ok(TwoStages { first, filesystem })
+}
+
+/// Unpacks what dracut made, and puts our unit over its own.
+fn fill(raw: &File, tree: &mut dyn RootSink) -> Result<()> {
+    unpack(&mut Stream::new(raw, u64::MAX), tree).context("reading the initramfs that dracut made")?;
+    let meta = Meta { mode: 0o644, ..Meta::default() };
+    tree.file(&LayerPath::clean(CHECK.0.as_bytes())?, &meta, &mut CHECK.1.as_bytes())
+}
+
+/// Refuses a second stage that has nothing to start.
+fn refuse_without_init(tree: &dyn Tree) -> Result<()> {
+    if tree.has_program("init") {
+        return Ok(());
+    }
+    Err(failed("the initramfs that dracut made holds no /init", "see what its settings add: etc/dracut.conf.d"))
+}
+
+/// Returns true if an EROFS is compressed: mkfs.erofs is on this machine, and the kernel reads what it writes.
+fn is_compressed(tree: &dyn Tree, kernel: &Kernel) -> Result<bool> {
+    Ok(is_installed(MKFS) && has_option(tree, kernel, "CONFIG_EROFS_FS_ZIP")? == Some(true))
+}
+
+/// Writes a compressed EROFS. Its attributes are left out: an archive for the kernel has none.
+fn compressed(scratch: &Scratch, raw: &File) -> Result<File> {
+    let place = scratch.directory("stage2-root")?;
+    let mut root = MountedRoot::new(Root::open(&place)?)?;
+    fill(raw, &mut root)?;
+    refuse_without_init(root.root())?;
+    let image = scratch.path("stage2-image");
+    let tool = Tool::new(MKFS).args(["--quiet", "-x-1", COMPRESSION]).arg(format!("-T{}", Origin::Fresh.now()));
+    let uuid = UUID.map(|byte| format!("{byte:02x}")).concat();
+    let uuid = [&uuid[..8], &uuid[8..12], &uuid[12..16], &uuid[16..20], &uuid[20..]].join("-");
+    tool.arg(format!("-U{uuid}")).arg(&image).arg(&place).run()?;
+    let written = File::open(&image).context("opening the second stage")?;
+    fs::remove_file(&image).and_then(|()| fs::remove_dir_all(&place)).context("removing the second stage's files")?;
+    Ok(written)
+}
+
+/// Writes an EROFS of our own, or a squashfs with gzip, which every kernel that has squashfs reads.
+fn plain(scratch: &Scratch, tree: &MemoryTree, filesystem: &str) -> Result<File> {
+    let packing = match filesystem {
+        "erofs" => Packing::of(Format::Erofs, Some(Compression::None))?,
+        _ => Packing::of(Format::Squashfs, Some(Compression::Gzip))?,
+    };
+    let image = scratch.path("stage2-image");
+    let written = File::options().read(true).write(true).create_new(true).open(&image);
+    let written = written.context("making the second stage")?;
+    packing.pack(tree, Identity { uuid: UUID, made: Origin::Fresh.now() }, &written, &image)?;
+    fs::remove_file(&image).context("removing the second stage's name")?;
+    Ok(written)
 }
 
 /// Returns the filesystem of the second stage for a kernel. Fails if the kernel lacks something that it needs.
@@ -120,18 +170,6 @@ fn filesystem_of(tree: &dyn Tree, kernel: &Kernel, modules: &Modules) -> Result<
         }
     }
     Err(lacks("EROFS and no squashfs"))
-}
-
-/// Writes a squashfs with gzip, which every kernel that has squashfs reads.
-fn squashfs(scratch: &Scratch, tree: &MemoryTree, out: &mut File) -> Result<()> {
-    let mut tar = scratch.file("stage2-tar")?;
-    write_tar(tree, &mut tar).and_then(|()| Ok(tar.flush()?)).context("writing an archive")?;
-    tar.rewind().context("reading an archive")?;
-    let place = scratch.directory("squashfs")?.join("image");
-    let tool = Tool::new("sqfstar").args(["-quiet", "-no-progress", "-comp", "gzip", "-mkfs-time", "0"]).arg(&place);
-    tool.hint("install squashfs-tools 4.5 or later on this machine").run_with_input(tar.into())?;
-    std::io::copy(&mut File::open(&place)?, out).context("reading the image")?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod plan_text;
 pub mod planned_partition;
 pub mod preview;
 pub mod print;
+pub mod root_file;
 pub mod status;
 pub mod status_text;
 pub mod written;

@@ -35,7 +35,7 @@ pub fn read(file: &Path, args: &CreateArgs) -> Result<(CreateArgs, Plan)> {
             "what the planned command line refers to has changed: its config file, its inventory, or SOURCE_DATE_EPOCH";
         return Err(refused(found, "make a new plan, and review it: flipslot create --dry-run --json"));
     }
-    (planned.image.json, planned.image.progress) = (args.image.json, args.image.progress);
+    (planned.image.fetch.json, planned.image.fetch.progress) = (args.image.fetch.json, args.image.fetch.progress);
     Ok((*planned, plan))
 }
 

@@ -10,11 +10,10 @@ use crate::mount::lock::{Patience, lock};
 use crate::mount::scratch::Scratch;
 use crate::progress::Progress;
 use crate::publish::allocated::to_copy;
-use crate::publish::bmap::Section;
 use crate::publish::convert::{QEMU_IMG, RawDisk, convert};
 use crate::publish::format::Format;
 use crate::publish::manifest::{Head, Manifest};
-use crate::publish::written_file::WrittenFile;
+use crate::publish::written_file::{WrittenFile, filled};
 use crate::publish::{bmap, sums};
 use crate::tool;
 use crate::words::digest::Digest;
@@ -22,7 +21,7 @@ use crate::words::slot::Slot;
 use anyhow::Context;
 use rustix::fs::lstat;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,7 +119,7 @@ impl Artifact {
             return converted.unwrap_or(raw).publish().map(|()| Vec::new());
         }
         let step = progress.step(None, "hashing the disk", None);
-        let mut files = vec![written(self.name()?, converted.as_ref().unwrap_or(&raw).file())?];
+        let mut files = vec![WrittenFile::of(self.name()?, converted.as_ref().unwrap_or(&raw).file())?];
         let mut beside = Vec::new();
         if self.has_bmap() {
             let map = bmap::render(raw.file(), size, &to_copy(raw.file(), contents.layout)?)?;
@@ -190,18 +189,4 @@ impl Artifact {
             old => Ok(old?),
         }
     }
-}
-
-/// Writes a file that is complete but for its name; `what` as for [`NewFile::make`].
-fn filled(path: &Path, what: &str, existing: Existing, bytes: &[u8]) -> Result<NewFile> {
-    let new = NewFile::make(path, existing, what)?;
-    (&mut new.file()).write_all(bytes).with_context(|| format!("writing {}", path.display()))?;
-    new.flush()?;
-    Ok(new)
-}
-
-fn written(name: &str, file: &File) -> Result<WrittenFile> {
-    let size = file.metadata()?.len();
-    let digest = Digest::of_stream(Section { disk: file, at: 0, end: size }).context("reading the disk file")?;
-    Ok(WrittenFile { name: name.to_owned(), size, digest })
 }

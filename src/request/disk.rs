@@ -51,7 +51,7 @@ impl FillRequest {
 
     fn joined(args: &CreateArgs, config: &Config, disk: Option<&Path>) -> Result<FillRequest> {
         let mut slot = SlotRequest::of(SlotFlags { image: &args.image, write: &args.write }, config, None, disk)?;
-        if slot.access.cache == Caching::Off && !args.image.no_cache && config.no_cache != Some(true) {
+        if slot.access.cache == Caching::Off && !args.image.fetch.no_cache && config.no_cache != Some(true) {
             slot.access.cache = Caching::Default(default_cache());
         }
         Ok(FillRequest { images: images(args, config)?, slot })

@@ -6,7 +6,7 @@ use crate::boot::initramfs_source::Source;
 use crate::boot::record::Record;
 use crate::boot::root_on::RootOn;
 use crate::check::policy::Policy;
-use crate::cli::{ImageArgs, WriteArgs};
+use crate::cli::{FetchArgs, ImageArgs, WriteArgs};
 use crate::error::{Result, usage};
 use crate::filesystem::kind::Filesystem;
 use crate::filesystem::mkfs::MkfsOptions;
@@ -116,7 +116,7 @@ impl SlotRequest {
             unnamed.insert(model.map(Record::filesystem).transpose()?.unwrap_or_default());
         }
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
-        let platform = args.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
+        let platform = args.fetch.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         Cmdline::new(None, &RootOn::Ram, &consoles, &kargs)?; // refuses invalid words
         let (older, allow) = Older::taken_from(&listed(&args.allow, config.allow.as_ref()).unwrap_or_default());
         let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
@@ -138,7 +138,7 @@ impl SlotRequest {
             consoles,
             kargs,
             platform: platform.unwrap_or_else(Platform::of_this_machine),
-            access: access(args, config),
+            access: access(&args.fetch, config),
             agent,
         })
     }
@@ -202,7 +202,7 @@ pub fn listed<T: Clone>(flag: &[T], config: Option<&Vec<T>>) -> Option<Vec<T>> {
 }
 
 /// Joins the options for reaching registries, and for trusting what they hold.
-fn access(args: &ImageArgs, config: &Config) -> Access {
+pub fn access(args: &FetchArgs, config: &Config) -> Access {
     Access {
         plain_http: listed(&args.plain_http, config.plain_http.as_ref()).unwrap_or_default(),
         realms: listed(&args.auth_realm, config.auth_realm.as_ref()).unwrap_or_default(),

@@ -12,6 +12,7 @@ pub mod lookups;
 pub mod memory;
 pub mod metadata;
 pub mod mounted;
+pub mod packed;
 pub mod runnable;
 pub mod tar_writer;
 pub mod tree;

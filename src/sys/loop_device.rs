@@ -3,8 +3,8 @@
 
 use linux_raw_sys::ioctl::BLKROSET;
 use linux_raw_sys::loop_device::{
-    _bindgen_ty_1::LO_FLAGS_AUTOCLEAR, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LOOP_SET_FD, LOOP_SET_STATUS64, loop_config,
-    loop_info64,
+    _bindgen_ty_1::LO_FLAGS_AUTOCLEAR, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LOOP_SET_DIRECT_IO, LOOP_SET_FD,
+    LOOP_SET_STATUS64, loop_config, loop_info64,
 };
 use rustix::io;
 use rustix::ioctl::{IntegerSetter, Ioctl, IoctlOutput, Opcode, Setter, ioctl};
@@ -60,7 +60,8 @@ pub fn configure(device: impl AsFd, backing: BorrowedFd, offset: u64, length: u6
 }
 
 /// Binds `device` to all of `backing`, as kernels before 5.8 can do it, too. The kernel detaches it when its last user
-/// is gone. It is read-only if `backing` was opened for reading alone.
+/// is gone. It is read-only if `backing` was opened for reading alone. What is read of it stands in memory once, where
+/// the filesystem of `backing` can read past its cache.
 pub fn attach(device: impl AsFd, backing: BorrowedFd) -> io::Result<()> {
     let number = usize::try_from(backing.as_raw_fd()).map_err(|_| io::Errno::BADF)?;
     // SAFETY: LOOP_SET_FD takes the number of a descriptor, which is open for the call, and no pointer.
@@ -69,5 +70,8 @@ pub fn attach(device: impl AsFd, backing: BorrowedFd) -> io::Result<()> {
     let mut info: loop_info64 = unsafe { std::mem::zeroed() };
     info.lo_flags = LO_FLAGS_AUTOCLEAR as u32;
     // SAFETY: LOOP_SET_STATUS64 reads one loop_info64, which Setter keeps alive for the call.
-    unsafe { ioctl(&device, Setter::<{ LOOP_SET_STATUS64 }, loop_info64>::new(info)) }
+    unsafe { ioctl(&device, Setter::<{ LOOP_SET_STATUS64 }, loop_info64>::new(info)) }?;
+    // SAFETY: LOOP_SET_DIRECT_IO takes 0 or 1, and no pointer. Where it fails, the device reads through the cache.
+    let _ = unsafe { ioctl(&device, IntegerSetter::<{ LOOP_SET_DIRECT_IO }>::new_usize(1)) };
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use flipslot::words::digest::Digest;
 use rustix::fs::{lgetxattr, llistxattr};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -159,7 +160,11 @@ fn node(place: &Path, path: &[u8]) -> Node {
 fn xattrs(place: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     // XATTR_LIST_MAX and XATTR_SIZE_MAX are both 64 KiB (linux/limits.h).
     let mut buffer = vec![0; 65536];
-    let length = llistxattr(place, &mut buffer[..]).unwrap();
+    let length = match llistxattr(place, &mut buffer[..]) {
+        // A squashfs without any attribute.
+        Err(Errno::OPNOTSUPP) => 0,
+        length => length.unwrap(),
+    };
     let names: Vec<Vec<u8>> = buffer[..length].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
     let mut all = BTreeMap::new();
     for name in names.into_iter().filter(|name| !name.is_empty()) {

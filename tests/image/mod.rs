@@ -1,0 +1,4 @@
+//! `image`: the root of an image as one file.
+
+mod random;
+mod written;
