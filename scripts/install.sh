@@ -20,7 +20,7 @@ packages=(
   # to run the registry, the demo's server and the bench
   python3 bmap-tools
   # to judge the images of a second stage, and to make one for kernels without EROFS
-  erofs-utils squashfs-tools
+  erofs-utils squashfs-tools squashfs-tools-ng
   # to boot them
   qemu-system-x86 ovmf
 )

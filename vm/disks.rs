@@ -13,10 +13,16 @@ use std::sync::OnceLock;
 /// The initramfs of the disks, unless a scenario is about another one.
 pub const OURS: &str = "--initramfs=flipslot";
 
-/// Returns these flags, with [`OURS`] if they do not name an initramfs.
-fn with_initramfs<'f>(flags: &[&'f str]) -> Vec<&'f str> {
-    let default = [OURS].into_iter().filter(|_| !flags.iter().any(|flag| flag.starts_with("--initramfs")));
-    default.chain(flags.iter().copied()).collect()
+/// Programs run at the same addresses each time: QEMU translates a program for each address anew, and with random ones
+/// clearing the pages of one that has ended takes it up to a second each.
+pub const SAME_ADDRESSES: &str = "--kargs=norandmaps";
+
+/// Returns these flags, with [`OURS`] if they do not name an initramfs, and [`SAME_ADDRESSES`] if they have no words.
+fn with_defaults<'f>(flags: &[&'f str]) -> Vec<&'f str> {
+    let missing = |start: &str| !flags.iter().any(|flag| flag.starts_with(start));
+    let ours = [OURS].into_iter().filter(|_| missing("--initramfs"));
+    let same = [SAME_ADDRESSES].into_iter().filter(|_| missing("--kargs"));
+    ours.chain(same).chain(flags.iter().copied()).collect()
 }
 
 /// A disk of one scenario, which takes it away when it ends; when it fails, the disk stays.
@@ -99,7 +105,7 @@ pub fn flash_b(disk: &Path, more: &[&str]) {
     let reference = format!("oci:{}:latest", images::layout("trixie").display());
     let disk = disk.to_string_lossy();
     let mut arguments = vec!["flash", &reference, "--slot=b", "--disk", &disk, "--progress=none"];
-    arguments.extend(with_initramfs(more));
+    arguments.extend(with_defaults(more));
     run(env!("CARGO_BIN_EXE_flipslot"), &arguments);
 }
 
@@ -192,7 +198,7 @@ pub fn create(name: &str, more: &[&str]) -> Scratch {
         .map(|(slot, suite)| format!("--slot={slot}=oci:{}:latest", images::layout(suite).display()));
     let path = disk.to_string_lossy();
     let mut arguments = vec!["create", &path, "--size=4GiB", "--yes", "--progress=plain", &slots[0], &slots[1]];
-    arguments.extend(with_initramfs(more));
+    arguments.extend(with_defaults(more));
     run(env!("CARGO_BIN_EXE_flipslot"), &arguments);
     disk
 }

@@ -91,8 +91,12 @@ impl Machine {
     /// Waits until the system of a slot of the test disks has come up, Debian 12 in a and 13 in b,
     /// and logs in.
     pub fn comes_up(&mut self, slot: char) {
-        let os = if slot == 'a' { "Debian GNU/Linux 12" } else { "Debian GNU/Linux 13" };
-        self.wait_for(&format!("slot {slot} comes up"), &format!("{os} flipslot-vm"));
+        self.debian_comes_up(if slot == 'a' { 12 } else { 13 });
+    }
+
+    /// Waits until this Debian has come up, and logs in.
+    pub fn debian_comes_up(&mut self, release: u32) {
+        self.wait_for(&format!("Debian {release} comes up"), &format!("Debian GNU/Linux {release} flipslot-vm"));
         self.wait_for("login prompt", "login:");
         self.log_in();
     }

@@ -15,7 +15,7 @@ fn status_of_b(machine: &mut Machine) -> serde_json::Value {
 #[test]
 fn a_power_cut_in_a_flash_leaves_the_slot_that_worked_and_a_slot_that_can_be_flashed_again() {
     let registry = Registry::start();
-    let flash = format!("flipslot flash {} --slot b --progress plain", registry.debian_13());
+    let flash = format!("flipslot flash {} --slot b --initramfs flipslot --progress plain", registry.debian_13());
     let disk = saved::disk("flash-cut");
     let mut machine = saved::resume("flash-cut", &disk);
     assert_eq!(status_of_b(&mut machine)["holds"], "image");

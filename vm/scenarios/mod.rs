@@ -13,6 +13,7 @@ mod hardware;
 mod kexec;
 mod matrix;
 mod own_init;
+mod pairwise;
 mod real_disks;
 mod refused;
 mod second_disk;

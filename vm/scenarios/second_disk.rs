@@ -42,8 +42,9 @@ fn flashed(filesystem: &str, check: &str) {
     let root = machine.run("lsblk -rno PKNAME $(findmnt -no SOURCE /)");
     let at = machine.run("readlink -f /dev/disk/by-id/virtio-lab2");
     assert_ne!(at, format!("/dev/{root}"));
-    done(&mut machine, &format!("flipslot flash {reference} --slot b --disk {at} --progress none"));
-    done(&mut machine, &format!("flipslot flash {reference} --slot b --progress none"));
+    let flash = format!("flipslot flash {reference} --slot b --initramfs flipslot --progress none");
+    done(&mut machine, &format!("{flash} --disk {at}"));
+    done(&mut machine, &flash);
     for disk in [&at, &format!("/dev/{root}")] {
         done(&mut machine, &format!("{check} {disk}4"));
         let kind = machine.run(&format!("blkid -p -o value -s TYPE {disk}4"));
