@@ -21,6 +21,8 @@ packages=(
   python3 bmap-tools
   # to judge the images of a second stage, and to make one for kernels without EROFS
   erofs-utils squashfs-tools squashfs-tools-ng
+  # to judge what is handed to a DHCP server
+  dnsmasq-base
   # to boot them
   qemu-system-x86 ovmf
 )

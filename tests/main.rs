@@ -14,6 +14,7 @@ mod fuzz;
 mod hardware;
 mod image;
 mod layers;
+mod netboot;
 mod promises;
 mod rooms;
 mod root;

@@ -122,6 +122,11 @@ impl RootOn {
         matches!(self, RootOn::Live { from: LiveSource::Url { .. }, .. })
     }
 
+    /// Returns whether the root is on a disk, so that the initramfs needs the drivers of disks.
+    pub fn needs_disk(&self) -> bool {
+        matches!(self, RootOn::Partition { .. } | RootOn::Live { from: LiveSource::File { .. }, .. })
+    }
+
     /// Returns the name of the filesystem that the kernel mounts as the root; `None` if it mounts none.
     pub fn filesystem_name(&self) -> Option<&'static str> {
         match self {
@@ -162,6 +167,7 @@ mod tests {
     #[test]
     fn the_network_is_needed_for_what_comes_over_it_alone() {
         assert_eq!(all().map(|on| on.needs_network()), [false, true, false, false, false]);
+        assert_eq!(all().map(|on| on.needs_disk()), [true, false, true, false, false]);
         assert_eq!(
             all().map(|on| on.filesystem_name()),
             [Some("xfs"), Some("erofs"), Some("erofs"), Some("erofs"), None]

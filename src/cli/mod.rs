@@ -12,6 +12,7 @@ mod consent;
 mod create;
 mod image;
 pub mod manual;
+mod netboot;
 pub mod parse;
 mod root_file;
 mod value;
@@ -22,6 +23,7 @@ pub use consent::ConsentArgs;
 pub use create::{CREATE_HELP, CreateArgs};
 pub use image::{FetchArgs, ImageArgs, WriteArgs};
 pub use manual::{CompletionsArgs, ReferenceArgs};
+pub use netboot::{NETBOOT_HELP, NetbootArgs};
 pub use root_file::{ROOT_FILE_HELP, RootFileArgs};
 
 /// Boots container images on bare metal, with a way back.
@@ -51,6 +53,9 @@ pub enum Verb {
     /// Write the root of an image into one file: squashfs or EROFS
     #[command(after_help = ROOT_FILE_HELP)]
     Image(Box<RootFileArgs>),
+    /// Write a folder of static files from which machines boot images by PXE
+    #[command(after_help = NETBOOT_HELP)]
+    Netboot(Box<NetbootArgs>),
     /// Jump into another slot, on trial: any failure leads back to this one
     Switch(SwitchArgs),
     /// Declare the running slot healthy: it boots from now on

@@ -10,6 +10,7 @@ pub mod create;
 pub mod flash;
 pub mod hardware;
 pub mod image;
+pub mod netboot;
 pub mod reference;
 pub mod rollback;
 pub mod status;
@@ -28,6 +29,7 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Clone(args) => clone::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Image(args) => image::run(&args),
+        Verb::Netboot(args) => netboot::run(&args),
         Verb::Switch(args) => switch::run(&args),
         Verb::Confirm(args) => confirm::run(&args),
         Verb::Rollback(args) => rollback::run(&args),

@@ -6,6 +6,7 @@ use crate::init::kernel_log::{Level, log};
 use anyhow::Context;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::process::{chdir, chroot};
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -17,10 +18,19 @@ const NEEDED: [&str; 2] = ["/dev", "/proc"];
 /// Bits of e2fsck's exit code (e2fsck(8)): errors were repaired, and the machine must be restarted.
 const REPAIRED: i32 = 1;
 const RESTART: i32 = 2;
+/// Exit code of this program where it cannot become e2fsck: of no bit that e2fsck has.
+pub const NOT_STARTED: i32 = 127;
+/// The checker of the root.
+const E2FSCK: &str = "/sbin/e2fsck";
 
 /// Has the root's own e2fsck repair the root on `node`, which is mounted read-only at `root`. Only ext4 notes errors; XFS
 /// and btrfs repair what can be repaired when they are mounted, and are not mounted otherwise.
 pub fn repair(node: &Path, root: &str) -> Result<()> {
+    if fs::symlink_metadata(format!("{root}{E2FSCK}")).is_err() {
+        // A system that was never checked may run on; one that does not start helps nobody.
+        log(Level::Error, &format!("{} has errors, and the root has no {E2FSCK} to repair them", node.display()));
+        return Ok(());
+    }
     log(Level::Warning, &format!("{} has errors: running e2fsck -p", node.display()));
     for place in NEEDED {
         mount_bind(place, format!("{root}{place}")).with_context(|| format!("showing {place} to e2fsck"))?;
@@ -38,6 +48,12 @@ pub fn repair(node: &Path, root: &str) -> Result<()> {
         Some(_) => return Ok(()),
         None => {}
     }
+    if ended.code() == Some(NOT_STARTED) {
+        return Err(failed(
+            format!("{} has errors, and {E2FSCK} does not start", node.display()),
+            "see its interpreter",
+        ));
+    }
     let found = format!("{} has errors that e2fsck does not repair by itself: {ended}", node.display());
     Err(failed(found, "check it from another system: e2fsck"))
 }
@@ -46,7 +62,7 @@ pub fn repair(node: &Path, root: &str) -> Result<()> {
 #[allow(clippy::disallowed_methods)] // it becomes that program
 pub fn become_checker(root: &str, node: &str) -> std::io::Error {
     match chroot(root).and_then(|()| chdir("/")) {
-        Ok(()) => Command::new("/sbin/e2fsck").args(["-p", node]).exec(),
+        Ok(()) => Command::new(E2FSCK).args(["-p", node]).exec(),
         Err(errno) => errno.into(),
     }
 }

@@ -32,13 +32,13 @@ pub struct Handed<'h> {
 
 /// Leaves the initramfs; returns only if that fails.
 pub fn hand_over(handed: &Handed, words: &Words) -> Result<()> {
+    let target_of = |place: &str| format!("{}{place}", handed.place);
+    if let Some(place) = PLACES.iter().find(|place| !Path::new(&target_of(place)).is_dir()) {
+        let hint = format!("add it to the image: RUN mkdir -p {place}");
+        return Err(failed(format!("the root has no directory {place}, which a booting system needs"), hint));
+    }
     for place in PLACES {
-        let target = format!("{}{place}", handed.place);
-        if !Path::new(&target).is_dir() {
-            let hint = format!("add it to the image: RUN mkdir -p {place}");
-            return Err(failed(format!("the root has no directory {place}, which a booting system needs"), hint));
-        }
-        mount_move(place, &target).with_context(|| format!("moving {place} to the root"))?;
+        mount_move(place, target_of(place)).with_context(|| format!("moving {place} to the root"))?;
     }
     let initramfs = File::open("/").context("opening the initramfs")?;
     chdir(handed.place).context("entering the root")?;

@@ -47,6 +47,8 @@ pub fn start(deadline: u64) -> io::Result<()> {
 /// Keeps the deadline; never returns.
 pub fn keep(deadline: u64) -> ! {
     prepare();
+    // A system that takes all memory does not take this process (proc(5)).
+    let _ = fs::write("/proc/self/oom_score_adj", "-1000");
     let mut dogs: BTreeMap<String, File> = BTreeMap::new();
     let deadline = Duration::from_secs(deadline);
     loop {
@@ -98,16 +100,21 @@ pub fn restart(why: &str) -> ! {
     log(Level::Error, why);
     thread::sleep(TO_READ);
     let (done, written) = mpsc::channel();
-    thread::spawn(move || {
+    // Where there is no room for another thread, nothing is written, and nothing is stopped.
+    let started = thread::Builder::new().spawn(move || {
         rustix::fs::sync();
         let _ = done.send(());
     });
-    let _ = written.recv_timeout(TO_WRITE);
-    thread::spawn(|| reboot(RebootCommand::Restart));
-    thread::sleep(TO_STOP);
+    if started.is_ok() {
+        let _ = written.recv_timeout(TO_WRITE);
+    }
+    if thread::Builder::new().spawn(|| reboot(RebootCommand::Restart)).is_ok() {
+        thread::sleep(TO_STOP);
+    }
     if let Some(mut trigger) = TRIGGER.get() {
         let _ = trigger.write_all(b"b"); // admin-guide/sysrq.rst: at once
     }
+    let _ = reboot(RebootCommand::Restart);
     // The kernel panics where its first process ends, and a trial's panic resets.
     std::process::exit(1)
 }

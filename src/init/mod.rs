@@ -8,9 +8,14 @@ pub mod console;
 pub mod devices;
 pub mod early;
 pub mod hand_over;
+pub mod hex;
+pub mod identity;
+pub mod image_file;
 pub mod keeper;
 pub mod kernel_log;
+pub mod live;
 pub mod load;
+pub mod overlay;
 pub mod plan;
 pub mod root;
 pub mod second_stage;
@@ -33,15 +38,8 @@ use std::path::Path;
 /// Runs the init, and ends only if it fails, with a sentence for the kernel's log: on a trial it resets the machine,
 /// else the kernel panics, which does what `panic=` says.
 pub fn run() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).take(3).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [keeper::VERB, deadline] => keeper::keep(deadline.parse().context("reading the deadline")?),
-        [check::VERB, root, node] => return Err(check::become_checker(root, node).into()),
-        [console::SHELL] => return Err(console::become_shell().into()),
-        _ if std::process::id() != 1 => {
-            return Err(failed("flipslot-init is the first process of an initramfs, not a command", "run flipslot"));
-        }
-        _ => {}
+    if std::process::id() != 1 {
+        return run_helper();
     }
     early::mount_all()?;
     keeper::prepare();
@@ -61,6 +59,21 @@ pub fn run() -> Result<()> {
             None => return Err(error),
         }
         hand_over::give_back();
+    }
+}
+
+/// Becomes what the first process has started this program for. Words of the kernel's command line never lead here.
+fn run_helper() -> Result<()> {
+    let arguments: Vec<_> =
+        std::env::args_os().skip(1).take(3).map(|word| word.to_string_lossy().into_owned()).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [keeper::VERB, deadline] => keeper::keep(deadline.parse().context("reading the deadline")?),
+        [check::VERB, root, node] => {
+            log(Level::Error, &format!("e2fsck: {}", check::become_checker(root, node)));
+            std::process::exit(check::NOT_STARTED)
+        }
+        [console::SHELL] => Err(console::become_shell().into()),
+        _ => Err(failed("flipslot-init is the first process of an initramfs, not a command", "run flipslot")),
     }
 }
 
@@ -90,7 +103,11 @@ fn boot(words: &Words) -> Result<()> {
                 if words.stop == Some(Stop::BeforeMount) {
                     console::ask("rd.break: the root is not mounted yet");
                 }
-                mount_root(words, &events, &mut loader)?;
+                if words.root.starts_with(live::SCHEME) {
+                    live::mount_live(words, &events, &mut loader)?;
+                } else {
+                    mount_root(words, &events, &mut loader)?;
+                }
             }
             Step::Start | Step::StartSecondStage { .. } => {
                 if words.stop == Some(Stop::BeforeStart) {

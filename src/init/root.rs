@@ -21,7 +21,12 @@ const LONG: Duration = Duration::from_secs(10);
 /// Waits for the device and mounts it; repairs it if the kernel has noted errors in it.
 pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result<()> {
     let wanted = Wanted::read(&words.root).map_err(|found| failed(found, "name the root: root=PARTUUID=…"))?;
-    let found = wait(&wanted, words, events, loader)?;
+    mount_device(&wanted, PLACE, words, events, loader)
+}
+
+/// Waits for a device and mounts it at `place`, as the words say.
+pub fn mount_device(wanted: &Wanted, place: &str, words: &Words, events: &Events, loader: &mut Loader) -> Result<()> {
+    let found = wait(wanted, words, events, loader)?;
     let has_errors = found.superblock.as_ref().is_some_and(|superblock| superblock.has_errors);
     let kinds: Vec<String> = match &found.superblock {
         _ if !words.filesystems.is_empty() => words.filesystems.clone(),
@@ -31,7 +36,7 @@ pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result
             return Err(failed(found, "name the filesystem: rootfstype="));
         }
     };
-    fs::create_dir_all(PLACE)?;
+    fs::create_dir_all(place)?;
     let (mut flags, data) = options(&words.options);
     if !words.writable || has_errors {
         flags |= MountFlags::RDONLY;
@@ -39,10 +44,10 @@ pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result
     let mut problems = Vec::new();
     for kind in &kinds {
         loader.load(&[kind]);
-        match mounted(&found, kind, flags, &data) {
+        match mounted(&found, place, kind, flags, &data) {
             Ok(()) if has_errors => {
-                repair(&found.node, PLACE)?;
-                return if words.writable { remount_writable(&found, words) } else { Ok(()) };
+                repair(&found.node, place)?;
+                return if words.writable { remount_writable(&found, place, words) } else { Ok(()) };
             }
             Ok(()) => return Ok(()),
             Err(errno) => problems.push(format!("mounting {} as {kind}: {errno}", found.node.display())),
@@ -52,20 +57,20 @@ pub fn mount_root(words: &Words, events: &Events, loader: &mut Loader) -> Result
 }
 
 /// Makes a root writable that was mounted read-only to be checked.
-fn remount_writable(found: &Found, words: &Words) -> Result<()> {
+fn remount_writable(found: &Found, place: &str, words: &Words) -> Result<()> {
     let (flags, data) = options(&words.options);
     let data = CString::new(data).context("reading rootflags=")?;
-    let remounted = mount_remount(PLACE, flags, data.as_c_str());
+    let remounted = mount_remount(place, flags, data.as_c_str());
     remounted.with_context(|| format!("making {} writable", found.node.display()))
 }
 
-fn mounted(found: &Found, kind: &str, flags: MountFlags, data: &str) -> rustix::io::Result<()> {
+fn mounted(found: &Found, place: &str, kind: &str, flags: MountFlags, data: &str) -> rustix::io::Result<()> {
     let data = CString::new(data).map_err(|_| Errno::INVAL)?;
-    match mount(&found.node, PLACE, kind, flags, data.as_c_str()) {
+    match mount(&found.node, place, kind, flags, data.as_c_str()) {
         // As the kernel does for its own root (init/do_mounts.c): a disk that cannot be written to is read.
         Err(Errno::ACCESS | Errno::ROFS) if !flags.contains(MountFlags::RDONLY) => {
             log(Level::Warning, &format!("{} is write-protected, and is mounted read-only", found.node.display()));
-            mount(&found.node, PLACE, kind, flags | MountFlags::RDONLY, data.as_c_str())
+            mount(&found.node, place, kind, flags | MountFlags::RDONLY, data.as_c_str())
         }
         result => result,
     }

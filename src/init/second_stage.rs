@@ -3,15 +3,14 @@
 
 use crate::error::Result;
 use crate::init::hand_over::{Handed, hand_over};
+use crate::init::image_file::mount_file;
 use crate::init::load::Loader;
 use crate::init::root::PLACE;
 use crate::init::words::Words;
-use crate::sys::loop_device::{attach, free_number};
 use anyhow::Context;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
 use std::ffi::CString;
-use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -27,13 +26,9 @@ const INITS: [&str; 1] = ["/init"];
 
 /// Mounts the second stage and hands over to it; returns only if that fails.
 pub fn start(image: &str, filesystem: &str, loader: &mut Loader, words: &Words) -> Result<()> {
-    loader.load(&["loop", "overlay", filesystem]);
-    fs::create_dir_all(IMAGE).and_then(|()| fs::create_dir_all(BOTH))?;
+    fs::create_dir_all(BOTH)?;
     let path = format!("{PLACE}/{image}");
-    let (device, attached) = looped(&path).with_context(|| format!("attaching the second stage {path}"))?;
-    mount(&*device, IMAGE, filesystem, MountFlags::RDONLY | MountFlags::NODEV, c"")
-        .with_context(|| format!("mounting the second stage {path} as {filesystem}"))?;
-    drop(attached);
+    mount_file("the second stage", &path, filesystem, IMAGE, loader)?;
     mount(c"tmpfs", BOTH, c"tmpfs", MountFlags::NODEV, c"mode=0755").context("mounting memory")?;
     for entry in fs::read_dir(IMAGE).context("reading the second stage")? {
         show(&entry?.path()).with_context(|| format!("mounting the second stage {path}"))?;
@@ -53,8 +48,11 @@ fn show(node: &Path) -> Result<()> {
     if kind.is_symlink() {
         return Ok(symlink(fs::read_link(node)?, place)?);
     }
-    if !kind.is_dir() {
+    if kind.is_file() {
         return Ok(fs::copy(node, place).map(drop)?);
+    }
+    if !kind.is_dir() {
+        return Ok(());
     }
     fs::create_dir(&place).and_then(|()| fs::set_permissions(&place, found.permissions()))?;
     if fs::read_dir(node)?.next().is_none() {
@@ -67,14 +65,4 @@ fn show(node: &Path) -> Result<()> {
     let (lower, upper, work) = (node.display(), upper.display(), work.display());
     let layers = CString::new(format!("lowerdir={lower},upperdir={upper},workdir={work}"))?;
     Ok(mount(c"overlay", &place, c"overlay", MountFlags::empty(), layers.as_c_str())?)
-}
-
-/// Attaches a file to a loop device; returns the path of that, and what keeps it attached until it is mounted.
-fn looped(path: &str) -> Result<(String, File)> {
-    let file = File::open(path)?;
-    let control = File::open("/dev/loop-control")?;
-    let device = format!("/dev/loop{}", free_number(&control)?);
-    let attached = File::open(&device)?;
-    attach(&attached, file.as_fd())?;
-    Ok((device, attached))
 }

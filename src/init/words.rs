@@ -41,10 +41,44 @@ pub struct Words {
     pub banned: Vec<String>,
     /// `MODULE.PARAMETER=VALUE`: parameters of modules.
     pub parameters: Vec<(String, String)>,
+    /// `flipslot.format=`: filesystem of the image that `root=flipslot:` names; `None` for the one that it says.
+    pub format: Option<String>,
+    /// `flipslot.overlay=`: the place of what is written over such an image.
+    pub overlay: Overlay,
+    /// `flipslot.host=`: name of the machine.
+    pub host: Option<String>,
     /// Set on a trial, with the seconds after the kernel's start at which it ends.
     pub deadline: Option<u64>,
     /// Sentences about words that this initramfs does not act on, for the kernel's log.
     pub objections: Vec<String>,
+}
+
+/// The place of what is written over an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Overlay {
+    /// `ram`, `ram:SIZE`: memory, of this size, over all of it.
+    Ram(Option<String>),
+    /// `none`: memory, over `/etc` and `/var` alone.
+    Nothing,
+    /// A word that is not known.
+    Other(String),
+}
+
+impl Overlay {
+    fn read(word: Option<&str>) -> Overlay {
+        let is_size = |size: &str| {
+            let digits = size.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', '%']);
+            size.len() - digits.len() <= 1 && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        match word {
+            None | Some("ram") => Overlay::Ram(None),
+            Some("none") => Overlay::Nothing,
+            Some(other) => match other.strip_prefix("ram:").filter(|size| is_size(size)) {
+                Some(size) => Overlay::Ram(Some(size.to_owned())),
+                None => Overlay::Other(other.to_owned()),
+            },
+        }
+    }
 }
 
 /// Places at which `rd.break` stops.
@@ -92,6 +126,9 @@ impl Words {
             blacklist: modules_of(words, &["modprobe.blacklist=", "rd.driver.blacklist="]),
             banned: modules_of(words, &["module_blacklist="]),
             parameters: words.iter().filter_map(|word| parameter(word)).collect(),
+            format: last("flipslot.format=").filter(|format| !format.is_empty()).map(str::to_owned),
+            overlay: Overlay::read(last("flipslot.overlay=")),
+            host: last("flipslot.host=").filter(|host| is_name(host)).map(str::to_owned),
             deadline: is_trial.then(deadline),
             objections: words.iter().filter_map(|word| objection(word)).collect(),
         }
@@ -115,6 +152,12 @@ fn quoted(parameter: &str) -> String {
         Some((key, value)) if value.contains(char::is_whitespace) => format!("{key}=\"{value}\""),
         _ => parameter.to_owned(),
     }
+}
+
+/// Returns true for a name of a host: labels of letters, digits and `-` (RFC 1123, 2.1).
+fn is_name(host: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
+    !host.is_empty() && host.len() <= 64 && host.bytes().all(is_plain)
 }
 
 fn listed(text: Option<&str>) -> Vec<String> {
@@ -145,8 +188,17 @@ fn parameter(word: &str) -> Option<(String, String)> {
 
 /// Returns what to say about a word for an initramfs that this one does not do; `None` for all others.
 fn objection(word: &str) -> Option<String> {
-    const HANDLED: [&str; 6] =
-        ["rd.break", "rd.debug", "rd.shell", "rd.timeout=", "rd.driver.pre=", "rd.driver.blacklist="];
+    const HANDLED: [&str; 9] = [
+        "rd.break",
+        "rd.debug",
+        "rd.shell",
+        "rd.timeout=",
+        "rd.driver.pre=",
+        "rd.driver.blacklist=",
+        "flipslot.format=",
+        "flipslot.overlay=",
+        "flipslot.host=",
+    ];
     if let Some(device) = word.strip_prefix("resume=") {
         return Some(format!(
             "resume={device} is refused: a system that slept knows nothing of what was written to the slots since"
@@ -195,6 +247,17 @@ mod tests {
         assert_eq!(Words::read("flipslot.boot=firmware flipslot.deadline=soon").deadline, Some(DEADLINE));
         assert_eq!(Words::read("flipslot.boot=proven flipslot.deadline=90").deadline, None);
         assert_eq!(Words::read("quiet").deadline, None);
+    }
+
+    #[test]
+    fn what_is_written_over_an_image_has_its_place() {
+        assert_eq!(Words::read("").overlay, Overlay::Ram(None));
+        assert_eq!(Words::read("flipslot.overlay=ram:512M").overlay, Overlay::Ram(Some("512M".to_owned())));
+        assert_eq!(Words::read("flipslot.overlay=none").overlay, Overlay::Nothing);
+        for odd in ["data", "ram:", "ram:1G,uid=0", "ram:G"] {
+            assert_eq!(Words::read(&format!("flipslot.overlay={odd}")).overlay, Overlay::Other(odd.to_owned()));
+        }
+        assert_eq!(Words::read("flipslot.format=erofs").format.as_deref(), Some("erofs"));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Finds the firmware that a kernel module requests when it starts its device (`modinfo -F firmware`).
 
-use crate::error::Result;
+use crate::error::{Result, failed};
 use crate::initramfs::read::contents::Contents;
 use crate::initramfs::read::unpack::{Compression, decoded};
 use crate::kernel::find::Kernel;
 use crate::kernel::modules::Modules;
 use crate::kernel::{elf, find as kernel};
 use crate::root::tree::Tree;
+use crate::words::units::Bytes;
 use anyhow::Context;
 use serde::Serialize;
 use std::io::{BufReader, Read};
@@ -42,13 +43,17 @@ pub fn of_module(tree: &dyn Tree, kernel: &Kernel, modules: &Modules, module: &s
     Ok(listed_in(&unpacked(&path, file)?))
 }
 
-/// Reads a module, compressed or not.
+/// Reads a module, compressed or not. Fails for one that is too large to be one.
 pub(in crate::initramfs) fn unpacked(path: &str, file: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     decoded(Compression::of_name(path), BufReader::new(file))?
-        .take(MODULE_MAX)
+        .take(MODULE_MAX + 1)
         .read_to_end(&mut bytes)
         .with_context(|| format!("reading /{path}"))?;
+    if bytes.len() as u64 > MODULE_MAX {
+        let found = format!("/{path} has more than {}, unpacked", Bytes(MODULE_MAX));
+        return Err(failed(found, "remove it from the image, or install its package again"));
+    }
     Ok(bytes)
 }
 

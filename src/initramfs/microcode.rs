@@ -1,9 +1,10 @@
 //! Microcode for the processor, in the archive that the kernel reads before it can unpack anything
 //! (kernel: arch/x86/microcode.rst).
 
-use crate::error::Result;
+use crate::error::{Result, failed};
 use crate::initramfs::{firmware, write_cpio};
 use crate::root::tree::Tree;
+use crate::words::units::Bytes;
 
 /// Vendors, with the folders below which distributions install their microcode, and the name that the kernel looks for.
 const VENDORS: [(&str, &str); 2] = [("intel-ucode", "GenuineIntel.bin"), ("amd-ucode", "AuthenticAMD.bin")];
@@ -11,6 +12,8 @@ const VENDORS: [(&str, &str); 2] = [("intel-ucode", "GenuineIntel.bin"), ("amd-u
 const FOLDERS: [&str; 2] = ["usr/lib/firmware", "lib/firmware"];
 /// Largest file in bytes: all of Intel's together have 10 MB.
 const LONGEST: u64 = 16 << 20;
+/// Largest microcode of a vendor in bytes, unpacked.
+const LARGEST: usize = 64 << 20;
 
 /// Returns the archive with all microcode of a slot; empty if there is none.
 pub fn early_archive(tree: &dyn Tree) -> Result<Vec<u8>> {
@@ -23,6 +26,10 @@ pub fn early_archive(tree: &dyn Tree) -> Result<Vec<u8>> {
             let path = format!("{folder}/{piece}");
             let bytes = tree.read_bytes(&path, LONGEST)?.unwrap_or_default();
             all.extend(firmware::unpacked(&path, &bytes[..])?);
+            if all.len() > LARGEST {
+                let found = format!("/{folder} holds more microcode than {}", Bytes(LARGEST as u64));
+                return Err(failed(found, "remove the other files from the image"));
+            }
         }
         if !all.is_empty() {
             files.push((format!("kernel/x86/microcode/{name}"), all));

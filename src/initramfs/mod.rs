@@ -14,4 +14,4 @@ pub mod read;
 pub mod trial_units;
 pub mod two_stage;
 mod unpack_cpio;
-mod write_cpio;
+pub mod write_cpio;

@@ -4,7 +4,7 @@ use crate::error::{Result, failed};
 use crate::initramfs::read::cpio::{MAGICS, NAME_MAX, TRAILER, from_root};
 use anyhow::Context;
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{self, Read, Write};
 
 /// An archive that is being written. The directories above a file precede it, with permissions 0755; times and owners
 /// are 0, so the same files give the same bytes. The length is a multiple of 4.
@@ -34,6 +34,19 @@ impl<W: Write> Archive<W> {
         self.entry(path, mode, (0, 0), content)
     }
 
+    /// Adds a file in the root directory from `content`, which has `size` bytes: at most 4 GiB, which is what the form has room for.
+    pub fn add_from(&mut self, name: &str, mode: u32, size: u64, content: &mut impl Read) -> Result<()> {
+        let too_large =
+            |_| failed(format!("{name} has {size} bytes, and an initramfs takes 4 GiB"), "make the image smaller");
+        let header = u32::try_from(size).map_err(too_large)?;
+        self.header(name, mode, (0, 0), header)?;
+        let copied = io::copy(&mut content.take(size), &mut self.out).with_context(|| format!("writing {name}"))?;
+        if copied != size {
+            return Err(failed(format!("{name} ended after {copied} of {size} bytes"), "run the command again"));
+        }
+        self.pad(usize::try_from(size % 4)?).context("writing the initramfs")
+    }
+
     /// Adds a character device by its major and minor number, in a directory that was added before.
     pub fn add_device(&mut self, path: &str, numbers: (u32, u32)) -> Result<()> {
         self.entry(path, 0o20_600, numbers, &[])
@@ -45,12 +58,17 @@ impl<W: Write> Archive<W> {
         Ok(self.out)
     }
 
-    fn entry(&mut self, path: &str, mode: u32, (major, minor): (u32, u32), content: &[u8]) -> Result<()> {
+    fn entry(&mut self, path: &str, mode: u32, numbers: (u32, u32), content: &[u8]) -> Result<()> {
+        self.header(path, mode, numbers, u32::try_from(content.len())?)?;
+        self.padded(content).context("writing the initramfs")
+    }
+
+    /// Writes the header of an entry with `size` bytes of content.
+    fn header(&mut self, path: &str, mode: u32, (major, minor): (u32, u32), size: u32) -> Result<()> {
         let name = u32::try_from(path.len() + 1)?;
         if path.is_empty() || name > NAME_MAX || path.contains('\0') {
             return Err(failed(format!("'{}' is not a valid path in a cpio archive", path.escape_debug()), ""));
         }
-        let size = u32::try_from(content.len())?;
         // c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, four of devices, c_namesize, c_check.
         // With one link each, the kernel ignores inode numbers.
         let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, major, minor, name, 0];
@@ -58,12 +76,17 @@ impl<W: Write> Archive<W> {
         fields.iter().for_each(|field| header.extend_from_slice(format!("{field:08x}").as_bytes()));
         header.extend_from_slice(path.as_bytes());
         header.push(0);
-        self.padded(&header).and_then(|()| self.padded(content)).context("writing the initramfs")
+        self.padded(&header).context("writing the initramfs")
     }
 
-    fn padded(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    fn padded(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.write_all(bytes)?;
-        self.out.write_all(&[0; 3][..bytes.len().next_multiple_of(4) - bytes.len()])
+        self.pad(bytes.len())
+    }
+
+    /// Writes zeros up to a multiple of 4 after `length` bytes.
+    fn pad(&mut self, length: usize) -> io::Result<()> {
+        self.out.write_all(&[0; 3][..length.next_multiple_of(4) - length])
     }
 }
 

@@ -4,6 +4,7 @@ use crate::oci::Image;
 use crate::oci::signature::Verdict;
 use crate::output::document::Document;
 use crate::progress::Phase;
+use crate::publish::described::least_memory;
 use crate::publish::written_file::WrittenFile;
 use crate::root::packed::{Compression, Format, Packing};
 use crate::words::digest::Digest;
@@ -11,10 +12,6 @@ use crate::words::units::{Bytes, rfc3339};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::time::Duration;
-
-/// Memory in bytes that a machine needs beside the file to come up from it in RAM: kernel, initramfs, and a Debian
-/// with systemd, which came up in 512 MiB with a file of 215 MiB.
-const BESIDE: u64 = 288 << 20;
 
 /// The description of a root file, as `OUT.json` has it; `version` is that of this form.
 #[derive(Debug, Serialize)]
@@ -48,7 +45,7 @@ impl RootFileFacts {
             format: packing.format,
             compression: packing.compression,
             writer: packing.writer(),
-            least_memory: file.size().saturating_add(BESIDE).next_multiple_of(1 << 20),
+            least_memory: least_memory(file.size()),
             file,
             acls_left_out,
         }

@@ -4,6 +4,7 @@ pub mod allocated;
 pub mod artifact;
 pub mod bmap;
 pub mod convert;
+pub mod described;
 pub mod format;
 pub mod manifest;
 pub mod sums;

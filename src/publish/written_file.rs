@@ -5,13 +5,13 @@ use crate::error::Result;
 use crate::publish::bmap::Section;
 use crate::words::digest::Digest;
 use anyhow::Context;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 /// A file that was written, as listed in the manifest and in the result.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenFile {
     pub(super) name: String,
     pub(super) size: u64,

@@ -6,5 +6,6 @@ pub mod consent;
 pub mod disk;
 pub mod flash;
 pub mod images;
+pub mod netboot;
 pub mod older;
 pub mod slot;

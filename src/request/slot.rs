@@ -143,6 +143,17 @@ impl SlotRequest {
         })
     }
 
+    /// Returns the request for a root that boots from the network: by flipslot's own initramfs, which nothing else makes for it.
+    pub fn for_netboot(self) -> Result<SlotRequest> {
+        match self.initramfs {
+            Source::Auto | Source::Flipslot => Ok(SlotRequest { initramfs: Source::Flipslot, ..self }),
+            Source::Image | Source::Dracut | Source::TwoStage => Err(usage(
+                "netboot makes flipslot's own initramfs, which holds the image",
+                "omit --initramfs, or write --initramfs flipslot",
+            )),
+        }
+    }
+
     /// Returns the root filesystem that was chosen for a slot.
     pub fn filesystem(&self, slot: Slot) -> Filesystem {
         let chosen = by_slot::of(&self.filesystems, Some(slot));

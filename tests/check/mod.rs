@@ -2,7 +2,7 @@
 //! rule does; and nothing is found where nothing is wrong.
 
 mod boot;
-mod case;
+pub mod case;
 mod debian;
 mod disk;
 mod docs;

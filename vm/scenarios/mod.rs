@@ -12,6 +12,7 @@ mod flash_cut;
 mod hardware;
 mod kexec;
 mod matrix;
+mod netboot;
 mod own_init;
 mod pairwise;
 mod real_disks;

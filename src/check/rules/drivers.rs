@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 /// Finds devices that lead to the boot disk and have no driver before the root filesystem is mounted, and an
 /// initramfs without every storage driver where all are required.
 pub fn boot(subject: &Subject) -> Result<Vec<String>> {
+    if !subject.on.needs_disk() {
+        return Ok(Vec::new());
+    }
     let (Some(modules), Some(initramfs)) = (&subject.modules, subject.initramfs_modules()) else {
         return Ok(Vec::new());
     };

@@ -120,7 +120,11 @@ impl NewFile {
                 let new = beside(&self.path, "new");
                 let _ = fs::remove_file(&new);
                 linkat(CWD, &nameless, CWD, &new, AtFlags::SYMLINK_FOLLOW).with_context(context)?;
-                fs::rename(&new, &self.path).with_context(context)
+                let renamed = fs::rename(&new, &self.path).with_context(context);
+                if renamed.is_err() {
+                    let _ = fs::remove_file(&new);
+                }
+                renamed
             }
             linked => linked.with_context(context),
         }

@@ -51,19 +51,23 @@ impl Image {
     /// Walks over a root, and gives everything its place.
     pub fn of(root: &dyn Walk) -> Result<Image> {
         let mut image = Image { nodes: Vec::new(), index: BTreeMap::new(), blocks: 0 };
-        let mut directories: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        // The directories above the node that is visited: a walk goes into one before it goes to the next.
+        let mut above: Vec<usize> = Vec::new();
         root.walk(&mut |visited| {
             let index = match image.index.get(&visited.inode) {
                 Some(known) => *known,
                 None => image.add(visited.meta.clone(), visited.kind.clone(), visited.links)?,
             };
             image.index.insert(visited.inode, index);
-            let slash = visited.path.iter().rposition(|byte| *byte == b'/');
-            let (parent, name) = visited.path.split_at(slash.unwrap_or(0));
-            let name = name.strip_prefix(b"/").unwrap_or(name);
-            let parent = directories.get(parent).copied().unwrap_or(index); // the root's own is the root
+            let name = visited.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            let depth = match visited.path {
+                b"" => 0,
+                path => 1 + path.iter().filter(|byte| **byte == b'/').count(),
+            };
+            above.truncate(depth);
+            let parent = above.last().copied().unwrap_or(index); // the root's own is the root
             if visited.kind == NodeKind::Directory {
-                directories.insert(visited.path.to_vec(), index);
+                above.push(index);
                 for (name, node) in [(b".".as_slice(), index), (b"..", parent)] {
                     image.nodes[index].names.push(Name { name: name.to_vec(), node, kind: DIRECTORY });
                 }

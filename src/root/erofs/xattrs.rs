@@ -35,8 +35,13 @@ pub fn encode(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<u8>> {
             let found = format!("the attribute {} has no form in EROFS", name.escape_ascii());
             failed(found, REMOVE)
         })?;
-        bytes.extend([u8::try_from(name.len())?, index]);
-        bytes.extend(u16::try_from(value.len())?.to_le_bytes());
+        let (Ok(length), Ok(value_length)) = (u8::try_from(name.len()), u16::try_from(value.len())) else {
+            let found =
+                format!("the attribute {} has {} bytes, more than EROFS takes", name.escape_ascii(), value.len());
+            return Err(failed(found, REMOVE));
+        };
+        bytes.extend([length, index]);
+        bytes.extend(value_length.to_le_bytes());
         bytes.extend(name);
         bytes.extend(value);
         bytes.resize(bytes.len().next_multiple_of(4), 0);

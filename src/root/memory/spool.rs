@@ -130,7 +130,7 @@ impl Contents {
         spool.file.write_all_at(bytes, offset).map_err(|error| match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => failed(
                 format!("{} is full: no room for the kept files of the image", folder.display()),
-                "name a directory with more room: TMPDIR=/var/tmp",
+                "make room there; for `check`, name another directory: TMPDIR=/var/tmp",
             ),
             _ => anyhow::Error::new(error).context(format!("keeping files of the image in {}", folder.display())),
         })?;

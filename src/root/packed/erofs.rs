@@ -13,13 +13,18 @@ const NAME: &str = "mkfs.erofs";
 /// Returns mkfs.erofs, if it reads archives. Refuses if it does not, or is not there.
 pub fn program(compression: Compression) -> Result<Program> {
     let instead = "install erofs-utils 1.7 or later; or write it uncompressed: --compress none";
-    let printed = is_installed(NAME).then(|| Tool::new(NAME).arg("-V").run().ok()).flatten();
-    let Some(printed) = printed else {
+    if !is_installed(NAME) {
         return Err(refused("mkfs.erofs is not installed, which compresses an EROFS", instead));
-    };
-    let version = version_in(&printed.stdout);
+    }
+    // Old ones take -V for an error, and name their version all the same.
+    let (_, printed) = Tool::new(NAME).arg("-V").run_for(&[0, 1])?;
+    let version = version_in(&format!("{} {}", printed.stdout, printed.stderr));
     if !at_least(&version, 1, 7) {
         return Err(refused(format!("mkfs.erofs {version} reads no archive"), instead));
+    }
+    if compression == Compression::Zstd && !at_least(&version, 1, 8) {
+        let found = format!("mkfs.erofs {version} does not compress with zstd");
+        return Err(refused(found, "install erofs-utils 1.8 or later; or choose --compress lz4"));
     }
     let compression: &[&str] = match compression {
         // Clusters of 64 KiB: larger ones read more for each page, smaller ones compress worse.
@@ -36,5 +41,5 @@ pub fn program(compression: Compression) -> Result<Program> {
         arguments.push(out.into());
         arguments
     };
-    Ok(Program { name: NAME, version, arguments, compression })
+    Ok(Program { name: NAME, version, arguments, compression, drops_root_attributes: false })
 }

@@ -8,12 +8,12 @@ use crate::error::{Result, usage};
 use crate::root::erofs::{Identity, write};
 use crate::root::packed::program::Program;
 use crate::root::walk::Walk;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::Path;
 
 /// A filesystem that is one file, and is only read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// squashfs: every kernel reads it
@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 /// The compression of a file's blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// Zstandard: for squashfs since Linux 4.14, for EROFS since 6.10

@@ -1,6 +1,6 @@
 //! A program that reads a tar archive and writes a filesystem.
 
-use crate::error::Result;
+use crate::error::{Result, failed};
 use crate::layer::entry::Meta;
 use crate::root::erofs::Identity;
 use crate::root::tar_writer::write_tar;
@@ -26,6 +26,8 @@ pub struct Program {
     pub arguments: fn(&Self, &Told, &Path) -> Vec<OsString>,
     /// Words for the compression.
     pub compression: &'static [&'static str],
+    /// Set if it leaves out the attributes of the root directory.
+    pub drops_root_attributes: bool,
 }
 
 /// The facts that an archive does not tell a program.
@@ -46,6 +48,10 @@ impl Program {
     /// Passes `root` to it as an archive, while it writes the file `out`.
     pub fn pack(&self, root: &dyn Walk, identity: Identity, out: &Path) -> Result<()> {
         let told = Told { identity, root: root_directory(root)? };
+        if self.drops_root_attributes && !told.root.xattrs.is_empty() {
+            let found = format!("{} leaves out the attributes of the root directory, and this one has some", self.name);
+            return Err(failed(found, "install squashfs-tools-ng, whose tar2sqfs keeps them"));
+        }
         let path = std::env::var("PATH").unwrap_or_default();
         let tool = Tool::new(self.name).args((self.arguments)(self, &told, out));
         // SOURCE_DATE_EPOCH and the like have no say in the bytes.

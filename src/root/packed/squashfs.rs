@@ -34,13 +34,21 @@ fn tar2sqfs(compression: Compression) -> Option<Program> {
         Compression::None => return None,
     };
     let printed = is_installed(NAME).then(|| Tool::new(NAME).arg("--version").run().ok()).flatten()?;
-    let arguments = |program: &Program, _: &Told, out: &Path| {
+    let arguments = |program: &Program, told: &Told, out: &Path| {
         let mut arguments: Vec<OsString> = ["-q", "-f"].iter().map(OsString::from).collect();
+        // It gives the superblock the time of nodes that the archive does not name: there are none.
+        arguments.extend(["-d".to_owned(), format!("mtime={}", told.identity.made)].map(OsString::from));
         arguments.extend(program.compression.iter().map(OsString::from));
         arguments.push(out.into());
         arguments
     };
-    Some(Program { name: NAME, version: version_in(&printed.stdout), arguments, compression })
+    Some(Program {
+        name: NAME,
+        version: version_in(&printed.stdout),
+        arguments,
+        compression,
+        drops_root_attributes: false,
+    })
 }
 
 /// sqfstar of squashfs-tools. Before 4.6 it knows no level, and gives the root directory the time of the run.
@@ -79,5 +87,5 @@ fn sqfstar(compression: Compression) -> Option<Program> {
         arguments.push(out.into());
         arguments
     };
-    Some(Program { name: NAME, version, arguments, compression })
+    Some(Program { name: NAME, version, arguments, compression, drops_root_attributes: true })
 }

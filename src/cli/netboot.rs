@@ -1,0 +1,55 @@
+//! The flags of `netboot`.
+
+use crate::cli::ImageArgs;
+use crate::root::packed::Format;
+use clap::Args;
+use std::path::PathBuf;
+
+/// The text at the end of `netboot --help`.
+pub const NETBOOT_HELP: &str = "\
+DIR holds static files, for any server of HTTP and TFTP: images, one folder for
+each host, boot loaders, and a configuration for dnsmasq. A host boots its image
+from RAM, and a restart is the image again. What a host boots changes in one
+step, last; the image before it stays (docs/netboot.md).
+
+Exit codes: 0 done, 1 failed, 2 usage error, 3 refused, nothing written.
+
+Example:
+  flipslot netboot /srv/boot --url http://10.0.0.1/boot \\
+      --image web=docker://127.0.0.1:5000/os/web:12 \\
+      --host rack1=web,mac=52:54:00:12:34:56";
+
+/// The flags of `netboot`.
+#[derive(Debug, Args)]
+pub struct NetbootArgs {
+    /// Folder to write; made if it is not there
+    pub folder: PathBuf,
+
+    /// Address at which machines reach the folder: http://SERVER/PATH
+    #[arg(long, value_name = "URL")]
+    pub url: String,
+
+    /// Image for hosts, as NAME=REFERENCE; may be repeated
+    #[arg(long = "image", value_name = "NAME=REF")]
+    pub images: Vec<String>,
+
+    /// Host, as NAME=IMAGE,mac=MAC or NAME=IMAGE,uuid=UUID; may be repeated
+    #[arg(long = "host", value_name = "NAME=IMAGE,…")]
+    pub hosts: Vec<String>,
+
+    /// Go back to the image that a host booted before
+    #[arg(long, value_name = "HOST", conflicts_with_all = ["images", "hosts"])]
+    pub rollback: Option<String>,
+
+    /// Filesystem of the images
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "squashfs")]
+    pub format: Format,
+
+    /// Number of images to keep that no host boots, nor booted before
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub keep: usize,
+
+    /// Options for the images and how they boot
+    #[command(flatten)]
+    pub boot: ImageArgs,
+}

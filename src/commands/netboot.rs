@@ -1,0 +1,120 @@
+//! `flipslot netboot`: OCI images in, a folder out from which machines boot by PXE.
+
+use crate::build::session::Session;
+use crate::cli::{NetbootArgs, WriteArgs};
+use crate::disk::new::file::Existing;
+use crate::error::Result;
+use crate::forms::netboot::boot::Boot;
+use crate::forms::netboot::hosts::Hosts;
+use crate::forms::netboot::images::{Images, name_of};
+use crate::forms::netboot::{self, NetbootJob, loaders};
+use crate::mount::lock::{Patience, lock};
+use crate::mount::scratch::Scratch;
+use crate::oci;
+use crate::output::document::Format;
+use crate::output::netboot::{Published, PublishedHost, PublishedImage};
+use crate::output::print::print;
+use crate::progress::Progress;
+use crate::publish::described::Described;
+use crate::publish::written_file::filled;
+use crate::request::config::Config;
+use crate::request::netboot::NetbootRequest;
+use crate::request::slot::{SlotFlags, SlotRequest};
+use crate::root::packed::Packing;
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::Instant;
+
+/// Writes images and hosts into a folder; or lets a host go back.
+pub fn run(args: &NetbootArgs) -> Result<()> {
+    let begin = Instant::now();
+    let progress = Progress::new(args.boot.fetch.progress);
+    let request = NetbootRequest::of(args)?;
+    let format = Format::of(args.boot.fetch.json);
+    let folder = request.folder.as_path();
+    let _locked = locked(folder)?;
+    let hosts = Hosts::open(folder, &request.url)?;
+    if let Some(name) = &args.rollback {
+        let boot = hosts.roll_back(name)?;
+        let host = PublishedHost { host: name.clone(), image: boot.image, changed: true };
+        return print(&Published::new(folder, vec![host]).took(begin.elapsed()), format);
+    }
+    oci::trust::bundle_if_none()?;
+    let boots = boots(args)?;
+    let packing = Packing::of(args.format, None)?;
+    let session = Session { scratch: &Scratch::enter()?, progress: &progress };
+    let images = Images::open(folder)?;
+    let mut made = BTreeMap::new();
+    for (name, reference) in &request.images {
+        let image = image(&images, reference, &boots, &packing, session);
+        made.insert(name, image.with_context(|| format!("image {name}"))?);
+    }
+    put_loaders(folder, &request.url)?;
+    let mut published = Vec::new();
+    for (name, host) in &request.hosts {
+        let Some((folder, described, _)) = made.get(&host.image) else { continue };
+        let changed = hosts.publish(host, &Boot::new(name, folder, &described.cmdline))?;
+        published.push(PublishedHost { host: name.clone(), image: folder.clone(), changed });
+    }
+    let mut used = hosts.images()?;
+    used.extend(made.values().map(|(folder, ..)| folder.clone()));
+    let removed = images.remove_unused(&used, request.keep)?;
+    let made = made.into_iter().map(|(name, (folder, described, is_new))| PublishedImage {
+        name: name.clone(),
+        folder,
+        is_new,
+        described,
+    });
+    print(&Published::new(folder, published).with_images(made.collect(), removed).took(begin.elapsed()), format)
+}
+
+/// Returns how every image boots: by flipslot's own initramfs, without an agent.
+fn boots(args: &NetbootArgs) -> Result<SlotRequest> {
+    let write = WriteArgs { no_agent: true, ..WriteArgs::default() };
+    let flags = SlotFlags { image: &args.boot, write: &write };
+    SlotRequest::of(flags, &Config::of(&args.boot)?, None, None)?.for_netboot()
+}
+
+/// Returns an image of the folder, which is made unless it is there.
+fn image(
+    images: &Images,
+    reference: &str,
+    boots: &SlotRequest,
+    packing: &Packing,
+    session: Session,
+) -> Result<(String, Described, bool)> {
+    let reference = oci::registries::Conf::find()?.reference(reference)?;
+    let step = session.progress.step(None, "looking up the image", None);
+    let image = oci::resolve(&reference, &boots.platform, &boots.access)?;
+    drop(step);
+    let name = name_of(&image.digest, packing, &format!("{} {}", boots.consoles.join(" "), boots.kargs));
+    if let Some(described) = images.described(&name)? {
+        return Ok((name, described, false));
+    }
+    let job = NetbootJob { image: &image, request: boots, packing };
+    let described = images.add(&name, |folder| netboot::write(&job, folder, session))?;
+    Ok((name, described, true))
+}
+
+/// Locks the folder, and makes it if it is not there: two runs at once would remove what the other writes.
+fn locked(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let open = File::open(folder).with_context(|| format!("opening {}", folder.display()))?;
+    lock(&open, folder, Patience::Refuse)?;
+    Ok(open)
+}
+
+/// Writes what machines start with, and what hands it out.
+fn put_loaders(folder: &Path, url: &str) -> Result<()> {
+    let absolute = fs::canonicalize(folder).context("finding the folder")?;
+    let files = [(loaders::SCRIPT, loaders::first(url)), ("dnsmasq.conf", loaders::dnsmasq(&absolute, url))];
+    for (name, text) in files {
+        let path = folder.join(name);
+        if fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
+            filled(&path, "partial", Existing::Replace, text.as_bytes())?.publish()?;
+        }
+    }
+    loaders::copy_to(&folder.join("loaders"))
+}

@@ -1,0 +1,164 @@
+//! The hosts of the folder. `hosts/NAME` is a link to what the host boots: publishing replaces it in one step.
+
+use crate::disk::new::file::Existing;
+use crate::error::{Result, failed, refused};
+use crate::forms::netboot::boot::Boot;
+use crate::forms::netboot::loaders;
+use crate::publish::written_file::filled;
+use crate::request::netboot::{Host, refuse_odd_name};
+use crate::words::digest::Digest;
+use anyhow::Context;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// Folder of the hosts.
+const HOSTS: &str = "hosts";
+/// Folder of what hosts boot, now or before.
+const BOOTS: &str = "hosts/.boots";
+/// Folders in which a machine finds its host by an address.
+const BY: [&str; 2] = ["by-mac", "by-uuid"];
+/// File that says what a host boots.
+const DESCRIPTION: &str = "host.json";
+
+/// The hosts of a netboot folder.
+pub struct Hosts<'h> {
+    folder: &'h Path,
+    url: &'h str,
+}
+
+impl<'h> Hosts<'h> {
+    /// Opens the hosts of `folder`, which machines reach at `url`.
+    pub fn open(folder: &'h Path, url: &'h str) -> Result<Hosts<'h>> {
+        for name in [HOSTS, BOOTS, BY[0], BY[1]] {
+            let path = folder.join(name);
+            fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+        }
+        Ok(Hosts { folder, url })
+    }
+
+    /// Lets a host boot an image from now on. Returns false if it does already.
+    pub fn publish(&self, host: &Host, boot: &Boot) -> Result<bool> {
+        let name = &boot.host;
+        let text = serde_json::to_string_pretty(boot)? + "\n";
+        let script = loaders::host(self.url, boot);
+        let mark = Digest::of(format!("{text}{script}").as_bytes());
+        let target = format!("{name}-{}", &mark.hex()[..12]);
+        let place = self.folder.join(BOOTS).join(&target);
+        if !place.join(DESCRIPTION).exists() {
+            fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
+            filled(&place.join(loaders::SCRIPT), "partial", Existing::Replace, script.as_bytes())?.publish()?;
+            filled(&place.join(DESCRIPTION), "partial", Existing::Replace, text.as_bytes())?.publish()?;
+        }
+        for (by, address) in host.macs.iter().map(|mac| (BY[0], mac)).chain(host.uuids.iter().map(|uuid| (BY[1], uuid)))
+        {
+            link(&format!("../{HOSTS}/{name}"), &self.folder.join(by).join(address))?;
+        }
+        let target = format!(".boots/{target}");
+        let now = self.target(name)?;
+        if now.as_deref() == Some(&target) {
+            return Ok(false);
+        }
+        if let Some(now) = now {
+            link(&now, &self.previous(name))?;
+        }
+        link(&target, &self.folder.join(HOSTS).join(name))?; // from here on it boots this
+        Ok(true)
+    }
+
+    /// Lets a host boot what it booted before. Returns what that is.
+    pub fn roll_back(&self, name: &str) -> Result<Boot> {
+        refuse_odd_name(name, "--rollback")?;
+        let Some(now) = self.target(name)? else {
+            let found = format!("{} has no host {name}", self.folder.display());
+            return Err(refused(found, "name one of its folder hosts/"));
+        };
+        let previous = read_link(&self.previous(name))?.ok_or_else(|| {
+            refused(format!("the host {name} has booted nothing else before"), "publish an image: --image, --host")
+        })?;
+        link(&previous, &self.folder.join(HOSTS).join(name))?; // from here on it boots this
+        link(&now, &self.previous(name))?;
+        self.boot(&previous)
+    }
+
+    /// Returns the folders of the images that hosts boot, or booted before.
+    pub fn images(&self) -> Result<BTreeSet<String>> {
+        let mut images = BTreeSet::new();
+        let folder = self.folder.join(HOSTS);
+        for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+            if let Some(target) = read_link(&entry?.path())? {
+                images.insert(self.boot(&target)?.image);
+            }
+        }
+        Ok(images)
+    }
+
+    fn boot(&self, target: &str) -> Result<Boot> {
+        let path = self.folder.join(HOSTS).join(target).join(DESCRIPTION);
+        let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| failed(format!("{} is damaged: {error}", path.display()), "publish the host again"))
+    }
+
+    fn target(&self, name: &str) -> Result<Option<String>> {
+        read_link(&self.folder.join(HOSTS).join(name))
+    }
+
+    fn previous(&self, name: &str) -> PathBuf {
+        self.folder.join(HOSTS).join(format!(".{name}.previous"))
+    }
+}
+
+/// Returns the target of a link; `None` if there is no link.
+fn read_link(path: &Path) -> Result<Option<String>> {
+    match fs::read_link(path) {
+        Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
+        Err(error) if [ErrorKind::NotFound, ErrorKind::InvalidInput].contains(&error.kind()) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading the link {}", path.display())),
+    }
+}
+
+/// Makes a link, or replaces one in one step.
+fn link(target: &str, path: &Path) -> Result<()> {
+    let linking = || format!("linking {}", path.display());
+    if read_link(path)?.as_deref() == Some(target) {
+        return Ok(());
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(linking),
+        _ => {}
+    }
+    symlink(target, &new).and_then(|()| fs::rename(&new, path)).with_context(linking)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).with_context(linking)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_boots_what_was_published_last_and_goes_back_to_what_it_booted_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = Hosts::open(folder.path(), "http://srv").unwrap();
+        let rack = Host { image: "web".to_owned(), macs: vec!["52-54-00-12-34-56".to_owned()], uuids: Vec::new() };
+        let now = || fs::read_to_string(folder.path().join("by-mac/52-54-00-12-34-56/boot.ipxe")).unwrap();
+        let [one, two] = ["one", "two"].map(|image| Boot::new("rack1", image, "quiet"));
+        assert!(hosts.publish(&rack, &one).unwrap());
+        assert!(now().contains("http://srv/images/one/vmlinuz"), "{}", now());
+        assert!(hosts.roll_back("rack1").unwrap_err().to_string().contains("nothing else before"));
+        assert!(hosts.publish(&rack, &two).unwrap());
+        assert!(!hosts.publish(&rack, &two).unwrap(), "the same again changes nothing");
+        assert!(now().contains("http://srv/images/two/vmlinuz"));
+        assert_eq!(hosts.roll_back("rack1").unwrap(), one);
+        assert!(now().contains("http://srv/images/one/vmlinuz"));
+        assert_eq!(hosts.images().unwrap().into_iter().collect::<Vec<_>>(), ["one", "two"], "both are kept");
+        assert!(hosts.roll_back("rack2").unwrap_err().to_string().contains("has no host rack2"));
+        assert!(hosts.roll_back("../x").is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! The images of the folder: each in a folder named by its digest, complete or not there.
+
+use crate::disk::new::file::Existing;
+use crate::error::Result;
+use crate::publish::described::{DESCRIPTION, Described};
+use crate::publish::written_file::filled;
+use crate::root::packed::Packing;
+use crate::words::digest::Digest;
+use anyhow::Context;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// Name of the images' folder.
+pub const IMAGES: &str = "images";
+/// Start of the name of a folder that is not complete.
+const NEW: &str = ".new-";
+
+/// Returns the name of an image's folder: digest, filesystem, and the version that made it, whose files differ.
+pub fn name_of(digest: &Digest, packing: &Packing, cmdline: &str) -> String {
+    let made = Digest::of(
+        format!("{} {:?} {cmdline}", env!("CARGO_PKG_VERSION"), (packing.format, packing.compression)).as_bytes(),
+    );
+    format!("{}-{}-{}", digest.algorithm(), digest.hex(), &made.hex()[..8])
+}
+
+/// The images of a netboot folder.
+pub struct Images {
+    folder: PathBuf,
+}
+
+impl Images {
+    /// Opens the images of `folder`, and removes what a run that was cut left there.
+    pub fn open(folder: &Path) -> Result<Images> {
+        let folder = folder.join(IMAGES);
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        for name in names(&folder)? {
+            if name.starts_with(NEW) {
+                fs::remove_dir_all(folder.join(&name)).with_context(|| format!("removing {name}"))?;
+            }
+        }
+        Ok(Images { folder })
+    }
+
+    /// Returns the description of a complete image; `None` if it is not there.
+    pub fn described(&self, name: &str) -> Result<Option<Described>> {
+        Described::read(&self.folder.join(name))
+    }
+
+    /// Makes an image's folder by `write`, and gives it its name when it is complete.
+    pub fn add(&self, name: &str, write: impl FnOnce(&Path) -> Result<Described>) -> Result<Described> {
+        let new = self.folder.join(format!("{NEW}{name}"));
+        fs::create_dir(&new).with_context(|| format!("making {}", new.display()))?;
+        let described = match write(&new) {
+            Ok(described) => described,
+            Err(error) => {
+                let _ = fs::remove_dir_all(&new);
+                return Err(error);
+            }
+        };
+        let text = serde_json::to_string_pretty(&described)? + "\n";
+        filled(&new.join(DESCRIPTION), "partial", Existing::Refuse, text.as_bytes())?.publish()?;
+        let naming = || format!("naming {}", self.folder.join(name).display());
+        fs::rename(&new, self.folder.join(name)).with_context(naming)?;
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).with_context(naming)?;
+        Ok(described)
+    }
+
+    /// Removes images that none of `used` names, but for the `keep` newest. Returns the names of the removed ones.
+    pub fn remove_unused(&self, used: &BTreeSet<String>, keep: usize) -> Result<Vec<String>> {
+        let mut unused = Vec::new();
+        for name in names(&self.folder)?.into_iter().filter(|name| !used.contains(name)) {
+            let path = self.folder.join(&name).join(DESCRIPTION);
+            if let Ok(found) = fs::metadata(&path) {
+                unused.push((found.modified().context("reading the time of an image")?, name));
+            }
+        }
+        unused.sort();
+        let count = unused.len().saturating_sub(keep);
+        let mut removed = Vec::new();
+        for (_, name) in unused.into_iter().take(count) {
+            let path = self.folder.join(&name);
+            // Without its description it is not one any more, wherever this is cut.
+            fs::remove_file(path.join(DESCRIPTION))
+                .and_then(|()| fs::remove_dir_all(&path))
+                .with_context(|| format!("removing {}", path.display()))?;
+            removed.push(name);
+        }
+        Ok(removed)
+    }
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let reading = || format!("reading {}", folder.display());
+    let entries: Vec<_> =
+        fs::read_dir(folder).with_context(reading)?.collect::<Result<_, _>>().with_context(reading)?;
+    Ok(entries.into_iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+}

@@ -1,0 +1,104 @@
+//! The form of a folder of static files from which machines boot by PXE: an image in one file, its kernel, and an
+//! initramfs that holds it in RAM.
+
+pub mod boot;
+pub mod hosts;
+pub mod images;
+pub mod loaders;
+
+use crate::boot::entry::Entry;
+use crate::boot::root_on::{LiveFormat, LiveSource, RootOn};
+use crate::build::bootable::Bootable;
+use crate::build::filled::{Filled, Site};
+use crate::build::inspected::Inspection;
+use crate::build::session::Session;
+use crate::check::subject::OLDEST_GRUB;
+use crate::disk::new::file::{Existing, NewFile};
+use crate::error::{Result, failed};
+use crate::forms::image::uuid_of;
+use crate::initramfs::write_cpio::Archive;
+use crate::oci::Image;
+use crate::publish::described::{About, Described, INITRD, KERNEL};
+use crate::publish::written_file::WrittenFile;
+use crate::request::slot::SlotRequest;
+use crate::root::erofs::Identity;
+use crate::root::memory::MemoryTree;
+use crate::root::packed::{Format, Packing};
+use crate::root::tree::Tree;
+use anyhow::Context;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
+/// Path of the image in the initramfs: `root=flipslot:/image`.
+const IMAGE: &str = "image";
+
+/// An image for the folder.
+pub struct NetbootJob<'j> {
+    /// The image.
+    pub image: &'j Image,
+    /// Request for how it boots.
+    pub request: &'j SlotRequest,
+    /// Filesystem and compression of its root.
+    pub packing: &'j Packing,
+}
+
+/// Writes an image with its kernel and initramfs into an empty folder.
+pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Described> {
+    let NetbootJob { image, request, packing } = job;
+    let step = session.progress.step(None, "reading layers", Some(image.stored_bytes()));
+    let mut tree = MemoryTree::complete(folder.to_owned());
+    let verified = image.apply_to(&mut tree, MemoryTree::budget(), step.counter())?;
+    drop(step);
+    // Before the rules see it: the file holds the image alone.
+    let step = session.progress.step(None, "writing the root", None);
+    let root = NewFile::make(&folder.join("root"), Existing::Refuse, "packed")?;
+    let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
+    packing.pack(&tree, identity, root.file(), &root.open_path())?;
+    drop(step);
+    let format = match packing.format {
+        Format::Squashfs => LiveFormat::Squashfs,
+        Format::Erofs => LiveFormat::Erofs,
+    };
+    let on = RootOn::Live { format, from: LiveSource::BesideInitramfs };
+    let site = Site { slot: None, on, features: None, grub: OLDEST_GRUB, names: None };
+    let Inspection::Passed(inspected) = Filled::new(tree, site, verified).inspect(request, session)? else {
+        return Err(failed("the rules want another filesystem, and an image in a file has none", "see flipslot check"));
+    };
+    let Bootable { root: tree, built } = inspected.make_bootable(request, session)?;
+    let Entry { kernel, initramfs, cmdline, title, .. } = built.entry;
+    let _step = session.progress.step(None, "writing kernel and initramfs", None);
+    let kernel_file = written(folder, KERNEL, |out| drop_count(io::copy(&mut opened(&tree, &kernel.path)?, out)))?;
+    let initrd = written(folder, INITRD, |out| {
+        let length = io::copy(&mut opened(&tree, &initramfs)?, out)?;
+        // The kernel looks for the next archive at a multiple of 4 (driver-api/early-userspace/buffer-format.rst).
+        out.write_all(&[0; 4][..usize::try_from(length.wrapping_neg() % 4)?])?;
+        let mut packed = root.file().try_clone()?;
+        packed.rewind()?;
+        let mut archive = Archive::to(out);
+        archive.add_from(IMAGE, 0o100_444, root.file().metadata()?.len(), &mut packed)?;
+        archive.finish().map(drop)
+    })?;
+    let files = vec![kernel_file, initrd];
+    let root = WrittenFile::of("root", root.file())?;
+    let words = cmdline.to_string();
+    Ok(Described::new(image, packing, About { title, kernel: kernel.version, words, root, files }))
+}
+
+fn opened<'t>(tree: &'t dyn Tree, path: &str) -> Result<Box<dyn Read + 't>> {
+    tree.open(path)?.with_context(|| format!("/{path} is missing"))
+}
+
+fn drop_count(copied: io::Result<u64>) -> Result<()> {
+    Ok(copied.map(drop)?)
+}
+
+/// Writes a file of the folder, and returns what it is.
+fn written(folder: &Path, name: &str, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<WrittenFile> {
+    let path = folder.join(name);
+    let writing = || format!("writing {}", path.display());
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path).with_context(writing)?;
+    fill(&mut file).with_context(writing)?;
+    file.sync_all().with_context(writing)?;
+    WrittenFile::of(name, &file)
+}

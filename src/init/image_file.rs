@@ -1,0 +1,30 @@
+//! Mounts a filesystem that is one file.
+
+use crate::error::Result;
+use crate::init::load::Loader;
+use crate::sys::loop_device::{attach, free_number};
+use anyhow::Context;
+use rustix::mount::{MountFlags, mount};
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+
+/// Mounts the file at `path` at `place`, for reading alone, with the drivers that this needs. `what` names it in errors.
+pub fn mount_file(what: &str, path: &str, filesystem: &str, place: &str, loader: &mut Loader) -> Result<()> {
+    loader.load(&["loop", "overlay", filesystem]);
+    fs::create_dir_all(place)?;
+    let (device, attached) = looped(path).with_context(|| format!("attaching {what} {path}"))?;
+    mount(&*device, place, filesystem, MountFlags::RDONLY | MountFlags::NODEV, c"")
+        .with_context(|| format!("mounting {what} {path} as {filesystem}"))?;
+    drop(attached);
+    Ok(())
+}
+
+/// Attaches a file to a loop device; returns the path of that, and what keeps it attached until it is mounted.
+fn looped(path: &str) -> Result<(String, File)> {
+    let file = File::open(path)?;
+    let control = File::open("/dev/loop-control")?;
+    let device = format!("/dev/loop{}", free_number(&control)?);
+    let attached = File::open(&device)?;
+    attach(&attached, file.as_fd())?;
+    Ok((device, attached))
+}

@@ -1,0 +1,102 @@
+//! `image.json`: the description of an image in the folder (docs/netboot.md).
+
+use crate::error::{Result, failed};
+use crate::oci::Image;
+use crate::publish::written_file::WrittenFile;
+use crate::root::packed::{Compression, Format, Packing};
+use crate::words::digest::Digest;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+
+/// Memory in bytes that a machine needs beside the file to come up from it in RAM: kernel, initramfs, and a Debian
+/// with systemd, which came up in 512 MiB with a file of 215 MiB.
+const BESIDE: u64 = 288 << 20;
+
+/// Returns the memory in bytes with which a machine comes up that holds `bytes` of images in RAM.
+pub fn least_memory(bytes: u64) -> u64 {
+    bytes.saturating_add(BESIDE).next_multiple_of(1 << 20)
+}
+
+/// File name of the description.
+pub const DESCRIPTION: &str = "image.json";
+/// File name of the kernel.
+pub const KERNEL: &str = "vmlinuz";
+/// File name of the initramfs, which holds the image.
+pub const INITRD: &str = "initrd";
+
+/// The description of an image in the folder; `version` is that of this form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    version: u32,
+    flipslot: String,
+    /// Reference of the image, as it was named.
+    pub reference: String,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// Name of its system.
+    pub os: String,
+    /// Version of its kernel.
+    pub kernel: String,
+    /// Command line of the kernel.
+    pub cmdline: String,
+    /// Filesystem of the root.
+    pub format: Format,
+    /// Compression of the root.
+    pub compression: Compression,
+    /// Memory in bytes with which a machine comes up.
+    pub least_memory: u64,
+    /// The root as one file, which the initramfs holds.
+    pub root: WrittenFile,
+    /// Files beside this one.
+    pub files: Vec<WrittenFile>,
+}
+
+/// Facts about what was written.
+pub struct About {
+    /// Name of the system.
+    pub title: String,
+    /// Version of the kernel.
+    pub kernel: String,
+    /// Command line of the kernel.
+    pub words: String,
+    /// The root as one file.
+    pub root: WrittenFile,
+    /// Files beside the description.
+    pub files: Vec<WrittenFile>,
+}
+
+impl Described {
+    /// Gathers what is known of an image.
+    pub fn new(image: &Image, packing: &Packing, about: About) -> Described {
+        Described {
+            version: 1,
+            flipslot: env!("CARGO_PKG_VERSION").to_owned(),
+            reference: image.reference.to_string(),
+            digest: image.digest.clone(),
+            os: about.title,
+            kernel: about.kernel,
+            cmdline: about.words,
+            format: packing.format,
+            compression: packing.compression,
+            // While the kernel unpacks the initramfs, the root is in memory twice.
+            least_memory: least_memory(about.root.size().saturating_mul(2)),
+            root: about.root,
+            files: about.files,
+        }
+    }
+
+    /// Reads the description in the folder of an image; `None` if there is none.
+    pub fn read(folder: &Path) -> Result<Option<Described>> {
+        let path = folder.join(DESCRIPTION);
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            text => text.with_context(|| format!("reading {}", path.display()))?,
+        };
+        let described: Described = serde_json::from_slice(&text).map_err(|error| {
+            failed(format!("{} is damaged: {error}", path.display()), "remove its folder, and run the command again")
+        })?;
+        Ok(Some(described))
+    }
+}

@@ -1,0 +1,183 @@
+//! The request of `netboot`: images and hosts, checked before anything is fetched or written.
+
+use crate::cli::NetbootArgs;
+use crate::error::{Result, usage};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Longest name of a host or an image: that of a label in DNS (RFC 1035, 2.3.4).
+const NAME_MAX: usize = 63;
+
+/// A folder for machines that boot from the network.
+#[derive(Debug)]
+pub struct NetbootRequest {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Address of the folder, without a `/` at its end.
+    pub url: String,
+    /// References of the images by their names.
+    pub images: BTreeMap<String, String>,
+    /// Hosts by their names.
+    pub hosts: BTreeMap<String, Host>,
+    /// Number of images to keep that no host uses.
+    pub keep: usize,
+}
+
+/// A machine that boots from the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Name of its image.
+    pub image: String,
+    /// MAC addresses of its network cards, as `aa-bb-cc-dd-ee-ff`.
+    pub macs: Vec<String>,
+    /// UUIDs of its firmware, in lower case.
+    pub uuids: Vec<String>,
+}
+
+impl NetbootRequest {
+    /// Reads the flags.
+    pub fn of(args: &NetbootArgs) -> Result<NetbootRequest> {
+        let mut images = BTreeMap::new();
+        for text in &args.images {
+            let (name, reference) = named(text, "--image", "NAME=REFERENCE")?;
+            if images.insert(name.clone(), reference.to_owned()).is_some() {
+                return Err(usage(format!("--image {name} is given twice"), "name each image once"));
+            }
+        }
+        let mut hosts = BTreeMap::new();
+        for text in &args.hosts {
+            let (name, rest) = named(text, "--host", "NAME=IMAGE,mac=MAC")?;
+            let host = host(&name, rest, &images)?;
+            if hosts.insert(name.clone(), host).is_some() {
+                return Err(usage(format!("--host {name} is given twice"), "name each host once"));
+            }
+        }
+        refuse_shared(&hosts)?;
+        if args.rollback.is_none() && images.is_empty() {
+            return Err(usage("there is nothing to do: no image is named", "name one: --image NAME=REFERENCE"));
+        }
+        Ok(NetbootRequest { folder: args.folder.clone(), url: url(&args.url)?, images, hosts, keep: args.keep })
+    }
+}
+
+/// Splits `NAME=REST`. A name is `[a-z0-9.-]`, so that it needs no quotes in any loader's file.
+fn named<'t>(text: &'t str, flag: &str, form: &str) -> Result<(String, &'t str)> {
+    let (name, rest) = text.split_once('=').filter(|(_, rest)| !rest.is_empty()).ok_or_else(|| {
+        usage(format!("{flag} '{}' is incomplete", text.escape_debug()), format!("write {flag} {form}"))
+    })?;
+    refuse_odd_name(name, flag)?;
+    Ok((name.to_owned(), rest))
+}
+
+/// Refuses a name that a file of a boot loader could read as something else.
+pub fn refuse_odd_name(name: &str, flag: &str) -> Result<()> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    let is_edge = |c: char| c == '.' || c == '-';
+    if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(is_plain) || name.starts_with(is_edge) {
+        let found = format!("{flag}: '{}' cannot be a name", name.escape_debug());
+        return Err(usage(found, "use lower-case letters, digits, '.' and '-', at most 63, a letter or digit first"));
+    }
+    Ok(())
+}
+
+fn host(name: &str, rest: &str, images: &BTreeMap<String, String>) -> Result<Host> {
+    let mut parts = rest.split(',');
+    let mut host = Host { image: parts.next().unwrap_or_default().to_owned(), macs: Vec::new(), uuids: Vec::new() };
+    if !images.contains_key(&host.image) {
+        let found = format!("--host {name} boots the image '{}', which no --image names", host.image.escape_debug());
+        return Err(usage(found, "name it: --image NAME=REFERENCE"));
+    }
+    for part in parts {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        let known = match key {
+            "mac" => mac(value).map(|mac| host.macs.push(mac)),
+            "uuid" => uuid(value).map(|uuid| host.uuids.push(uuid)),
+            _ => None,
+        };
+        if known.is_none() {
+            let found = format!("--host {name}: '{}' is neither a MAC address nor a UUID", part.escape_debug());
+            return Err(usage(found, "write mac=52:54:00:12:34:56 or uuid=4c4c4544-…"));
+        }
+    }
+    if host.macs.is_empty() && host.uuids.is_empty() {
+        return Err(usage(format!("--host {name} has no address by which it is known"), "add mac=… or uuid=…"));
+    }
+    Ok(host)
+}
+
+/// Returns a MAC address as the boot loaders spell it in a path.
+fn mac(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.split([':', '-']).collect();
+    let is_byte = |part: &&str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (parts.len() == 6 && parts.iter().all(is_byte)).then(|| parts.join("-").to_ascii_lowercase())
+}
+
+fn uuid(text: &str) -> Option<String> {
+    uuid::Uuid::try_parse(text).ok().map(|uuid| uuid.hyphenated().to_string())
+}
+
+/// Refuses an address that two hosts have: which of them boots would be chance.
+fn refuse_shared(hosts: &BTreeMap<String, Host>) -> Result<()> {
+    let mut known = BTreeMap::new();
+    for (name, host) in hosts {
+        for address in host.macs.iter().chain(&host.uuids) {
+            if let Some(other) = known.insert(address, name) {
+                return Err(usage(format!("the hosts {other} and {name} both have {address}"), "give it to one"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the address without a `/` at its end. Refuses one that needs quotes in a loader's file.
+fn url(text: &str) -> Result<String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-_~%[]".contains(&byte);
+    let rest = ["http://", "https://", "tftp://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) || !text.bytes().all(is_plain) {
+        let found = format!("--url '{}' is not an address of a folder", text.escape_debug());
+        return Err(usage(found, "write http://SERVER/PATH, without a query or a password"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use clap::Parser;
+
+    fn request(more: &[&str]) -> Result<NetbootRequest> {
+        let words = [&["flipslot", "netboot", "d", "--url", "http://srv/boot/"], more].concat();
+        let Verb::Netboot(args) = Cli::try_parse_from(words).unwrap().verb else { panic!("it is netboot") };
+        NetbootRequest::of(&args)
+    }
+
+    #[test]
+    fn hosts_are_known_by_their_addresses_in_any_spelling() {
+        let made = request(&[
+            "--image=web=oci:x:1",
+            "--host=r1=web,mac=52-54-00-AB-cd-EF,uuid=4C4C4544004B3510804BB4C04F564431",
+        ]);
+        let made = made.unwrap();
+        assert_eq!(made.url, "http://srv/boot");
+        assert_eq!(made.images["web"], "oci:x:1");
+        assert_eq!(made.hosts["r1"].macs, ["52-54-00-ab-cd-ef"]);
+        assert_eq!(made.hosts["r1"].uuids, ["4c4c4544-004b-3510-804b-b4c04f564431"]);
+    }
+
+    #[test]
+    fn what_a_loader_could_misread_is_refused() {
+        let said = |more: &[&str]| request(more).unwrap_err().to_string();
+        assert!(said(&["--image=we b=x"]).contains("'we b' cannot be a name"));
+        assert!(said(&["--image=../x=x"]).contains("cannot be a name"));
+        assert!(said(&["--image=web"]).contains("incomplete"));
+        assert!(said(&["--image=web=x", "--image=web=y"]).contains("twice"));
+        assert!(said(&["--image=web=x", "--host=a=db,mac=52:54:00:12:34:56"]).contains("no --image names"));
+        assert!(said(&["--image=web=x", "--host=a=web"]).contains("no address"));
+        assert!(said(&["--image=web=x", "--host=a=web,mac=52:54"]).contains("neither a MAC"));
+        let two = ["--image=web=x", "--host=a=web,mac=52:54:00:12:34:56", "--host=b=web,mac=52-54-00-12-34-56"];
+        assert!(said(&two).contains("both have 52-54-00-12-34-56"));
+        assert!(url("http://srv/a b").is_err() && url("ftp://srv/").is_err() && url("http:///x").is_err());
+        assert!(url("http://user@srv/").is_err(), "no password in what anyone can fetch");
+    }
+}

@@ -1,0 +1,134 @@
+//! `netboot`: a folder of static files from which machines boot by PXE.
+
+use crate::check::{case, sound};
+use crate::support::program::{Run, flipslot, tool};
+use crate::support::tar::file;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+const MAC: &str = "52-54-00-12-34-56";
+
+/// Modules of a live root, as modules.dep lists them.
+const LIVE: [&str; 4] = ["fs/squashfs/squashfs", "fs/erofs/erofs", "drivers/block/loop", "fs/overlayfs/overlay"];
+
+/// Writes an image whose kernel has what a live root needs, with this text in a file.
+fn write_image(folder: &Path, text: &str) {
+    let dep: String = LIVE.iter().map(|module| format!("kernel/{module}.ko:\n")).collect();
+    let mut layer = sound::modules(sound::VERSION, &dep);
+    for module in LIVE {
+        layer.push(file(format!("usr/lib/modules/{}/kernel/{module}.ko", sound::VERSION), "\x7fELF of a module"));
+    }
+    layer.push(file("etc/motd", text));
+    case::write(folder, &[layer], &sound::machine());
+}
+
+fn netboot(folder: &Path, more: &[&str]) -> Run {
+    let always = ["netboot", "served", "--url=http://10.0.0.1/boot", "--console=ttyS0", "--progress=none", "--json"];
+    flipslot(folder, &[&always[..], more].concat())
+}
+
+fn published(folder: &Path) -> Value {
+    let run = netboot(folder, &["--image=web=oci:image:1", "--host=rack1=web,mac=52:54:00:12:34:56"]);
+    run.must_end(0, &[]);
+    serde_json::from_str(&run.stdout).unwrap()
+}
+
+fn script(folder: &Path) -> String {
+    fs::read_to_string(folder.join("served/by-mac").join(MAC).join("boot.ipxe")).unwrap()
+}
+
+/// Every file and link of a folder, with its content or target.
+fn all(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let listed = tool("find", &[&folder.to_string_lossy(), "-not", "-type", "d"]);
+    let content = |path: &str| {
+        fs::read_link(path)
+            .map_or_else(|_| fs::read(path).unwrap(), |target| target.to_string_lossy().into_owned().into_bytes())
+    };
+    listed.lines().map(|path| (path.to_owned(), content(path))).collect()
+}
+
+#[test]
+fn a_host_boots_an_image_whose_files_are_what_the_description_says() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    let result = published(folder.path());
+    let image = result["images"][0]["folder"].as_str().unwrap();
+    let place = folder.path().join("served/images").join(image);
+    let described: Value = serde_json::from_slice(&fs::read(place.join("image.json")).unwrap()).unwrap();
+    for file in described["files"].as_array().unwrap() {
+        let path = place.join(file["name"].as_str().unwrap());
+        let digest = tool("sha256sum", &[&path.to_string_lossy()]);
+        assert_eq!(file["digest"], format!("sha256:{}", &digest[..64]));
+    }
+    let text = script(folder.path());
+    assert!(text.starts_with("#!ipxe\n") && text.contains(&format!("http://10.0.0.1/boot/images/{image}/vmlinuz")));
+    assert!(text.contains("root=flipslot:/image flipslot.format=squashfs ro"), "{text}");
+    // The initramfs is two archives: ours, and the image as it is.
+    let unpack = "cd \"$1\" && gzip -dc initrd 2>/dev/null | cpio -t --quiet";
+    let names = tool("sh", &["-c", unpack, "sh", &place.to_string_lossy()]);
+    assert!(names.lines().any(|name| name == "init") && names.contains("squashfs.ko"), "{names}");
+    let bytes = fs::read(place.join("initrd")).unwrap();
+    let root = flipslot(folder.path(), &["image", "root", "oci:image:1", "--progress=none"]);
+    root.must_end(0, &[]);
+    let root = fs::read(folder.path().join("root")).unwrap();
+    assert!(bytes.windows(root.len()).any(|part| part == root), "the image in it is that of `image`, byte for byte");
+    tool(
+        "sh",
+        &["-c", "dnsmasq --test -C \"$1\" 2>&1", "sh", &folder.path().join("served/dnsmasq.conf").to_string_lossy()],
+    );
+}
+
+#[test]
+fn the_same_again_changes_nothing_and_a_rollback_leads_to_the_image_before() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    let first = published(folder.path());
+    let before = all(&folder.path().join("served"));
+    let again = published(folder.path());
+    assert_eq!(
+        (&again["images"][0]["is_new"], &again["hosts"][0]["changed"]),
+        (&Value::from(false), &Value::from(false))
+    );
+    assert!(before == all(&folder.path().join("served")), "nothing has changed");
+    netboot(folder.path(), &["--rollback=rack1"]).must_end(3, &["booted nothing else before"]);
+
+    let one = script(folder.path());
+    write_image(folder.path(), "two");
+    let second = published(folder.path());
+    assert_ne!(first["images"][0]["folder"], second["images"][0]["folder"]);
+    let two = script(folder.path());
+    assert_ne!(one, two);
+    netboot(folder.path(), &["--rollback=rack1"]).must_end(0, &[]);
+    assert_eq!(script(folder.path()), one);
+    netboot(folder.path(), &["--rollback=rack1"]).must_end(0, &[]);
+    assert_eq!(script(folder.path()), two, "and forth");
+}
+
+#[test]
+fn images_that_no_host_boots_are_removed_but_for_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    for text in ["one", "two", "three", "four"] {
+        write_image(folder.path(), text);
+        netboot(folder.path(), &["--image=web=oci:image:1", "--host=rack1=web,mac=52:54:00:12:34:56", "--keep=1"])
+            .must_end(0, &[]);
+    }
+    let left = fs::read_dir(folder.path().join("served/images")).unwrap().count();
+    assert_eq!(left, 3, "what the host boots, what it booted before, and one more");
+}
+
+#[test]
+fn what_cannot_be_published_is_refused_and_hosts_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    published(folder.path());
+    let before = script(folder.path());
+    let host = "--host=rack1=web,mac=52:54:00:12:34:56";
+    netboot(folder.path(), &["--image=web=oci:missing:1", host]).must_end(3, &["image web", "missing"]);
+    netboot(folder.path(), &["--image=web=oci:image:1", "--host=Rack 1=web,mac=52:54:00:12:34:56"])
+        .must_end(2, &["cannot be a name"]);
+    netboot(folder.path(), &["--image=web=oci:image:1", host, "--initramfs=dracut"])
+        .must_end(2, &["flipslot's own initramfs"]);
+    assert_eq!(script(folder.path()), before);
+}
