@@ -12,7 +12,7 @@ each host, boot loaders, and a configuration for dnsmasq. A host boots its image
 from RAM, and a restart is the image again. What a host boots changes in one
 step, last; the image before it stays (docs/netboot.md).
 
-Exit codes: 0 done, 1 failed, 2 usage error, 3 refused, nothing written.
+Exit codes: 0 done, 1 failed, 2 usage error, 3 refused: no host was changed.
 
 Example:
   flipslot netboot /srv/boot --url http://10.0.0.1/boot \\
@@ -45,7 +45,8 @@ pub struct NetbootArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "squashfs")]
     pub format: Format,
 
-    /// Number of images to keep that no host boots, nor booted before
+    /// Number of images to keep that are neither the current nor the previous one
+    /// of any host
     #[arg(long, value_name = "N", default_value = "2")]
     pub keep: usize,
 

@@ -3,7 +3,7 @@
 use crate::build::session::Session;
 use crate::cli::{NetbootArgs, WriteArgs};
 use crate::disk::new::file::Existing;
-use crate::error::Result;
+use crate::error::{Result, refused};
 use crate::forms::netboot::boot::Boot;
 use crate::forms::netboot::hosts::Hosts;
 use crate::forms::netboot::images::{Images, name_of};
@@ -22,6 +22,8 @@ use crate::request::netboot::NetbootRequest;
 use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::root::packed::Packing;
 use anyhow::Context;
+use rustix::fs::Mode;
+use rustix::process::umask;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
@@ -34,6 +36,10 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
     let request = NetbootRequest::of(args)?;
     let format = Format::of(args.boot.fetch.json);
     let folder = request.folder.as_path();
+    if args.rollback.is_some() && !folder.is_dir() {
+        return Err(refused(format!("there is no folder {}", folder.display()), "name the folder of an earlier run"));
+    }
+    umask(Mode::WGRP | Mode::WOTH); // servers run as other users
     let _locked = locked(folder)?;
     let hosts = Hosts::open(folder, &request.url)?;
     if let Some(name) = &args.rollback {
@@ -45,11 +51,17 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
     let boots = boots(args)?;
     let packing = Packing::of(args.format, None)?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };
+    hosts.images()?; // a damaged host is told before anything is written
+    request.hosts.iter().try_for_each(|(name, host)| hosts.refuse_taken(name, host))?;
     let images = Images::open(folder)?;
-    let mut made = BTreeMap::new();
+    let mut found = Vec::new();
     for (name, reference) in &request.images {
-        let image = image(&images, reference, &boots, &packing, session);
-        made.insert(name, image.with_context(|| format!("image {name}"))?);
+        found.push((name, look_up(reference, &boots, session).with_context(|| format!("image {name}"))?));
+    }
+    let mut made = BTreeMap::new();
+    for (name, image) in found {
+        let job = NetbootJob { image: &image, request: &boots, packing: &packing };
+        made.insert(name, put(&images, &job, &asked(args, &boots), session).with_context(|| format!("image {name}"))?);
     }
     put_loaders(folder, &request.url)?;
     let mut published = Vec::new();
@@ -77,24 +89,24 @@ fn boots(args: &NetbootArgs) -> Result<SlotRequest> {
     SlotRequest::of(flags, &Config::of(&args.boot)?, None, None)?.for_netboot()
 }
 
-/// Returns an image of the folder, which is made unless it is there.
-fn image(
-    images: &Images,
-    reference: &str,
-    boots: &SlotRequest,
-    packing: &Packing,
-    session: Session,
-) -> Result<(String, Described, bool)> {
+fn look_up(reference: &str, boots: &SlotRequest, session: Session) -> Result<oci::Image> {
     let reference = oci::registries::Conf::find()?.reference(reference)?;
-    let step = session.progress.step(None, "looking up the image", None);
-    let image = oci::resolve(&reference, &boots.platform, &boots.access)?;
-    drop(step);
-    let name = name_of(&image.digest, packing, &format!("{} {}", boots.consoles.join(" "), boots.kargs));
+    let _step = session.progress.step(None, "looking up the image", None);
+    oci::resolve(&reference, &boots.platform, &boots.access)
+}
+
+/// Returns all that the files of an image depend on, beside the image itself.
+fn asked(args: &NetbootArgs, boots: &SlotRequest) -> String {
+    format!("{:?}", (&boots.consoles, &boots.kargs, &args.boot.kernel, &args.boot.fix, &args.boot.allow))
+}
+
+/// Returns the folder of an image, which is made unless it is there, and if it is new.
+fn put(images: &Images, job: &NetbootJob, asked: &str, session: Session) -> Result<(String, Described, bool)> {
+    let name = name_of(&job.image.digest, job.packing, asked);
     if let Some(described) = images.described(&name)? {
         return Ok((name, described, false));
     }
-    let job = NetbootJob { image: &image, request: boots, packing };
-    let described = images.add(&name, |folder| netboot::write(&job, folder, session))?;
+    let described = images.add(&name, |folder| netboot::write(job, folder, session))?;
     Ok((name, described, true))
 }
 

@@ -1,5 +1,5 @@
-//! The identity of a machine whose root forgets: its name, and an identifier that is the same at each boot, of the firmware's
-//! UUID (hostname(5), machine-id(5)).
+//! The identity of a machine with a live root: its host name, and an identifier derived from the firmware's UUID, the same
+//! at each boot (hostname(5), machine-id(5)).
 
 use crate::error::Result;
 use crate::init::hex::hex_of;
@@ -17,35 +17,40 @@ const NOFOLLOW: i32 = 0o400_000;
 
 /// Gives the root the name of its host, if there is one, and an identifier, if its image has none and the machine has a
 /// UUID.
-pub fn give(root: &str, host: Option<&str>) -> Result<()> {
+pub fn write_identity(root: &str, host: Option<&str>) -> Result<()> {
     if !fs::symlink_metadata(format!("{root}/etc")).is_ok_and(|found| found.is_dir()) {
         return Ok(());
     }
     if let Some(host) = host {
-        put(&format!("{root}/etc/hostname"), 0o644, host)?;
+        write_line(&format!("{root}/etc/hostname"), 0o644, host)?;
     }
-    let place = format!("{root}/etc/machine-id");
-    let known = fs::read_to_string(&place).unwrap_or_default();
-    match uuid().filter(|_| is_none(&known)) {
-        Some(uuid) => put(&place, 0o444, &of(&uuid)),
+    let path = format!("{root}/etc/machine-id");
+    // Neither a link out of the root nor a FIFO is read.
+    let known = match fs::symlink_metadata(&path) {
+        Ok(found) if found.is_file() => fs::read_to_string(&path).unwrap_or_default(),
+        Ok(_) => return Ok(()),
+        Err(_) => String::new(),
+    };
+    match uuid().filter(|_| is_unset(&known)) {
+        Some(uuid) => write_line(&path, 0o444, &machine_id_of(&uuid, host)),
         None => Ok(()),
     }
 }
 
 /// Writes a line into a file; into nothing that is there and is not a file.
-fn put(place: &str, mode: u32, line: &str) -> Result<()> {
-    if fs::symlink_metadata(place).is_ok_and(|found| !found.is_file()) {
+fn write_line(path: &str, mode: u32, line: &str) -> Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         return Ok(());
     }
-    let writing = || format!("writing {place}");
+    let writing = || format!("writing {path}");
     let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(mode).custom_flags(NOFOLLOW);
-    let mut file = options.open(place).with_context(writing)?;
+    let mut file = options.open(path).with_context(writing)?;
     file.write_all(format!("{line}\n").as_bytes()).with_context(writing)
 }
 
 /// Returns true for a file that systemd, too, takes for one without an identifier.
-fn is_none(known: &str) -> bool {
+fn is_unset(known: &str) -> bool {
     ["", "uninitialized"].contains(&known.trim())
 }
 
@@ -57,9 +62,11 @@ fn uuid() -> Option<String> {
     is_one.then_some(digits)
 }
 
-/// The UUID itself is known to others, and may be a key elsewhere: a hash of it is not.
-fn of(uuid: &str) -> String {
-    hex_of(&Sha256::digest(format!("flipslot machine-id {uuid}").as_bytes())[..16])
+/// Returns the identifier of the machine with this UUID and name. The UUID itself is known to others, and may be a key
+/// elsewhere; some boards share one, so that the name counts, too.
+fn machine_id_of(uuid: &str, host: Option<&str>) -> String {
+    let text = format!("flipslot machine-id {uuid} {}", host.unwrap_or_default());
+    hex_of(&Sha256::digest(text.as_bytes())[..16])
 }
 
 #[cfg(test)]
@@ -68,9 +75,11 @@ mod tests {
 
     #[test]
     fn an_identifier_is_a_hash_and_always_the_same() {
-        let one = of("4c4c4544004b3510804bb4c04f564431");
-        assert_eq!(one, of("4c4c4544004b3510804bb4c04f564431"));
+        let of = |host| machine_id_of("4c4c4544004b3510804bb4c04f564431", host);
+        let one = of(Some("rack1"));
+        assert_eq!(one, of(Some("rack1")));
+        assert_ne!(one, of(Some("rack2")), "boards of one maker may have one UUID");
         assert_eq!((one.len(), one.contains("4c4c4544")), (32, false));
-        assert!(is_none("\n") && is_none("uninitialized\n") && !is_none(&one));
+        assert!(is_unset("\n") && is_unset("uninitialized\n") && !is_unset(&one));
     }
 }

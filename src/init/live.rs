@@ -95,7 +95,7 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
             return Err(failed(found, "use flipslot.overlay=ram, ram:SIZE or none"));
         }
     }
-    if let Err(error) = identity::give(PLACE, words.host.as_deref()) {
+    if let Err(error) = identity::write_identity(PLACE, words.host.as_deref()) {
         log(Level::Warning, &format!("the machine has no identity yet: {error:#}"));
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! The request of `netboot`: images and hosts, checked before anything is fetched or written.
 
-use crate::cli::NetbootArgs;
+use crate::cli::{ImageArgs, NetbootArgs};
 use crate::error::{Result, usage};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Longest name of a host or an image: that of a label in DNS (RFC 1035, 2.3.4).
 const NAME_MAX: usize = 63;
@@ -56,6 +56,8 @@ impl NetbootRequest {
         if args.rollback.is_none() && images.is_empty() {
             return Err(usage("there is nothing to do: no image is named", "name one: --image NAME=REFERENCE"));
         }
+        refuse_odd_folder(&args.folder)?;
+        refuse_odd_words(&args.boot)?;
         Ok(NetbootRequest { folder: args.folder.clone(), url: url(&args.url)?, images, hosts, keep: args.keep })
     }
 }
@@ -114,6 +116,30 @@ fn mac(text: &str) -> Option<String> {
 
 fn uuid(text: &str) -> Option<String> {
     uuid::Uuid::try_parse(text).ok().map(|uuid| uuid.hyphenated().to_string())
+}
+
+/// Refuses a folder that a configuration of dnsmasq could not name.
+fn refuse_odd_folder(folder: &Path) -> Result<()> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte);
+    if folder.as_os_str().as_encoded_bytes().iter().all(is_plain) {
+        return Ok(());
+    }
+    let found = format!("'{}' cannot be served: a server's configuration could misread it", folder.display());
+    Err(usage(found, "use letters, digits, '/', '.', '_' and '-'"))
+}
+
+/// Refuses words that iPXE reads as something else (ipxe.org/scripting), and flags that mean nothing for these images.
+fn refuse_odd_words(boot: &ImageArgs) -> Result<()> {
+    let words = boot.kargs.iter().chain(&boot.console).flat_map(|words| words.split_whitespace());
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=,.:_-/+@%[]*~".contains(&byte);
+    if let Some(odd) = words.into_iter().find(|word| !word.bytes().all(is_plain)) {
+        let found = format!("'{}' cannot be a word of the kernel here: iPXE could misread it", odd.escape_debug());
+        return Err(usage(found, "write plain words: key=value"));
+    }
+    if !boot.filesystem.is_empty() {
+        return Err(usage("--filesystem is for slots, and these images are files", "choose --format"));
+    }
+    Ok(())
 }
 
 /// Refuses an address that two hosts have: which of them boots would be chance.

@@ -6,6 +6,7 @@ use crate::support::disk::{Disk, MIB, SLOT_A, content_hash};
 use crate::support::program::{assert_nothing_left, tool, unmount};
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_target_that_cannot_be_one_is_refused_and_no_disk_is_written() {
@@ -116,6 +117,13 @@ fn an_xfs_whose_machine_was_not_shut_down_is_refused_and_no_disk_is_written() {
     tool("xfs_io", &["-x", "-c", "shutdown -f", &folder]);
     tool("umount", &[&folder]);
     drop(attached);
+    // A program that another test started just now may still have the mount in its own namespace.
+    let begin = Instant::now();
+    while !tool("losetup", &["-j", &disk.path().to_string_lossy()]).is_empty()
+        && begin.elapsed() < Duration::from_secs(60)
+    {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let run = clone(disk.folder(), &disk.path(), &["copy.raw"], &[]);
     run.must_end(3, &["has a log that must be replayed", "mount it once"]);
     assert_nothing_left(disk.folder(), &["d.raw"]);

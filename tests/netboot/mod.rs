@@ -64,7 +64,8 @@ fn a_host_boots_an_image_whose_files_are_what_the_description_says() {
     }
     let text = script(folder.path());
     assert!(text.starts_with("#!ipxe\n") && text.contains(&format!("http://10.0.0.1/boot/images/{image}/vmlinuz")));
-    assert!(text.contains("root=flipslot:/image flipslot.format=squashfs ro"), "{text}");
+    let root = described["root"]["digest"].as_str().unwrap();
+    assert!(text.contains(&format!("root=flipslot:/image@{root} flipslot.format=squashfs ro")), "{text}");
     // The initramfs is two archives: ours, and the image as it is.
     let unpack = "cd \"$1\" && gzip -dc initrd 2>/dev/null | cpio -t --quiet";
     let names = tool("sh", &["-c", unpack, "sh", &place.to_string_lossy()]);
@@ -119,6 +120,39 @@ fn images_that_no_host_boots_are_removed_but_for_the_newest() {
 }
 
 #[test]
+fn a_host_whose_name_is_like_that_of_another_and_an_address_that_moves_cost_no_other_host_its_image() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    let image = "--image=web=oci:image:1";
+    let hosts = ["--host=rack1=web,mac=52:54:00:00:00:01", "--host=rack1.new=web,mac=52:54:00:00:00:02"];
+    netboot(folder.path(), &[&[image], &hosts[..]].concat()).must_end(0, &[]);
+    netboot(folder.path(), &[image, hosts[0], "--kargs=quiet"]).must_end(0, &[]);
+    let script =
+        |mac: &str| fs::read_to_string(folder.path().join(format!("served/by-mac/52-54-00-00-00-{mac}/boot.ipxe")));
+    assert!(script("01").unwrap().contains("quiet") && !script("02").unwrap().contains("quiet"));
+
+    let taken = netboot(folder.path(), &[image, "--host=rack2=web,mac=52:54:00:00:00:01"]);
+    taken.must_end(3, &["52-54-00-00-00-01 is the address of the host rack1, not of rack2"]);
+    netboot(folder.path(), &[image, "--host=rack1=web,mac=52:54:00:00:00:03"]).must_end(0, &[]);
+    assert!(script("01").is_err(), "the host has another address now");
+    assert!(script("03").is_ok());
+}
+
+#[test]
+fn what_a_run_that_was_cut_left_does_not_stop_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    let image = published(folder.path())["images"][0]["folder"].as_str().unwrap().to_owned();
+    let images = folder.path().join("served/images");
+    fs::remove_file(images.join(&image).join("image.json")).unwrap();
+    fs::create_dir(images.join(".new-x")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("served/hosts/.new-rack1")).unwrap();
+    published(folder.path());
+    assert_eq!(fs::read_dir(&images).unwrap().count(), 1);
+    assert!(!folder.path().join("served/hosts/.new-rack1").is_symlink());
+}
+
+#[test]
 fn what_cannot_be_published_is_refused_and_hosts_stay_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     write_image(folder.path(), "one");
@@ -130,5 +164,10 @@ fn what_cannot_be_published_is_refused_and_hosts_stay_as_they_are() {
         .must_end(2, &["cannot be a name"]);
     netboot(folder.path(), &["--image=web=oci:image:1", host, "--initramfs=dracut"])
         .must_end(2, &["flipslot's own initramfs"]);
+    netboot(folder.path(), &["--image=web=oci:image:1", host, "--kargs=quiet || reboot"])
+        .must_end(2, &["'||' cannot be a word of the kernel here"]);
     assert_eq!(script(folder.path()), before);
+    let typo = flipslot(folder.path(), &["netboot", "typo", "--url=http://x/y", "--rollback=rack1"]);
+    typo.must_end(3, &["there is no folder typo"]);
+    assert!(!folder.path().join("typo").exists());
 }

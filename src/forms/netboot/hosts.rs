@@ -20,6 +20,8 @@ const HOSTS: &str = "hosts";
 const BOOTS: &str = "hosts/.boots";
 /// Folders in which a machine finds its host by an address.
 const BY: [&str; 2] = ["by-mac", "by-uuid"];
+/// Start of the name of a link that is not in its place yet; no name of a host begins so.
+const NEW: &str = ".new-";
 /// File that says what a host boots.
 const DESCRIPTION: &str = "host.json";
 
@@ -35,6 +37,7 @@ impl<'h> Hosts<'h> {
         for name in [HOSTS, BOOTS, BY[0], BY[1]] {
             let path = folder.join(name);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+            remove_leftovers(&path)?;
         }
         Ok(Hosts { folder, url })
     }
@@ -52,20 +55,46 @@ impl<'h> Hosts<'h> {
             filled(&place.join(loaders::SCRIPT), "partial", Existing::Replace, script.as_bytes())?.publish()?;
             filled(&place.join(DESCRIPTION), "partial", Existing::Replace, text.as_bytes())?.publish()?;
         }
-        for (by, address) in host.macs.iter().map(|mac| (BY[0], mac)).chain(host.uuids.iter().map(|uuid| (BY[1], uuid)))
-        {
-            link(&format!("../{HOSTS}/{name}"), &self.folder.join(by).join(address))?;
-        }
         let target = format!(".boots/{target}");
         let now = self.target(name)?;
-        if now.as_deref() == Some(&target) {
-            return Ok(false);
+        let changes = now.as_deref() != Some(target.as_str());
+        if changes {
+            // One goes back to another image, and not to other words for this one.
+            if let Some(now) = now.filter(|now| self.boot(now).is_ok_and(|before| before.image != boot.image)) {
+                link(&now, &self.previous(name))?;
+            }
+            link(&target, &self.folder.join(HOSTS).join(name))?; // from here on it boots this
         }
-        if let Some(now) = now {
-            link(&now, &self.previous(name))?;
+        self.address(name, host)?;
+        Ok(changes)
+    }
+
+    /// Refuses an address that another host of the folder has.
+    pub fn refuse_taken(&self, name: &str, host: &Host) -> Result<()> {
+        for (by, address) in addresses(host) {
+            let path = self.folder.join(by).join(address);
+            if let Some(target) = read_link(&path)?.filter(|target| *target != link_to(name)) {
+                let other = target.rsplit('/').next().unwrap_or_default();
+                let hint = format!("give {other} another address first, or remove {}", path.display());
+                return Err(refused(format!("{address} is the address of the host {other}, not of {name}"), hint));
+            }
         }
-        link(&target, &self.folder.join(HOSTS).join(name))?; // from here on it boots this
-        Ok(true)
+        Ok(())
+    }
+
+    /// Links the addresses of a host to it, and removes the links of those that it had before.
+    fn address(&self, name: &str, host: &Host) -> Result<()> {
+        let now: BTreeSet<PathBuf> = addresses(host).map(|(by, address)| self.folder.join(by).join(address)).collect();
+        now.iter().try_for_each(|path| link(&link_to(name), path))?;
+        for by in BY {
+            let folder = self.folder.join(by);
+            for path in entries(&folder)?.into_iter().filter(|path| !now.contains(path)) {
+                if read_link(&path)? == Some(link_to(name)) {
+                    fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Lets a host boot what it booted before. Returns what that is.
@@ -75,7 +104,7 @@ impl<'h> Hosts<'h> {
             let found = format!("{} has no host {name}", self.folder.display());
             return Err(refused(found, "name one of its folder hosts/"));
         };
-        let previous = read_link(&self.previous(name))?.ok_or_else(|| {
+        let previous = read_link(&self.previous(name))?.filter(|previous| *previous != now).ok_or_else(|| {
             refused(format!("the host {name} has booted nothing else before"), "publish an image: --image, --host")
         })?;
         link(&previous, &self.folder.join(HOSTS).join(name))?; // from here on it boots this
@@ -86,10 +115,11 @@ impl<'h> Hosts<'h> {
     /// Returns the folders of the images that hosts boot, or booted before.
     pub fn images(&self) -> Result<BTreeSet<String>> {
         let mut images = BTreeSet::new();
-        let folder = self.folder.join(HOSTS);
-        for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
-            if let Some(target) = read_link(&entry?.path())? {
-                images.insert(self.boot(&target)?.image);
+        for path in entries(&self.folder.join(HOSTS))? {
+            if let Some(target) = read_link(&path)? {
+                let hint = || format!("publish this host again, or remove {}", path.display());
+                let boot = self.boot(&target).map_err(|error| failed(format!("{error:#}"), hint()))?;
+                images.insert(boot.image);
             }
         }
         Ok(images)
@@ -111,6 +141,34 @@ impl<'h> Hosts<'h> {
     }
 }
 
+/// Returns the addresses of a host, each with the folder of its kind.
+fn addresses(host: &Host) -> impl Iterator<Item = (&'static str, &String)> {
+    host.macs.iter().map(|mac| (BY[0], mac)).chain(host.uuids.iter().map(|uuid| (BY[1], uuid)))
+}
+
+/// Returns the target of the links of a host's addresses.
+fn link_to(name: &str) -> String {
+    format!("../{HOSTS}/{name}")
+}
+
+/// Returns the paths of what is in a folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let reading = || format!("reading {}", folder.display());
+    let entries: Vec<_> =
+        fs::read_dir(folder).with_context(reading)?.collect::<Result<_, _>>().with_context(reading)?;
+    Ok(entries.iter().map(fs::DirEntry::path).collect())
+}
+
+/// Removes links that a run that was cut did not finish.
+fn remove_leftovers(folder: &Path) -> Result<()> {
+    let is_new =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes()));
+    for path in entries(folder)?.into_iter().filter(is_new) {
+        fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Returns the target of a link; `None` if there is no link.
 fn read_link(path: &Path) -> Result<Option<String>> {
     match fs::read_link(path) {
@@ -126,9 +184,8 @@ fn link(target: &str, path: &Path) -> Result<()> {
     if read_link(path)?.as_deref() == Some(target) {
         return Ok(());
     }
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = path.with_file_name(format!("{NEW}{name}"));
     match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(linking),
         _ => {}

@@ -16,10 +16,11 @@ pub const IMAGES: &str = "images";
 /// Start of the name of a folder that is not complete.
 const NEW: &str = ".new-";
 
-/// Returns the name of an image's folder: digest, filesystem, and the version that made it, whose files differ.
-pub fn name_of(digest: &Digest, packing: &Packing, cmdline: &str) -> String {
+/// Returns the name of an image's folder: its digest, and eight digits of what else its files depend on: what was `asked`
+/// for, filesystem, version.
+pub fn name_of(digest: &Digest, packing: &Packing, asked: &str) -> String {
     let made = Digest::of(
-        format!("{} {:?} {cmdline}", env!("CARGO_PKG_VERSION"), (packing.format, packing.compression)).as_bytes(),
+        format!("{} {:?} {asked}", env!("CARGO_PKG_VERSION"), (packing.format, packing.compression)).as_bytes(),
     );
     format!("{}-{}-{}", digest.algorithm(), digest.hex(), &made.hex()[..8])
 }
@@ -35,7 +36,8 @@ impl Images {
         let folder = folder.join(IMAGES);
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         for name in names(&folder)? {
-            if name.starts_with(NEW) {
+            // A folder without a description was being removed when a run was cut.
+            if name.starts_with(NEW) || !folder.join(&name).join(DESCRIPTION).exists() {
                 fs::remove_dir_all(folder.join(&name)).with_context(|| format!("removing {name}"))?;
             }
         }
@@ -80,9 +82,10 @@ impl Images {
         let mut removed = Vec::new();
         for (_, name) in unused.into_iter().take(count) {
             let path = self.folder.join(&name);
-            // Without its description it is not one any more, wherever this is cut.
-            fs::remove_file(path.join(DESCRIPTION))
-                .and_then(|()| fs::remove_dir_all(&path))
+            // Under this name, the next run removes what is left if this one is cut.
+            let old = self.folder.join(format!("{NEW}{name}"));
+            fs::rename(&path, &old)
+                .and_then(|()| fs::remove_dir_all(&old))
                 .with_context(|| format!("removing {}", path.display()))?;
             removed.push(name);
         }

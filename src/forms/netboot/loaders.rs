@@ -1,5 +1,5 @@
-//! Files for boot loaders and the servers that hand them out. Names and addresses in them were refused before if they
-//! need quotes (request/netboot.rs, boot/cmdline.rs).
+//! Files for boot loaders and the servers that hand them out. Names, addresses and words that these files could be read
+//! differently with were refused before (request/netboot.rs).
 
 use crate::disk::new::file::Existing;
 use crate::error::Result;
@@ -34,7 +34,7 @@ pub fn first(url: &str) -> String {
          # by flipslot netboot\n\
          chain --autofree {url}/by-mac/${{netX/mac:hexhyp}}/{SCRIPT} ||\n\
          chain --autofree {url}/by-uuid/${{uuid}}/{SCRIPT} ||\n\
-         echo flipslot: no host has the MAC address ${{netX/mac}} or the UUID ${{uuid}}\n\
+         echo flipslot: no host has the MAC address ${{netX/mac}} or the UUID ${{uuid}}, or its files do not load\n\
          exit\n"
     )
 }
@@ -42,7 +42,8 @@ pub fn first(url: &str) -> String {
 /// Returns a configuration for dnsmasq, to which the addresses to hand out are added.
 pub fn dnsmasq(folder: &Path, url: &str) -> String {
     format!(
-        "# By flipslot netboot: TFTP for iPXE, and the script with which it goes on. Add the addresses to hand out, as in\n\
+        "# Written by each run of flipslot netboot: include it in a file of your own, conf-file={folder}/dnsmasq.conf\n\
+         # That one says which addresses to hand out, as in\n\
          #   dhcp-range=10.0.0.100,10.0.0.200\n\
          # or beside a DHCP server that is there already:\n\
          #   dhcp-range=10.0.0.0,proxy\n\

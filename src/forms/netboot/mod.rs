@@ -81,7 +81,15 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
     })?;
     let files = vec![kernel_file, initrd];
     let root = WrittenFile::of("root", root.file())?;
-    let words = cmdline.to_string();
+    let pinned = |word: &str| match word {
+        "root=flipslot:/image" => format!("{word}@{}", root.digest()),
+        other => other.to_owned(),
+    };
+    let mut words = cmdline.renewed(pinned).to_string();
+    if !words.split(' ').any(|word| word.starts_with("panic=")) {
+        // Nobody is there to switch it off and on.
+        words += " panic=30";
+    }
     Ok(Described::new(image, packing, About { title, kernel: kernel.version, words, root, files }))
 }
 

@@ -16,7 +16,7 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// squashfs: every kernel reads it
+    /// squashfs: every supported kernel reads it
     Squashfs,
     /// EROFS: for kernels since 5.4; with POSIX ACLs
     Erofs,

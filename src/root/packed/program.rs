@@ -30,7 +30,7 @@ pub struct Program {
     pub drops_root_attributes: bool,
 }
 
-/// The facts that an archive does not tell a program.
+/// Metadata that the archive cannot carry.
 #[derive(Debug)]
 pub struct Told {
     /// Identity of the image.
@@ -54,7 +54,7 @@ impl Program {
         }
         let path = std::env::var("PATH").unwrap_or_default();
         let tool = Tool::new(self.name).args((self.arguments)(self, &told, out));
-        // SOURCE_DATE_EPOCH and the like have no say in the bytes.
+        // SOURCE_DATE_EPOCH and the like must not change the output.
         let tool = tool.only_environment(&[("PATH", &path), ("LC_ALL", "C")]);
         let (archive, feed) = io::pipe().context("making a pipe")?;
         thread::scope(|scope| {
