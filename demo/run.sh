@@ -30,7 +30,7 @@ echo "docker://$address/os/debian:12 and :13"
 
 say "flipslot create: Debian 12 into slot a of a new disk; slot b stays empty"
 echo "this takes about 10 s"
-command=("$flipslot" create "$work/golden.raw" --size 8GiB --hardware qemu --initramfs flipslot --slot "a=docker://$address/os/debian:12")
+command=("$flipslot" create "$work/golden.raw" --size 8GiB --hardware qemu --slot "a=docker://$address/os/debian:12")
 echo "${command[*]}"
 "${command[@]}"
 

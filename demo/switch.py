@@ -26,7 +26,7 @@ try:
     show("flipslot status", guest.run("flipslot status"))
 
     say("It pulls Debian 13 from the registry into its slot b", 90)
-    command = f"flipslot flash {REFERENCE} --slot b --initramfs flipslot --plain-http 10.0.2.2:{PORT}"
+    command = f"flipslot flash {REFERENCE} --slot b --plain-http 10.0.2.2:{PORT}"
     show(command, guest.run(f"{command} --progress none"))
 
     say("It jumps there, without the firmware", 60)
