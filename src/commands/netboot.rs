@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::publish::described::Described;
 use crate::publish::written_file::filled;
 use crate::request::config::Config;
-use crate::request::netboot::NetbootRequest;
+use crate::request::netboot::{NetbootRequest, refuse_odd_words};
 use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::root::packed::Packing;
 use anyhow::Context;
@@ -39,6 +39,7 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
     if args.rollback.is_some() && !folder.is_dir() {
         return Err(refused(format!("there is no folder {}", folder.display()), "name the folder of an earlier run"));
     }
+    let boots = boots(args)?;
     umask(Mode::WGRP | Mode::WOTH); // servers run as other users
     let _locked = locked(folder)?;
     let hosts = Hosts::open(folder, &request.url)?;
@@ -48,7 +49,6 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
         return print(&Published::new(folder, vec![host]).took(begin.elapsed()), format);
     }
     oci::trust::bundle_if_none()?;
-    let boots = boots(args)?;
     let packing = Packing::of(args.format, None)?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };
     hosts.images()?; // a damaged host is told before anything is written
@@ -61,7 +61,7 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
     let mut made = BTreeMap::new();
     for (name, image) in found {
         let job = NetbootJob { image: &image, request: &boots, packing: &packing };
-        made.insert(name, put(&images, &job, &asked(args, &boots), session).with_context(|| format!("image {name}"))?);
+        made.insert(name, put(&images, &job, &asked(&boots), session).with_context(|| format!("image {name}"))?);
     }
     put_loaders(folder, &request.url)?;
     let mut published = Vec::new();
@@ -86,7 +86,9 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
 fn boots(args: &NetbootArgs) -> Result<SlotRequest> {
     let write = WriteArgs { no_agent: true, ..WriteArgs::default() };
     let flags = SlotFlags { image: &args.boot, write: &write };
-    SlotRequest::of(flags, &Config::of(&args.boot)?, None, None)?.for_netboot()
+    let boots = SlotRequest::of(flags, &Config::of(&args.boot)?, None, None)?.for_netboot()?;
+    refuse_odd_words(boots.consoles.iter().chain([&boots.kargs]).map(String::as_str))?;
+    Ok(boots)
 }
 
 fn look_up(reference: &str, boots: &SlotRequest, session: Session) -> Result<oci::Image> {
@@ -96,8 +98,8 @@ fn look_up(reference: &str, boots: &SlotRequest, session: Session) -> Result<oci
 }
 
 /// Returns all that the files of an image depend on, beside the image itself.
-fn asked(args: &NetbootArgs, boots: &SlotRequest) -> String {
-    format!("{:?}", (&boots.consoles, &boots.kargs, &args.boot.kernel, &args.boot.fix, &args.boot.allow))
+fn asked(boots: &SlotRequest) -> String {
+    format!("{:?}", (&boots.consoles, &boots.kargs, boots.kernel(None), &boots.policy))
 }
 
 /// Returns the folder of an image, which is made unless it is there, and if it is new.

@@ -1,6 +1,6 @@
 //! The request of `netboot`: images and hosts, checked before anything is fetched or written.
 
-use crate::cli::{ImageArgs, NetbootArgs};
+use crate::cli::NetbootArgs;
 use crate::error::{Result, usage};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,9 @@ impl NetbootRequest {
             return Err(usage("there is nothing to do: no image is named", "name one: --image NAME=REFERENCE"));
         }
         refuse_odd_folder(&args.folder)?;
-        refuse_odd_words(&args.boot)?;
+        if !args.boot.filesystem.is_empty() {
+            return Err(usage("--filesystem is for slots, and these images are files", "choose --format"));
+        }
         Ok(NetbootRequest { folder: args.folder.clone(), url: url(&args.url)?, images, hosts, keep: args.keep })
     }
 }
@@ -128,18 +130,14 @@ fn refuse_odd_folder(folder: &Path) -> Result<()> {
     Err(usage(found, "use letters, digits, '/', '.', '_' and '-'"))
 }
 
-/// Refuses words that iPXE reads as something else (ipxe.org/scripting), and flags that mean nothing for these images.
-fn refuse_odd_words(boot: &ImageArgs) -> Result<()> {
-    let words = boot.kargs.iter().chain(&boot.console).flat_map(|words| words.split_whitespace());
+/// Refuses words that iPXE reads as something else (ipxe.org/scripting).
+pub fn refuse_odd_words<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<()> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=,.:_-/+@%[]*~".contains(&byte);
-    if let Some(odd) = words.into_iter().find(|word| !word.bytes().all(is_plain)) {
+    let odd = words.into_iter().flat_map(str::split_whitespace).find(|word| !word.bytes().all(is_plain));
+    odd.map_or(Ok(()), |odd| {
         let found = format!("'{}' cannot be a word of the kernel here: iPXE could misread it", odd.escape_debug());
-        return Err(usage(found, "write plain words: key=value"));
-    }
-    if !boot.filesystem.is_empty() {
-        return Err(usage("--filesystem is for slots, and these images are files", "choose --format"));
-    }
-    Ok(())
+        Err(usage(found, "write plain words: key=value"))
+    })
 }
 
 /// Refuses an address that two hosts have: which of them boots would be chance.

@@ -1,11 +1,10 @@
 //! What `image` writes: by nobody, the same bytes each time, described beside it, complete or not at all.
 
 use crate::support::layout::{ImageLayout, Packing};
-use crate::support::program::{ended, flipslot, tool, unmount};
+use crate::support::program::{Nobody, ended, flipslot, tool, unmount};
 use crate::support::tar::{Tar, dir, file, symlink};
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -56,25 +55,14 @@ fn image(folder: &Path, out: &str, more: &[&str]) -> Value {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods)] // tests start programs by themselves
 fn anybody_writes_the_same_bytes_twice_and_a_description() {
-    /// No user of this machine.
-    const NOBODY: u32 = 65534;
     let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     write_image(folder.path(), false);
-    let program = folder.path().join("flipslot");
-    fs::copy(env!("CARGO_BIN_EXE_flipslot"), &program).unwrap();
-    let home = folder.path().join("home");
-    fs::create_dir(&home).unwrap();
-    chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
-    let user = NOBODY.to_string();
+    let nobody = Nobody::in_folder(folder.path());
+    let home = &nobody.home;
     for (format, magic) in [("squashfs", &b"hsqs"[..]), ("erofs", &[0; 4][..])] {
         for out in ["home/one", "home/two"] {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(&program);
-            command.args(["image", out, "oci:image:1", "--format", format, "--progress=none", "--yes"]);
-            let run = ended(command.current_dir(folder.path()).env("HOME", &home).env("TMPDIR", &home));
+            let run = nobody.flipslot(&["image", out, "oci:image:1", "--format", format, "--progress=none", "--yes"]);
             assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{}", run.stdout);
         }
         let bytes = fs::read(home.join("one")).unwrap();
@@ -87,7 +75,7 @@ fn anybody_writes_the_same_bytes_twice_and_a_description() {
         assert_eq!(described["format"], format);
         assert!(described["least_memory"].as_u64().unwrap() > 256 << 20);
     }
-    let mut left: Vec<_> = fs::read_dir(&home).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let mut left: Vec<_> = fs::read_dir(home).unwrap().flatten().map(|entry| entry.file_name()).collect();
     left.sort();
     assert_eq!(left, ["one", "one.json", "two", "two.json"], "nothing else is left");
 }

@@ -166,6 +166,9 @@ fn what_cannot_be_published_is_refused_and_hosts_stay_as_they_are() {
         .must_end(2, &["flipslot's own initramfs"]);
     netboot(folder.path(), &["--image=web=oci:image:1", host, "--kargs=quiet || reboot"])
         .must_end(2, &["'||' cannot be a word of the kernel here"]);
+    fs::write(folder.path().join("words.toml"), "kargs = \"quiet && reboot\"\n").unwrap();
+    netboot(folder.path(), &["--image=web=oci:image:1", host, "--config=words.toml"])
+        .must_end(2, &["'&&' cannot be a word of the kernel here"]);
     assert_eq!(script(folder.path()), before);
     let typo = flipslot(folder.path(), &["netboot", "typo", "--url=http://x/y", "--rollback=rack1"]);
     typo.must_end(3, &["there is no folder typo"]);

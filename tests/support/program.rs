@@ -1,6 +1,8 @@
 //! The real program, run as a user runs it, and what it leaves behind.
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -42,6 +44,37 @@ pub fn ended(command: &mut Command) -> Run {
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
+
+/// A user who owns nothing on this machine but a home, with a copy of the program: the build may lie where nobody else
+/// may look.
+pub struct Nobody<'f> {
+    folder: &'f Path,
+    pub home: PathBuf,
+}
+
+impl<'f> Nobody<'f> {
+    /// Makes both in `folder`, which everyone may read.
+    pub fn in_folder(folder: &'f Path) -> Nobody<'f> {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let home = folder.join("home");
+        fs::create_dir(&home).unwrap();
+        chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_flipslot"), folder.join("flipslot")).unwrap();
+        Nobody { folder, home }
+    }
+
+    /// Runs the program there.
+    #[allow(clippy::disallowed_methods)] // tests start programs by themselves
+    pub fn flipslot(&self, arguments: &[&str]) -> Run {
+        let user = NOBODY.to_string();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(self.folder.join("flipslot"));
+        ended(command.args(arguments).current_dir(self.folder).env("HOME", &self.home).env("TMPDIR", &self.home))
+    }
+}
+
+/// No user of this machine.
+const NOBODY: u32 = 65534;
 
 /// Writes a file that nobody else may read, as the programs do that keep credentials.
 pub fn write_private(path: &Path, text: &str) {

@@ -102,7 +102,8 @@ impl<'h> Hosts<'h> {
         refuse_odd_name(name, "--rollback")?;
         let Some(now) = self.target(name)? else {
             let found = format!("{} has no host {name}", self.folder.display());
-            return Err(refused(found, "name one of its folder hosts/"));
+            let hint = format!("name one of those in {}", self.folder.join(HOSTS).display());
+            return Err(refused(found, hint));
         };
         let previous = read_link(&self.previous(name))?.filter(|previous| *previous != now).ok_or_else(|| {
             refused(format!("the host {name} has booted nothing else before"), "publish an image: --image, --host")
