@@ -15,7 +15,8 @@ FLIPSLOT := target/flipslot
 # The /init of an initramfs, which the program carries. It knows none of the program's libraries, so it is built
 # without them.
 INIT_ONLY := --no-default-features --features init --bin flipslot-init
-INIT := target/flipslot-init.zst
+# The one that fetches its root knows those that reach a server.
+INIT_NET := --no-default-features --features net --bin flipslot-init
 # At a fixed address it is 60 kB smaller.
 INIT_FLAGS := -C target-feature=+crt-static -C relocation-model=static
 
@@ -46,10 +47,12 @@ build: deps init
 	$(CARGO) build --release
 	ln -f $(BUILT) $(FLIPSLOT)
 
-## make init      flipslot-init, as target/flipslot-init.zst, which every build of the program needs
+## make init      flipslot-init for disks and for the network, as target/flipslot-init*.zst, which every
+##                build of the program needs
 init: deps
-	RUSTFLAGS="$(INIT_FLAGS)" $(CARGO) build --profile init $(INIT_ONLY)
-	zstd -q -f -19 target/x86_64-unknown-linux-gnu/init/flipslot-init -o $(INIT)
+	set -e; built() { zstd -q -f -19 target/x86_64-unknown-linux-gnu/init/flipslot-init -o "$$1"; }; \
+	RUSTFLAGS="$(INIT_FLAGS)" $(CARGO) build --profile init $(INIT_ONLY); built target/flipslot-init.zst; \
+	RUSTFLAGS="$(INIT_FLAGS)" $(CARGO) build --profile init $(INIT_NET); built target/flipslot-init-net.zst
 
 ## make install   the program, its man pages and completions, below PREFIX=/usr/local (run make build
 ##                before; sudo make install); DESTDIR=DIR stages them for a package
@@ -75,6 +78,7 @@ docs: build
 lint: init
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(INIT_ONLY) -- -D warnings
+	$(CARGO) clippy $(INIT_NET) -- -D warnings
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --lib
 	scripts/lint-words.sh

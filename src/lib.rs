@@ -12,7 +12,7 @@ pub mod words;
 pub mod boot;
 #[cfg(feature = "tool")]
 pub mod build;
-#[cfg(feature = "tool")]
+#[cfg(feature = "fetch")]
 pub mod chamber;
 #[cfg(feature = "tool")]
 pub mod check;
@@ -37,11 +37,14 @@ pub mod initramfs;
 pub mod jump;
 #[cfg(feature = "tool")]
 pub mod kernel;
-#[cfg(feature = "tool")]
+#[cfg(feature = "fetch")]
 pub mod layer;
-#[cfg(feature = "tool")]
+#[cfg(feature = "fetch")]
+#[cfg_attr(not(feature = "tool"), allow(dead_code))] // disks are for the tool
 pub mod mount;
-#[cfg(feature = "tool")]
+#[cfg(feature = "net")]
+pub mod network;
+#[cfg(feature = "fetch")]
 pub mod oci;
 #[cfg(feature = "tool")]
 pub mod output;
@@ -51,10 +54,10 @@ pub mod progress;
 pub mod publish;
 #[cfg(feature = "tool")]
 pub mod request;
-#[cfg(feature = "tool")]
+#[cfg(feature = "fetch")]
 pub mod root;
 pub mod sys;
-#[cfg(feature = "tool")]
+#[cfg(feature = "fetch")]
 pub mod tool;
-#[cfg(feature = "tool")]
+#[cfg(feature = "fetch")]
 pub mod unpack;

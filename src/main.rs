@@ -1,18 +1,21 @@
 //! The program: reads the command line, runs one command, reports how it ended.
 
 use flipslot::cli::parse::{Parsed, parse};
-use flipslot::initramfs::carried;
+use flipslot::initramfs::carried::{Carried, carry};
 use flipslot::words::printable::lines;
 use flipslot::{commands, error};
 use std::env;
 use std::io::{Write, stderr};
 use std::process::ExitCode;
 
-/// The program `flipslot-init`, compressed. If the compiler says that it is not there: `make build` builds both.
-static FLIPSLOT_INIT: &[u8] = include_bytes!("../target/flipslot-init.zst");
+/// The programs `flipslot-init`, compressed. If the compiler says that they are not there: `make build` builds all.
+static CARRIED: Carried = Carried {
+    disk: include_bytes!("../target/flipslot-init.zst"),
+    net: include_bytes!("../target/flipslot-init-net.zst"),
+};
 
 fn main() -> ExitCode {
-    carried::carry(FLIPSLOT_INIT);
+    carry(CARRIED);
     let result = parse(env::args_os()).and_then(|parsed| match parsed {
         Parsed::Run(verb) => commands::run(verb),
         Parsed::Show(help) => {

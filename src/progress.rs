@@ -11,15 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Writes one line to stderr, like `eprintln!`, but a closed stderr is not an error, and control characters are escaped.
-#[macro_export]
-macro_rules! stderr {
-    ($($line:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), "{}", $crate::words::printable::lines(&format!($($line)*)));
-    }};
-}
-
 /// The style in which progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Style {

@@ -58,9 +58,10 @@ impl<R: Edit + Runnable> Inspected<R> {
     pub fn make_bootable(mut self, request: &SlotRequest, session: Session) -> Result<Bootable<R>> {
         let subject = self.subject(request)?;
         let modules = subject.on.modules();
-        let of = |known: &Modules| match subject.on.needs_disk() {
-            true => drivers::of_initramfs(&request.inventory, known, &modules),
-            false => known.with_needs(modules.iter().map(ToString::to_string)),
+        let of = |known: &Modules| match &subject.on {
+            on if on.needs_disk() => drivers::of_initramfs(&request.inventory, known, &modules),
+            on if on.needs_network() => drivers::of_network(&request.inventory, known, &modules),
+            _ => known.with_needs(modules.iter().map(ToString::to_string)),
         };
         let drivers = subject.modules.as_ref().map(of).unwrap_or_default();
         let named = subject.modules.as_ref().map(|known| drivers::named(&request.inventory, known)).unwrap_or_default();

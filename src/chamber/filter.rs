@@ -82,11 +82,25 @@ pub fn apply_absent(calls: &[c_long]) -> Result<()> {
     apply_filter(&compiled(rules, libc::ENOSYS)?).context("refusing system calls")
 }
 
-/// Refuses all calls of this thread, and of what it becomes, but `calls`, and `with.0` with the flag `with.1` in its
-/// first argument. Needs no_new_privs.
-pub fn apply_allowed(calls: &[c_long], with: (c_long, c_int)) -> Result<()> {
+/// A call that is allowed only with certain values in its first argument.
+pub struct Call<'c> {
+    /// Number of the call.
+    pub call: c_long,
+    /// Values, of which one is enough.
+    pub with: &'c [c_int],
+}
+
+/// Refuses all calls of this thread, and of what it becomes, but `calls`; those of `flagged` with all bits of one of
+/// their values; and those of `valued` with just one of theirs. Needs no_new_privs.
+pub fn apply_allowed(calls: &[c_long], flagged: &[Call], valued: &[Call]) -> Result<()> {
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> = calls.iter().map(|call| (*call, Vec::new())).collect();
-    rules.insert(with.0, vec![rule(SeccompCmpOp::MaskedEq(mask(with.1)), with.1)?]);
+    for Call { call, with } in flagged {
+        let of_flags = with.iter().map(|flags| rule(SeccompCmpOp::MaskedEq(mask(*flags)), *flags));
+        rules.insert(*call, of_flags.collect::<Result<_>>()?);
+    }
+    for Call { call, with } in valued {
+        rules.insert(*call, with.iter().map(|value| rule(SeccompCmpOp::Eq, *value)).collect::<Result<_>>()?);
+    }
     apply_filter(&program(rules, answer(libc::EPERM), SeccompAction::Allow)?).context("refusing system calls")
 }
 

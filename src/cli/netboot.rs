@@ -9,7 +9,8 @@ use std::path::PathBuf;
 pub const NETBOOT_HELP: &str = "\
 DIR holds static files, for any server of HTTP and TFTP: images, one folder for
 each host, boot loaders, and a configuration for dnsmasq. A host boots its image
-from RAM, and a restart is the image again. What a host boots changes in one
+from RAM: its initramfs fetches it, once, and compares its digest. A restart is
+the image again. What a host boots changes in one
 step, last; the image before it stays (docs/netboot.md).
 
 Exit codes: 0 done, 1 failed, 2 usage error, 3 refused: no host was changed.
@@ -44,6 +45,11 @@ pub struct NetbootArgs {
     /// Filesystem of the images
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "squashfs")]
     pub format: Format,
+
+    /// Put the image into the initramfs, so that a machine needs no network card
+    /// that Linux drives, but twice the memory
+    #[arg(long)]
+    pub embed: bool,
 
     /// Number of images to keep that are neither the current nor the previous one
     /// of any host

@@ -6,7 +6,7 @@ use crate::disk::new::file::Existing;
 use crate::error::{Result, refused};
 use crate::forms::netboot::boot::Boot;
 use crate::forms::netboot::hosts::Hosts;
-use crate::forms::netboot::images::{Images, name_of};
+use crate::forms::netboot::images::{IMAGES, Images, name_of};
 use crate::forms::netboot::{self, NetbootJob, loaders};
 use crate::mount::lock::{Patience, lock};
 use crate::mount::scratch::Scratch;
@@ -60,8 +60,9 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
     }
     let mut made = BTreeMap::new();
     for (name, image) in found {
-        let job = NetbootJob { image: &image, request: &boots, packing: &packing };
-        made.insert(name, put(&images, &job, &asked(&boots), session).with_context(|| format!("image {name}"))?);
+        let url = (!args.embed).then_some(request.url.as_str());
+        let put = put(&images, &image, (&boots, &packing, url), session);
+        made.insert(name, put.with_context(|| format!("image {name}"))?);
     }
     put_loaders(folder, &request.url)?;
     let mut published = Vec::new();
@@ -97,18 +98,25 @@ fn look_up(reference: &str, boots: &SlotRequest, session: Session) -> Result<oci
     oci::resolve(&reference, &boots.platform, &boots.access)
 }
 
-/// Returns all that the files of an image depend on, beside the image itself.
-fn asked(boots: &SlotRequest) -> String {
-    format!("{:?}", (&boots.consoles, &boots.kargs, boots.kernel(None), &boots.policy))
-}
-
-/// Returns the folder of an image, which is made unless it is there, and if it is new.
-fn put(images: &Images, job: &NetbootJob, asked: &str, session: Session) -> Result<(String, Described, bool)> {
-    let name = name_of(&job.image.digest, job.packing, asked);
+/// Returns the folder of an image, which is made unless it is there, and if it is new. `how` it boots is by this request
+/// and packing, and by an initramfs that fetches it from the folder at this address, or holds it.
+fn put(
+    images: &Images,
+    image: &oci::Image,
+    how: (&SlotRequest, &Packing, Option<&str>),
+    session: Session,
+) -> Result<(String, Described, bool)> {
+    let (request, packing, url) = how;
+    // All that the files depend on, beside the image itself.
+    let SlotRequest { consoles, kargs, policy, inventory, .. } = request;
+    let asked = format!("{:?}", (consoles, kargs, request.kernel(None), policy, url.map(|url| (url, inventory))));
+    let name = name_of(&image.digest, packing, &asked);
     if let Some(described) = images.described(&name)? {
         return Ok((name, described, false));
     }
-    let described = images.add(&name, |folder| netboot::write(job, folder, session))?;
+    let address = url.map(|url| format!("{url}/{IMAGES}/{name}"));
+    let job = NetbootJob { image, request, packing, address };
+    let described = images.add(&name, |folder| netboot::write(&job, folder, session))?;
     Ok((name, described, true))
 }
 

@@ -24,12 +24,20 @@ const WRITABLE: [&str; 2] = ["etc", "var"];
 /// An image, as `root=flipslot:` names it.
 #[derive(Debug, PartialEq, Eq)]
 struct Source {
-    /// Device that it is on; `None` for the initramfs.
-    device: Option<String>,
-    /// Absolute path of its file there.
-    path: String,
+    place: Place,
     /// SHA-256 that its bytes must have, in lower-case hexadecimal.
     digest: Option<String>,
+}
+
+/// Places of an image.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// The initramfs, at this absolute path.
+    Initramfs(String),
+    /// A device, as `root=` names it, at this absolute path.
+    Device(String, String),
+    /// A server, at this address.
+    Server(String),
 }
 
 impl Source {
@@ -45,18 +53,26 @@ impl Source {
             }
             None => (text, None),
         };
-        let (device, path) = match place.find('/') {
-            Some(0) => (None, place),
-            Some(at) if place.starts_with("PARTUUID=") => (Some(place[..at].to_owned()), &place[at..]),
+        let is_address = place.starts_with("http://") || place.starts_with("https://");
+        let place = match place.find('/') {
+            Some(0) => Place::Initramfs(place.to_owned()),
+            Some(at) if place.starts_with("PARTUUID=") => Place::Device(place[..at].to_owned(), place[at..].to_owned()),
+            _ if is_address && digest.is_none() => {
+                let found = format!("root={root} has no digest: anyone on the way could send another image");
+                return Err(failed(found, "name it: root=flipslot:URL@sha256:…"));
+            }
+            _ if is_address => Place::Server(place.to_owned()),
             _ => {
                 let found = format!("root={root} names no image that this initramfs can reach");
-                return Err(failed(found, "name one: root=flipslot:/image or root=flipslot:PARTUUID=…/path"));
+                let next = "name one: root=flipslot:/image, PARTUUID=…/path or https://…@sha256:…";
+                return Err(failed(found, next));
             }
         };
-        if path.split('/').any(|part| part == "..") {
+        if matches!(&place, Place::Initramfs(path) | Place::Device(_, path) if path.split('/').any(|part| part == ".."))
+        {
             return Err(failed(format!("root={root} has a path with .."), "name the file by its own path"));
         }
-        Ok(Source { device, path: path.to_owned(), digest })
+        Ok(Source { place, digest })
     }
 }
 
@@ -64,18 +80,23 @@ impl Source {
 pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result<()> {
     let source = Source::read(&words.root)?;
     fs::create_dir_all(FOLDER)?;
-    let file = match &source.device {
-        None => source.path.clone(),
-        Some(device) => {
+    let mut host = words.host.clone();
+    let digest = source.digest.as_deref();
+    let verified = |file: String| digest.map_or(Ok(()), |digest| verify(&file, digest)).map(|()| file);
+    let file = match &source.place {
+        Place::Initramfs(path) => verified(path.clone())?,
+        Place::Device(device, path) => {
             let medium = format!("{FOLDER}/medium");
             let wanted = Wanted::read(device).map_err(|found| failed(found, "name it: PARTUUID=…"))?;
             mount_device(&wanted, &medium, words, events, loader)?;
-            format!("{medium}{}", source.path)
+            verified(format!("{medium}{path}"))?
+        }
+        Place::Server(url) => {
+            let (file, known) = fetched(url, digest.unwrap_or_default(), words, events, loader)?;
+            host = host.or(known);
+            file
         }
     };
-    if let Some(digest) = &source.digest {
-        verify(&file, digest)?;
-    }
     let format = format_of(&file, words)?;
     let base = format!("{FOLDER}/base");
     mount_file("the image", &file, &format, &base, loader)?;
@@ -95,10 +116,28 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
             return Err(failed(found, "use flipslot.overlay=ram, ram:SIZE or none"));
         }
     }
-    if let Err(error) = identity::write_identity(PLACE, words.host.as_deref()) {
+    if let Err(error) = identity::write_identity(PLACE, host.as_deref()) {
         log(Level::Warning, &format!("the machine has no identity yet: {error:#}"));
     }
     Ok(())
+}
+
+/// Fetches an image; returns the path of its file, and the name that the network has for this machine.
+#[cfg(feature = "net")]
+fn fetched(
+    url: &str,
+    digest: &str,
+    words: &Words,
+    events: &Events,
+    loader: &mut Loader,
+) -> Result<(String, Option<String>)> {
+    crate::init::remote::fetch(url, digest, words, events, loader).map(|fetched| (fetched.file, fetched.host))
+}
+
+/// Fails: an initramfs for disks reaches no network.
+#[cfg(not(feature = "net"))]
+fn fetched(url: &str, _: &str, _: &Words, _: &Events, _: &mut Loader) -> Result<(String, Option<String>)> {
+    Err(failed(format!("{url} is on a server, and this initramfs is for disks"), "make one: flipslot netboot"))
 }
 
 /// Reads the file once, before anything of it is trusted.
@@ -147,17 +186,27 @@ mod tests {
     #[test]
     fn an_image_is_named_in_the_initramfs_or_on_a_partition() {
         let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        let read = |root: &str| Source::read(root).map(|source| (source.device, source.path, source.digest));
-        assert_eq!(read("flipslot:/image").unwrap(), (None, "/image".to_owned(), None));
+        let read = |root: &str| Source::read(root).map(|source| (source.place, source.digest));
+        assert_eq!(read("flipslot:/image").unwrap(), (Place::Initramfs("/image".to_owned()), None));
         assert_eq!(
             read(&format!("flipslot:PARTUUID=ab-01/flipslot/root.erofs@sha256:{digest}")).unwrap(),
-            (Some("PARTUUID=ab-01".to_owned()), "/flipslot/root.erofs".to_owned(), Some(digest.to_owned()))
+            (Place::Device("PARTUUID=ab-01".to_owned(), "/flipslot/root.erofs".to_owned()), Some(digest.to_owned()))
         );
-        for odd in
-            ["flipslot:", "flipslot:http://x/y", "flipslot:docker://x/y", "flipslot:/a/../b", "flipslot:/i@sha256:1"]
-        {
+        assert_eq!(
+            read(&format!("flipslot:https://srv/root.squashfs@sha256:{digest}")).unwrap(),
+            (Place::Server("https://srv/root.squashfs".to_owned()), Some(digest.to_owned()))
+        );
+        for odd in ["flipslot:", "flipslot:docker://x/y", "flipslot:/a/../b", "flipslot:/i@sha256:1"] {
             assert!(read(odd).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn n6_an_image_of_a_server_needs_a_digest_of_a_kind_that_is_known() {
+        let said = |root: &str| Source::read(root).unwrap_err().to_string();
+        assert!(said("flipslot:http://x/y").contains("has no digest"));
+        assert!(said("flipslot:https://x/y@sha512:00").contains("has no digest"));
+        assert!(said("flipslot:https://x/y@sha256:00").contains("'00' is not a digest"));
     }
 
     #[test]

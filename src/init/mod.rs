@@ -17,6 +17,8 @@ pub mod live;
 pub mod load;
 pub mod overlay;
 pub mod plan;
+#[cfg(feature = "net")]
+pub mod remote;
 pub mod root;
 pub mod second_stage;
 pub mod superblock;
@@ -30,6 +32,8 @@ use crate::init::load::Loader;
 use crate::init::plan::{Plan, Step};
 use crate::init::root::{PLACE, mount_root};
 use crate::init::words::{Stop, Words};
+#[cfg(feature = "net")]
+use crate::network::child;
 use anyhow::Context;
 use rustix::system::uname;
 use std::fs;
@@ -72,6 +76,11 @@ fn run_helper() -> Result<()> {
             log(Level::Error, &format!("e2fsck: {}", check::become_checker(root, node)));
             std::process::exit(check::NOT_STARTED)
         }
+        #[cfg(feature = "net")]
+        [child::VERB, order, hall] => child::run(order, hall).map_err(|error| {
+            eprintln!("{error:#}");
+            error
+        }),
         [console::SHELL] => Err(console::become_shell().into()),
         _ => Err(failed("flipslot-init is the first process of an initramfs, not a command", "run flipslot")),
     }

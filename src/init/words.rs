@@ -1,5 +1,6 @@
 //! Words of the kernel's command line for the initramfs: each is done, or said not to be.
 
+use crate::words::host_name::is_host_name;
 use crate::words::kernel_line::{self, BOOT_KEY, DEADLINE, DEADLINE_KEY, PROVEN};
 use std::time::Duration;
 
@@ -47,6 +48,10 @@ pub struct Words {
     pub overlay: Overlay,
     /// `flipslot.host=`: name of the machine.
     pub host: Option<String>,
+    /// `flipslot.net=`: network by which the image comes.
+    pub net: Option<String>,
+    /// `BOOTIF=`: network card that the boot loader used.
+    pub booted_by: Option<String>,
     /// Set on a trial, with the seconds after the kernel's start at which it ends.
     pub deadline: Option<u64>,
     /// Sentences about words that this initramfs does not act on, for the kernel's log.
@@ -128,7 +133,9 @@ impl Words {
             parameters: words.iter().filter_map(|word| parameter(word)).collect(),
             format: last("flipslot.format=").filter(|format| !format.is_empty()).map(str::to_owned),
             overlay: Overlay::read(last("flipslot.overlay=")),
-            host: last("flipslot.host=").filter(|host| is_name(host)).map(str::to_owned),
+            host: last("flipslot.host=").filter(|host| is_host_name(host)).map(str::to_owned),
+            net: last("flipslot.net=").map(str::to_owned),
+            booted_by: last("BOOTIF=").map(str::to_owned),
             deadline: is_trial.then(deadline),
             objections: words.iter().filter_map(|word| objection(word)).collect(),
         }
@@ -152,12 +159,6 @@ fn quoted(parameter: &str) -> String {
         Some((key, value)) if value.contains(char::is_whitespace) => format!("{key}=\"{value}\""),
         _ => parameter.to_owned(),
     }
-}
-
-/// Returns true for a name of a host: labels of letters, digits and `-` (RFC 1123, 2.1).
-fn is_name(host: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
-    !host.is_empty() && host.len() <= 64 && host.bytes().all(is_plain)
 }
 
 fn listed(text: Option<&str>) -> Vec<String> {
@@ -188,7 +189,7 @@ fn parameter(word: &str) -> Option<(String, String)> {
 
 /// Returns what to say about a word for an initramfs that this one does not do; `None` for all others.
 fn objection(word: &str) -> Option<String> {
-    const HANDLED: [&str; 9] = [
+    const HANDLED: [&str; 10] = [
         "rd.break",
         "rd.debug",
         "rd.shell",
@@ -198,6 +199,7 @@ fn objection(word: &str) -> Option<String> {
         "flipslot.format=",
         "flipslot.overlay=",
         "flipslot.host=",
+        "flipslot.net=",
     ];
     if let Some(device) = word.strip_prefix("resume=") {
         return Some(format!(

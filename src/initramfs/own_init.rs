@@ -61,6 +61,8 @@ pub fn write(tree: &dyn Tree, kernel: &Kernel, own: &Own, recipe: &Recipe, mut o
 /// The files of an initramfs.
 struct Gathered {
     plan: Plan,
+    /// The program.
+    init: Vec<u8>,
     /// Content by path.
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -92,7 +94,7 @@ impl Gathered {
         let (version, kernel) = (plan::VERSION, kernel.version.clone());
         let blacklist = settings.blacklist.into_iter().collect();
         let plan = Plan { version, kernel, modules: listed, always: chosen.always, blacklist, steps };
-        Ok(Gathered { plan, files: files.files })
+        Ok(Gathered { plan, init: flipslot_init(recipe.on.needs_network())?, files: files.files })
     }
 
     fn write(self, out: impl Write) -> Result<()> {
@@ -103,7 +105,7 @@ impl Gathered {
         for (path, numbers) in [("dev/console", (5, 1)), ("dev/null", (1, 3))] {
             archive.add_device(path, numbers)?;
         }
-        archive.add("init", 0o100_755, &flipslot_init()?)?;
+        archive.add("init", 0o100_755, &self.init)?;
         archive.add(plan::PATH, FILE, &serde_json::to_vec(&self.plan)?)?;
         self.files.iter().try_for_each(|(path, bytes)| archive.add(path, FILE, bytes))?;
         archive.finish()?.flush().context("writing the initramfs")
@@ -205,7 +207,7 @@ mod tests {
     use crate::boot::root_on::RootOn;
     use crate::error::hint;
     use crate::filesystem::kind::Filesystem;
-    use crate::initramfs::carried::carry;
+    use crate::initramfs::carried::{Carried, carry};
     use crate::initramfs::read::contents::Contents;
     use crate::root::mounted::directory::Root;
     use crate::tool::Tool;
@@ -242,7 +244,8 @@ mod tests {
 
     fn made(folder: &Path) -> Result<Vec<u8>> {
         let program = zstd::bulk::compress(b"the init", 1).unwrap();
-        carry(Box::leak(program.into_boxed_slice()));
+        let program = Box::leak(program.into_boxed_slice());
+        carry(Carried { disk: program, net: program });
         let (root, kernel) = (Root::open(folder).unwrap(), Kernel { version: "6.1".into(), path: String::new() });
         let modules = Modules::read(&root, &kernel)?.unwrap();
         let on = RootOn::Partition { partuuid: PartUuid::NONE, filesystem: Filesystem::Ext4 };

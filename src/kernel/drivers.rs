@@ -45,6 +45,24 @@ const NO_ROOT: [&str; 6] = [
     "drivers/nvdimm/",
 ];
 
+/// Paths below a kernel's `kernel/` that hold drivers of Ethernet cards, also those that a hypervisor or a USB port has.
+const NETWORK: [&str; 8] = [
+    "drivers/net/ethernet/",
+    "drivers/net/hyperv/",
+    "drivers/net/phy/",
+    "drivers/net/mdio/",
+    "drivers/net/usb/",
+    "drivers/net/virtio_net",
+    "drivers/net/vmxnet3/",
+    "drivers/net/xen-netfront",
+];
+/// Starts of the aliases of such hardware, with `_` for `-`: PCI and USB devices, those of virtio (1 is a network card),
+/// Xen and Hyper-V, and the chips (`mdio`) that drive a cable.
+const OF_NETWORKS: [&str; 7] = ["acpi", "mdio:", "pci:", "usb:", "virtio:d00000001", "vmbus:", "xen:vif"];
+/// Paths of what such cards are attached to.
+const BUSES: [&str; 4] =
+    ["drivers/hv/hv_vmbus", "drivers/pci/controller/", "drivers/usb/host/", "drivers/virtio/virtio_pci"];
+
 /// A device of a machine, and its driver.
 #[derive(Debug)]
 pub struct Need<'i> {
@@ -150,6 +168,25 @@ pub fn of_initramfs(inventory: &Inventory, modules: &Modules, root: &[&str]) -> 
     wanted.extend(needs.iter().filter(|need| boots(need)).flat_map(|need| modules.matching(&need.device.modalias)));
     if inventory.storage == Storage::EveryDriver {
         wanted.extend(modules.below(&STORAGE).cloned());
+    }
+    wanted.extend(root.iter().map(ToString::to_string));
+    modules.with_needs(wanted)
+}
+
+/// Returns the modules that an initramfs needs for `inventory` whose root comes over a network, and needs the modules
+/// `root`, with their dependencies: as [`of_initramfs`] does for disks.
+pub fn of_network(inventory: &Inventory, modules: &Modules, root: &[&str]) -> BTreeSet<String> {
+    let needs = needs(inventory, modules);
+    let matching = needs
+        .iter()
+        .filter(|need| need.device.role != Role::Boot)
+        .flat_map(|need| need.driver.names().iter().cloned().chain(modules.matching(&need.device.modalias)));
+    let mut wanted: BTreeSet<String> = matching.collect();
+    if inventory.storage == Storage::EveryDriver {
+        let has_hardware = modules.with_alias(&OF_NETWORKS);
+        let of_ethernet = modules.below(&NETWORK).filter(|name| has_hardware.contains(name.as_str()));
+        wanted.extend(of_ethernet.cloned());
+        wanted.extend(modules.below(&BUSES).cloned());
     }
     wanted.extend(root.iter().map(ToString::to_string));
     modules.with_needs(wanted)

@@ -23,7 +23,7 @@ pub fn least_memory(bytes: u64) -> u64 {
 pub const DESCRIPTION: &str = "image.json";
 /// File name of the kernel.
 pub const KERNEL: &str = "vmlinuz";
-/// File name of the initramfs, which holds the image.
+/// File name of the initramfs.
 pub const INITRD: &str = "initrd";
 
 /// The description of an image in the folder; `version` is that of this form.
@@ -47,7 +47,7 @@ pub struct Described {
     pub compression: Compression,
     /// Memory in bytes with which a machine comes up.
     pub least_memory: u64,
-    /// The root as one file, which the initramfs holds.
+    /// The root as one file, which the initramfs fetches, or holds.
     pub root: WrittenFile,
     /// Files beside this one.
     pub files: Vec<WrittenFile>,
@@ -65,6 +65,8 @@ pub struct About {
     pub root: WrittenFile,
     /// Files beside the description.
     pub files: Vec<WrittenFile>,
+    /// Set if the initramfs holds the root.
+    pub embeds: bool,
 }
 
 impl Described {
@@ -80,8 +82,8 @@ impl Described {
             cmdline: about.words,
             format: packing.format,
             compression: packing.compression,
-            // While the kernel unpacks the initramfs, the root is in memory twice.
-            least_memory: least_memory(about.root.size().saturating_mul(2)),
+            // While the kernel unpacks an initramfs, what it holds is in memory twice.
+            least_memory: least_memory(about.root.size().saturating_mul(if about.embeds { 2 } else { 1 })),
             root: about.root,
             files: about.files,
         }

@@ -57,6 +57,10 @@ impl NetbootRequest {
             return Err(usage("there is nothing to do: no image is named", "name one: --image NAME=REFERENCE"));
         }
         refuse_odd_folder(&args.folder)?;
+        if !args.embed && args.url.starts_with("tftp:") {
+            let found = format!("the initramfs fetches no image by TFTP, and --url is {}", args.url);
+            return Err(usage(found, "serve the folder by HTTP, too: --url http://SERVER/PATH; or add --embed"));
+        }
         if !args.boot.filesystem.is_empty() {
             return Err(usage("--filesystem is for slots, and these images are files", "choose --format"));
         }

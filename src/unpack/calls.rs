@@ -1,8 +1,8 @@
 //! The system calls that unpacking needs; all others are refused (seccomp(2)).
 
-use crate::chamber::filter::{apply_absent, apply_allowed};
+use crate::chamber::filter::{Call, apply_absent, apply_allowed};
 use crate::error::Result;
-use libc::{c_int, c_long};
+use libc::c_long;
 
 /// Calls of the program itself and of its libraries.
 const ALLOWED: [c_long; 81] = [
@@ -94,13 +94,13 @@ const ALLOWED: [c_long; 81] = [
 ];
 
 /// The call that makes a thread, with the flag without which it would make a process.
-const THREADS: (c_long, c_int) = (libc::SYS_clone, libc::CLONE_THREAD);
+const THREADS: Call = Call { call: libc::SYS_clone, with: &[libc::CLONE_THREAD] };
 
 /// Refuses all other calls of this thread, and of those that it starts. Needs no_new_privs.
 pub fn apply() -> Result<()> {
     // Its flags cannot be looked at; libraries use clone(2) then.
     apply_absent(&[libc::SYS_clone3])?;
-    apply_allowed(&ALLOWED, THREADS)
+    apply_allowed(&ALLOWED, &[THREADS], &[])
 }
 
 #[cfg(test)]

@@ -29,6 +29,15 @@ fn put(c: char, shown: &mut String) {
     if c.is_control() || turns { shown.extend(c.escape_default()) } else { shown.push(c) }
 }
 
+/// Writes one line to stderr, like `eprintln!`, but a closed stderr is not an error, and control characters are escaped.
+#[macro_export]
+macro_rules! stderr {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "{}", $crate::words::printable::lines(&format!($($line)*)));
+    }};
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,20 +6,26 @@ use crate::support::tar::file;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const MAC: &str = "52-54-00-12-34-56";
 
 /// Modules of a live root, as modules.dep lists them.
 const LIVE: [&str; 4] = ["fs/squashfs/squashfs", "fs/erofs/erofs", "drivers/block/loop", "fs/overlayfs/overlay"];
 
+/// Drivers of network cards, one without hardware, and one of a filesystem for disks.
+const MORE: [&str; 4] =
+    ["drivers/net/virtio_net", "drivers/net/ethernet/e1000", "drivers/net/ethernet/bonding", "fs/ext4/ext4"];
+const ALIASES: &str = "alias virtio:d00000001v* virtio_net\nalias pci:v00008086d0000100Esv*sd*bc*sc*i* e1000\n";
+
 /// Writes an image whose kernel has what a live root needs, with this text in a file.
 fn write_image(folder: &Path, text: &str) {
-    let dep: String = LIVE.iter().map(|module| format!("kernel/{module}.ko:\n")).collect();
+    let dep: String = LIVE.iter().chain(&MORE).map(|module| format!("kernel/{module}.ko:\n")).collect();
     let mut layer = sound::modules(sound::VERSION, &dep);
-    for module in LIVE {
+    for module in LIVE.iter().chain(&MORE) {
         layer.push(file(format!("usr/lib/modules/{}/kernel/{module}.ko", sound::VERSION), "\x7fELF of a module"));
     }
+    layer.push(file(format!("usr/lib/modules/{}/modules.alias", sound::VERSION), ALIASES));
     layer.push(file("etc/motd", text));
     case::write(folder, &[layer], &sound::machine());
 }
@@ -49,36 +55,67 @@ fn all(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     listed.lines().map(|path| (path.to_owned(), content(path))).collect()
 }
 
-#[test]
-fn a_host_boots_an_image_whose_files_are_what_the_description_says() {
-    let folder = tempfile::tempdir().unwrap();
-    write_image(folder.path(), "one");
-    let result = published(folder.path());
+/// Returns the folder of the image in a result, and its description, whose files have the digests that it says.
+fn described(folder: &Path, result: &Value) -> (PathBuf, Value) {
     let image = result["images"][0]["folder"].as_str().unwrap();
-    let place = folder.path().join("served/images").join(image);
+    let place = folder.join("served/images").join(image);
     let described: Value = serde_json::from_slice(&fs::read(place.join("image.json")).unwrap()).unwrap();
     for file in described["files"].as_array().unwrap() {
         let path = place.join(file["name"].as_str().unwrap());
         let digest = tool("sha256sum", &[&path.to_string_lossy()]);
         assert_eq!(file["digest"], format!("sha256:{}", &digest[..64]));
     }
+    (place, described)
+}
+
+/// Returns the root as one file, as `image` writes it.
+fn root_of_image(folder: &Path) -> Vec<u8> {
+    flipslot(folder, &["image", "root", "oci:image:1", "--progress=none"]).must_end(0, &[]);
+    fs::read(folder.join("root")).unwrap()
+}
+
+fn names_in(initrd: &Path) -> String {
+    tool("sh", &["-c", "gzip -dc \"$1\" 2>/dev/null | cpio -t --quiet", "sh", &initrd.to_string_lossy()])
+}
+
+#[test]
+fn a_host_fetches_an_image_whose_files_are_what_the_description_says() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    let result = published(folder.path());
+    let (place, described) = described(folder.path(), &result);
+    let image = format!("http://10.0.0.1/boot/images/{}", place.file_name().unwrap().to_string_lossy());
     let text = script(folder.path());
-    assert!(text.starts_with("#!ipxe\n") && text.contains(&format!("http://10.0.0.1/boot/images/{image}/vmlinuz")));
-    let root = described["root"]["digest"].as_str().unwrap();
-    assert!(text.contains(&format!("root=flipslot:/image@{root} flipslot.format=squashfs ro")), "{text}");
+    assert!(text.starts_with("#!ipxe\n") && text.contains(&format!("kernel {image}/vmlinuz ")), "{text}");
+    let digest = described["root"]["digest"].as_str().unwrap();
+    let root = format!("root=flipslot:{image}/root.squashfs@{digest} flipslot.format=squashfs ro ");
+    assert!(text.contains(&root) && text.contains(" BOOTIF=01-${netX/mac:hexhyp} "), "{text}");
+    let names = names_in(&place.join("initrd"));
+    for needed in ["init", "squashfs.ko", "overlay.ko", "virtio_net.ko", "e1000.ko"] {
+        assert!(names.lines().any(|name| name.ends_with(needed)), "{needed}: {names}");
+    }
+    assert!(!names.contains("ext4.ko") && !names.contains("bonding.ko"), "neither disks nor what has no hardware");
+    assert!(fs::read(place.join("root.squashfs")).unwrap() == root_of_image(folder.path()), "byte for byte");
+    let configuration = folder.path().join("served/dnsmasq.conf");
+    tool("sh", &["-c", "dnsmasq --test -C \"$1\" 2>&1", "sh", &configuration.to_string_lossy()]);
+}
+
+#[test]
+fn an_image_that_is_embedded_comes_with_the_initramfs() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    let run = netboot(folder.path(), &["--image=web=oci:image:1", "--host=rack1=web,mac=52:54:00:12:34:56", "--embed"]);
+    run.must_end(0, &[]);
+    let (place, described) = described(folder.path(), &serde_json::from_str(&run.stdout).unwrap());
+    let digest = described["root"]["digest"].as_str().unwrap();
+    let text = script(folder.path());
+    assert!(text.contains(&format!("root=flipslot:/image@{digest} flipslot.format=squashfs ro")), "{text}");
     // The initramfs is two archives: ours, and the image as it is.
-    let unpack = "cd \"$1\" && gzip -dc initrd 2>/dev/null | cpio -t --quiet";
-    let names = tool("sh", &["-c", unpack, "sh", &place.to_string_lossy()]);
-    assert!(names.lines().any(|name| name == "init") && names.contains("squashfs.ko"), "{names}");
-    let bytes = fs::read(place.join("initrd")).unwrap();
-    let root = flipslot(folder.path(), &["image", "root", "oci:image:1", "--progress=none"]);
-    root.must_end(0, &[]);
-    let root = fs::read(folder.path().join("root")).unwrap();
+    let names = names_in(&place.join("initrd"));
+    assert!(names.contains("squashfs.ko") && !names.contains("virtio_net.ko"), "{names}");
+    let (bytes, root) = (fs::read(place.join("initrd")).unwrap(), root_of_image(folder.path()));
     assert!(bytes.windows(root.len()).any(|part| part == root), "the image in it is that of `image`, byte for byte");
-    tool(
-        "sh",
-        &["-c", "dnsmasq --test -C \"$1\" 2>&1", "sh", &folder.path().join("served/dnsmasq.conf").to_string_lossy()],
-    );
+    assert!(!place.join("root.squashfs").exists());
 }
 
 #[test]

@@ -9,14 +9,12 @@ use std::fs;
 use std::path::Path;
 
 /// The rooms, lowest first: each uses only rooms before it.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 31] = [
     "error",
     "progress",
     "sys",
     "tool",
     "words",
-    "init",
-    "init_main",
     "mount",
     "hardware",
     "layer",
@@ -27,6 +25,9 @@ const ORDER: [&str; 30] = [
     "chamber",
     "unpack",
     "oci",
+    "network",
+    "init",
+    "init_main",
     "initramfs",
     "disk",
     "check",

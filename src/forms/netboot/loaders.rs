@@ -20,7 +20,7 @@ pub fn host(url: &str, boot: &Boot) -> String {
     format!(
         "#!ipxe\n\
          # {host}, by flipslot netboot\n\
-         kernel {url}/{IMAGES}/{image}/{KERNEL} {cmdline} initrd={INITRD} flipslot.host={host}\n\
+         kernel {url}/{IMAGES}/{image}/{KERNEL} {cmdline} initrd={INITRD} BOOTIF=01-${{netX/mac:hexhyp}} flipslot.host={host}\n\
          initrd --name {INITRD} {url}/{IMAGES}/{image}/{INITRD}\n\
          boot\n"
     )
@@ -90,7 +90,8 @@ mod tests {
         assert_eq!(lines[0], "#!ipxe");
         assert_eq!(
             lines[2],
-            "kernel http://srv/boot/images/sha256-ab/vmlinuz root=flipslot:/image ro initrd=initrd flipslot.host=rack1"
+            "kernel http://srv/boot/images/sha256-ab/vmlinuz root=flipslot:/image ro initrd=initrd \
+             BOOTIF=01-${netX/mac:hexhyp} flipslot.host=rack1"
         );
         assert_eq!(lines[3], "initrd --name initrd http://srv/boot/images/sha256-ab/initrd");
     }

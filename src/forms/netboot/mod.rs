@@ -1,11 +1,12 @@
 //! The form of a folder of static files from which machines boot by PXE: an image in one file, its kernel, and an
-//! initramfs that holds it in RAM.
+//! initramfs that fetches it into RAM, or holds it.
 
 pub mod boot;
 pub mod hosts;
 pub mod images;
 pub mod loaders;
 
+use crate::boot::cmdline::Cmdline;
 use crate::boot::entry::Entry;
 use crate::boot::root_on::{LiveFormat, LiveSource, RootOn};
 use crate::build::bootable::Bootable;
@@ -25,6 +26,7 @@ use crate::root::erofs::Identity;
 use crate::root::memory::MemoryTree;
 use crate::root::packed::{Format, Packing};
 use crate::root::tree::Tree;
+use crate::words::digest::Digest;
 use anyhow::Context;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -41,27 +43,34 @@ pub struct NetbootJob<'j> {
     pub request: &'j SlotRequest,
     /// Filesystem and compression of its root.
     pub packing: &'j Packing,
+    /// Address of its folder, from which the initramfs fetches the root; `None` puts the root into the initramfs.
+    pub address: Option<String>,
 }
 
 /// Writes an image with its kernel and initramfs into an empty folder.
 pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Described> {
-    let NetbootJob { image, request, packing } = job;
+    let NetbootJob { image, request, packing, address } = job;
     let step = session.progress.step(None, "reading layers", Some(image.stored_bytes()));
     let mut tree = MemoryTree::complete(folder.to_owned());
     let verified = image.apply_to(&mut tree, MemoryTree::budget(), step.counter())?;
     drop(step);
     // Before the rules see it: the file holds the image alone.
     let step = session.progress.step(None, "writing the root", None);
-    let root = NewFile::make(&folder.join("root"), Existing::Refuse, "packed")?;
-    let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
-    packing.pack(&tree, identity, root.file(), &root.open_path())?;
-    drop(step);
-    let format = match packing.format {
-        Format::Squashfs => LiveFormat::Squashfs,
-        Format::Erofs => LiveFormat::Erofs,
+    let (format, name) = match packing.format {
+        Format::Squashfs => (LiveFormat::Squashfs, "root.squashfs"),
+        Format::Erofs => (LiveFormat::Erofs, "root.erofs"),
     };
-    let on = RootOn::Live { format, from: LiveSource::BesideInitramfs };
-    let site = Site { slot: None, on, features: None, grub: OLDEST_GRUB, names: None };
+    let packed = NewFile::make(&folder.join(name), Existing::Refuse, "packed")?;
+    let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
+    packing.pack(&tree, identity, packed.file(), &packed.open_path())?;
+    let root = WrittenFile::of(name, packed.file())?;
+    drop(step);
+    let from = match address {
+        Some(address) => LiveSource::Url { url: format!("{address}/{name}"), digest: root.digest().clone() },
+        None => LiveSource::BesideInitramfs,
+    };
+    let embeds = from == LiveSource::BesideInitramfs;
+    let site = Site { slot: None, on: RootOn::Live { format, from }, features: None, grub: OLDEST_GRUB, names: None };
     let Inspection::Passed(inspected) = Filled::new(tree, site, verified).inspect(request, session)? else {
         return Err(failed("the rules want another filesystem, and an image in a file has none", "see flipslot check"));
     };
@@ -71,18 +80,33 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
     let kernel_file = written(folder, KERNEL, |out| drop_count(io::copy(&mut opened(&tree, &kernel.path)?, out)))?;
     let initrd = written(folder, INITRD, |out| {
         let length = io::copy(&mut opened(&tree, &initramfs)?, out)?;
-        // The kernel looks for the next archive at a multiple of 4 (driver-api/early-userspace/buffer-format.rst).
-        out.write_all(&[0; 4][..usize::try_from(length.wrapping_neg() % 4)?])?;
-        let mut packed = root.file().try_clone()?;
-        packed.rewind()?;
-        let mut archive = Archive::to(out);
-        archive.add_from(IMAGE, 0o100_444, root.file().metadata()?.len(), &mut packed)?;
-        archive.finish().map(drop)
+        if embeds { append(packed.file(), length, out) } else { Ok(()) }
     })?;
-    let files = vec![kernel_file, initrd];
-    let root = WrittenFile::of("root", root.file())?;
+    let words = words(&cmdline, root.digest());
+    let mut files = vec![kernel_file, initrd];
+    if !embeds {
+        packed.flush()?;
+        packed.publish()?;
+        files.push(root.clone());
+    }
+    Ok(Described::new(image, packing, About { title, kernel: kernel.version, words, root, files, embeds }))
+}
+
+/// Appends an archive with the image to an initramfs of this length.
+fn append(image: &File, length: u64, out: &mut File) -> Result<()> {
+    // The kernel looks for the next archive at a multiple of 4 (driver-api/early-userspace/buffer-format.rst).
+    out.write_all(&[0; 4][..usize::try_from(length.wrapping_neg() % 4)?])?;
+    let mut packed = image.try_clone()?;
+    packed.rewind()?;
+    let mut archive = Archive::to(out);
+    archive.add_from(IMAGE, 0o100_444, image.metadata()?.len(), &mut packed)?;
+    archive.finish().map(drop)
+}
+
+/// Returns the kernel's words: with the digest of an image in the initramfs, and an end to a panic.
+fn words(cmdline: &Cmdline, digest: &Digest) -> String {
     let pinned = |word: &str| match word {
-        "root=flipslot:/image" => format!("{word}@{}", root.digest()),
+        "root=flipslot:/image" => format!("{word}@{digest}"),
         other => other.to_owned(),
     };
     let mut words = cmdline.renewed(pinned).to_string();
@@ -90,7 +114,7 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
         // Nobody is there to switch it off and on.
         words += " panic=30";
     }
-    Ok(Described::new(image, packing, About { title, kernel: kernel.version, words, root, files }))
+    words
 }
 
 fn opened<'t>(tree: &'t dyn Tree, path: &str) -> Result<Box<dyn Read + 't>> {

@@ -19,7 +19,10 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// A blob of a registry, read from its start.
 pub struct BlobStream {
     session: Arc<Session>,
-    descriptor: Descriptor,
+    /// Path of its address, after the session's.
+    path: String,
+    /// Size in bytes.
+    size: u64,
     answer: Option<Answer>,
     /// Received bytes that were not read yet.
     chunk: Option<Box<dyn AsRef<[u8]> + Send>>,
@@ -40,9 +43,20 @@ pub struct BlobStream {
 impl BlobStream {
     /// Returns a stream that asks for nothing before it is read.
     pub fn new(session: Arc<Session>, which: &Descriptor) -> BlobStream {
+        BlobStream::begin(session, format!("blobs/{}", which.digest), which.size)
+    }
+
+    /// Returns the stream of a file that is the session's own address, of which the first answer is there.
+    pub(super) fn of_file(session: Arc<Session>, size: u64, answer: Answer) -> BlobStream {
+        let retries = Retries::patient();
+        BlobStream { answer: Some(answer), retries, ..BlobStream::begin(session, String::new(), size) }
+    }
+
+    fn begin(session: Arc<Session>, path: String, size: u64) -> BlobStream {
         BlobStream {
             session,
-            descriptor: which.clone(),
+            path,
+            size,
             answer: None,
             chunk: None,
             read: 0,
@@ -57,7 +71,7 @@ impl BlobStream {
 
     /// Fetches the next bytes; returns false at the end of the blob.
     fn next(&mut self) -> Result<bool> {
-        while self.at < self.descriptor.size {
+        while self.at < self.size {
             let begin = Instant::now();
             let step = self.step();
             let stepped = match step {
@@ -97,7 +111,7 @@ impl BlobStream {
 
     fn open(&mut self) -> Result<Answer, Failure> {
         let from = if self.ignores_ranges { 0 } else { self.at };
-        let answer = self.session.get(&format!("blobs/{}", self.descriptor.digest), "", from)?;
+        let answer = self.session.get(&self.path, "", from)?;
         let start = answer.starts_at().filter(|start| *start <= self.at);
         let Some(start) = start else {
             self.ignores_ranges = true;
@@ -136,9 +150,9 @@ impl BlobStream {
         if goes_on {
             return Ok(());
         }
-        let Descriptor { digest, .. } = &self.descriptor;
         let (host, at, count) = (&self.session.host, self.at, self.retries.count());
-        Err(error).with_context(|| format!("downloading {digest} from {host} (byte {at}, after {count} retries)"))
+        let what = self.path.strip_prefix("blobs/").filter(|digest| !digest.is_empty()).unwrap_or("a file");
+        Err(error).with_context(|| format!("downloading {what} from {host} (byte {at}, after {count} retries)"))
     }
 }
 

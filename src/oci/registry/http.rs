@@ -256,6 +256,11 @@ impl Answer {
         range.split('-').next()?.trim().parse().ok()
     }
 
+    /// Returns the length of the body in bytes, if the server says it.
+    pub fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
     /// Reads the next piece of the body; `None` at its end.
     pub fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, Failure> {
         let url = self.response.url().clone();

@@ -4,6 +4,7 @@ mod access;
 mod attached;
 mod blob;
 pub mod challenge;
+pub mod file;
 mod http;
 mod login;
 mod retry;

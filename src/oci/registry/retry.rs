@@ -13,36 +13,55 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// Longest pause, whatever a server asks for.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// Retries without progress where nobody is there to try again: with their pauses, two minutes.
+const PATIENT_MAX: u32 = 18;
+/// Longest pause of these.
+const PATIENT_PAUSE: Duration = Duration::from_secs(8);
+
 /// Retries since the last progress.
-#[derive(Debug, Default)]
-pub struct Retries(u32);
+#[derive(Debug)]
+pub struct Retries {
+    count: u32,
+    most: u32,
+}
+
+impl Default for Retries {
+    fn default() -> Retries {
+        Retries { count: 0, most: RETRIES_MAX }
+    }
+}
 
 impl Retries {
+    /// Retries for two minutes, also where nothing came yet.
+    pub fn patient() -> Retries {
+        Retries { count: 0, most: PATIENT_MAX }
+    }
+
     /// Resets the count, because data arrived.
     pub fn progress(&mut self) {
-        self.0 = 0;
+        self.count = 0;
     }
 
     /// Returns the number of retries since the last progress.
     pub fn count(&self) -> u32 {
-        self.0
+        self.count
     }
 
     /// Waits before the next retry: as long as the server asks (Retry-After), or longer each time, with random jitter,
     /// so that many machines do not retry at the same moment. Returns false if no retry is left.
     pub fn wait(&mut self, asked: Option<Duration>) -> bool {
-        if self.0 == RETRIES_MAX {
+        if self.count == self.most {
             return false;
         }
-        thread::sleep(pause(self.0, asked, RandomState::new().hash_one(self.0)));
-        self.0 += 1;
+        thread::sleep(pause(self.count, asked, RandomState::new().hash_one(self.count)));
+        self.count += 1;
         true
     }
 }
 
 /// Returns the pause after `failures` failures in a row; `random` shortens it by at most half.
 fn pause(failures: u32, asked: Option<Duration>, random: u64) -> Duration {
-    let own = failures.checked_sub(1).map_or(FIRST_PAUSE, |more| PAUSE * 2u32.pow(more));
+    let own = failures.checked_sub(1).map_or(FIRST_PAUSE, |more| (PAUSE * 2u32.pow(more)).min(PATIENT_PAUSE));
     let share = 1.0 - f64::from(u32::try_from(random % 1000).unwrap_or(0)) / 2000.0;
     asked.unwrap_or(own.mul_f64(share)).min(LONGEST)
 }

@@ -1,0 +1,114 @@
+//! The processes that read what strangers send: this program, started again with an order.
+
+use crate::error::{Result, failed};
+use crate::network::dhcp::{Client, SERVER_PORT};
+use crate::network::fetch;
+use crate::network::lease::Lease;
+use crate::network::walls::{Reach, put_up};
+use crate::oci::trust;
+use crate::sys::environment;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{Read, Write, stdin, stdout};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// First argument with which this program becomes such a process.
+pub const VERB: &str = "read-network";
+/// Certificate authorities of an initramfs; without this file, those of Mozilla count.
+pub const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// File in the process's own root, for code that loads the system's authorities (openssl(1), SSL_CERT_FILE).
+const OWN_AUTHORITIES: &str = "authorities.pem";
+/// Longest text that is read of it, in bytes: a lease, or an error.
+const TEXT_MAX: u64 = 16 << 10;
+
+/// An order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Ask for an address on the socket that is standard input, and print the lease.
+    Lease {
+        /// Hardware address.
+        mac: [u8; 6],
+        /// Number of the exchange, which nobody can guess.
+        exchange: u32,
+        /// Seconds to try for.
+        seconds: u64,
+    },
+    /// Print the file at an address, as [`fetch::send`] does.
+    Fetch {
+        /// The address.
+        url: String,
+        /// Addresses of name servers.
+        dns: Vec<IpAddr>,
+    },
+}
+
+/// Starts a process with `order`; `hall` is an empty folder for its root.
+#[allow(clippy::disallowed_methods)] // there is nothing here yet that it could inherit
+pub fn start(order: &Order, hall: &Path, input: Stdio) -> Result<Child> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(VERB).arg(serde_json::to_string(order)?).arg(hall).env_clear();
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().context("starting a process that reads the network")
+}
+
+/// Waits for the end of a process; an error is what it said.
+pub fn ended(mut child: Child) -> Result<()> {
+    let mut said = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        let _ = stderr.take(TEXT_MAX).read_to_string(&mut said);
+    }
+    let status = child.wait().context("waiting for the process that reads the network")?;
+    if status.success() {
+        return Ok(());
+    }
+    let said = said.trim();
+    Err(failed(
+        if said.is_empty() { format!("the process that reads the network: {status}") } else { said.to_owned() },
+        "",
+    ))
+}
+
+/// Asks for an address on `socket`, which is bound to a network card.
+pub fn lease(socket: UdpSocket, mac: [u8; 6], patience: Duration, hall: &Path) -> Result<Lease> {
+    let exchange = uuid::Uuid::new_v4().as_fields().0;
+    let order = Order::Lease { mac, exchange, seconds: patience.as_secs() };
+    let mut child = start(&order, hall, std::os::fd::OwnedFd::from(socket).into())?;
+    let mut text = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(TEXT_MAX).read_to_end(&mut text).context("reading the lease")?;
+    }
+    ended(child)?;
+    serde_json::from_slice(&text).context("reading the lease")
+}
+
+/// Does what was ordered. The arguments are the order and the folder.
+pub fn run(order: &str, hall: &str) -> Result<()> {
+    let order: Order = serde_json::from_str(order).context("reading the order")?;
+    let hall = PathBuf::from(hall);
+    match order {
+        Order::Lease { mac, exchange, seconds } => {
+            put_up(&hall, &[], Reach::Given)?;
+            let socket = UdpSocket::from(stdin().as_fd().try_clone_to_owned().context("taking the socket")?);
+            let server = (Ipv4Addr::BROADCAST, SERVER_PORT).into();
+            let lease = Client { socket: &socket, server, mac, exchange }.lease(Duration::from_secs(seconds))?;
+            serde_json::to_writer(stdout(), &lease).context("reporting the lease")?;
+        }
+        Order::Fetch { url, dns } => {
+            let authorities = fs::read(AUTHORITIES).unwrap_or_else(|_| trust::bundle().into_bytes());
+            let servers: String = dns.iter().map(|server| format!("nameserver {server}\n")).collect();
+            let hosts = b"127.0.0.1 localhost\n::1 localhost\n";
+            let files: [(&str, &[u8]); 3] =
+                [("etc/resolv.conf", servers.as_bytes()), ("etc/hosts", hosts), (OWN_AUTHORITIES, &authorities)];
+            environment::set(trust::VARIABLE, &format!("/{OWN_AUTHORITIES}"));
+            put_up(&hall, &files, Reach::Servers)?;
+            fetch::send(&url, stdout())?;
+        }
+    }
+    stdout().flush().context("reporting")
+}

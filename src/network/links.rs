@@ -1,0 +1,90 @@
+//! Sets up network cards in the kernel (rtnetlink(7)).
+
+use crate::error::Result;
+use crate::network::lease::{Lease, Route};
+use anyhow::Context;
+use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, LinkVlan, RouteMessageBuilder};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tokio::runtime::{Builder, Runtime};
+
+/// Smallest packet that every network carries, in bytes (RFC 791: 68), with room to fetch anything in.
+const MTU_MIN: u16 = 576;
+
+/// The kernel's network cards.
+pub struct Links {
+    runtime: Runtime,
+    handle: Handle,
+}
+
+impl Links {
+    /// Begins to talk to the kernel.
+    pub fn open() -> Result<Links> {
+        let runtime = Builder::new_current_thread().enable_all().build().context("starting to wait")?;
+        let connect = || async { rtnetlink::new_connection() };
+        let (connection, handle, _) = runtime.block_on(connect()).context("asking the kernel for its network")?;
+        runtime.spawn(connection);
+        Ok(Links { runtime, handle })
+    }
+
+    /// Switches a card on.
+    pub fn up(&self, index: u32) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index).up().build();
+        self.runtime.block_on(self.handle.link().set(message).execute()).context("switching the network card on")
+    }
+
+    /// Adds a VLAN to a card.
+    pub fn add_vlan(&self, name: &str, card: u32, id: u16) -> Result<()> {
+        let message = LinkVlan::new(name, card, id).up().build();
+        let added = self.runtime.block_on(self.handle.link().add(message).execute());
+        added.with_context(|| format!("adding the VLAN {id}, for which the kernel needs 8021q"))
+    }
+
+    /// Gives a card its address and routes.
+    pub fn set_up(&self, index: u32, lease: &Lease) -> Result<()> {
+        if let Some(mtu) = lease.mtu.filter(|mtu| *mtu >= MTU_MIN) {
+            let message = LinkUnspec::new_with_index(index).mtu(u32::from(mtu)).build();
+            // A card that does not take it still takes smaller packets.
+            let _ = self.runtime.block_on(self.handle.link().set(message).execute());
+        }
+        let adding = self.handle.address().add(index, lease.address, lease.prefix).replace().execute();
+        self.runtime.block_on(adding).with_context(|| format!("setting the address {}", lease.address))?;
+        for route in &lease.routes {
+            let Some(message) = message(index, route) else { continue };
+            let adding = self.handle.route().add(message).replace().execute();
+            self.runtime.block_on(adding).with_context(|| format!("setting the route by {}", route.via))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the address from a card, and with it its routes.
+    pub fn clear(&self, index: u32, lease: &Lease) -> Result<()> {
+        let message = match lease.address {
+            IpAddr::V4(address) => {
+                AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, lease.prefix).build()
+            }
+            IpAddr::V6(address) => {
+                AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, lease.prefix).build()
+            }
+        };
+        self.runtime.block_on(self.handle.address().del(message).execute()).context("giving the address back")
+    }
+}
+
+/// Returns the message for a route; `None` for one from a family of addresses to the other.
+fn message(index: u32, route: &Route) -> Option<RouteMessage> {
+    match (route.to, route.via) {
+        (IpAddr::V4(to), IpAddr::V4(via)) => {
+            let builder = RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index);
+            let builder = builder.destination_prefix(to, route.prefix);
+            // A server may name a router outside of the network (RFC 3442).
+            Some(if via.is_unspecified() { builder.build() } else { builder.gateway(via).onlink().build() })
+        }
+        (IpAddr::V6(to), IpAddr::V6(via)) => {
+            let builder = RouteMessageBuilder::<Ipv6Addr>::new().output_interface(index);
+            let builder = builder.destination_prefix(to, route.prefix);
+            Some(if via.is_unspecified() { builder.build() } else { builder.gateway(via).onlink().build() })
+        }
+        _ => None,
+    }
+}

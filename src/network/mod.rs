@@ -1,0 +1,12 @@
+//! Fetches an image before there is a system: finds a network card, gives it an address, and downloads. All that
+//! strangers send is read by processes behind walls; this one sees what they make of it, and counts the bytes.
+
+pub mod addresses;
+pub mod cards;
+pub mod child;
+pub mod dhcp;
+pub mod fetch;
+pub mod lease;
+pub mod links;
+pub mod settings;
+mod walls;

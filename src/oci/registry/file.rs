@@ -1,0 +1,46 @@
+//! A file of a server of HTTP: the root that a machine boots, as one file.
+
+use crate::error::{Result, failed, usage};
+use crate::oci::credentials::Credential;
+use crate::oci::registries::Transport;
+use crate::oci::registries::certificates::Certificates;
+use crate::oci::registry::Access;
+use crate::oci::registry::blob::BlobStream;
+use crate::oci::registry::http::{Failure, Http, Own, Url, host_of};
+use crate::oci::registry::login::Login;
+use crate::oci::registry::retry::Retries;
+use crate::oci::registry::session::Session;
+use anyhow::Context;
+use std::sync::Arc;
+
+/// Opens the file at an address; returns its bytes, and how many they are. A server that does not answer is asked for two
+/// minutes, and as long after each break: machines that come up together after a power cut wait for one another.
+pub fn open(url: &str) -> Result<(BlobStream, u64)> {
+    let at: Url = url.parse().with_context(|| format!("reading the address {url}"))?;
+    if !at.username().is_empty() || at.password().is_some() {
+        let found = "an address with a user or a password is refused: everyone can read the command line";
+        return Err(usage(found, "serve the file without, and name its digest"));
+    }
+    let host = host_of(&at);
+    let own = Own { registry: &host, server: &host, certificates: Certificates::default(), transport: Transport::Tls };
+    let http = Http::new(&Access::default(), own)?;
+    let login = Login::new(at.clone(), "", Credential::None, &[]);
+    let session = Arc::new(Session { http, login, host: host.clone(), repository: at });
+    let mut retries = Retries::patient();
+    let answer = loop {
+        match session.get("", "", 0) {
+            Ok(answer) => break answer,
+            Err(Failure::Missing(_)) => {
+                return Err(failed(format!("{host} has no {url}"), "publish the image again: flipslot netboot"));
+            }
+            Err(Failure::Again(error, after)) if !retries.wait(after) => return Err(error),
+            Err(Failure::Unreachable(error)) if !retries.wait(None) => return Err(error),
+            Err(Failure::Again(..) | Failure::Unreachable(_)) => {}
+            Err(failure) => return Err(failure.into_error()),
+        }
+    };
+    let length = answer.length().ok_or_else(|| {
+        failed(format!("{host} does not say how long {url} is"), "serve it as a file, with Content-Length")
+    })?;
+    Ok((BlobStream::of_file(session, length, answer), length))
+}
