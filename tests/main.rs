@@ -15,6 +15,7 @@ mod hardware;
 mod image;
 mod layers;
 mod netboot;
+mod network;
 mod promises;
 mod rooms;
 mod root;

@@ -44,6 +44,9 @@ pub enum LiveSource {
         url: String,
         /// SHA-256 of its bytes.
         digest: Digest,
+        /// Time at which the image was made, in seconds since 1970; 0 if that is not known. A certificate is never judged
+        /// by an earlier one.
+        made: u64,
     },
     /// A file on a partition.
     File {
@@ -78,7 +81,7 @@ impl RootOn {
             }
             RootOn::Live { format, from } => {
                 let source = match from {
-                    LiveSource::Url { url, digest } => format!("{url}@{digest}"),
+                    LiveSource::Url { url, digest, .. } => format!("{url}@{digest}"),
                     LiveSource::File { partuuid, path } => format!("PARTUUID={partuuid}{path}"),
                     LiveSource::BesideInitramfs => "/image".to_owned(),
                 };
@@ -122,6 +125,14 @@ impl RootOn {
         matches!(self, RootOn::Live { from: LiveSource::Url { .. }, .. })
     }
 
+    /// Returns the earliest time that a boot can have, in seconds since 1970; 0 if that does not matter or is not known.
+    pub fn made(&self) -> u64 {
+        match self {
+            RootOn::Live { from: LiveSource::Url { made, .. }, .. } => *made,
+            _ => 0,
+        }
+    }
+
     /// Returns whether the root is on a disk, so that the initramfs needs the drivers of disks.
     pub fn needs_disk(&self) -> bool {
         matches!(self, RootOn::Partition { .. } | RootOn::Live { from: LiveSource::File { .. }, .. })
@@ -145,7 +156,7 @@ mod tests {
         let live = |from| RootOn::Live { format: LiveFormat::Erofs, from };
         [
             RootOn::Partition { partuuid: PartUuid::NONE, filesystem: Filesystem::Xfs },
-            live(LiveSource::Url { url: "https://srv/boot/root.erofs".to_owned(), digest: Digest::of(b"") }),
+            live(LiveSource::Url { url: "https://srv/boot/root.erofs".to_owned(), digest: Digest::of(b""), made: 7 }),
             live(LiveSource::File { partuuid: PartUuid::NONE, path: "/flipslot/root.erofs".to_owned() }),
             live(LiveSource::BesideInitramfs),
             RootOn::Ram,
@@ -172,6 +183,7 @@ mod tests {
             all().map(|on| on.filesystem_name()),
             [Some("xfs"), Some("erofs"), Some("erofs"), Some("erofs"), None]
         );
+        assert_eq!(all().map(|on| on.made()), [0, 7, 0, 0, 0]);
         assert_eq!(all()[1].modules(), ["erofs", "loop", "overlay"]);
         assert_eq!(all()[0].modules()[0], "xfs");
         assert!(all()[1].dracut_modules().contains(&"livenet") && !all()[3].dracut_modules().contains(&"livenet"));

@@ -139,7 +139,15 @@ mod tests {
             options: String::new(),
         });
         let (modules, none) = (modules.collect(), Vec::new);
-        Plan { version: VERSION, kernel: String::new(), modules, always: none(), blacklist: none(), steps: Vec::new() }
+        Plan {
+            version: VERSION,
+            kernel: String::new(),
+            modules,
+            always: none(),
+            blacklist: none(),
+            made: 0,
+            steps: Vec::new(),
+        }
     }
 
     fn named(batch: &[&Module]) -> Vec<String> {

@@ -36,6 +36,7 @@ use crate::init::words::{Stop, Words};
 use crate::network::child;
 use anyhow::Context;
 use rustix::system::uname;
+use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 use std::fs;
 use std::path::Path;
 
@@ -86,6 +87,20 @@ fn run_helper() -> Result<()> {
     }
 }
 
+/// Sets a clock that is before `earliest`, as that of a machine without a battery is: every certificate would seem to be
+/// of the future.
+fn set_clock(earliest: u64) {
+    let now = clock_gettime(ClockId::Realtime).tv_sec;
+    match i64::try_from(earliest) {
+        Ok(earliest) if now < earliest => {
+            let set = clock_settime(ClockId::Realtime, Timespec { tv_sec: earliest, tv_nsec: 0 });
+            let how = set.map_or_else(|errno| format!("cannot be set: {errno}"), |()| "is set to that".to_owned());
+            log(Level::Warning, &format!("the clock is before the time at which the image was made, and {how}"));
+        }
+        _ => {}
+    }
+}
+
 /// Does what the plan says; returns only if that fails.
 fn boot(words: &Words) -> Result<()> {
     words.objections.iter().for_each(|sentence| log(Level::Warning, sentence));
@@ -102,6 +117,7 @@ fn boot(words: &Words) -> Result<()> {
         let found = format!("this initramfs is for kernel {}, and {running} runs", plan.kernel);
         return Err(failed(found, "load the initramfs of the kernel"));
     }
+    set_clock(plan.made);
     let events = Events::listen().context("listening to the kernel's events")?;
     let mut loader = Loader::new(&plan, words);
     loader.load(&words.first.iter().map(String::as_str).collect::<Vec<_>>());

@@ -21,8 +21,16 @@ pub struct Plan {
     pub always: Vec<String>,
     /// Modules that the slot's modprobe.d(5) keeps from being loaded for a device.
     pub blacklist: Vec<String>,
+    /// Time in seconds since 1970 before which no clock is right: 0 if certificates are not judged by it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub made: u64,
     /// Actions, in order.
     pub steps: Vec<Step>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A module of the initramfs. Names are written with `_`, as the kernel writes them.
@@ -80,6 +88,7 @@ mod tests {
             modules: vec![module("jbd2", &[]), module("ext4", &["jbd2"])],
             always: vec!["ext4".to_owned()],
             blacklist: Vec::new(),
+            made: 7,
             steps: vec![Step::MountRoot, Step::Start],
         };
         let text = serde_json::to_string(&plan).unwrap();

@@ -93,7 +93,8 @@ impl Gathered {
         let steps = own.steps.clone();
         let (version, kernel) = (plan::VERSION, kernel.version.clone());
         let blacklist = settings.blacklist.into_iter().collect();
-        let plan = Plan { version, kernel, modules: listed, always: chosen.always, blacklist, steps };
+        let made = recipe.on.made();
+        let plan = Plan { version, kernel, modules: listed, always: chosen.always, blacklist, made, steps };
         Ok(Gathered { plan, init: flipslot_init(recipe.on.needs_network())?, files: files.files })
     }
 

@@ -9,8 +9,8 @@ use crate::oci::trust;
 use crate::sys::environment;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io::{Read, Write, stdin, stdout};
+use std::fs::{self, File};
+use std::io::{Read, stdin, stdout};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -97,7 +97,7 @@ pub fn run(order: &str, hall: &str) -> Result<()> {
             let socket = UdpSocket::from(stdin().as_fd().try_clone_to_owned().context("taking the socket")?);
             let server = (Ipv4Addr::BROADCAST, SERVER_PORT).into();
             let lease = Client { socket: &socket, server, mac, exchange }.lease(Duration::from_secs(seconds))?;
-            serde_json::to_writer(stdout(), &lease).context("reporting the lease")?;
+            serde_json::to_writer(pipe()?, &lease).context("reporting the lease")
         }
         Order::Fetch { url, dns } => {
             let authorities = fs::read(AUTHORITIES).unwrap_or_else(|_| trust::bundle().into_bytes());
@@ -107,8 +107,12 @@ pub fn run(order: &str, hall: &str) -> Result<()> {
                 [("etc/resolv.conf", servers.as_bytes()), ("etc/hosts", hosts), (OWN_AUTHORITIES, &authorities)];
             environment::set(trust::VARIABLE, &format!("/{OWN_AUTHORITIES}"));
             put_up(&hall, &files, Reach::Servers)?;
-            fetch::send(&url, stdout())?;
+            fetch::send(&url, pipe()?)
         }
     }
-    stdout().flush().context("reporting")
+}
+
+/// Returns standard output without the buffer that Rust puts before it. Comes after the walls, which close everything.
+fn pipe() -> Result<File> {
+    stdout().as_fd().try_clone_to_owned().map(File::from).context("taking the pipe")
 }

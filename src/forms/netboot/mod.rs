@@ -66,7 +66,10 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
     let root = WrittenFile::of(name, packed.file())?;
     drop(step);
     let from = match address {
-        Some(address) => LiveSource::Url { url: format!("{address}/{name}"), digest: root.digest().clone() },
+        Some(address) => {
+            let (url, digest) = (format!("{address}/{name}"), root.digest().clone());
+            LiveSource::Url { url, digest, made: image.created.unwrap_or(0) }
+        }
         None => LiveSource::BesideInitramfs,
     };
     let embeds = from == LiveSource::BesideInitramfs;

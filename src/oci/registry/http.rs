@@ -372,7 +372,13 @@ fn broken(error: &reqwest::Error, url: &Url) -> Failure {
         let hint = format!(
             "check that {host} is up; pass its own CA with --registry-ca, or --plain-http {host} if it has no TLS"
         );
-        return Failure::Unreachable(failed(format!("cannot reach {host}: {text}"), hint));
+        let error = failed(format!("cannot reach {host}: {text}"), hint);
+        // rustls::Error::InvalidCertificate: the next attempt would meet the same one.
+        return if text.contains("invalid peer certificate") {
+            Failure::Final(error)
+        } else {
+            Failure::Unreachable(error)
+        };
     }
     let hint = format!("check the network between this machine and {host}, and run the command again");
     Failure::Again(failed(format!("the transfer from {host} was interrupted: {text}"), hint), None)
