@@ -21,8 +21,8 @@ packages=(
   python3 bmap-tools
   # to judge the images of a second stage, and to make one for kernels without EROFS
   erofs-utils squashfs-tools squashfs-tools-ng
-  # to judge what is handed to a DHCP server
-  dnsmasq-base
+  # to boot machines from a network of their own, and to judge what is handed to its servers
+  dnsmasq-base ipxe pxelinux syslinux-common iproute2 ethtool
   # to boot them
   qemu-system-x86 ovmf
 )

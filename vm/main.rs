@@ -8,6 +8,7 @@ mod bus;
 mod disks;
 mod images;
 mod inventories;
+mod lan;
 mod machine;
 mod registry;
 mod saved;

@@ -60,6 +60,7 @@ fn saved() -> &'static Saved {
             bus: Bus::VirtioBlk,
             disk: &disk,
             writes: Writes::Kept,
+            namespace: None,
             more: &more,
         };
         let mut machine = boot_slot(&setup, 'a', "Debian GNU/Linux 12");

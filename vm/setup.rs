@@ -5,6 +5,8 @@ use crate::bus::Bus;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+const QEMU: &str = "qemu-system-x86_64";
+
 /// Firmware that starts a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firmware {
@@ -23,6 +25,8 @@ pub struct Setup<'s> {
     /// A raw disk, or one whose name ends in another format that QEMU knows.
     pub disk: &'s Path,
     pub writes: Writes,
+    /// Network namespace in which it runs; `None` for this machine's own.
+    pub namespace: Option<&'s str>,
     /// Further arguments of QEMU. A `-machine` among them replaces q35.
     pub more: &'s [&'s str],
 }
@@ -30,23 +34,29 @@ pub struct Setup<'s> {
 impl<'s> Setup<'s> {
     /// A machine whose writes are discarded, and that ends where it would restart.
     pub fn once(name: &'s str, firmware: Firmware, bus: Bus, disk: &'s Path) -> Setup<'s> {
-        Setup { name, firmware, bus, disk, writes: Writes::Discarded, more: &[] }
+        Setup { name, firmware, bus, disk, writes: Writes::Discarded, namespace: None, more: &[] }
     }
 
     /// A machine that keeps what it writes, and restarts.
     pub fn lasting(name: &'s str, firmware: Firmware, disk: &'s Path) -> Setup<'s> {
-        Setup { name, firmware, bus: Bus::VirtioBlk, disk, writes: Writes::Kept, more: &[] }
+        Setup { name, firmware, bus: Bus::VirtioBlk, disk, writes: Writes::Kept, namespace: None, more: &[] }
     }
 
     /// QEMU's command line; the machine's serial port is its stdin and stdout.
     #[allow(clippy::disallowed_methods)] // tests start programs by themselves
     pub fn command(&self) -> Command {
-        let mut command = Command::new("qemu-system-x86_64");
+        let mut command = Command::new(if self.namespace.is_some() { "ip" } else { QEMU });
+        if let Some(namespace) = self.namespace {
+            command.args(["netns", "exec", namespace, QEMU]);
+        }
         // q35 has AHCI, PCI Express and a watchdog by itself.
         if !self.more.contains(&"-machine") {
             command.args(["-machine", "q35"]);
         }
-        command.args(["-accel", accelerator::best(), "-cpu", accelerator::cpu(), "-m", "1024"]);
+        command.args(["-accel", accelerator::best(), "-cpu", accelerator::cpu()]);
+        if !self.more.contains(&"-m") {
+            command.args(["-m", "1024"]);
+        }
         // No floppy, CD-ROM, parallel port or network card, whose drivers would only take time.
         command.args(["-nodefaults", "-display", "none", "-vga", "std", "-serial", "stdio"]);
         if self.writes == Writes::Discarded {

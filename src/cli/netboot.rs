@@ -2,6 +2,7 @@
 
 use crate::cli::ImageArgs;
 use crate::root::packed::Format;
+use crate::words::loader::Loader;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -45,6 +46,10 @@ pub struct NetbootArgs {
     /// Filesystem of the images
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "squashfs")]
     pub format: Format,
+
+    /// Boot loaders to hand out: the first that fits a machine's firmware
+    #[arg(long, value_enum, value_name = "LOADER", value_delimiter = ',', default_value = "ipxe")]
+    pub loader: Vec<Loader>,
 
     /// Put the image into the initramfs, so that a machine needs no network card
     /// that Linux drives, but twice the memory

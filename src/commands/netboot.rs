@@ -2,7 +2,6 @@
 
 use crate::build::session::Session;
 use crate::cli::{NetbootArgs, WriteArgs};
-use crate::disk::new::file::Existing;
 use crate::error::{Result, refused};
 use crate::forms::netboot::boot::Boot;
 use crate::forms::netboot::hosts::Hosts;
@@ -16,7 +15,6 @@ use crate::output::netboot::{Published, PublishedHost, PublishedImage};
 use crate::output::print::print;
 use crate::progress::Progress;
 use crate::publish::described::Described;
-use crate::publish::written_file::filled;
 use crate::request::config::Config;
 use crate::request::netboot::{NetbootRequest, refuse_odd_words};
 use crate::request::slot::{SlotFlags, SlotRequest};
@@ -64,7 +62,10 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
         let put = put(&images, &image, (&boots, &packing, url), session);
         made.insert(name, put.with_context(|| format!("image {name}"))?);
     }
-    put_loaders(folder, &request.url)?;
+    loaders::put(folder, &request.url, &args.loader, session.scratch)?;
+    let absolute = fs::canonicalize(folder).context("finding the folder")?;
+    let of_dnsmasq = loaders::dnsmasq::configuration(&absolute, &request.url, &args.loader);
+    loaders::put_file(&folder.join("dnsmasq.conf"), of_dnsmasq.as_bytes())?;
     let mut published = Vec::new();
     for (name, host) in &request.hosts {
         let Some((folder, described, _)) = made.get(&host.image) else { continue };
@@ -126,17 +127,4 @@ fn locked(folder: &Path) -> Result<File> {
     let open = File::open(folder).with_context(|| format!("opening {}", folder.display()))?;
     lock(&open, folder, Patience::Refuse)?;
     Ok(open)
-}
-
-/// Writes what machines start with, and what hands it out.
-fn put_loaders(folder: &Path, url: &str) -> Result<()> {
-    let absolute = fs::canonicalize(folder).context("finding the folder")?;
-    let files = [(loaders::SCRIPT, loaders::first(url)), ("dnsmasq.conf", loaders::dnsmasq(&absolute, url))];
-    for (name, text) in files {
-        let path = folder.join(name);
-        if fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
-            filled(&path, "partial", Existing::Replace, text.as_bytes())?.publish()?;
-        }
-    }
-    loaders::copy_to(&folder.join("loaders"))
 }

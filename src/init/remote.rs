@@ -11,7 +11,7 @@ use crate::network::child::{self, Order};
 use crate::network::dhcp::{self, CLIENT_PORT, SERVER_PORT};
 use crate::network::lease::{Lease, Route};
 use crate::network::links::Links;
-use crate::network::settings::{Addressing, Settings};
+use crate::network::settings::{Addressing, Settings, Which};
 use crate::network::{addresses, fetch};
 use crate::words::units::Bytes;
 use anyhow::Context;
@@ -59,10 +59,11 @@ pub fn fetch(url: &str, digest: &str, words: &Words, events: &Events, loader: &m
     let links = Links::open()?;
     let online = go_online(&settings, &links, Path::new(&hall), &mut Drivers { events, loader })?;
     let Online { card, lease } = &online;
-    log(Level::Info, &format!("{} has the address {}/{}", card.name, lease.address, lease.prefix));
+    let address = if lease.prefix == 0 { "that a router advertises".to_owned() } else { lease.address.to_string() };
+    log(Level::Info, &format!("{} has the address {address}", card.name));
     let file = download(url, digest, lease, Path::new(&hall))?;
-    if settings.addressing != Addressing::RouterAdvertisement {
-        go_offline(&online, &links);
+    if let Err(error) = go_offline(&online, &settings, &links) {
+        log(Level::Warning, &format!("{}: {error:#}", card.name));
     }
     Ok(Fetched { file, host: lease.host.clone() })
 }
@@ -233,18 +234,20 @@ fn memory_available() -> Result<u64> {
     Ok(kib.context("reading MemAvailable of /proc/meminfo")?.saturating_mul(1024))
 }
 
-/// Gives the address back, so that the system that starts asks for its own, and the server has one lease for each machine.
-/// The link stays up: to negotiate it again takes seconds.
-fn go_offline(online: &Online, links: &Links) {
+/// Leaves the network as it was found, for the system that starts: it asks for an address of its own, so that the server
+/// has one lease for each machine, and it renames cards, which cannot be done to one that is up (before Linux 6.3).
+fn go_offline(online: &Online, settings: &Settings, links: &Links) -> Result<()> {
     let Online { card, lease } = online;
     if let (IpAddr::V4(address), Some(server)) = (lease.address, lease.server) {
-        let released = dhcp::release(card.mac, address, server)
-            .and_then(|message| Ok(UdpSocket::bind((address, CLIENT_PORT))?.send_to(&message, (server, SERVER_PORT))?));
-        if let Err(error) = released {
-            log(Level::Warning, &format!("the lease of {address} was not given back: {error:#}"));
-        }
+        let message = dhcp::release(card.mac, address, server)?;
+        let socket = UdpSocket::bind((address, CLIENT_PORT)).context("giving the lease back")?;
+        socket.send_to(&message, (server, SERVER_PORT)).context("giving the lease back")?;
     }
-    if let Err(error) = links.clear(card.index, lease) {
-        log(Level::Warning, &format!("{}: {error:#}", card.name));
+    if lease.prefix > 0 {
+        links.clear(card.index, lease)?;
     }
+    if settings.vlan.is_some() {
+        links.remove(card.index)?;
+    }
+    cards::matching(&Which::First).iter().try_for_each(|card| links.down(card.index))
 }

@@ -8,6 +8,7 @@ use crate::network::walls::{Reach, put_up};
 use crate::oci::trust;
 use crate::sys::environment;
 use anyhow::Context;
+use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{Read, stdin, stdout};
@@ -51,6 +52,7 @@ pub enum Order {
 /// Starts a process with `order`; `hall` is an empty folder for its root.
 #[allow(clippy::disallowed_methods)] // there is nothing here yet that it could inherit
 pub fn start(order: &Order, hall: &Path, input: Stdio) -> Result<Child> {
+    random()?;
     let mut command = Command::new("/proc/self/exe");
     command.arg(VERB).arg(serde_json::to_string(order)?).arg(hall).env_clear();
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -76,7 +78,7 @@ pub fn ended(mut child: Child) -> Result<()> {
 
 /// Asks for an address on `socket`, which is bound to a network card.
 pub fn lease(socket: UdpSocket, mac: [u8; 6], patience: Duration, hall: &Path) -> Result<Lease> {
-    let exchange = uuid::Uuid::new_v4().as_fields().0;
+    let exchange = random()?;
     let order = Order::Lease { mac, exchange, seconds: patience.as_secs() };
     let mut child = start(&order, hall, std::os::fd::OwnedFd::from(socket).into())?;
     let mut text = Vec::new();
@@ -85,6 +87,14 @@ pub fn lease(socket: UdpSocket, mac: [u8; 6], patience: Duration, hall: &Path) -
     }
     ended(child)?;
     serde_json::from_slice(&text).context("reading the lease")
+}
+
+/// Returns a random number. Waits until the kernel has some, which it gathers for getrandom(2) alone: a processor without
+/// RDRAND has none at this time, and who polls /dev/random, as libraries do, would wait for ever.
+fn random() -> Result<u32> {
+    let mut bytes = [0; 4];
+    getrandom(&mut bytes, GetRandomFlags::empty()).context("asking the kernel for a random number")?;
+    Ok(u32::from_le_bytes(bytes))
 }
 
 /// Does what was ordered. The arguments are the order and the folder.

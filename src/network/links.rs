@@ -33,6 +33,30 @@ impl Links {
         self.runtime.block_on(self.handle.link().set(message).execute()).context("switching the network card on")
     }
 
+    /// Switches a card off.
+    pub fn down(&self, index: u32) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index).down().build();
+        self.runtime.block_on(self.handle.link().set(message).execute()).context("switching the network card off")
+    }
+
+    /// Takes the address from a card, and with it its routes.
+    pub fn clear(&self, index: u32, lease: &Lease) -> Result<()> {
+        let message = match lease.address {
+            IpAddr::V4(address) => {
+                AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, lease.prefix).build()
+            }
+            IpAddr::V6(address) => {
+                AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, lease.prefix).build()
+            }
+        };
+        self.runtime.block_on(self.handle.address().del(message).execute()).context("taking the address back")
+    }
+
+    /// Removes a VLAN.
+    pub fn remove(&self, index: u32) -> Result<()> {
+        self.runtime.block_on(self.handle.link().del(index).execute()).context("removing the VLAN")
+    }
+
     /// Adds a VLAN to a card.
     pub fn add_vlan(&self, name: &str, card: u32, id: u16) -> Result<()> {
         let message = LinkVlan::new(name, card, id).up().build();
@@ -55,19 +79,6 @@ impl Links {
             self.runtime.block_on(adding).with_context(|| format!("setting the route by {}", route.via))?;
         }
         Ok(())
-    }
-
-    /// Takes the address from a card, and with it its routes.
-    pub fn clear(&self, index: u32, lease: &Lease) -> Result<()> {
-        let message = match lease.address {
-            IpAddr::V4(address) => {
-                AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, lease.prefix).build()
-            }
-            IpAddr::V6(address) => {
-                AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, lease.prefix).build()
-            }
-        };
-        self.runtime.block_on(self.handle.address().del(message).execute()).context("giving the address back")
     }
 }
 

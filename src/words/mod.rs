@@ -3,6 +3,8 @@
 pub mod digest;
 pub mod host_name;
 pub mod kernel_line;
+#[cfg(feature = "tool")]
+pub mod loader;
 #[cfg(feature = "fetch")]
 pub mod location;
 pub mod origin;

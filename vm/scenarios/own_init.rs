@@ -40,7 +40,7 @@ impl Parts {
         let direct = ["-machine", "pc", "-kernel", &kernel, "-initrd", &initramfs, "-append", &words];
         let more = [&direct[..], more].concat();
         let (firmware, bus, writes) = (Firmware::Bios, Bus::VirtioBlk, Writes::Discarded);
-        Machine::start(&Setup { name, firmware, bus, disk, writes, more: &more })
+        Machine::start(&Setup { name, firmware, bus, disk, writes, namespace: None, more: &more })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::words::region::Region;
 use anyhow::Context;
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Modules that `grub/` and the entries use, besides those that read slots. `biosdisk` is added for BIOS; for UEFI,
 /// GRUB's core accesses disks itself.
@@ -56,7 +56,7 @@ const PROGRAMS: [&str; 2] = ["grub-mkimage", "grub2-mkimage"];
 /// Maximum size in bytes of a GRUB image that is read, more than any has (868 kB for UEFI).
 const CORE_MAX: u64 = 16 << 20;
 /// Hint for a missing GRUB: the packages to install.
-const HINT: &str = "install GRUB's tools and modules: apt-get install grub-common grub-pc-bin grub-efi-amd64-bin \
+pub const HINT: &str = "install GRUB's tools and modules: apt-get install grub-common grub-pc-bin grub-efi-amd64-bin \
                     (Fedora: grub2-tools grub2-pc-modules grub2-efi-x64-modules), here or in the image";
 
 /// GRUB's programs, as written to a disk.
@@ -81,10 +81,8 @@ impl Grub {
     /// Makes the programs with this machine's GRUB, or with that of a slot with this `root`. Fails if neither has
     /// GRUB for both BIOS and UEFI.
     pub fn make(scratch: &Scratch, root: &Root, layout: &Layout) -> Result<Grub> {
-        let program = PROGRAMS.into_iter().find(|program| is_installed(program));
-        let modules = modules_of(|file| Path::new("/").join(file).is_file());
-        let Programs { boot, core, efi } = match program.zip(modules) {
-            Some((program, modules)) => make_here(scratch, program, &Path::new("/").join(modules), layout)?,
+        let Programs { boot, core, efi } = match here() {
+            Some((program, modules)) => make_here(scratch, program, &modules, layout)?,
             None => make_in_slot(scratch, root, layout)?,
         };
         if layout.sector != BIOS_SECTOR {
@@ -93,6 +91,13 @@ impl Grub {
         let (boot, core) = embed(boot, core, layout.core)?;
         Ok(Grub { boot, core, efi })
     }
+}
+
+/// Returns this machine's grub-mkimage, and the folder of its modules for BIOS and UEFI.
+pub fn here() -> Option<(&'static str, PathBuf)> {
+    let program = PROGRAMS.into_iter().find(|program| is_installed(program))?;
+    let modules = modules_of(|file| Path::new("/").join(file).is_file())?;
+    Some((program, Path::new("/").join(modules)))
 }
 
 /// Returns the version of this machine's GRUB, if its program prints one: "grub-mkimage (GRUB)

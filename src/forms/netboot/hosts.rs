@@ -1,10 +1,8 @@
 //! The hosts of the folder. `hosts/NAME` is a link to what the host boots: publishing replaces it in one step.
 
-use crate::disk::new::file::Existing;
 use crate::error::{Result, failed, refused};
 use crate::forms::netboot::boot::Boot;
-use crate::forms::netboot::loaders;
-use crate::publish::written_file::filled;
+use crate::forms::netboot::loaders::{self, OF_PXELINUX, PXELINUX, put_file};
 use crate::request::netboot::{Host, refuse_odd_name};
 use crate::words::digest::Digest;
 use anyhow::Context;
@@ -34,7 +32,7 @@ pub struct Hosts<'h> {
 impl<'h> Hosts<'h> {
     /// Opens the hosts of `folder`, which machines reach at `url`.
     pub fn open(folder: &'h Path, url: &'h str) -> Result<Hosts<'h>> {
-        for name in [HOSTS, BOOTS, BY[0], BY[1]] {
+        for name in [HOSTS, BOOTS, BY[0], BY[1], OF_PXELINUX] {
             let path = folder.join(name);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
             remove_leftovers(&path)?;
@@ -46,14 +44,15 @@ impl<'h> Hosts<'h> {
     pub fn publish(&self, host: &Host, boot: &Boot) -> Result<bool> {
         let name = &boot.host;
         let text = serde_json::to_string_pretty(boot)? + "\n";
-        let script = loaders::host(self.url, boot);
-        let mark = Digest::of(format!("{text}{script}").as_bytes());
+        let files = loaders::of_host(self.url, boot);
+        let mark = Digest::of(format!("{text}{files:?}").as_bytes());
         let target = format!("{name}-{}", &mark.hex()[..12]);
         let place = self.folder.join(BOOTS).join(&target);
         if !place.join(DESCRIPTION).exists() {
-            fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
-            filled(&place.join(loaders::SCRIPT), "partial", Existing::Replace, script.as_bytes())?.publish()?;
-            filled(&place.join(DESCRIPTION), "partial", Existing::Replace, text.as_bytes())?.publish()?;
+            for (name, text) in files {
+                put_file(&place.join(name), text.as_bytes())?;
+            }
+            put_file(&place.join(DESCRIPTION), text.as_bytes())?;
         }
         let target = format!(".boots/{target}");
         let now = self.target(name)?;
@@ -84,12 +83,20 @@ impl<'h> Hosts<'h> {
 
     /// Links the addresses of a host to it, and removes the links of those that it had before.
     fn address(&self, name: &str, host: &Host) -> Result<()> {
-        let now: BTreeSet<PathBuf> = addresses(host).map(|(by, address)| self.folder.join(by).join(address)).collect();
-        now.iter().try_for_each(|path| link(&link_to(name), path))?;
-        for by in BY {
-            let folder = self.folder.join(by);
-            for path in entries(&folder)?.into_iter().filter(|path| !now.contains(path)) {
-                if read_link(&path)? == Some(link_to(name)) {
+        let by_address = addresses(host).map(|(by, address)| self.folder.join(by).join(address));
+        self.link_all(&by_address.collect(), &BY, &link_to(name))?;
+        // PXELINUX asks for its file by the UUID, and by the kind of hardware (1 is Ethernet) and the MAC address.
+        let macs = host.macs.iter().map(|mac| format!("01-{mac}"));
+        let of_pxelinux = macs.chain(host.uuids.iter().cloned()).map(|file| self.folder.join(OF_PXELINUX).join(file));
+        self.link_all(&of_pxelinux.collect(), &[OF_PXELINUX], &format!("../{}/{PXELINUX}", link_to(name)))
+    }
+
+    /// Makes `links` to a target, and removes all others in these folders that lead there.
+    fn link_all(&self, links: &BTreeSet<PathBuf>, folders: &[&str], target: &str) -> Result<()> {
+        links.iter().try_for_each(|path| link(target, path))?;
+        for folder in folders.iter().map(|folder| self.folder.join(folder)) {
+            for path in entries(&folder)?.into_iter().filter(|path| !links.contains(path)) {
+                if read_link(&path)?.as_deref() == Some(target) {
                     fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
                 }
             }

@@ -1,0 +1,62 @@
+//! A configuration of dnsmasq(8), which answers machines that boot from the network.
+
+use crate::forms::netboot::loaders::{for_bios, for_uefi};
+use crate::words::loader::Loader;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Returns the configuration for a folder, to which the addresses to hand out are added. The first of the loaders that
+/// fits a machine's firmware is its own.
+pub fn configuration(folder: &Path, url: &str, loaders: &[Loader]) -> String {
+    let mut text = format!(
+        "# Written by each run of flipslot netboot: include it in a file of your own, conf-file={folder}/dnsmasq.conf\n\
+         # That one says which addresses to hand out, as in\n\
+         #   dhcp-range=10.0.0.100,10.0.0.200\n\
+         # or beside a DHCP server that is there already:\n\
+         #   dhcp-range=10.0.0.0,proxy\n\
+         port=0\n\
+         enable-tftp\n\
+         tftp-root={folder}\n\
+         dhcp-match=set:ipxe,175\n\
+         dhcp-match=set:efi,option:client-arch,7\n\
+         dhcp-match=set:efi,option:client-arch,9\n",
+        folder = folder.display()
+    );
+    let bios = loaders.first().map(|loader| (*loader, for_bios(*loader)));
+    let uefi = loaders.iter().find_map(|loader| Some((*loader, for_uefi(*loader)?)));
+    for (tag, program) in [("!efi", bios), ("efi", uefi)] {
+        match program {
+            // A machine that runs iPXE, from its firmware or by what it was handed, takes the script.
+            Some((Loader::Ipxe, program)) => {
+                let _ = writeln!(text, "dhcp-boot=tag:!ipxe,tag:{tag},{program}");
+                let _ = writeln!(text, "dhcp-boot=tag:ipxe,tag:{tag},{url}/boot.ipxe");
+            }
+            Some((_, program)) => _ = writeln!(text, "dhcp-boot=tag:{tag},{program}"),
+            None => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_firmware_is_handed_the_first_loader_that_fits() {
+        let boots = |loaders: &[Loader]| {
+            let text = configuration(Path::new("/srv"), "http://srv", loaders);
+            text.lines().filter(|line| line.starts_with("dhcp-boot")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            boots(&[Loader::Pxelinux, Loader::Grub]),
+            ["dhcp-boot=tag:!efi,loaders/pxelinux.0", "dhcp-boot=tag:efi,loaders/grub/core.efi"]
+        );
+        assert_eq!(boots(&[Loader::Grub])[0], "dhcp-boot=tag:!efi,loaders/grub/core.0");
+        assert_eq!(
+            boots(&[Loader::Ipxe])[..2],
+            ["dhcp-boot=tag:!ipxe,tag:!efi,loaders/undionly.kpxe", "dhcp-boot=tag:ipxe,tag:!efi,http://srv/boot.ipxe"]
+        );
+        assert_eq!(boots(&[Loader::Pxelinux]), ["dhcp-boot=tag:!efi,loaders/pxelinux.0"], "UEFI has none");
+    }
+}
