@@ -31,9 +31,9 @@ TESTS := $(CARGO) test --test tests -- --test-threads=$(shell expr $$(nproc) + 1
 # A machine keeps one core busy but for what it waits for: its disk, a deadline.
 VM := $(CARGO) test --test vm -- --test-threads=3
 # Measurements and the demo take images as Debian makes them (vm/images/build.sh).
-bench demo: export FLIPSLOT_IMAGES := whole
+bench demo demo-netboot: export FLIPSLOT_IMAGES := whole
 
-.PHONY: help deps init build install docs lint test test-fast test-all soak fuzz bench demo deny clean
+.PHONY: help deps init build install docs lint test test-fast test-all soak fuzz bench demo demo-netboot deny clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -120,6 +120,10 @@ bench: build
 ## make demo      a registry, a disk, a server in QEMU that jumps into another slot and back
 demo: build
 	$(SUDO) demo/run.sh
+
+## make demo-netboot  a machine without a disk that boots from the network, is broken, and restarts whole
+demo-netboot: build
+	$(SUDO) demo/netboot.sh
 
 ## make deny      licences, sources and advisories of the crates (needs cargo-deny)
 deny:

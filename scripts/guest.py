@@ -4,13 +4,14 @@ from pathlib import Path
 
 
 class Guest:
-    """Boots a raw disk; `log` keeps all that the serial port says."""
+    """Boots a raw disk, or without one what `more` says; `log` keeps all that the serial port says."""
 
     def __init__(self, disk, log, memory="1024", more=()):
         # Without erms the kernel clears memory by eight bytes instead of one, which is much less work to emulate.
         command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm", "-m", memory,
-                   "-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "user,model=virtio-net-pci",
-                   "-drive", f"file={disk},format=raw,if=virtio", *more]
+                   "-display", "none", "-monitor", "none", "-serial", "stdio", *more]
+        if disk is not None:
+            command += ["-nic", "user,model=virtio-net-pci", "-drive", f"file={disk},format=raw,if=virtio"]
         self.qemu = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.log = Path(log)
         self.text = ""

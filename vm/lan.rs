@@ -8,11 +8,14 @@ use std::process::{Child, Command, Stdio};
 
 /// Address of the servers.
 pub const SERVER: &str = "10.77.0.1";
-/// Serves its folder on this address.
-const HTTP: &str = "import http.server, sys\n\
+/// The same in IPv6.
+pub const SERVER_6: &str = "fd77::1";
+/// Serves its folder on all addresses.
+const HTTP: &str = "import http.server, socket\n\
      handler = http.server.SimpleHTTPRequestHandler\n\
      handler.protocol_version = 'HTTP/1.1'\n\
-     http.server.ThreadingHTTPServer((sys.argv[1], 80), handler).serve_forever()";
+     class Server(http.server.ThreadingHTTPServer): address_family = socket.AF_INET6\n\
+     Server(('::', 80), handler).serve_forever()";
 
 /// A network that ends with the test.
 pub struct Lan {
@@ -30,11 +33,12 @@ impl Lan {
         quietly("ip", &["netns", "delete", &namespace]); // of a run that was killed
         run("ip", &["netns", "add", &namespace]);
         let lan = Lan { namespace, folder: folder.to_owned(), servers: Vec::new() };
-        let address = format!("{SERVER}/24");
+        let (address, address_6) = (format!("{SERVER}/24"), format!("{SERVER_6}/64"));
         for words in [
             &["ip", "link", "set", "lo", "up"][..],
             &["ip", "link", "add", "br0", "type", "bridge"],
             &["ip", "address", "add", &address, "dev", "br0"],
+            &["ip", "address", "add", &address_6, "dev", "br0", "nodad"],
             &["ip", "link", "set", "br0", "up"],
             &["ip", "tuntap", "add", "tap0", "mode", "tap"],
             &["ip", "link", "set", "tap0", "master", "br0", "up"],
@@ -62,10 +66,10 @@ impl Lan {
         let (lease_file, folder) = (self.folder.join(".leases"), self.folder.clone());
         let leases = format!("--dhcp-leasefile={}", lease_file.display());
         let configuration = format!("--conf-file={}", folder.join("dnsmasq.conf").display());
-        let always = ["dnsmasq", "--keep-in-foreground", "--log-dhcp", "--log-facility=-", "--user=root"];
+        let always = ["dnsmasq", "--keep-in-foreground", "--log-dhcp", "--log-facility=-", "--user=root", "--port=0"];
         let range = ["--interface=br0", "--bind-interfaces", "--dhcp-range=10.77.0.100,10.77.0.200,1h"];
         self.start(&[&always[..], &range, &[&leases, &configuration], more].concat());
-        self.start(&["python3", "-c", HTTP, SERVER]);
+        self.start(&["python3", "-c", HTTP]);
     }
 
     /// Returns the arguments of QEMU for a card in this network, with this address, from which the machine boots.

@@ -70,6 +70,15 @@ impl Machine {
         self.wait_for_any(step, &[text]);
     }
 
+    /// Waits until QEMU ends, as it does at a reset of a machine that is not to restart.
+    pub fn wait_for_end(&mut self, step: &str) {
+        let begin = Instant::now();
+        while self.qemu.try_wait().ok().flatten().is_none() {
+            assert!(begin.elapsed() < PATIENCE, "step '{step}': it does not end; log: {}", self.log.display());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Types at the serial port.
     pub fn press(&mut self, keys: &str) {
         self.keyboard

@@ -44,8 +44,7 @@ pub enum LiveSource {
         url: String,
         /// SHA-256 of its bytes.
         digest: Digest,
-        /// Time at which the image was made, in seconds since 1970; 0 if that is not known. A certificate is never judged
-        /// by an earlier one.
+        /// Time at which its initramfs was made, in seconds since 1970. A certificate is never judged by an earlier one.
         made: u64,
     },
     /// A file on a partition.

@@ -83,7 +83,7 @@ impl<R: Edit + Runnable> Inspected<R> {
                 let modules = self.facts.modules.as_ref().unwrap_or(&none);
                 let (scratch, root, kernel) = (session.scratch, &mut self.root, &self.kernel);
                 if by == MadeBy::Flipslot {
-                    make::with_own_init(scratch, root, kernel, &Own::plain(modules), &recipe)?
+                    make::with_own_init(scratch, root, kernel, &Own::plain(modules, &recipe.on), &recipe)?
                 } else {
                     let made = two_stage::make(scratch, root, kernel, modules, &recipe)?;
                     if made.filesystem != "erofs" {

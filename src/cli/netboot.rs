@@ -56,6 +56,10 @@ pub struct NetbootArgs {
     #[arg(long)]
     pub embed: bool,
 
+    /// Leave flipslot's own program and units out of the booted system
+    #[arg(long)]
+    pub no_agent: bool,
+
     /// Number of images to keep that are neither the current nor the previous one
     /// of any host
     #[arg(long, value_name = "N", default_value = "2")]

@@ -19,6 +19,7 @@ use crate::request::config::Config;
 use crate::request::netboot::{NetbootRequest, refuse_odd_words};
 use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::root::packed::Packing;
+use crate::words::origin::Origin;
 use anyhow::Context;
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -84,9 +85,9 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
     print(&Published::new(folder, published).with_images(made.collect(), removed).took(begin.elapsed()), format)
 }
 
-/// Returns how every image boots: by flipslot's own initramfs, without an agent.
+/// Returns how every image boots: by flipslot's own initramfs.
 fn boots(args: &NetbootArgs) -> Result<SlotRequest> {
-    let write = WriteArgs { no_agent: true, ..WriteArgs::default() };
+    let write = WriteArgs { no_agent: args.no_agent, ..WriteArgs::default() };
     let flags = SlotFlags { image: &args.boot, write: &write };
     let boots = SlotRequest::of(flags, &Config::of(&args.boot)?, None, None)?.for_netboot()?;
     refuse_odd_words(boots.consoles.iter().chain([&boots.kargs]).map(String::as_str))?;
@@ -109,14 +110,16 @@ fn put(
 ) -> Result<(String, Described, bool)> {
     let (request, packing, url) = how;
     // All that the files depend on, beside the image itself.
-    let SlotRequest { consoles, kargs, policy, inventory, .. } = request;
-    let asked = format!("{:?}", (consoles, kargs, request.kernel(None), policy, url.map(|url| (url, inventory))));
+    let SlotRequest { consoles, kargs, policy, inventory, agent, .. } = request;
+    let asked =
+        format!("{:?}", (consoles, kargs, request.kernel(None), policy, agent, url.map(|url| (url, inventory))));
     let name = name_of(&image.digest, packing, &asked);
     if let Some(described) = images.described(&name)? {
         return Ok((name, described, false));
     }
+    let made = Origin::of_environment(&[])?.now();
     let address = url.map(|url| format!("{url}/{IMAGES}/{name}"));
-    let job = NetbootJob { image, request, packing, address };
+    let job = NetbootJob { image, request, packing, made, address };
     let described = images.add(&name, |folder| netboot::write(&job, folder, session))?;
     Ok((name, described, true))
 }

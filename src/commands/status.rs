@@ -4,12 +4,18 @@ use crate::cli::StatusArgs;
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::state_home::StateHome;
 use crate::error::Result;
+use crate::init::live_facts::LiveFacts;
 use crate::output::document::Format;
+use crate::output::live_status::LiveStatus;
 use crate::output::print::print;
 use crate::output::status::Status;
 
 /// Prints the status of a disk. Changes nothing, not even what is damaged.
 pub fn run(args: &StatusArgs) -> Result<()> {
-    let status = Status::of(&StateHome::find(args.disk.as_deref(), Access::Look)?.disk()?)?;
-    print(&status, Format::of(args.json))
+    let home = StateHome::find(args.disk.as_deref(), Access::Look)?;
+    let format = Format::of(args.json);
+    if let (StateHome::Nowhere, Some(facts)) = (&home, LiveFacts::read()?) {
+        return print(&LiveStatus::of(facts)?, format);
+    }
+    print(&Status::of(&home.disk()?)?, format)
 }

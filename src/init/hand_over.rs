@@ -3,6 +3,7 @@
 use crate::error::{Result, failed};
 use crate::init::early::PLACES;
 use crate::init::kernel_log::{Level, log};
+use crate::init::overlay::LAYER;
 use crate::init::root::PLACE;
 use crate::init::words::Words;
 use anyhow::Context;
@@ -64,16 +65,19 @@ pub fn hand_over(handed: &Handed, words: &Words) -> Result<()> {
 fn free_memory(initramfs: &File) {
     let Ok(root) = initramfs.metadata() else { return };
     // Its path is the root's by now; the descriptor still leads to it.
-    empty(Path::new(&format!("/proc/self/fd/{}", initramfs.as_raw_fd())), root.dev());
+    let place = format!("/proc/self/fd/{}", initramfs.as_raw_fd());
+    empty(Path::new(&place), root.dev(), Path::new(&format!("{place}{LAYER}")));
 }
 
-fn empty(folder: &Path, device: u64) {
+/// Empties a folder, but for `kept` and what is mounted in it.
+fn empty(folder: &Path, device: u64, kept: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         match fs::symlink_metadata(&path) {
             Ok(found) if found.dev() != device => {} // the root, mounted here
+            _ if path == kept => {}
             Ok(found) if found.is_dir() => {
-                empty(&path, device);
+                empty(&path, device, kept);
                 let _ = fs::remove_dir(&path);
             }
             _ => drop(fs::remove_file(&path)),
@@ -111,9 +115,13 @@ mod tests {
         fs::create_dir_all(folder.path().join("a/b")).unwrap();
         fs::write(folder.path().join("a/b/c"), "x").unwrap();
         let device = fs::metadata(folder.path()).unwrap().dev();
-        empty(folder.path(), device + 1);
+        let kept = folder.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        empty(folder.path(), device + 1, &kept);
         assert!(folder.path().join("a/b/c").exists());
-        empty(folder.path(), device);
+        empty(folder.path(), device, &kept);
+        assert!(kept.exists());
+        fs::remove_dir(kept).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

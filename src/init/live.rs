@@ -6,8 +6,9 @@ use crate::init::hex::hex_of;
 use crate::init::identity;
 use crate::init::image_file::mount_file;
 use crate::init::kernel_log::{Level, log};
+use crate::init::live_facts::{HostFrom, LiveFacts};
 use crate::init::load::Loader;
-use crate::init::overlay::{FOLDER, cover, cover_folder, mount_scratch};
+use crate::init::overlay::{FOLDER, cover, cover_folder, join, lower_of, mount_scratch};
 use crate::init::root::{PLACE, mount_device};
 use crate::init::words::{Overlay, Words};
 use anyhow::Context;
@@ -81,6 +82,7 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
     let source = Source::read(&words.root)?;
     fs::create_dir_all(FOLDER)?;
     let mut host = words.host.clone();
+    let mut host_from = host.as_ref().map(|_| HostFrom::CommandLine);
     let digest = source.digest.as_deref();
     let verified = |file: String| digest.map_or(Ok(()), |digest| verify(&file, digest)).map(|()| file);
     let file = match &source.place {
@@ -93,7 +95,9 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
         }
         Place::Server(url) => {
             let (file, known) = fetched(url, digest.unwrap_or_default(), words, events, loader)?;
-            host = host.or(known);
+            if let (None, Some(known)) = (&host, known) {
+                (host, host_from) = (Some(known), Some(HostFrom::Lease));
+            }
             file
         }
     };
@@ -104,11 +108,16 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
     match &words.overlay {
         Overlay::Ram(size) => {
             mount_scratch(size.as_deref())?;
-            cover(&base, PLACE, "root")?;
+            cover(&lower_of(&base), PLACE, "root")?;
         }
         Overlay::Nothing => {
             mount_scratch(None)?;
-            mount_move(&*base, PLACE).context("moving the image")?;
+            let lower = lower_of(&base);
+            if lower == base {
+                mount_move(&*base, PLACE).context("moving the image")?;
+            } else {
+                join(&lower, PLACE)?;
+            }
             WRITABLE.iter().try_for_each(|folder| cover_folder(PLACE, folder))?;
         }
         Overlay::Other(kind) => {
@@ -119,7 +128,11 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
     if let Err(error) = identity::write_identity(PLACE, host.as_deref()) {
         log(Level::Warning, &format!("the machine has no identity yet: {error:#}"));
     }
-    Ok(())
+    let in_memory = !matches!(source.place, Place::Device(..));
+    let memory = if in_memory { fs::metadata(&file).map_or(0, |found| found.len()) } else { 0 };
+    let named = words.root.strip_prefix(SCHEME).unwrap_or(&words.root);
+    let named = named.split_once("@sha256:").map_or(named, |(place, _)| place).to_owned();
+    LiveFacts { version: 1, source: named, digest: source.digest, format, memory, host, host_from }.write()
 }
 
 /// Fetches an image; returns the path of its file, and the name that the network has for this machine.

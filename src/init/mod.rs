@@ -14,7 +14,10 @@ pub mod image_file;
 pub mod keeper;
 pub mod kernel_log;
 pub mod live;
+pub mod live_facts;
 pub mod load;
+#[cfg(feature = "net")]
+pub mod online;
 pub mod overlay;
 pub mod plan;
 #[cfg(feature = "net")]
@@ -95,7 +98,7 @@ fn set_clock(earliest: u64) {
         Ok(earliest) if now < earliest => {
             let set = clock_settime(ClockId::Realtime, Timespec { tv_sec: earliest, tv_nsec: 0 });
             let how = set.map_or_else(|errno| format!("cannot be set: {errno}"), |()| "is set to that".to_owned());
-            log(Level::Warning, &format!("the clock is before the time at which the image was made, and {how}"));
+            log(Level::Warning, &format!("the clock is before the time at which this initramfs was made, and {how}"));
         }
         _ => {}
     }

@@ -11,6 +11,9 @@ use std::path::Path;
 
 /// Folder of what belongs to a live root; the root gets it with `/run`.
 pub const FOLDER: &str = "/run/flipslot";
+/// Folder of the initramfs with what flipslot added to the image. It lies over the root, and stays when the initramfs is
+/// given up.
+pub const LAYER: &str = "/layer";
 /// Memory in it for what is written.
 const SCRATCH: &str = "/run/flipslot/scratch";
 
@@ -23,9 +26,22 @@ pub fn mount_scratch(size: Option<&str>) -> Result<()> {
         .with_context(|| format!("mounting memory for what is written ({})", options.to_string_lossy()))
 }
 
+/// Returns the lower folders of an overlay: the image at `base`, with the layer of flipslot over it, if there is one.
+pub fn lower_of(base: &str) -> String {
+    if Path::new(LAYER).is_dir() { format!("{LAYER}:{base}") } else { base.to_owned() }
+}
+
+/// Mounts the folders of [`lower_of`] at `place`, for reading alone.
+pub fn join(lower: &str, place: &str) -> Result<()> {
+    let layers = CString::new(format!("lowerdir={lower}"))?;
+    mount(c"overlay", place, c"overlay", MountFlags::RDONLY, layers.as_c_str())
+        .with_context(|| format!("joining {lower}"))
+}
+
 /// Mounts `lower` at `place`, with the scratch `name` over it.
 pub fn cover(lower: &str, place: &str, name: &str) -> Result<()> {
-    let found = fs::metadata(lower).with_context(|| format!("reading {lower}"))?;
+    let first = lower.split(':').next().unwrap_or(lower);
+    let found = fs::metadata(first).with_context(|| format!("reading {first}"))?;
     let [upper, work] = ["upper", "work"].map(|part| format!("{SCRATCH}/{name}/{part}"));
     fs::create_dir_all(&upper).and_then(|()| fs::create_dir(&work)).context("making folders in memory")?;
     // The root of an overlay is the upper one.

@@ -1,12 +1,12 @@
 //! Compresses an initramfs with the best method that the slot's kernel can read; zstd runs on all cores.
 
-use crate::error::Result;
+use crate::error::{Result, failed};
 use crate::kernel::find::{Kernel, has_option};
 use crate::root::tree::Tree;
 use anyhow::Context;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use std::io::{self, Read, Write};
+use std::io::{self, PipeWriter, Read, Write};
 use std::thread::available_parallelism;
 
 /// A compression method that kernels can unpack.
@@ -28,6 +28,20 @@ impl Method {
     /// Returns zstd if the config of the slot's kernel enables it; gzip if it does not, or if there is no config.
     pub fn of(root: &dyn Tree, kernel: &Kernel) -> Result<Method> {
         Ok(if has_option(root, kernel, "CONFIG_RD_ZSTD")? == Some(true) { Method::Zstd } else { Method::Gzip })
+    }
+
+    /// Compresses to `out` what `write` writes.
+    pub fn compressed(self, out: impl Write + Send, write: impl FnOnce(PipeWriter) -> Result<()>) -> Result<()> {
+        let (read, pipe) = io::pipe().context("making a pipe")?;
+        std::thread::scope(|scope| {
+            let packing = scope.spawn(move || self.compress(read, out));
+            let written = write(pipe);
+            // What stopped the other side is the cause.
+            packing
+                .join()
+                .unwrap_or_else(|_| Err(failed("the thread that compresses has failed", "run the command again")))?;
+            written
+        })
     }
 
     /// Reads all of `input` and writes it, compressed, to `out`.

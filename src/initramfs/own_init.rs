@@ -1,5 +1,6 @@
 //! An initramfs with flipslot's own init: made from a slot's files alone, without running anything of it.
 
+use crate::boot::root_on::RootOn;
 use crate::error::{Result, failed};
 use crate::init::plan::{self, Module, Plan, Step};
 use crate::initramfs::carried::flipslot_init;
@@ -9,16 +10,22 @@ use crate::initramfs::firmware;
 use crate::initramfs::microcode::early_archive;
 use crate::initramfs::modprobe::Settings;
 use crate::initramfs::write_cpio::Archive;
+use crate::kernel::drivers::BY_NAME;
 use crate::kernel::find::{self, Kernel};
 use crate::kernel::modules::Modules;
 use crate::root::tree::Tree;
 use crate::words::units::Bytes;
 use anyhow::Context;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Largest firmware file in bytes; the largest of a storage controller has 3 MB.
 const FIRMWARE_MAX: u64 = 64 << 20;
+/// Files of certificate authorities: of Debian, which is where the init looks (network/child.rs), and of Fedora.
+const AUTHORITIES: [&str; 2] =
+    ["etc/ssl/certs/ca-certificates.crt", "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];
+/// Largest such file in bytes; that of Debian 13 has 220 kB.
+const AUTHORITIES_MAX: u64 = 4 << 20;
 /// Permissions of a file.
 const FILE: u32 = 0o100_644;
 
@@ -33,9 +40,11 @@ pub struct Own<'o> {
 }
 
 impl Own<'_> {
-    /// Mounts the root and starts its init.
-    pub fn plain(modules: &Modules) -> Own<'_> {
-        Own { modules, steps: vec![Step::MountRoot, Step::Start], also: Vec::new() }
+    /// Mounts the root at this place, and starts its init.
+    pub fn plain<'o>(modules: &'o Modules, on: &RootOn) -> Own<'o> {
+        let of_network = BY_NAME.into_iter().filter(|_| on.needs_network());
+        let also = of_network.filter(|name| modules.path(name).is_some()).collect();
+        Own { modules, steps: vec![Step::MountRoot, Step::Start], also }
     }
 }
 
@@ -45,17 +54,7 @@ pub fn write(tree: &dyn Tree, kernel: &Kernel, own: &Own, recipe: &Recipe, mut o
     if recipe.microcode == Microcode::Early {
         out.write_all(&early_archive(tree)?).context("writing the initramfs")?;
     }
-    let method = Method::of(tree, kernel)?;
-    let (pipe, write) = io::pipe().context("making a pipe")?;
-    std::thread::scope(|scope| {
-        let packing = scope.spawn(move || method.compress(pipe, out));
-        let written = gathered.write(write);
-        // What stopped the other side is the cause.
-        packing
-            .join()
-            .unwrap_or_else(|_| Err(failed("the thread that compresses has failed", "run the command again")))?;
-        written
-    })
+    Method::of(tree, kernel)?.compressed(out, |pipe| gathered.write(pipe))
 }
 
 /// The files of an initramfs.
@@ -89,6 +88,9 @@ impl Gathered {
                 aliases: patterns.get(name.as_str()).into_iter().flatten().map(ToString::to_string).collect(),
                 options: settings.options.get(name).cloned().unwrap_or_default(),
             });
+        }
+        if recipe.on.needs_network() {
+            files.add_authorities()?;
         }
         let steps = own.steps.clone();
         let (version, kernel) = (plan::VERSION, kernel.version.clone());
@@ -186,6 +188,16 @@ impl Files<'_> {
         self.add(&place, bytes)
     }
 
+    /// Adds the certificate authorities that the image trusts, if it has some.
+    fn add_authorities(&mut self) -> Result<()> {
+        for path in AUTHORITIES {
+            if let Some(bytes) = self.tree.read_bytes(path, AUTHORITIES_MAX)? {
+                return self.add(AUTHORITIES[0], bytes);
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, path: &str, bytes: Vec<u8>) -> Result<()> {
         let left = self.left.checked_sub(bytes.len() as u64);
         self.left = left.ok_or_else(|| {
@@ -205,7 +217,6 @@ const REPAIR: &str = "install the kernel again in the image, and run depmod";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::root_on::RootOn;
     use crate::error::hint;
     use crate::filesystem::kind::Filesystem;
     use crate::initramfs::carried::{Carried, carry};
@@ -253,7 +264,7 @@ mod tests {
         let drivers = modules.with_needs(["virtio_blk", "brd", "ext4"].map(str::to_owned));
         let recipe = Recipe { drivers, named: BTreeSet::new(), on, microcode: Microcode::Early };
         let mut bytes = Vec::new();
-        write(&root, &kernel, &Own::plain(&modules), &recipe, &mut bytes)?;
+        write(&root, &kernel, &Own::plain(&modules, &recipe.on), &recipe, &mut bytes)?;
         Ok(bytes)
     }
 

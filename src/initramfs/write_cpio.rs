@@ -14,12 +14,14 @@ use std::io::{self, Read, Write};
 pub struct Archive<W: Write> {
     out: W,
     made: BTreeSet<String>,
+    /// Owner, group and time of what is added.
+    owned: (u32, u32, u32),
 }
 
 impl<W: Write> Archive<W> {
     /// Begins an archive.
     pub fn to(out: W) -> Archive<W> {
-        Archive { out, made: BTreeSet::new() }
+        Archive { out, made: BTreeSet::new(), owned: (0, 0, 0) }
     }
 
     /// Adds a file: path from the root, type and permissions as in `st_mode` (inode(7)), and content, which for a link
@@ -47,6 +49,14 @@ impl<W: Write> Archive<W> {
         self.pad(usize::try_from(size % 4)?).context("writing the initramfs")
     }
 
+    /// Adds a file, folder or link with its user, group and time (seconds since 1970), in a directory that was added before.
+    pub fn add_owned(&mut self, path: &str, mode: u32, owned: (u32, u32, u32), content: &[u8]) -> Result<()> {
+        self.owned = owned;
+        let added = self.entry(path, mode, (0, 0), content);
+        self.owned = (0, 0, 0);
+        added
+    }
+
     /// Adds a character device by its major and minor number, in a directory that was added before.
     pub fn add_device(&mut self, path: &str, numbers: (u32, u32)) -> Result<()> {
         self.entry(path, 0o20_600, numbers, &[])
@@ -71,7 +81,8 @@ impl<W: Write> Archive<W> {
         }
         // c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, four of devices, c_namesize, c_check.
         // With one link each, the kernel ignores inode numbers.
-        let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, major, minor, name, 0];
+        let (user, group, time) = self.owned;
+        let fields = [0, mode, user, group, 1, time, size, 0, 0, major, minor, name, 0];
         let mut header = MAGICS[0].to_vec();
         fields.iter().for_each(|field| header.extend_from_slice(format!("{field:08x}").as_bytes()));
         header.extend_from_slice(path.as_bytes());

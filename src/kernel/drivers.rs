@@ -58,7 +58,10 @@ const NETWORK: [&str; 8] = [
 ];
 /// Starts of the aliases of such hardware, with `_` for `-`: PCI and USB devices, those of virtio (1 is a network card),
 /// Xen and Hyper-V, and the chips (`mdio`) that drive a cable.
-const OF_NETWORKS: [&str; 7] = ["acpi", "mdio:", "pci:", "usb:", "virtio:d00000001", "vmbus:", "xen:vif"];
+const OF_NETWORKS: [&str; 8] = ["acpi", "auxiliary:", "mdio:", "pci:", "usb:", "virtio:d00000001", "vmbus:", "xen:vif"];
+/// Modules that an init loads by name for a network: of VLANs, and of cards whose Ethernet half has no alias (mlx4_en
+/// before Linux 6.6).
+pub const BY_NAME: [&str; 2] = ["8021q", "mlx4_en"];
 /// Paths of what such cards are attached to.
 const BUSES: [&str; 4] =
     ["drivers/hv/hv_vmbus", "drivers/pci/controller/", "drivers/usb/host/", "drivers/virtio/virtio_pci"];
@@ -177,9 +180,9 @@ pub fn of_initramfs(inventory: &Inventory, modules: &Modules, root: &[&str]) -> 
 /// `root`, with their dependencies: as [`of_initramfs`] does for disks.
 pub fn of_network(inventory: &Inventory, modules: &Modules, root: &[&str]) -> BTreeSet<String> {
     let needs = needs(inventory, modules);
+    // A disk and a network card may share what they are attached to.
     let matching = needs
         .iter()
-        .filter(|need| need.device.role != Role::Boot)
         .flat_map(|need| need.driver.names().iter().cloned().chain(modules.matching(&need.device.modalias)));
     let mut wanted: BTreeSet<String> = matching.collect();
     if inventory.storage == Storage::EveryDriver {

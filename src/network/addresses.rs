@@ -1,6 +1,7 @@
 //! The addresses that the kernel has, for those that routers advertise: it takes them by itself.
 
 use std::fs;
+use std::net::Ipv4Addr;
 
 /// Returns true if the card has an address of IPv6 that reaches further than its link, and is its own by now; and a
 /// router leads out.
@@ -15,6 +16,22 @@ pub fn has_ipv6(card: &str) -> bool {
 
 /// `IFA_F_TENTATIVE` and `IFA_F_DADFAILED` (linux/if_addr.h).
 const NOT_ITS_OWN: u32 = 0x40 | 0x08;
+
+/// Returns true if the kernel knows the hardware address of a machine on the card's link; or of any, where that one is
+/// behind a router.
+pub fn has_neighbour(card: &str, machine: Ipv4Addr) -> bool {
+    // proc(5), /proc/net/arp: address, kind, flags, hardware address, mask, name; ATF_COM is 2 (linux/if_arp.h).
+    let table = fs::read_to_string("/proc/net/arp").unwrap_or_default();
+    let known = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields.get(2) == Some(&"0x2") && fields.last() == Some(&card)).then(|| fields[0].to_owned())
+    };
+    let on_link = |line: &str| line.split_whitespace().next() == Some(&machine.to_string());
+    match table.lines().find(|line| on_link(line)) {
+        Some(line) => known(line).is_some(),
+        None => table.lines().any(|line| known(line).is_some()),
+    }
+}
 
 fn is_usable(line: &str, card: &str) -> bool {
     let fields: Vec<&str> = line.split_whitespace().collect();

@@ -18,6 +18,8 @@ pub struct Card {
     pub index: u32,
     /// Hardware address.
     pub mac: [u8; 6],
+    /// Largest packet in bytes.
+    pub mtu: u32,
 }
 
 impl Card {
@@ -32,7 +34,9 @@ impl Card {
         }
         let bytes: Vec<u8> =
             read("address")?.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>().ok()?;
-        Some(Card { name: name.to_owned(), index: read("ifindex")?.parse().ok()?, mac: bytes.try_into().ok()? })
+        let number = |attribute: &str| read(attribute)?.parse().ok();
+        let (index, mtu) = (number("ifindex")?, number("mtu")?);
+        Some(Card { name: name.to_owned(), index, mac: bytes.try_into().ok()?, mtu })
     }
 
     /// Returns the address as people write it.
@@ -61,6 +65,19 @@ pub fn matching(which: &Which) -> Vec<Card> {
     cards
 }
 
+/// Returns the identities of the chips that drive cables, as patterns of modules.alias match them: the 32 bits of each
+/// (kernel: linux/mod_devicetable.h, MDIO_ID_FMT), which the kernel says nowhere in that form.
+pub fn phys() -> Vec<String> {
+    let devices = fs::read_dir("/sys/bus/mdio_bus/devices").into_iter().flatten().flatten();
+    let texts = devices.filter_map(|device| fs::read_to_string(device.path().join("phy_id")).ok());
+    texts.filter_map(|text| phy(&text)).collect()
+}
+
+fn phy(text: &str) -> Option<String> {
+    let id = u32::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()?;
+    Some(format!("mdio:{id:032b}"))
+}
+
 /// Returns what is there, for a sentence.
 pub fn what_is_there() -> String {
     let cards = matching(&Which::First);
@@ -72,4 +89,18 @@ pub fn what_is_there() -> String {
         format!("{} ({}, {link})", card.name, card.address())
     });
     format!("there are: {}", said.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::pattern::is_match;
+
+    #[test]
+    fn a_chip_is_found_by_its_bits() {
+        let realtek = phy("0x001cc915\n").unwrap();
+        assert!(is_match("mdio:00000000000111001100100100010101", &realtek), "{realtek}");
+        assert!(is_match("mdio:0000000000011100110010??????????", &realtek));
+        assert_eq!(phy("none"), None);
+    }
 }

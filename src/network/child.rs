@@ -7,7 +7,7 @@ use crate::network::lease::Lease;
 use crate::network::walls::{Reach, put_up};
 use crate::oci::trust;
 use crate::sys::environment;
-use anyhow::Context;
+use anyhow::{Context, Error};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -16,7 +16,8 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// First argument with which this program becomes such a process.
 pub const VERB: &str = "read-network";
@@ -46,6 +47,10 @@ pub enum Order {
         url: String,
         /// Addresses of name servers.
         dns: Vec<IpAddr>,
+        /// Domain in which short names are looked for.
+        search: Option<String>,
+        /// Seconds for which a server that does not answer is asked.
+        seconds: u64,
     },
 }
 
@@ -74,6 +79,23 @@ pub fn ended(mut child: Child) -> Result<()> {
         if said.is_empty() { format!("the process that reads the network: {status}") } else { said.to_owned() },
         "",
     ))
+}
+
+/// Returns what a process said that ends within a second with an error.
+pub fn ended_soon(child: &mut Child) -> Option<Error> {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(1) {
+        match child.try_wait() {
+            Ok(Some(status)) if !status.success() => {
+                let mut said = String::new();
+                let _ = child.stderr.take()?.take(TEXT_MAX).read_to_string(&mut said);
+                return Some(failed(said.trim().to_owned(), ""));
+            }
+            Ok(Some(_)) | Err(_) => return None,
+            Ok(None) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    None
 }
 
 /// Asks for an address on `socket`, which is bound to a network card.
@@ -109,15 +131,21 @@ pub fn run(order: &str, hall: &str) -> Result<()> {
             let lease = Client { socket: &socket, server, mac, exchange }.lease(Duration::from_secs(seconds))?;
             serde_json::to_writer(pipe()?, &lease).context("reporting the lease")
         }
-        Order::Fetch { url, dns } => {
+        Order::Fetch { url, dns, search, seconds } => {
+            if dns.is_empty() && fetch::needs_names(&url) {
+                let found = format!("{url} is named by a name, and this network has no name servers");
+                return Err(failed(found, "name the server by its address, or name servers in flipslot.net="));
+            }
             let authorities = fs::read(AUTHORITIES).unwrap_or_else(|_| trust::bundle().into_bytes());
-            let servers: String = dns.iter().map(|server| format!("nameserver {server}\n")).collect();
+            let search = search.map(|domain| format!("search {domain}\n"));
+            let servers = dns.iter().map(|server| format!("nameserver {server}\n"));
+            let servers: String = search.into_iter().chain(servers).collect();
             let hosts = b"127.0.0.1 localhost\n::1 localhost\n";
             let files: [(&str, &[u8]); 3] =
                 [("etc/resolv.conf", servers.as_bytes()), ("etc/hosts", hosts), (OWN_AUTHORITIES, &authorities)];
             environment::set(trust::VARIABLE, &format!("/{OWN_AUTHORITIES}"));
             put_up(&hall, &files, Reach::Servers)?;
-            fetch::send(&url, pipe()?)
+            fetch::send(&url, Duration::from_secs(seconds), pipe()?)
         }
     }
 }

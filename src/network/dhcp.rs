@@ -9,6 +9,7 @@ use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Port of clients (RFC 2131, 4.1).
@@ -20,6 +21,8 @@ pub const SERVER_PORT: u16 = 67;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(8);
+/// Lease that is asked for, in seconds: it is not renewed while the image comes.
+const LEASE: u32 = 3600;
 /// Times that an offer is asked for before all begins again.
 const REQUESTS: u32 = 3;
 /// Smallest message that old servers and relays take, in bytes (RFC 1542, 2.1).
@@ -44,28 +47,30 @@ pub struct Client<'c> {
 impl Client<'_> {
     /// Asks until there is a lease, for at most `patience`.
     pub fn lease(&self, patience: Duration) -> Result<Lease> {
-        let end = Instant::now() + patience;
+        let begin = Instant::now();
+        let end = begin + patience;
         let mut pause = PAUSE;
         while Instant::now() < end {
-            self.send(&self.message(MessageType::Discover))?;
+            // A server that leaves machines to another one answers those that have asked for long.
+            let seconds = u16::try_from(begin.elapsed().as_secs()).unwrap_or(u16::MAX);
+            self.send(&self.message(MessageType::Discover, seconds))?;
             let offered =
                 |answer: &Message| answer.opts().has_msg_type(MessageType::Offer) && lease_of(answer).is_some();
-            match self.answer(end.min(Instant::now() + pause), offered)? {
-                Some(offer) => {
-                    if let Some(lease) = self.request(&offer, end)? {
-                        return Ok(lease);
-                    }
+            if let Some(offer) = self.answer(end.min(Instant::now() + pause), offered)? {
+                if let Some(lease) = self.request(&offer, seconds, end)? {
+                    return Ok(lease);
                 }
-                None => pause = (pause * 2).min(PAUSE_MAX),
+                thread::sleep(pause.min(end.saturating_duration_since(Instant::now())));
             }
+            pause = (pause * 2).min(PAUSE_MAX);
         }
         let found = format!("no server of DHCP gives an address within {} s", patience.as_secs());
         Err(failed(found, "see that one is on this network, or name the address: flipslot.net="))
     }
 
     /// Asks for what was offered; `None` if the server does not give it.
-    fn request(&self, offer: &Message, end: Instant) -> Result<Option<Lease>> {
-        let mut message = self.message(MessageType::Request);
+    fn request(&self, offer: &Message, seconds: u16, end: Instant) -> Result<Option<Lease>> {
+        let mut message = self.message(MessageType::Request, seconds);
         message.opts_mut().insert(DhcpOption::RequestedIpAddress(offer.yiaddr()));
         let Some(server) = server_of(offer) else { return Ok(None) };
         message.opts_mut().insert(DhcpOption::ServerIdentifier(server));
@@ -84,19 +89,22 @@ impl Client<'_> {
         Ok(None)
     }
 
-    /// Returns a message of this kind, without what only some kinds have.
-    fn message(&self, kind: MessageType) -> Message {
+    /// Returns a message of this kind, without what only some kinds have. `seconds` were spent asking.
+    fn message(&self, kind: MessageType, seconds: u16) -> Message {
         let none = Ipv4Addr::UNSPECIFIED;
         let mut message = Message::new_with_id(self.exchange, none, none, none, none, &self.mac);
+        message.set_secs(seconds);
         // The card has no address yet that an answer could be sent to.
         message.set_flags(Flags::default().set_broadcast());
         message.opts_mut().insert(DhcpOption::MessageType(kind));
         message.opts_mut().insert(DhcpOption::ClientIdentifier(identifier(self.mac)));
+        message.opts_mut().insert(DhcpOption::AddressLeaseTime(LEASE));
         message.opts_mut().insert(DhcpOption::ParameterRequestList(vec![
             OptionCode::SubnetMask,
             OptionCode::Router,
             OptionCode::DomainNameServer,
             OptionCode::Hostname,
+            OptionCode::DomainName,
             OptionCode::InterfaceMtu,
             OptionCode::ClasslessStaticRoute,
         ]));
@@ -188,12 +196,25 @@ fn lease_of(answer: &Message) -> Option<Lease> {
         Some(DhcpOption::Hostname(name)) if is_host_name(name) => Some(name.clone()),
         _ => None,
     };
+    let domain = match answer.opts().get(OptionCode::DomainName) {
+        Some(DhcpOption::DomainName(name)) if is_host_name(name) => Some(name.clone()),
+        _ => None,
+    };
     let mtu = match answer.opts().get(OptionCode::InterfaceMtu) {
         Some(DhcpOption::InterfaceMtu(mtu)) => Some(*mtu),
         _ => None,
     };
     let (prefix, server) = (u8::try_from(prefix).ok()?, server_of(answer)?);
-    Some(Lease { address: IpAddr::V4(address), prefix, routes: routes(answer), dns, host, mtu, server: Some(server) })
+    Some(Lease {
+        address: IpAddr::V4(address),
+        prefix,
+        routes: routes(answer),
+        dns,
+        host,
+        domain,
+        mtu,
+        server: Some(server),
+    })
 }
 
 /// Returns the routes of an answer: the classless ones, and only without those the router (RFC 3442).
@@ -218,7 +239,6 @@ fn routes(answer: &Message) -> Vec<Route> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
 
     const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
     const EXCHANGE: u32 = 7;
@@ -274,13 +294,14 @@ mod tests {
             };
             let router = DhcpOption::Router(vec![[10, 0, 0, 1].into(), [10, 0, 0, 2].into()]);
             let dns = DhcpOption::DomainNameServer(vec![[10, 0, 0, 3].into()]);
-            vec![answer(kind, [10, 0, 1, 5], 9, vec![mask(), router, dns, DhcpOption::Hostname("rack1".to_owned())])]
+            let names = [DhcpOption::Hostname("rack1".to_owned()), DhcpOption::DomainName("lab.example".to_owned())];
+            vec![answer(kind, [10, 0, 1, 5], 9, [vec![mask(), router, dns], names.into()].concat())]
         });
         let lease = lease.unwrap();
         assert_eq!((lease.address.to_string().as_str(), lease.prefix), ("10.0.1.5", 22));
         assert_eq!(lease.routes, [Route::to_all([10, 0, 0, 1].into())], "the first router counts");
         assert_eq!((lease.dns, lease.host.as_deref()), (vec![[10, 0, 0, 3].into()], Some("rack1")));
-        assert_eq!(lease.server, Some([10, 0, 0, 9].into()));
+        assert_eq!((lease.server, lease.domain.as_deref()), (Some([10, 0, 0, 9].into()), Some("lab.example")));
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct Lease {
     /// Name of the machine, as the server has it.
     #[serde(default)]
     pub host: Option<String>,
+    /// Name of the domain, in which short names are looked for.
+    #[serde(default)]
+    pub domain: Option<String>,
     /// Largest packet of the network in bytes.
     #[serde(default)]
     pub mtu: Option<u16>,
@@ -28,8 +31,16 @@ pub struct Lease {
 impl Lease {
     /// Returns a lease of nothing.
     pub fn none() -> Lease {
-        let (routes, dns) = (Vec::new(), Vec::new());
-        Lease { address: Ipv6Addr::UNSPECIFIED.into(), prefix: 0, routes, dns, host: None, mtu: None, server: None }
+        Lease {
+            address: Ipv6Addr::UNSPECIFIED.into(),
+            prefix: 0,
+            routes: Vec::new(),
+            dns: Vec::new(),
+            host: None,
+            domain: None,
+            mtu: None,
+            server: None,
+        }
     }
 }
 

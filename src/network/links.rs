@@ -1,6 +1,7 @@
 //! Sets up network cards in the kernel (rtnetlink(7)).
 
 use crate::error::Result;
+use crate::network::cards::Card;
 use crate::network::lease::{Lease, Route};
 use anyhow::Context;
 use rtnetlink::packet_route::route::RouteMessage;
@@ -39,8 +40,13 @@ impl Links {
         self.runtime.block_on(self.handle.link().set(message).execute()).context("switching the network card off")
     }
 
-    /// Takes the address from a card, and with it its routes.
-    pub fn clear(&self, index: u32, lease: &Lease) -> Result<()> {
+    /// Takes the address from a card, and with it its routes; its packets have the size again that they had.
+    pub fn clear(&self, card: &Card, lease: &Lease) -> Result<()> {
+        let index = card.index;
+        if lease.mtu.is_some() {
+            let message = LinkUnspec::new_with_index(index).mtu(card.mtu).build();
+            let _ = self.runtime.block_on(self.handle.link().set(message).execute());
+        }
         let message = match lease.address {
             IpAddr::V4(address) => {
                 AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, lease.prefix).build()

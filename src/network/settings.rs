@@ -30,8 +30,11 @@ pub enum Which {
 pub enum Addressing {
     /// A server of DHCP (RFC 2131).
     Dhcp,
-    /// The router's advertisements (RFC 4862), which the kernel reads.
-    RouterAdvertisement,
+    /// The router's advertisements (RFC 4862), which the kernel reads, but for the name servers in them.
+    RouterAdvertisement {
+        /// Addresses of name servers.
+        dns: Vec<IpAddr>,
+    },
     /// The word itself.
     Static {
         /// Address.
@@ -45,22 +48,34 @@ pub enum Addressing {
     },
 }
 
+/// Hint for a word that cannot be read.
+const FORM: &str = "write dhcp, dhcp:eth0, dhcp:52:54:00:12:34:56, ra, ra,DNS or ADDRESS/LENGTH,GATEWAY,DNS";
+
 impl Settings {
     /// Reads the word's value, or none, and that of `BOOTIF=`, by which boot loaders say which card they used
     /// (PXELINUX: `01-` and the address with `-`).
     pub fn read(net: Option<&str>, booted_by: Option<&str>) -> Result<Settings> {
         let text = net.unwrap_or("dhcp");
+        let (text, of_ra) = match text.strip_prefix("ra").and_then(|rest| rest.split_once(',')) {
+            Some((card, dns)) => (&text[..2 + card.len()], dns),
+            None => (text, ""),
+        };
         let (kind, card) = text.split_once(':').unwrap_or((text, ""));
         let booted_by = booted_by.and_then(|text| mac(text.strip_prefix("01-").unwrap_or(text)));
         let usual = || booted_by.map_or(Which::First, Which::Mac);
         let addressing = match kind {
             "dhcp" => Addressing::Dhcp,
-            "ra" => Addressing::RouterAdvertisement,
+            "ra" => {
+                let servers = of_ra.split(',').filter(|server| !server.is_empty()).map(str::parse);
+                let dns = servers.collect::<Result<_, _>>().map_err(|_| {
+                    failed(format!("flipslot.net=ra,{} names no name servers", of_ra.escape_debug()), FORM)
+                })?;
+                Addressing::RouterAdvertisement { dns }
+            }
             _ => {
-                let form = "write dhcp, dhcp:eth0, dhcp:52:54:00:12:34:56, ra, or ADDRESS/LENGTH,GATEWAY,DNS";
                 let addressing = fixed(text);
                 let addressing = addressing
-                    .ok_or_else(|| failed(format!("flipslot.net={} is not a network", text.escape_debug()), form))?;
+                    .ok_or_else(|| failed(format!("flipslot.net={} is not a network", text.escape_debug()), FORM))?;
                 return Ok(Settings { card: usual(), vlan: None, addressing });
             }
         };
@@ -120,7 +135,10 @@ mod tests {
         assert_eq!(booted.card, Which::Mac("52:54:00:ab:34:56".to_owned()));
         let named = Settings::read(Some("dhcp:eth1"), Some("01-52-54-00-ab-34-56")).unwrap();
         assert_eq!(named.card, Which::Name("eth1".to_owned()), "the word counts");
-        assert_eq!(read("ra:eth0").addressing, Addressing::RouterAdvertisement);
+        assert_eq!(read("ra:eth0").addressing, Addressing::RouterAdvertisement { dns: Vec::new() });
+        let with_dns = read("ra:eth0,fd00::1");
+        assert_eq!(with_dns.card, Which::Name("eth0".to_owned()));
+        assert_eq!(with_dns.addressing, Addressing::RouterAdvertisement { dns: vec!["fd00::1".parse().unwrap()] });
     }
 
     #[test]
@@ -140,7 +158,9 @@ mod tests {
         );
         assert!(matches!(read("10.0.0.5/24").addressing, Addressing::Static { gateway: None, .. }));
         assert!(matches!(read("fd00::5/64,,fd00::1").addressing, Addressing::Static { gateway: None, prefix: 64, .. }));
-        for odd in ["", "10.0.0.5", "10.0.0.5/33", "10.0.0.5/0", "10.0.0.5/24,fd00::1", "10.0.0.5/24,x", "nfs:eth0"] {
+        for odd in
+            ["", "10.0.0.5", "10.0.0.5/33", "10.0.0.5/0", "10.0.0.5/24,fd00::1", "10.0.0.5/24,x", "nfs:eth0", "ra,x"]
+        {
             assert!(Settings::read(Some(odd), None).is_err(), "{odd}");
         }
     }

@@ -5,6 +5,7 @@ pub mod clone_plan;
 pub mod cloned;
 pub mod document;
 pub mod fixes;
+pub mod live_status;
 pub mod netboot;
 pub mod plan;
 pub mod plan_file;

@@ -5,6 +5,7 @@
 //! [`mounted`] and [`memory`] implement all of these.
 
 pub mod carry_over;
+pub mod changes;
 pub mod copy;
 pub mod edit;
 pub mod erofs;

@@ -6,6 +6,7 @@ use crate::support::tar::file;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const MAC: &str = "52-54-00-12-34-56";
@@ -98,6 +99,47 @@ fn a_host_fetches_an_image_whose_files_are_what_the_description_says() {
     assert!(fs::read(place.join("root.squashfs")).unwrap() == root_of_image(folder.path()), "byte for byte");
     let configuration = folder.path().join("served/dnsmasq.conf");
     tool("sh", &["-c", "dnsmasq --test -C \"$1\" 2>&1", "sh", &configuration.to_string_lossy()]);
+}
+
+/// Returns the compressed archives of an initramfs, unpacked into folders.
+fn unpacked(initrd: &Path) -> Vec<tempfile::TempDir> {
+    let bytes = fs::read(initrd).unwrap();
+    let (mut rest, mut folders) = (bytes.as_slice(), Vec::new());
+    while rest.starts_with(&[0x1f, 0x8b]) {
+        let mut archive = Vec::new();
+        let mut decoder = flate2::bufread::GzDecoder::new(rest);
+        decoder.read_to_end(&mut archive).unwrap();
+        rest = decoder.into_inner();
+        // Up to the next multiple of 4.
+        rest = &rest[(bytes.len() - rest.len()).wrapping_neg() % 4..];
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("archive"), archive).unwrap();
+        tool("sh", &["-ec", "cd \"$1\" && cpio -i --quiet < archive", "sh", &folder.path().to_string_lossy()]);
+        folders.push(folder);
+    }
+    folders
+}
+
+#[test]
+fn what_flipslot_adds_is_a_layer_of_the_initramfs_and_the_root_is_the_image_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    let result = published(folder.path());
+    let (place, _) = described(folder.path(), &result);
+    let archives = unpacked(&place.join("initrd"));
+    let layer = archives[1].path().join("layer");
+    let program = fs::read(layer.join("usr/lib/flipslot/flipslot")).unwrap();
+    assert!(program == fs::read(env!("CARGO_BIN_EXE_flipslot")).unwrap(), "flipslot itself");
+    assert_eq!(fs::read_link(layer.join("usr/bin/flipslot")).unwrap(), Path::new("../lib/flipslot/flipslot"));
+    let listed = tool("find", &[&layer.to_string_lossy(), "-type", "f", "-printf", "%P %m\\n"]);
+    assert!(!listed.contains("initramfs") && !listed.contains("etc/motd"), "nothing of the image: {listed}");
+    assert!(listed.contains("usr/lib/flipslot/flipslot 755"), "{listed}");
+
+    let flags = ["--image=web=oci:image:1", "--host=rack1=web,mac=52:54:00:12:34:56", "--no-agent"];
+    let run = netboot(folder.path(), &flags);
+    run.must_end(0, &[]);
+    let (place, _) = described(folder.path(), &serde_json::from_str(&run.stdout).unwrap());
+    assert!(!unpacked(&place.join("initrd"))[1].path().join("layer/usr").exists());
 }
 
 #[test]

@@ -56,7 +56,12 @@ fn send(stream: &mut TcpStream, from: usize, most: usize) {
 #[allow(clippy::disallowed_methods)] // tests start programs by themselves
 fn start(url: &str, hall: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flipslot-init"));
-    command.args(["read-network", &format!("{{\"fetch\":{{\"url\":\"{url}\",\"dns\":[\"127.0.0.1\"]}}}}")]).arg(hall);
+    command
+        .args([
+            "read-network",
+            &format!("{{\"fetch\":{{\"url\":\"{url}\",\"dns\":[\"127.0.0.1\"],\"search\":\"lab\",\"seconds\":60}}}}"),
+        ])
+        .arg(hall);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -136,7 +141,7 @@ fn l7_the_process_that_fetches_has_no_files_no_rights_and_few_calls() {
     let mut names: Vec<_> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["authorities.pem", "dev", "etc"]);
-    assert_eq!(fs::read_to_string(root.join("etc/resolv.conf")).unwrap(), "nameserver 127.0.0.1\n");
+    assert_eq!(fs::read_to_string(root.join("etc/resolv.conf")).unwrap(), "search lab\nnameserver 127.0.0.1\n");
     assert_ne!(fs::read_link(process.join("ns/mnt")).unwrap(), fs::read_link("/proc/self/ns/mnt").unwrap());
     assert_eq!(fs::read_dir(hall.path()).unwrap().count(), 0, "its mounts are its own");
     let open: Vec<PathBuf> =
@@ -167,4 +172,14 @@ fn n5_a_certificate_that_nobody_vouches_for_is_refused_at_once() {
     }
     let (printed, said) = fetched(&format!("https://127.0.0.1:{port}/root.squashfs"));
     assert!(printed.is_empty() && said.contains("invalid peer certificate"), "{said}");
+}
+
+#[test]
+fn the_init_for_the_network_is_at_most_6_mb_compressed_and_that_for_disks_1_5() {
+    let size = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(name);
+        fs::metadata(&path).unwrap_or_else(|error| panic!("{}: {error}; run make init", path.display())).len()
+    };
+    assert!(size("flipslot-init-net.zst") <= 6_000_000);
+    assert!(size("flipslot-init.zst") <= 1_500_000);
 }

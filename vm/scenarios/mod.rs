@@ -13,6 +13,7 @@ mod hardware;
 mod kexec;
 mod matrix;
 mod netboot;
+mod netboot_faults;
 mod own_init;
 mod pairwise;
 mod real_disks;

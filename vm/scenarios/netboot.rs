@@ -59,6 +59,9 @@ fn a_diskless_machine_forgets_what_was_broken_in_it_and_boots_what_is_published_
     let first = machine.run("cat /etc/machine-id");
     assert_eq!(first.len(), 32, "{first}");
     machine.run("rm -r /usr/share /etc/passwd; touch /here");
+    let status = machine.run("flipslot status");
+    assert!(status.contains("compared at the start") && status.contains("/here"), "{status}");
+    assert!(status.contains("host     rack1, by flipslot.host="), "{status}");
     assert_eq!(machine.run("ls -d /here /usr/share 2>/dev/null"), "/here");
 
     machine.leave_by("systemctl reboot -f");

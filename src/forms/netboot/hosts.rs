@@ -2,7 +2,7 @@
 
 use crate::error::{Result, failed, refused};
 use crate::forms::netboot::boot::Boot;
-use crate::forms::netboot::loaders::{self, OF_PXELINUX, PXELINUX, put_file};
+use crate::forms::netboot::loaders::{self, OF_PXELINUX, put_file, pxelinux};
 use crate::request::netboot::{Host, refuse_odd_name};
 use crate::words::digest::Digest;
 use anyhow::Context;
@@ -85,10 +85,8 @@ impl<'h> Hosts<'h> {
     fn address(&self, name: &str, host: &Host) -> Result<()> {
         let by_address = addresses(host).map(|(by, address)| self.folder.join(by).join(address));
         self.link_all(&by_address.collect(), &BY, &link_to(name))?;
-        // PXELINUX asks for its file by the UUID, and by the kind of hardware (1 is Ethernet) and the MAC address.
-        let macs = host.macs.iter().map(|mac| format!("01-{mac}"));
-        let of_pxelinux = macs.chain(host.uuids.iter().cloned()).map(|file| self.folder.join(OF_PXELINUX).join(file));
-        self.link_all(&of_pxelinux.collect(), &[OF_PXELINUX], &format!("../{}/{PXELINUX}", link_to(name)))
+        let of_pxelinux = pxelinux::names(&host.macs, &host.uuids).map(|file| self.folder.join(OF_PXELINUX).join(file));
+        self.link_all(&of_pxelinux.collect(), &[OF_PXELINUX], &format!("../{}/{}", link_to(name), pxelinux::FILE))
     }
 
     /// Makes `links` to a target, and removes all others in these folders that lead there.

@@ -4,6 +4,7 @@
 pub mod boot;
 pub mod hosts;
 pub mod images;
+mod layer;
 pub mod loaders;
 
 use crate::boot::cmdline::Cmdline;
@@ -17,11 +18,13 @@ use crate::check::subject::OLDEST_GRUB;
 use crate::disk::new::file::{Existing, NewFile};
 use crate::error::{Result, failed};
 use crate::forms::image::uuid_of;
+use crate::initramfs::compress::Method;
 use crate::initramfs::write_cpio::Archive;
 use crate::oci::Image;
 use crate::publish::described::{About, Described, INITRD, KERNEL};
 use crate::publish::written_file::WrittenFile;
 use crate::request::slot::SlotRequest;
+use crate::root::changes::Snapshot;
 use crate::root::erofs::Identity;
 use crate::root::memory::MemoryTree;
 use crate::root::packed::{Format, Packing};
@@ -43,13 +46,15 @@ pub struct NetbootJob<'j> {
     pub request: &'j SlotRequest,
     /// Filesystem and compression of its root.
     pub packing: &'j Packing,
+    /// Time of this run, in seconds since 1970.
+    pub made: u64,
     /// Address of its folder, from which the initramfs fetches the root; `None` puts the root into the initramfs.
     pub address: Option<String>,
 }
 
 /// Writes an image with its kernel and initramfs into an empty folder.
 pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Described> {
-    let NetbootJob { image, request, packing, address } = job;
+    let NetbootJob { image, request, packing, address, .. } = job;
     let step = session.progress.step(None, "reading layers", Some(image.stored_bytes()));
     let mut tree = MemoryTree::complete(folder.to_owned());
     let verified = image.apply_to(&mut tree, MemoryTree::budget(), step.counter())?;
@@ -64,26 +69,32 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
     let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
     packing.pack(&tree, identity, packed.file(), &packed.open_path())?;
     let root = WrittenFile::of(name, packed.file())?;
+    let before = Snapshot::of(&tree)?;
     drop(step);
     let from = match address {
         Some(address) => {
             let (url, digest) = (format!("{address}/{name}"), root.digest().clone());
-            LiveSource::Url { url, digest, made: image.created.unwrap_or(0) }
+            LiveSource::Url { url, digest, made: job.made.max(image.created.unwrap_or(0)) }
         }
         None => LiveSource::BesideInitramfs,
     };
     let embeds = from == LiveSource::BesideInitramfs;
     let site = Site { slot: None, on: RootOn::Live { format, from }, features: None, grub: OLDEST_GRUB, names: None };
-    let Inspection::Passed(inspected) = Filled::new(tree, site, verified).inspect(request, session)? else {
+    let Inspection::Passed(mut inspected) = Filled::new(tree, site, verified).inspect(request, session)? else {
         return Err(failed("the rules want another filesystem, and an image in a file has none", "see flipslot check"));
     };
+    inspected.add_agent(request.agent, session)?;
     let Bootable { root: tree, built } = inspected.make_bootable(request, session)?;
     let Entry { kernel, initramfs, cmdline, title, .. } = built.entry;
     let _step = session.progress.step(None, "writing kernel and initramfs", None);
     let kernel_file = written(folder, KERNEL, |out| drop_count(io::copy(&mut opened(&tree, &kernel.path)?, out)))?;
     let initrd = written(folder, INITRD, |out| {
-        let length = io::copy(&mut opened(&tree, &initramfs)?, out)?;
-        if embeds { append(packed.file(), length, out) } else { Ok(()) }
+        io::copy(&mut opened(&tree, &initramfs)?, out)?;
+        align(out)?;
+        let added = |pipe| layer::write(before, &tree, &initramfs, pipe);
+        Method::of(&tree, &kernel)?.compressed(&mut *out, added)?;
+        align(out)?;
+        if embeds { append(packed.file(), out) } else { Ok(()) }
     })?;
     let words = words(&cmdline, root.digest());
     let mut files = vec![kernel_file, initrd];
@@ -95,10 +106,15 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
     Ok(Described::new(image, packing, About { title, kernel: kernel.version, words, root, files, embeds }))
 }
 
-/// Appends an archive with the image to an initramfs of this length.
-fn append(image: &File, length: u64, out: &mut File) -> Result<()> {
-    // The kernel looks for the next archive at a multiple of 4 (driver-api/early-userspace/buffer-format.rst).
-    out.write_all(&[0; 4][..usize::try_from(length.wrapping_neg() % 4)?])?;
+/// Fills up to a multiple of 4, at which the kernel looks for the next archive
+/// (driver-api/early-userspace/buffer-format.rst).
+fn align(out: &mut File) -> Result<()> {
+    let length = out.stream_position()?;
+    Ok(out.write_all(&[0; 4][..usize::try_from(length.wrapping_neg() % 4)?])?)
+}
+
+/// Appends an archive with the image to an initramfs.
+fn append(image: &File, out: &mut File) -> Result<()> {
     let mut packed = image.try_clone()?;
     packed.rewind()?;
     let mut archive = Archive::to(out);

@@ -12,10 +12,11 @@ use crate::oci::registry::retry::Retries;
 use crate::oci::registry::session::Session;
 use anyhow::Context;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Opens the file at an address; returns its bytes, and how many they are. A server that does not answer is asked for two
-/// minutes, and as long after each break: machines that come up together after a power cut wait for one another.
-pub fn open(url: &str) -> Result<(BlobStream, u64)> {
+/// Opens the file at an address; returns its bytes, and how many they are. A server that does not answer is asked again for
+/// `patience`; one that breaks off later, with pauses of two minutes in all.
+pub fn open(url: &str, patience: Duration) -> Result<(BlobStream, u64)> {
     let at: Url = url.parse().with_context(|| format!("reading the address {url}"))?;
     if !at.username().is_empty() || at.password().is_some() {
         let found = "an address with a user or a password is refused: everyone can read the command line";
@@ -26,15 +27,16 @@ pub fn open(url: &str) -> Result<(BlobStream, u64)> {
     let http = Http::new(&Access::default(), own)?;
     let login = Login::new(at.clone(), "", Credential::None, &[]);
     let session = Arc::new(Session { http, login, host: host.clone(), repository: at });
-    let mut retries = Retries::patient();
+    let (mut retries, begin) = (Retries::patient(), Instant::now());
+    let mut goes_on = |after| begin.elapsed() < patience && retries.wait(after);
     let answer = loop {
         match session.get("", "", 0) {
             Ok(answer) => break answer,
             Err(Failure::Missing(_)) => {
                 return Err(failed(format!("{host} has no {url}"), "publish the image again: flipslot netboot"));
             }
-            Err(Failure::Again(error, after)) if !retries.wait(after) => return Err(error),
-            Err(Failure::Unreachable(error)) if !retries.wait(None) => return Err(error),
+            Err(Failure::Again(error, after)) if !goes_on(after) => return Err(error),
+            Err(Failure::Unreachable(error)) if !goes_on(None) => return Err(error),
             Err(Failure::Again(..) | Failure::Unreachable(_)) => {}
             Err(failure) => return Err(failure.into_error()),
         }

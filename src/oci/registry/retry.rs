@@ -13,7 +13,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// Longest pause, whatever a server asks for.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Retries without progress where nobody is there to try again: with their pauses, two minutes.
+/// Retries without progress where nobody is there to try again: their pauses alone are two minutes.
 const PATIENT_MAX: u32 = 18;
 /// Longest pause of these.
 const PATIENT_PAUSE: Duration = Duration::from_secs(8);
@@ -32,7 +32,7 @@ impl Default for Retries {
 }
 
 impl Retries {
-    /// Retries for two minutes, also where nothing came yet.
+    /// Retries with pauses of two minutes, for a program that nobody would start again.
     pub fn patient() -> Retries {
         Retries { count: 0, most: PATIENT_MAX }
     }

@@ -14,17 +14,19 @@ pub fn configuration(folder: &Path, url: &str, loaders: &[Loader]) -> String {
          #   dhcp-range=10.0.0.100,10.0.0.200\n\
          # or beside a DHCP server that is there already:\n\
          #   dhcp-range=10.0.0.0,proxy\n\
-         port=0\n\
+         # and, unless it is to answer questions of DNS, too:\n\
+         #   port=0\n\
          enable-tftp\n\
          tftp-root={folder}\n\
          dhcp-match=set:ipxe,175\n\
+         dhcp-match=set:bios,option:client-arch,0\n\
          dhcp-match=set:efi,option:client-arch,7\n\
          dhcp-match=set:efi,option:client-arch,9\n",
         folder = folder.display()
     );
     let bios = loaders.first().map(|loader| (*loader, for_bios(*loader)));
     let uefi = loaders.iter().find_map(|loader| Some((*loader, for_uefi(*loader)?)));
-    for (tag, program) in [("!efi", bios), ("efi", uefi)] {
+    for (tag, program) in [("bios", bios), ("efi", uefi)] {
         match program {
             // A machine that runs iPXE, from its firmware or by what it was handed, takes the script.
             Some((Loader::Ipxe, program)) => {
@@ -50,13 +52,13 @@ mod tests {
         };
         assert_eq!(
             boots(&[Loader::Pxelinux, Loader::Grub]),
-            ["dhcp-boot=tag:!efi,loaders/pxelinux.0", "dhcp-boot=tag:efi,loaders/grub/core.efi"]
+            ["dhcp-boot=tag:bios,loaders/pxelinux.0", "dhcp-boot=tag:efi,loaders/grub/core.efi"]
         );
-        assert_eq!(boots(&[Loader::Grub])[0], "dhcp-boot=tag:!efi,loaders/grub/core.0");
+        assert_eq!(boots(&[Loader::Grub])[0], "dhcp-boot=tag:bios,loaders/grub/core.0");
         assert_eq!(
             boots(&[Loader::Ipxe])[..2],
-            ["dhcp-boot=tag:!ipxe,tag:!efi,loaders/undionly.kpxe", "dhcp-boot=tag:ipxe,tag:!efi,http://srv/boot.ipxe"]
+            ["dhcp-boot=tag:!ipxe,tag:bios,loaders/undionly.kpxe", "dhcp-boot=tag:ipxe,tag:bios,http://srv/boot.ipxe"]
         );
-        assert_eq!(boots(&[Loader::Pxelinux]), ["dhcp-boot=tag:!efi,loaders/pxelinux.0"], "UEFI has none");
+        assert_eq!(boots(&[Loader::Pxelinux]), ["dhcp-boot=tag:bios,loaders/pxelinux.0"], "UEFI has none");
     }
 }

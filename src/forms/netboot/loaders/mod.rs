@@ -4,7 +4,7 @@
 pub mod dnsmasq;
 mod grub;
 mod ipxe;
-mod pxelinux;
+pub mod pxelinux;
 
 use crate::disk::new::file::Existing;
 use crate::error::{Result, failed};
@@ -20,8 +20,6 @@ use std::path::Path;
 pub const LOADERS: &str = "loaders";
 /// Folder in which PXELINUX looks for its configuration, beside its program (syslinux wiki, "PXELINUX").
 pub const OF_PXELINUX: &str = "loaders/pxelinux.cfg";
-/// File of a host for PXELINUX, which finds it by links in [`OF_PXELINUX`].
-pub const PXELINUX: &str = pxelinux::FILE;
 
 /// Returns the path of the program that a BIOS loads.
 fn for_bios(loader: Loader) -> &'static str {

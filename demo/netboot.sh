@@ -1,0 +1,47 @@
+#!/bin/bash
+# The demo of machines without a disk: flipslot writes a folder, dnsmasq and a server of HTTP hand it out in a network
+# namespace, and QEMU boots from there. Something is broken in the machine; a restart makes it whole. Needs root; `make
+# demo-netboot` installs and builds what it needs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$PWD/demo/work/netboot
+flipslot=target/flipslot
+namespace=flipslot-demo
+mac=52:54:00:12:34:56
+rm -rf "$work" && mkdir -p "$work"
+processes=()
+leave() {
+  for process in "${processes[@]}"; do kill "$process" 2>/dev/null || true; done
+  ip netns delete "$namespace" 2>/dev/null || true
+}
+trap leave EXIT
+say() { printf '\n== %s\n' "$*"; }
+
+say "An image: Debian 12, with kernel and systemd"
+echo "this takes a few minutes the first time, while packages are fetched; then the image is cached"
+layout=$(vm/images/build.sh bookworm)
+
+say "flipslot netboot: the image and a host, as a folder of static files"
+command=("$flipslot" netboot "$work/served" --url http://10.77.0.1 --image "debian=oci:$layout:latest"
+  --host "rack1=debian,mac=$mac" --console=ttyS0)
+echo "${command[*]}"
+"${command[@]}"
+
+say "A network of its own, with dnsmasq and a server of HTTP"
+leave
+ip netns add "$namespace"
+inside() { ip netns exec "$namespace" "$@"; }
+inside ip link set lo up
+inside ip link add br0 type bridge
+inside ip address add 10.77.0.1/24 dev br0
+inside ip link set br0 up
+inside ip tuntap add tap0 mode tap
+inside ip link set tap0 master br0 up
+inside ethtool -K br0 tx off > /dev/null # a bridge hands on packets whose checksums a card would have filled in
+inside dnsmasq --keep-in-foreground --log-facility="$work/dnsmasq.log" --user=root --port=0 --interface=br0 \
+  --bind-interfaces --dhcp-range=10.77.0.100,10.77.0.200,1h --dhcp-leasefile="$work/leases" \
+  --conf-file="$work/served/dnsmasq.conf" & processes+=($!)
+(cd "$work/served" && inside python3 -m http.server --bind 10.77.0.1 80 > "$work/http.log" 2>&1) & processes+=($!)
+
+inside demo/netboot.py "$mac" "$work/serial.log"
+say "Done: $work/served is the folder, and $work/serial.log everything the serial port said."

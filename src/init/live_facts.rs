@@ -1,0 +1,57 @@
+//! `/run/flipslot/live.json`: the root of a machine that runs from an image in RAM, as its init has set it up. `flipslot
+//! status` prints it.
+
+use crate::error::Result;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::fs;
+
+/// Path of the file.
+pub const PATH: &str = "/run/flipslot/live.json";
+/// Folder of what was written over the root since the start.
+pub const WRITTEN: &str = "/run/flipslot/scratch/root/upper";
+
+/// A root that is an image in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveFacts {
+    /// Version of this form: 1.
+    pub version: u32,
+    /// Origin of the image, as `root=flipslot:` names it, without its digest.
+    pub source: String,
+    /// SHA-256 of its bytes, which were compared; `None` if none was named.
+    pub digest: Option<String>,
+    /// Its filesystem.
+    pub format: String,
+    /// Memory that its file takes, in bytes; 0 for one on a disk.
+    pub memory: u64,
+    /// Name that the machine was given; `None` for that of the image.
+    pub host: Option<String>,
+    /// Origin of that name.
+    pub host_from: Option<HostFrom>,
+}
+
+/// Origins of the name of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostFrom {
+    /// `flipslot.host=`.
+    CommandLine,
+    /// The lease of the machine's address.
+    Lease,
+}
+
+impl LiveFacts {
+    /// Writes the file.
+    pub fn write(&self) -> Result<()> {
+        fs::write(PATH, serde_json::to_string_pretty(self)? + "\n").with_context(|| format!("writing {PATH}"))
+    }
+
+    /// Reads the file; `None` if this system runs from something else.
+    pub fn read() -> Result<Option<LiveFacts>> {
+        match fs::read(PATH) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading {PATH}")),
+            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("reading {PATH}")).map(Some),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Changes of a root since an earlier look at it: what flipslot added to an image.
+
+use crate::error::Result;
+use crate::layer::entry::Meta;
+use crate::root::walk::{NodeKind, Visited, Walk};
+use std::collections::BTreeMap;
+
+/// A root as it was: the nodes by their paths.
+pub struct Snapshot(BTreeMap<Vec<u8>, Seen>);
+
+/// A node, as far as a change of it can be told.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    inode: u64,
+    meta: Meta,
+    kind: NodeKind,
+}
+
+/// A change.
+pub enum Change<'c, 'v> {
+    /// A node is new, or another one.
+    Put(&'c Visited<'v>),
+    /// The node at this path is gone, and those below it.
+    Removed(&'c [u8]),
+}
+
+impl Snapshot {
+    /// Looks at all nodes of a root, each of which keeps its inode as long as it is the same.
+    pub fn of(root: &dyn Walk) -> Result<Snapshot> {
+        let mut nodes = BTreeMap::new();
+        root.walk(&mut |node| {
+            nodes.insert(node.path.to_owned(), seen(node));
+            Ok(())
+        })?;
+        Ok(Snapshot(nodes))
+    }
+
+    /// Calls `visit` with each change of the root since then, and with the directories above it, each before what is
+    /// below it.
+    pub fn changes(mut self, root: &dyn Walk, visit: &mut dyn FnMut(&Change) -> Result<()>) -> Result<()> {
+        let mut paths = Vec::new();
+        root.walk(&mut |node| {
+            if self.0.remove(node.path).as_ref() != Some(&seen(node)) {
+                paths.push(node.path.to_owned());
+            }
+            Ok(())
+        })?;
+        paths.sort(); // the walk has the order of names, not of paths
+        let removed = self.0.into_keys().collect::<Vec<_>>();
+        let is_above = |folder: &[u8], path: &[u8]| {
+            folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
+        };
+        root.walk(&mut |node| {
+            let is_directory = node.kind == NodeKind::Directory;
+            let leads_to_one = || paths.iter().chain(&removed).any(|path| is_above(node.path, path));
+            match paths.binary_search_by(|path| path.as_slice().cmp(node.path)) {
+                Ok(_) => visit(&Change::Put(node)),
+                Err(_) if is_directory && leads_to_one() => visit(&Change::Put(node)),
+                Err(_) => Ok(()),
+            }
+        })?;
+        let mut last: Option<&[u8]> = None;
+        for path in &removed {
+            if last.is_none_or(|last| !is_above(last, path)) {
+                visit(&Change::Removed(path))?;
+                last = Some(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn seen(node: &Visited) -> Seen {
+    Seen { inode: node.inode, meta: node.meta.clone(), kind: node.kind.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::LayerPath;
+    use crate::root::edit::Edit;
+    use crate::root::memory::MemoryTree;
+
+    #[test]
+    fn what_was_put_or_removed_is_told_with_the_directories_above() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = MemoryTree::complete(folder.path().to_owned());
+        let path = |text: &str| LayerPath::clean(text.as_bytes()).unwrap();
+        for file in ["/etc/hosts", "/etc/motd", "/usr/lib/x/y", "/var/z"] {
+            tree.put_text(&path(file), b"old").unwrap();
+        }
+        let snapshot = Snapshot::of(&tree).unwrap();
+        tree.put_text(&path("/etc/hosts"), b"new").unwrap();
+        tree.put_text(&path("/opt/more/file"), b"new").unwrap();
+        tree.remove(&path("/usr/lib/x/y")).unwrap();
+        let mut told = Vec::new();
+        snapshot
+            .changes(&tree, &mut |change| {
+                told.push(match change {
+                    Change::Put(node) => String::from_utf8_lossy(node.path).into_owned(),
+                    Change::Removed(path) => format!("-{}", String::from_utf8_lossy(path)),
+                });
+                Ok(())
+            })
+            .unwrap();
+        let put = ["", "etc", "etc/hosts", "opt", "opt/more", "opt/more/file", "usr", "usr/lib", "usr/lib/x"];
+        assert_eq!(told[..put.len()], put);
+        assert_eq!(told[put.len()..], ["-usr/lib/x/y"]);
+    }
+}
