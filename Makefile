@@ -108,7 +108,8 @@ fuzz: deps
 	FLIPSLOT_FUZZ_SECONDS=$(or $(SECONDS),240) $(TESTS) fuzz::no_reader --nocapture
 
 ## make bench     against what people do by hand, an initramfs against dracut's own, a switch
-##                against a reboot, and one golden disk to four against bmaptool
+##                against a reboot, one golden disk to four against bmaptool, and a boot from the
+##                network against dracut's livenet
 bench: build
 	$(SUDO) bench/run.py
 	$(SUDO) bench/floor.py
@@ -116,6 +117,7 @@ bench: build
 	$(SUDO) bench/two_stage.py
 	$(SUDO) bench/switch.py
 	$(SUDO) bench/clone.py
+	$(SUDO) bench/netboot.py
 
 ## make demo      a registry, a disk, a server in QEMU that jumps into another slot and back
 demo: build

@@ -62,7 +62,7 @@ pub enum Verb {
     Confirm(DryRunArgs),
     /// Go back to the slot that was proven before this one
     Rollback(DryRunArgs),
-    /// Show the slots: which one runs, which is proven, which boots next
+    /// Show the slots: which one runs, which is proven, which boots next; or the image in RAM that runs
     Status(StatusArgs),
     /// Print what this machine needs to boot, as JSON
     #[command(after_help = HARDWARE_HELP)]

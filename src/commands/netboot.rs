@@ -19,6 +19,7 @@ use crate::request::config::Config;
 use crate::request::netboot::{NetbootRequest, refuse_odd_words};
 use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::root::packed::Packing;
+use crate::words::digest::Digest;
 use crate::words::origin::Origin;
 use anyhow::Context;
 use rustix::fs::Mode;
@@ -63,7 +64,12 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
         let put = put(&images, &image, (&boots, &packing, url), session);
         made.insert(name, put.with_context(|| format!("image {name}"))?);
     }
-    loaders::put(folder, &request.url, &args.loader, session.scratch)?;
+    for missing in loaders::put(folder, &request.url, &args.loader, session.scratch)? {
+        let text = format!(
+            "{missing} is not here: only machines with iPXE in their firmware boot, or install the package ipxe"
+        );
+        progress.warn(None, &text);
+    }
     let absolute = fs::canonicalize(folder).context("finding the folder")?;
     let of_dnsmasq = loaders::dnsmasq::configuration(&absolute, &request.url, &args.loader);
     loaders::put_file(&folder.join("dnsmasq.conf"), of_dnsmasq.as_bytes())?;
@@ -111,8 +117,9 @@ fn put(
     let (request, packing, url) = how;
     // All that the files depend on, beside the image itself.
     let SlotRequest { consoles, kargs, policy, inventory, agent, .. } = request;
-    let asked =
-        format!("{:?}", (consoles, kargs, request.kernel(None), policy, agent, url.map(|url| (url, inventory))));
+    let program = Digest::of_stream(File::open("/proc/self/exe").context("opening this program's own file")?)?;
+    let asked = (consoles, kargs, request.kernel(None), policy, agent, inventory, url, program.hex());
+    let asked = format!("{asked:?}");
     let name = name_of(&image.digest, packing, &asked);
     if let Some(described) = images.described(&name)? {
         return Ok((name, described, false));

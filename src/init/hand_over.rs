@@ -61,7 +61,7 @@ pub fn hand_over(handed: &Handed, words: &Words) -> Result<()> {
     ))
 }
 
-/// Removes the files of the initramfs, which take memory: nothing can reach them after this.
+/// Removes the files of the initramfs, which take memory, but for the layer, which the root still reads.
 fn free_memory(initramfs: &File) {
     let Ok(root) = initramfs.metadata() else { return };
     // Its path is the root's by now; the descriptor still leads to it.

@@ -16,37 +16,39 @@ const UUID: &str = "/sys/class/dmi/id/product_uuid";
 const NOFOLLOW: i32 = 0o400_000;
 
 /// Gives the root the name of its host, if there is one, and an identifier, if its image has none and the machine has a
-/// UUID.
-pub fn write_identity(root: &str, host: Option<&str>) -> Result<()> {
+/// UUID. Returns true if the host has its name.
+pub fn write_identity(root: &str, host: Option<&str>) -> Result<bool> {
     if !fs::symlink_metadata(format!("{root}/etc")).is_ok_and(|found| found.is_dir()) {
-        return Ok(());
+        return Ok(false);
     }
-    if let Some(host) = host {
-        write_line(&format!("{root}/etc/hostname"), 0o644, host)?;
-    }
+    let named = match host {
+        Some(host) => write_line(&format!("{root}/etc/hostname"), 0o644, host)?,
+        None => false,
+    };
     let path = format!("{root}/etc/machine-id");
     // Neither a link out of the root nor a FIFO is read.
     let known = match fs::symlink_metadata(&path) {
         Ok(found) if found.is_file() => fs::read_to_string(&path).unwrap_or_default(),
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(named),
         Err(_) => String::new(),
     };
     match uuid().filter(|_| is_unset(&known)) {
-        Some(uuid) => write_line(&path, 0o444, &machine_id_of(&uuid, host)),
-        None => Ok(()),
+        Some(uuid) => write_line(&path, 0o444, &machine_id_of(&uuid, host)).map(|_| named),
+        None => Ok(named),
     }
 }
 
-/// Writes a line into a file; into nothing that is there and is not a file.
-fn write_line(path: &str, mode: u32, line: &str) -> Result<()> {
+/// Writes a line into a file; returns false, and writes nothing, if something else is there.
+fn write_line(path: &str, mode: u32, line: &str) -> Result<bool> {
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Ok(());
+        return Ok(false);
     }
     let writing = || format!("writing {path}");
     let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(mode).custom_flags(NOFOLLOW);
     let mut file = options.open(path).with_context(writing)?;
-    file.write_all(format!("{line}\n").as_bytes()).with_context(writing)
+    file.write_all(format!("{line}\n").as_bytes()).with_context(writing)?;
+    Ok(true)
 }
 
 /// Returns true for a file that systemd, too, takes for one without an identifier.

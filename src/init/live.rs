@@ -104,35 +104,48 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
     let format = format_of(&file, words)?;
     let base = format!("{FOLDER}/base");
     mount_file("the image", &file, &format, &base, loader)?;
-    fs::create_dir_all(PLACE)?;
-    match &words.overlay {
-        Overlay::Ram(size) => {
-            mount_scratch(size.as_deref())?;
-            cover(&lower_of(&base), PLACE, "root")?;
-        }
-        Overlay::Nothing => {
-            mount_scratch(None)?;
-            let lower = lower_of(&base);
-            if lower == base {
-                mount_move(&*base, PLACE).context("moving the image")?;
-            } else {
-                join(&lower, PLACE)?;
-            }
-            WRITABLE.iter().try_for_each(|folder| cover_folder(PLACE, folder))?;
-        }
-        Overlay::Other(kind) => {
-            let found = format!("flipslot.overlay={kind} is not known to this initramfs");
-            return Err(failed(found, "use flipslot.overlay=ram, ram:SIZE or none"));
-        }
-    }
-    if let Err(error) = identity::write_identity(PLACE, host.as_deref()) {
+    lay_over(&words.overlay, &base)?;
+    let named = identity::write_identity(PLACE, host.as_deref()).unwrap_or_else(|error| {
         log(Level::Warning, &format!("the machine has no identity yet: {error:#}"));
+        false
+    });
+    if !named {
+        (host, host_from) = (None, None);
     }
     let in_memory = !matches!(source.place, Place::Device(..));
     let memory = if in_memory { fs::metadata(&file).map_or(0, |found| found.len()) } else { 0 };
-    let named = words.root.strip_prefix(SCHEME).unwrap_or(&words.root);
-    let named = named.split_once("@sha256:").map_or(named, |(place, _)| place).to_owned();
-    LiveFacts { version: 1, source: named, digest: source.digest, format, memory, host, host_from }.write()
+    let place = words.root.strip_prefix(SCHEME).unwrap_or(&words.root);
+    let place = place.split_once("@sha256:").map_or(place, |(place, _)| place).to_owned();
+    let facts = LiveFacts { version: 1, source: place, digest: source.digest, format, memory, host, host_from };
+    if let Err(error) = facts.write() {
+        log(Level::Warning, &format!("flipslot status will not know this boot: {error:#}"));
+    }
+    Ok(())
+}
+
+/// Mounts the root: the image at `base`, with the layer of flipslot over it, and over that what is written.
+fn lay_over(overlay: &Overlay, base: &str) -> Result<()> {
+    fs::create_dir_all(PLACE)?;
+    let lower = lower_of(base);
+    match overlay {
+        Overlay::Ram(size) => {
+            mount_scratch(size.as_deref())?;
+            cover(&lower, PLACE, "root")
+        }
+        Overlay::Nothing => {
+            mount_scratch(None)?;
+            if lower == base {
+                mount_move(base, PLACE).context("moving the image")?;
+            } else {
+                join(&lower, PLACE)?;
+            }
+            WRITABLE.iter().try_for_each(|folder| cover_folder(PLACE, folder))
+        }
+        Overlay::Other(kind) => {
+            let found = format!("flipslot.overlay={kind} is not known to this initramfs");
+            Err(failed(found, "use flipslot.overlay=ram, ram:SIZE or none"))
+        }
+    }
 }
 
 /// Fetches an image; returns the path of its file, and the name that the network has for this machine.

@@ -2,14 +2,16 @@
 //! status` prints it.
 
 use crate::error::Result;
+use crate::init::overlay::SCRATCH;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::fs;
 
 /// Path of the file.
 pub const PATH: &str = "/run/flipslot/live.json";
-/// Folder of what was written over the root since the start.
-pub const WRITTEN: &str = "/run/flipslot/scratch/root/upper";
+/// Folder with a folder for each part of the root that may be written: `root`, or `etc` and `var`. What was written is in
+/// its `upper`.
+pub const WRITTEN: &str = SCRATCH;
 
 /// A root that is an image in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ pub const FOLDER: &str = "/run/flipslot";
 /// given up.
 pub const LAYER: &str = "/layer";
 /// Memory in it for what is written.
-const SCRATCH: &str = "/run/flipslot/scratch";
+pub const SCRATCH: &str = "/run/flipslot/scratch";
 
 /// Mounts memory for what is written; of this size, as tmpfs(5) has it, or half of the machine's.
 pub fn mount_scratch(size: Option<&str>) -> Result<()> {
@@ -26,7 +26,8 @@ pub fn mount_scratch(size: Option<&str>) -> Result<()> {
         .with_context(|| format!("mounting memory for what is written ({})", options.to_string_lossy()))
 }
 
-/// Returns the lower folders of an overlay: the image at `base`, with the layer of flipslot over it, if there is one.
+/// Returns the lower folders of an overlay: the image at `base`, with the layer of flipslot over it, if there is one. The
+/// first is the topmost.
 pub fn lower_of(base: &str) -> String {
     if Path::new(LAYER).is_dir() { format!("{LAYER}:{base}") } else { base.to_owned() }
 }

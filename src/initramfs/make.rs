@@ -2,7 +2,7 @@
 
 use crate::chamber::{Chamber, Shape};
 use crate::error::{Result, failed, into_io};
-use crate::initramfs::compress::{LARGEST, Method};
+use crate::initramfs::compress::{Effort, LARGEST, Method};
 use crate::initramfs::dracut::{self, Extent, Job, Recipe};
 use crate::initramfs::read::contents::Contents;
 use crate::initramfs::read::counted::Stream;
@@ -38,7 +38,7 @@ pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel
         let compressed = scope.spawn(move || {
             // Microcode is read before anything can be unpacked (kernel: arch/x86/microcode.rst).
             io::copy(&mut reader.by_ref().take(early), &mut &made).context("writing the initramfs")?;
-            method.compress(&mut reader, &made)
+            method.compress(Effort::Little, &mut reader, &made)
         });
         store(root, &path, &mut Compressed { pipe, thread: Some(compressed) })
     })?;

@@ -4,7 +4,7 @@ use crate::boot::root_on::RootOn;
 use crate::error::{Result, failed};
 use crate::init::plan::{self, Module, Plan, Step};
 use crate::initramfs::carried::flipslot_init;
-use crate::initramfs::compress::{LARGEST, Method};
+use crate::initramfs::compress::{Effort, LARGEST, Method};
 use crate::initramfs::dracut::{Microcode, Recipe};
 use crate::initramfs::firmware;
 use crate::initramfs::microcode::early_archive;
@@ -54,7 +54,7 @@ pub fn write(tree: &dyn Tree, kernel: &Kernel, own: &Own, recipe: &Recipe, mut o
     if recipe.microcode == Microcode::Early {
         out.write_all(&early_archive(tree)?).context("writing the initramfs")?;
     }
-    Method::of(tree, kernel)?.compressed(out, |pipe| gathered.write(pipe))
+    Method::of(tree, kernel)?.compressed(Effort::of(&recipe.on), out, |pipe| gathered.write(pipe))
 }
 
 /// The files of an initramfs.

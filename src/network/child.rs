@@ -105,7 +105,12 @@ pub fn lease(socket: UdpSocket, mac: [u8; 6], patience: Duration, hall: &Path) -
     let mut child = start(&order, hall, std::os::fd::OwnedFd::from(socket).into())?;
     let mut text = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        stdout.take(TEXT_MAX).read_to_end(&mut text).context("reading the lease")?;
+        let limited = fetch::Timed::new(stdout, patience + Duration::from_secs(30));
+        if let Err(error) = limited.take(TEXT_MAX).read_to_end(&mut text) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error).context("reading the lease");
+        }
     }
     ended(child)?;
     serde_json::from_slice(&text).context("reading the lease")

@@ -115,8 +115,7 @@ pub fn receive(mut input: impl Read, length: u64, digest: &str, mut out: impl Wr
         out.write_all(&buffer[..count]).context("keeping what came in memory")?;
         left -= count as u64;
     }
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let found = hex(&hasher.finalize());
+    let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     if found == digest {
         return Ok(());
     }

@@ -6,9 +6,11 @@ use crate::output::document::Document;
 use crate::words::printable::plain;
 use crate::words::units::Bytes;
 use anyhow::Context;
+use rustix::fs::lgetxattr;
 use serde::Serialize;
 use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Changed paths that are shown to people.
@@ -24,31 +26,49 @@ pub struct LiveStatus {
 }
 
 impl LiveStatus {
-    /// Looks at what was written since the start.
+    /// Looks at what was written since the start. Needs root.
     pub fn of(facts: LiveFacts) -> Result<LiveStatus> {
         let mut changed = Vec::new();
-        list(Path::new(WRITTEN), &mut changed).context("listing what was written")?;
+        let parts = fs::read_dir(WRITTEN).with_context(|| format!("reading {WRITTEN}"))?;
+        for part in parts {
+            let part = part.with_context(|| format!("reading {WRITTEN}"))?;
+            let name = part.file_name().to_string_lossy().into_owned();
+            let place = if name == "root" { String::new() } else { format!("/{name}") };
+            list(&part.path().join("upper"), &place, &mut changed).context("listing what was written")?;
+        }
         changed.sort();
         Ok(LiveStatus { facts, changed })
     }
 }
 
-/// Lists all but directories below a folder.
-fn list(folder: &Path, found: &mut Vec<String>) -> std::io::Result<()> {
-    let mut open = vec![folder.to_owned()];
+/// Lists what an upper folder of an overlay at `place` holds: all but directories, and those that hide what was there.
+fn list(upper: &Path, place: &str, found: &mut Vec<String>) -> std::io::Result<()> {
+    let mut open = vec![upper.to_owned()];
     while let Some(next) = open.pop() {
-        // A folder can go away at any time.
-        let Ok(entries) = fs::read_dir(&next) else { continue };
+        let entries = match fs::read_dir(&next) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue, // it was removed since
+            entries => entries?,
+        };
         for entry in entries {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                open.push(entry.path());
-            } else if let Ok(path) = entry.path().strip_prefix(folder) {
-                found.push(format!("/{}", path.display()));
+            let path = entry.path();
+            let is_folder = entry.file_type()?.is_dir();
+            if !is_folder || is_opaque(&path) {
+                let within = path.strip_prefix(upper).unwrap_or(&path);
+                found.push(format!("{place}/{}", within.display()));
+            }
+            if is_folder {
+                open.push(path);
             }
         }
     }
     Ok(())
+}
+
+/// Returns true for a directory that hides the one below it (kernel: filesystems/overlayfs.rst).
+fn is_opaque(folder: &Path) -> bool {
+    let mut value = [0; 1];
+    lgetxattr(folder, "trusted.overlay.opaque", &mut value).is_ok_and(|length| value[..length] == *b"y")
 }
 
 impl Document for LiveStatus {
@@ -100,7 +120,7 @@ mod tests {
             fs::write(path, "").unwrap();
         }
         let mut found = Vec::new();
-        list(folder.path(), &mut found).unwrap();
+        list(folder.path(), "", &mut found).unwrap();
         found.sort();
         assert_eq!(found, ["/etc/x", "/var/lib/a/b"]);
     }

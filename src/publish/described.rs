@@ -19,6 +19,18 @@ pub fn least_memory(bytes: u64) -> u64 {
     bytes.saturating_add(BESIDE).next_multiple_of(1 << 20)
 }
 
+/// Returns the memory in bytes with which the kernel unpacks an initramfs. It is there compressed, which for modules is a
+/// fourth at best, and unpacked; a root in it is there twice.
+fn to_unpack(about: &About) -> u64 {
+    let size_of = |name: &str| about.files.iter().find(|file| file.name() == name).map_or(0, WrittenFile::size);
+    let embedded = if size_of(about.root.name()) == 0 { about.root.size() } else { 0 };
+    let own = size_of(INITRD).saturating_sub(embedded).saturating_mul(5);
+    least_memory(embedded.saturating_mul(2).saturating_add(own)).saturating_sub(TO_RUN)
+}
+
+/// Part of [`BESIDE`] that a system takes, in bytes, which does not run yet while an initramfs is unpacked.
+const TO_RUN: u64 = 128 << 20;
+
 /// File name of the description.
 pub const DESCRIPTION: &str = "image.json";
 /// File name of the kernel.
@@ -65,13 +77,12 @@ pub struct About {
     pub root: WrittenFile,
     /// Files beside the description.
     pub files: Vec<WrittenFile>,
-    /// Set if the initramfs holds the root.
-    pub embeds: bool,
 }
 
 impl Described {
     /// Gathers what is known of an image.
     pub fn new(image: &Image, packing: &Packing, about: About) -> Described {
+        let least_memory = least_memory(about.root.size()).max(to_unpack(&about));
         Described {
             version: 1,
             flipslot: env!("CARGO_PKG_VERSION").to_owned(),
@@ -82,8 +93,7 @@ impl Described {
             cmdline: about.words,
             format: packing.format,
             compression: packing.compression,
-            // While the kernel unpacks an initramfs, what it holds is in memory twice.
-            least_memory: least_memory(about.root.size().saturating_mul(if about.embeds { 2 } else { 1 })),
+            least_memory,
             root: about.root,
             files: about.files,
         }

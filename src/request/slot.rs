@@ -148,7 +148,7 @@ impl SlotRequest {
         match self.initramfs {
             Source::Auto | Source::Flipslot => Ok(SlotRequest { initramfs: Source::Flipslot, ..self }),
             Source::Image | Source::Dracut | Source::TwoStage => Err(usage(
-                "netboot makes flipslot's own initramfs, which holds the image",
+                "netboot always makes flipslot's own initramfs",
                 "omit --initramfs, or write --initramfs flipslot",
             )),
         }

@@ -2,11 +2,12 @@
 
 use crate::check::{case, sound};
 use crate::support::program::{Run, flipslot, tool};
-use crate::support::tar::file;
+use crate::support::tar::{Item, file};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const MAC: &str = "52-54-00-12-34-56";
@@ -21,13 +22,17 @@ const ALIASES: &str = "alias virtio:d00000001v* virtio_net\nalias pci:v00008086d
 
 /// Writes an image whose kernel has what a live root needs, with this text in a file.
 fn write_image(folder: &Path, text: &str) {
+    write_image_with(folder, &[file("etc/motd", text)]);
+}
+
+fn write_image_with(folder: &Path, more: &[Item]) {
     let dep: String = LIVE.iter().chain(&MORE).map(|module| format!("kernel/{module}.ko:\n")).collect();
     let mut layer = sound::modules(sound::VERSION, &dep);
     for module in LIVE.iter().chain(&MORE) {
         layer.push(file(format!("usr/lib/modules/{}/kernel/{module}.ko", sound::VERSION), "\x7fELF of a module"));
     }
     layer.push(file(format!("usr/lib/modules/{}/modules.alias", sound::VERSION), ALIASES));
-    layer.push(file("etc/motd", text));
+    layer.extend_from_slice(more);
     case::write(folder, &[layer], &sound::machine());
 }
 
@@ -121,6 +126,26 @@ fn unpacked(initrd: &Path) -> Vec<tempfile::TempDir> {
 }
 
 #[test]
+fn files_that_two_images_have_are_stored_once_and_each_folder_has_its_sums() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    let place = |words: &str| {
+        let flags = ["--image=web=oci:image:1", "--host=rack1=web,mac=52:54:00:12:34:56", words];
+        let run = netboot(folder.path(), &flags);
+        run.must_end(0, &[]);
+        described(folder.path(), &serde_json::from_str(&run.stdout).unwrap()).0
+    };
+    let [one, two] = ["--kargs=quiet", "--kargs=debug"].map(place);
+    let inode = |place: &Path, name: &str| fs::metadata(place.join(name)).unwrap().ino();
+    for name in ["root.squashfs", "vmlinuz"] {
+        assert_eq!(inode(&one, name), inode(&two, name), "{name}");
+    }
+    for place in [one, two] {
+        tool("sh", &["-ec", "cd \"$1\" && sha256sum --quiet --strict -c SHA256SUMS", "sh", &place.to_string_lossy()]);
+    }
+}
+
+#[test]
 fn what_flipslot_adds_is_a_layer_of_the_initramfs_and_the_root_is_the_image_alone() {
     let folder = tempfile::tempdir().unwrap();
     write_image(folder.path(), "one");
@@ -143,6 +168,20 @@ fn what_flipslot_adds_is_a_layer_of_the_initramfs_and_the_root_is_the_image_alon
 }
 
 #[test]
+fn what_is_fixed_is_in_the_layer_and_what_it_removes_is_said_to_be_in_the_root_still() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image_with(folder.path(), &[file("etc/ssh/ssh_host_rsa_key", "secret")]);
+    let flags =
+        ["--image=web=oci:image:1", "--host=rack1=web,mac=52:54:00:12:34:56", "--fix=ssh-host-keys", "--no-agent"];
+    let run = netboot(folder.path(), &flags);
+    run.must_end(0, &["/etc/ssh/ssh_host_rsa_key and what else was removed is hidden"]);
+    let (place, _) = described(folder.path(), &serde_json::from_str(&run.stdout).unwrap());
+    let layer = unpacked(&place.join("initrd"));
+    let key = layer[1].path().join("layer/etc/ssh/ssh_host_rsa_key");
+    assert_eq!(tool("stat", &["-c", "%F %t:%T", &key.to_string_lossy()]).trim(), "character special file 0:0");
+}
+
+#[test]
 fn an_image_that_is_embedded_comes_with_the_initramfs() {
     let folder = tempfile::tempdir().unwrap();
     write_image(folder.path(), "one");
@@ -152,7 +191,7 @@ fn an_image_that_is_embedded_comes_with_the_initramfs() {
     let digest = described["root"]["digest"].as_str().unwrap();
     let text = script(folder.path());
     assert!(text.contains(&format!("root=flipslot:/image@{digest} flipslot.format=squashfs ro")), "{text}");
-    // The initramfs is two archives: ours, and the image as it is.
+    // The initramfs is three archives: ours, the layer, and the image as it is.
     let names = names_in(&place.join("initrd"));
     assert!(names.contains("squashfs.ko") && !names.contains("virtio_net.ko"), "{names}");
     let (bytes, root) = (fs::read(place.join("initrd")).unwrap(), root_of_image(folder.path()));

@@ -3,6 +3,7 @@
 use crate::disk::new::file::Existing;
 use crate::error::Result;
 use crate::publish::described::{DESCRIPTION, Described};
+use crate::publish::sums;
 use crate::publish::written_file::filled;
 use crate::root::packed::Packing;
 use crate::words::digest::Digest;
@@ -60,12 +61,32 @@ impl Images {
                 return Err(error);
             }
         };
+        self.share(&new, &described)?;
         let text = serde_json::to_string_pretty(&described)? + "\n";
+        let files = described.files.iter().map(|file| (file.name(), file.digest().clone()));
+        let all: Vec<(&str, Digest)> = files.chain([(DESCRIPTION, Digest::of(text.as_bytes()))]).collect();
+        filled(&new.join(sums::NAME), "partial", Existing::Refuse, &sums::with(b"", &all))?.publish()?;
         filled(&new.join(DESCRIPTION), "partial", Existing::Refuse, text.as_bytes())?.publish()?;
         let naming = || format!("naming {}", self.folder.join(name).display());
         fs::rename(&new, self.folder.join(name)).with_context(naming)?;
         File::open(&self.folder).and_then(|folder| folder.sync_all()).with_context(naming)?;
         Ok(described)
+    }
+
+    /// Replaces files that another image has, too, by hard links to those: the same kernel, or the same root with other words.
+    fn share(&self, new: &Path, described: &Described) -> Result<()> {
+        for other in names(&self.folder)?.into_iter().filter(|name| !name.starts_with(NEW)) {
+            let other = self.folder.join(other);
+            let Some(known) = Described::read(&other)? else { continue };
+            for file in described.files.iter().filter(|file| known.files.contains(file)) {
+                let (link, path) = (new.join(".link"), new.join(file.name()));
+                // A filesystem without hard links keeps two files.
+                if fs::hard_link(other.join(file.name()), &link).is_ok() {
+                    fs::rename(&link, &path).with_context(|| format!("naming {}", path.display()))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes images that none of `used` names, but for the `keep` newest. Returns the names of the removed ones.

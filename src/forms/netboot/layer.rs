@@ -13,19 +13,35 @@ use std::io::{Read, Write};
 /// Largest file of the layer in bytes: flipslot itself has a fourth of it.
 const LARGEST: u64 = 64 << 20;
 
-/// Writes an archive with the changes of a root since `before`, but for its initramfs.
-pub fn write(before: Snapshot, root: &dyn Walk, initramfs: &str, out: impl Write) -> Result<()> {
-    let mut archive = Archive::to(out);
+/// Losses of a layer, each with the first path: what people must know.
+#[derive(Debug, Default)]
+pub struct Losses {
+    /// Path whose extended attributes are lost: the form has no room for them.
+    pub attributes: Option<String>,
+    /// Path that was removed, and is still in the root as one file.
+    pub removed: Option<String>,
+}
+
+/// Writes an archive with the changes of a root since `before`, but for its initramfs. Returns what it cannot do.
+pub fn write(before: Snapshot, root: &dyn Walk, initramfs: &str, out: impl Write) -> Result<Losses> {
+    let (mut archive, mut losses) = (Archive::to(out), Losses::default());
+    let first = |path: &[u8]| Some(format!("/{}", path.escape_ascii()));
     before.changes(root, &mut |change| match change {
         Change::Put(node) if node.path == initramfs.as_bytes() => Ok(()),
-        Change::Put(node) => put(&mut archive, node),
+        Change::Put(node) => {
+            if !node.meta.xattrs.is_empty() {
+                losses.attributes = losses.attributes.take().or_else(|| first(node.path));
+            }
+            put(&mut archive, node)
+        }
         Change::Removed(path) => {
+            losses.removed = losses.removed.take().or_else(|| first(path));
             // A whiteout of overlayfs (kernel: filesystems/overlayfs.rst).
-            let path = place(path)?;
-            archive.add_device(&path, (0, 0))
+            archive.add_device(&place(path)?, (0, 0))
         }
     })?;
-    archive.finish().map(drop)
+    archive.finish()?;
+    Ok(losses)
 }
 
 fn put(archive: &mut Archive<impl Write>, node: &Visited) -> Result<()> {
@@ -41,7 +57,10 @@ fn put(archive: &mut Archive<impl Write>, node: &Visited) -> Result<()> {
             node.open()?.read_to_end(&mut content).with_context(|| format!("reading {path}"))?;
             archive.add_owned(&path, 0o100_000 | mode, owned, &content)
         }
-        _ => Err(failed(format!("/{} cannot be in a layer of flipslot", node.path.escape_ascii()), "")),
+        _ => {
+            let found = format!("/{} cannot be in a layer of flipslot", node.path.escape_ascii());
+            Err(failed(found, "fix the image by other means, without --fix"))
+        }
     }
 }
 

@@ -18,7 +18,8 @@ use crate::check::subject::OLDEST_GRUB;
 use crate::disk::new::file::{Existing, NewFile};
 use crate::error::{Result, failed};
 use crate::forms::image::uuid_of;
-use crate::initramfs::compress::Method;
+use crate::forms::netboot::layer::Losses;
+use crate::initramfs::compress::{Effort, Method};
 use crate::initramfs::write_cpio::Archive;
 use crate::oci::Image;
 use crate::publish::described::{About, Described, INITRD, KERNEL};
@@ -74,7 +75,7 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
     let from = match address {
         Some(address) => {
             let (url, digest) = (format!("{address}/{name}"), root.digest().clone());
-            LiveSource::Url { url, digest, made: job.made.max(image.created.unwrap_or(0)) }
+            LiveSource::Url { url, digest, made: job.made }
         }
         None => LiveSource::BesideInitramfs,
     };
@@ -91,8 +92,10 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
     let initrd = written(folder, INITRD, |out| {
         io::copy(&mut opened(&tree, &initramfs)?, out)?;
         align(out)?;
-        let added = |pipe| layer::write(before, &tree, &initramfs, pipe);
-        Method::of(&tree, &kernel)?.compressed(&mut *out, added)?;
+        let mut losses = Losses::default();
+        let added = |pipe| layer::write(before, &tree, &initramfs, pipe).map(|told| losses = told);
+        Method::of(&tree, &kernel)?.compressed(Effort::Much, &mut *out, added)?;
+        warn_of(&losses, session);
         align(out)?;
         if embeds { append(packed.file(), out) } else { Ok(()) }
     })?;
@@ -103,7 +106,19 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
         packed.publish()?;
         files.push(root.clone());
     }
-    Ok(Described::new(image, packing, About { title, kernel: kernel.version, words, root, files, embeds }))
+    Ok(Described::new(image, packing, About { title, kernel: kernel.version, words, root, files }))
+}
+
+fn warn_of(losses: &Losses, session: Session) {
+    if let Some(path) = &losses.removed {
+        let text =
+            format!("{path} and what else was removed is hidden in the booted system, and still in the root's file");
+        session.progress.warn(None, &text);
+    }
+    if let Some(path) = &losses.attributes {
+        let text = format!("{path} has extended attributes, which it does not have in the booted system");
+        session.progress.warn(None, &text);
+    }
 }
 
 /// Fills up to a multiple of 4, at which the kernel looks for the next archive

@@ -44,17 +44,25 @@ pub fn of_host(url: &str, boot: &Boot) -> [(&'static str, String); 3] {
     [(ipxe::SCRIPT, ipxe::host(url, boot)), (pxelinux::FILE, pxelinux::host(boot)), (grub::FILE, grub::host(boot))]
 }
 
-/// Writes into `folder` what machines start with.
-pub fn put(folder: &Path, url: &str, loaders: &[Loader], scratch: &Scratch) -> Result<()> {
+/// Writes into `folder` what machines start with. Returns the programs that this machine does not have, and the folder
+/// neither.
+pub fn put(folder: &Path, url: &str, loaders: &[Loader], scratch: &Scratch) -> Result<Vec<&'static str>> {
+    let mut missing = Vec::new();
     put_file(&folder.join(ipxe::SCRIPT), ipxe::first(url).as_bytes())?;
     for loader in loaders {
         match loader {
-            Loader::Ipxe => ipxe::PROGRAMS.iter().try_for_each(|program| program.copy_to(folder).map(drop))?,
+            Loader::Ipxe => {
+                for program in &ipxe::PROGRAMS {
+                    if !program.copy_to(folder)? && !folder.join(program.path).exists() {
+                        missing.push(program.path);
+                    }
+                }
+            }
             Loader::Pxelinux => pxelinux::put(folder)?,
             Loader::Grub => grub::put(folder, scratch)?,
         }
     }
-    Ok(())
+    Ok(missing)
 }
 
 /// A program that a distribution installs.
