@@ -14,6 +14,7 @@ use crate::network::settings::Settings;
 use crate::words::units::Bytes;
 use anyhow::Context;
 use rustix::mount::{MountFlags, mount};
+use rustix::pipe::fcntl_setpipe_size;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Read;
@@ -30,6 +31,9 @@ const TO_ANSWER_FIRST: Duration = Duration::from_secs(15);
 /// Time for an image beside that for its bytes, and the slowest rate in bytes a second: a network of 10 Mbit/s that
 /// twenty machines share.
 const TO_FETCH: (Duration, u64) = (Duration::from_secs(600), 50_000);
+
+/// Size of the pipe in bytes: the most that a process may ask for without privileges (pipe(7)).
+const PIPE: usize = 1 << 20;
 
 /// An image that was fetched.
 pub struct Fetched {
@@ -89,6 +93,7 @@ impl Coming {
         let order = Order::Fetch { url: url.to_owned(), dns, search, seconds: patience.as_secs() };
         let mut process = child::start(&order, hall, Stdio::null())?;
         let input = process.stdout.take().context("reading what comes")?;
+        let _ = fcntl_setpipe_size(&input, PIPE); // a smaller one is slower, and no more than that
         // One connection that was begun in time may take longer.
         let mut input = Timed::new(input, patience * 2 + Duration::from_secs(60));
         match fetch::length(&mut input) {
