@@ -55,7 +55,8 @@ fn a_compressed_disk_is_whole_for_zstd_and_says_its_size() {
     tool("zstd", &["-d", "-q", "--sparse", &lab.path("d.raw.zst"), "-o", &lab.path("back.raw")]);
     must_be_the_same(&lab.path("d.raw"), &lab.path("back.raw"));
     let small = std::fs::metadata(lab.path("d.raw.zst")).unwrap().len();
-    assert!(small < 16 * MIB, "{small} bytes");
+    // The most of it is flipslot itself, which the tests build without optimising it.
+    assert!(small < 32 * MIB, "{small} bytes");
 }
 
 #[test]
