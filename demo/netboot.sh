@@ -9,9 +9,8 @@ flipslot=target/flipslot
 namespace=flipslot-demo
 mac=52:54:00:12:34:56
 rm -rf "$work" && mkdir -p "$work"
-processes=()
 leave() {
-  for process in "${processes[@]}"; do kill "$process" 2>/dev/null || true; done
+  { ip netns pids "$namespace" 2>/dev/null || true; } | xargs -r kill 2>/dev/null || true
   ip netns delete "$namespace" 2>/dev/null || true
 }
 trap leave EXIT
@@ -40,8 +39,8 @@ inside ip link set tap0 master br0 up
 inside ethtool -K br0 tx off > /dev/null # a bridge hands on packets whose checksums a card would have filled in
 inside dnsmasq --keep-in-foreground --log-facility="$work/dnsmasq.log" --user=root --port=0 --interface=br0 \
   --bind-interfaces --dhcp-range=10.77.0.100,10.77.0.200,1h --dhcp-leasefile="$work/leases" \
-  --conf-file="$work/served/dnsmasq.conf" & processes+=($!)
-(cd "$work/served" && inside python3 -m http.server --bind 10.77.0.1 80 > "$work/http.log" 2>&1) & processes+=($!)
+  --conf-file="$work/served/dnsmasq.conf" &
+(cd "$work/served" && inside python3 -m http.server --bind 10.77.0.1 80 > "$work/http.log" 2>&1) &
 
 inside demo/netboot.py "$mac" "$work/serial.log"
 say "Done: $work/served is the folder, and $work/serial.log everything the serial port said."
