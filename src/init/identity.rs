@@ -2,7 +2,7 @@
 //! at each boot (hostname(5), machine-id(5)).
 
 use crate::error::Result;
-use crate::init::hex::hex_of;
+use crate::words::hex::hex_of;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};

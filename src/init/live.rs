@@ -2,7 +2,6 @@
 
 use crate::error::{Result, failed};
 use crate::init::devices::{Events, Wanted};
-use crate::init::hex::hex_of;
 use crate::init::identity;
 use crate::init::image_file::mount_file;
 use crate::init::kernel_log::{Level, log};
@@ -11,6 +10,7 @@ use crate::init::load::Loader;
 use crate::init::overlay::{FOLDER, cover, cover_folder, join, lower_of, mount_scratch};
 use crate::init::root::{PLACE, mount_device};
 use crate::init::words::{Overlay, Words};
+use crate::words::hex::hex_of;
 use anyhow::Context;
 use rustix::mount::mount_move;
 use sha2::{Digest, Sha256};

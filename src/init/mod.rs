@@ -8,7 +8,6 @@ pub mod console;
 pub mod devices;
 pub mod early;
 pub mod hand_over;
-pub mod hex;
 pub mod identity;
 pub mod image_file;
 pub mod keeper;

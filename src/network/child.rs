@@ -25,6 +25,8 @@ pub const VERB: &str = "read-network";
 pub const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// File in the process's own root, for code that loads the system's authorities (openssl(1), SSL_CERT_FILE).
 const OWN_AUTHORITIES: &str = "authorities.pem";
+/// Hint where a process has failed: what it says is for a command, and not for an initramfs.
+const NEXT: &str = "see that network and server are up, and the words of the command line (docs/netboot.md)";
 /// Longest text that is read of it, in bytes: a lease, or an error.
 const TEXT_MAX: u64 = 16 << 10;
 
@@ -66,19 +68,21 @@ pub fn start(order: &Order, hall: &Path, input: Stdio) -> Result<Child> {
 
 /// Waits for the end of a process; an error is what it said.
 pub fn ended(mut child: Child) -> Result<()> {
-    let mut said = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(TEXT_MAX).read_to_string(&mut said);
-    }
+    let said = said(&mut child);
     let status = child.wait().context("waiting for the process that reads the network")?;
     if status.success() {
         return Ok(());
     }
-    let said = said.trim();
-    Err(failed(
-        if said.is_empty() { format!("the process that reads the network: {status}") } else { said.to_owned() },
-        "",
-    ))
+    Err(failed(if said.is_empty() { format!("the process that reads the network: {status}") } else { said }, NEXT))
+}
+
+/// Reads what a process says until it ends.
+fn said(child: &mut Child) -> String {
+    let mut said = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        let _ = stderr.take(TEXT_MAX).read_to_string(&mut said);
+    }
+    said.trim().to_owned()
 }
 
 /// Returns what a process said that ends within a second with an error.
@@ -86,11 +90,7 @@ pub fn ended_soon(child: &mut Child) -> Option<Error> {
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(1) {
         match child.try_wait() {
-            Ok(Some(status)) if !status.success() => {
-                let mut said = String::new();
-                let _ = child.stderr.take()?.take(TEXT_MAX).read_to_string(&mut said);
-                return Some(failed(said.trim().to_owned(), ""));
-            }
+            Ok(Some(status)) if !status.success() => return Some(failed(said(child), NEXT)),
             Ok(Some(_)) | Err(_) => return None,
             Ok(None) => thread::sleep(Duration::from_millis(10)),
         }

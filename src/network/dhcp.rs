@@ -228,10 +228,7 @@ fn routes(answer: &Message) -> Vec<Route> {
         return routes.iter().take(LISTED_MAX).map(route).collect();
     }
     match answer.opts().get(OptionCode::Router) {
-        Some(DhcpOption::Router(routers)) => {
-            let all = |via: &Ipv4Addr| Route { to: Ipv4Addr::UNSPECIFIED.into(), prefix: 0, via: (*via).into() };
-            routers.iter().take(1).map(all).collect()
-        }
+        Some(DhcpOption::Router(routers)) => routers.iter().take(1).map(|via| Route::to_all((*via).into())).collect(),
         _ => Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Result, failed};
 use crate::oci::registry::file::open;
+use crate::words::hex::hex_of;
 use crate::words::units::Bytes;
 use anyhow::{Context, Error};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -115,7 +116,7 @@ pub fn receive(mut input: impl Read, length: u64, digest: &str, mut out: impl Wr
         out.write_all(&buffer[..count]).context("keeping what came in memory")?;
         left -= count as u64;
     }
-    let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = hex_of(&hasher.finalize());
     if found == digest {
         return Ok(());
     }
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     fn digest() -> String {
-        Sha256::digest(b"image").iter().map(|byte| format!("{byte:02x}")).collect()
+        hex_of(&Sha256::digest(b"image"))
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Values that every room uses: slots, digests, sizes, partition identifiers, and the regions of a disk.
 
 pub mod digest;
+pub mod hex;
 pub mod host_name;
 pub mod kernel_line;
 #[cfg(feature = "tool")]
