@@ -8,6 +8,9 @@
 pub mod error;
 pub mod words;
 
+#[cfg(feature = "fetch")]
+#[cfg_attr(not(feature = "tool"), allow(dead_code))] // the init only writes an initramfs
+pub mod archive;
 #[cfg(feature = "tool")]
 pub mod boot;
 #[cfg(feature = "tool")]
@@ -28,14 +31,16 @@ pub mod disk;
 pub mod filesystem;
 #[cfg(feature = "tool")]
 pub mod forms;
-#[cfg(feature = "tool")]
+#[cfg(feature = "fetch")]
+#[cfg_attr(not(feature = "tool"), allow(dead_code))]
 pub mod hardware;
 pub mod init;
 #[cfg(feature = "tool")]
 pub mod initramfs;
 #[cfg(feature = "tool")]
 pub mod jump;
-#[cfg(feature = "tool")]
+#[cfg(feature = "fetch")]
+#[cfg_attr(not(feature = "tool"), allow(dead_code))]
 pub mod kernel;
 #[cfg(feature = "fetch")]
 pub mod layer;

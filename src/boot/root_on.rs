@@ -4,6 +4,7 @@
 use crate::filesystem::kind::Filesystem;
 use crate::words::digest::Digest;
 use crate::words::partuuid::PartUuid;
+use serde::{Deserialize, Serialize};
 
 /// The place of a root filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +28,18 @@ pub enum RootOn {
 }
 
 /// Formats of a live image, as `flipslot.format=` names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LiveFormat {
-    /// squashfs, in Linux since 2.6.29.
+    /// squashfs: every supported kernel reads it
     Squashfs,
-    /// EROFS, in Linux since 5.4.
+    /// EROFS: for kernels since 5.4; with POSIX ACLs
     Erofs,
+    /// The oci-archive: file that was named, unpacked into memory at the boot
+    OciArchive,
+    /// The layers of the registry that was named, unpacked into memory at the
+    /// boot
+    Unpacked,
 }
 
 /// Origins of a live image.
@@ -47,6 +54,19 @@ pub enum LiveSource {
         /// Time at which its initramfs was made, in seconds since 1970. A certificate is never judged by an earlier one.
         made: u64,
     },
+    /// A repository of a registry.
+    Registry {
+        /// Registry host, with its port if one is given.
+        host: String,
+        /// Name of the repository there.
+        repository: String,
+        /// Digest of the image's manifest.
+        digest: Digest,
+        /// Reach the host without TLS.
+        plain_http: bool,
+        /// Time at which its initramfs was made, as for a file.
+        made: u64,
+    },
     /// A file on a partition.
     File {
         /// Partition identifier by which Linux finds the partition.
@@ -59,11 +79,21 @@ pub enum LiveSource {
 }
 
 impl LiveFormat {
-    /// Returns the name of the format: of `flipslot.format=`, of mount(2), and of the kernel module.
+    /// Returns the name of the format in `flipslot.format=`.
     pub fn name(self) -> &'static str {
         match self {
             LiveFormat::Squashfs => "squashfs",
             LiveFormat::Erofs => "erofs",
+            LiveFormat::OciArchive => "oci-archive",
+            LiveFormat::Unpacked => "unpacked",
+        }
+    }
+
+    /// Returns the name of the filesystem that the kernel mounts; `None` for files in memory.
+    pub fn filesystem(self) -> Option<&'static str> {
+        match self {
+            LiveFormat::Squashfs | LiveFormat::Erofs => Some(self.name()),
+            LiveFormat::OciArchive | LiveFormat::Unpacked => None,
         }
     }
 }
@@ -81,10 +111,18 @@ impl RootOn {
             RootOn::Live { format, from } => {
                 let source = match from {
                     LiveSource::Url { url, digest, .. } => format!("{url}@{digest}"),
+                    LiveSource::Registry { host, repository, digest, .. } => {
+                        format!("docker://{host}/{repository}@{digest}")
+                    }
                     LiveSource::File { partuuid, path } => format!("PARTUUID={partuuid}{path}"),
                     LiveSource::BesideInitramfs => "/image".to_owned(),
                 };
-                vec![format!("root=flipslot:{source}"), format!("flipslot.format={}", format.name()), "ro".to_owned()]
+                let mut words = vec![format!("root=flipslot:{source}"), format!("flipslot.format={}", format.name())];
+                if let LiveSource::Registry { host, plain_http: true, .. } = from {
+                    words.push(format!("flipslot.plain-http={host}"));
+                }
+                words.push("ro".to_owned());
+                words
             }
             RootOn::Ram => Vec::new(),
         }
@@ -95,7 +133,9 @@ impl RootOn {
     pub fn modules(&self) -> Vec<&'static str> {
         match self {
             RootOn::Partition { filesystem, .. } => filesystem.modules(),
-            RootOn::Live { format, .. } => vec![format.name(), "loop", "overlay"],
+            RootOn::Live { format, .. } => {
+                format.filesystem().map_or_else(|| vec!["overlay"], |name| vec![name, "loop", "overlay"])
+            }
             RootOn::Ram => Vec::new(),
         }
     }
@@ -121,13 +161,13 @@ impl RootOn {
     /// Returns whether the root comes over the network, so that the initramfs needs the drivers of network
     /// cards.
     pub fn needs_network(&self) -> bool {
-        matches!(self, RootOn::Live { from: LiveSource::Url { .. }, .. })
+        matches!(self, RootOn::Live { from: LiveSource::Url { .. } | LiveSource::Registry { .. }, .. })
     }
 
     /// Returns the earliest time that a boot can have, in seconds since 1970; 0 if that does not matter or is not known.
     pub fn made(&self) -> u64 {
         match self {
-            RootOn::Live { from: LiveSource::Url { made, .. }, .. } => *made,
+            RootOn::Live { from: LiveSource::Url { made, .. } | LiveSource::Registry { made, .. }, .. } => *made,
             _ => 0,
         }
     }
@@ -141,7 +181,7 @@ impl RootOn {
     pub fn filesystem_name(&self) -> Option<&'static str> {
         match self {
             RootOn::Partition { filesystem, .. } => Some(filesystem.kind().name),
-            RootOn::Live { format, .. } => Some(format.name()),
+            RootOn::Live { format, .. } => format.filesystem(),
             RootOn::Ram => None,
         }
     }
@@ -172,6 +212,21 @@ mod tests {
         assert_eq!(words[2], format!("root=flipslot:PARTUUID={none}/flipslot/root.erofs flipslot.format=erofs ro"));
         assert_eq!(words[3], "root=flipslot:/image flipslot.format=erofs ro");
         assert_eq!(words[4], "");
+    }
+
+    #[test]
+    fn a_registry_is_named_with_its_transport() {
+        let (host, repository, digest) = ("srv:5000".to_owned(), "os/web".to_owned(), Digest::of(b""));
+        let words = |plain_http| {
+            let (host, repository, digest) = (host.clone(), repository.clone(), digest.clone());
+            let from = LiveSource::Registry { host, repository, digest, plain_http, made: 7 };
+            let on = RootOn::Live { format: LiveFormat::Unpacked, from };
+            assert!(on.needs_network() && on.made() == 7 && on.filesystem_name().is_none());
+            on.words().join(" ")
+        };
+        let root = format!("root=flipslot:docker://srv:5000/os/web@{digest} flipslot.format=unpacked");
+        assert_eq!(words(false), format!("{root} ro"));
+        assert_eq!(words(true), format!("{root} flipslot.plain-http=srv:5000 ro"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The flags of `netboot`.
 
+use crate::boot::root_on::LiveFormat;
 use crate::cli::ImageArgs;
-use crate::root::packed::Format;
 use crate::words::loader::Loader;
 use clap::Args;
 use std::path::PathBuf;
@@ -43,9 +43,9 @@ pub struct NetbootArgs {
     #[arg(long, value_name = "HOST", conflicts_with_all = ["images", "hosts"])]
     pub rollback: Option<String>,
 
-    /// Filesystem of the images
+    /// Format in which machines get the images
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "squashfs")]
-    pub format: Format,
+    pub format: LiveFormat,
 
     /// Boot loaders to hand out: the first that fits a machine's firmware
     #[arg(long, value_enum, value_name = "LOADER", value_delimiter = ',', default_value = "ipxe")]

@@ -4,6 +4,7 @@ use crate::build::session::Session;
 use crate::cli::{NetbootArgs, WriteArgs};
 use crate::error::{Result, refused};
 use crate::forms::netboot::boot::Boot;
+use crate::forms::netboot::delivery::Delivery;
 use crate::forms::netboot::hosts::Hosts;
 use crate::forms::netboot::images::{IMAGES, Images, name_of};
 use crate::forms::netboot::{self, NetbootJob, loaders};
@@ -18,7 +19,6 @@ use crate::publish::described::Described;
 use crate::request::config::Config;
 use crate::request::netboot::{NetbootRequest, refuse_odd_words};
 use crate::request::slot::{SlotFlags, SlotRequest};
-use crate::root::packed::Packing;
 use crate::words::digest::Digest;
 use crate::words::origin::Origin;
 use anyhow::Context;
@@ -49,19 +49,19 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
         return print(&Published::new(folder, vec![host]).took(begin.elapsed()), format);
     }
     oci::trust::bundle_if_none()?;
-    let packing = Packing::of(args.format, None)?;
+    let delivery = Delivery::of(args.format, &boots.access.plain_http)?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };
     hosts.images()?; // a damaged host is told before anything is written
     request.hosts.iter().try_for_each(|(name, host)| hosts.refuse_taken(name, host))?;
     let images = Images::open(folder)?;
     let mut found = Vec::new();
     for (name, reference) in &request.images {
-        found.push((name, look_up(reference, &boots, session).with_context(|| format!("image {name}"))?));
+        found.push((name, look_up(reference, &boots, &delivery, session).with_context(|| format!("image {name}"))?));
     }
     let mut made = BTreeMap::new();
     for (name, image) in found {
         let url = (!args.embed).then_some(request.url.as_str());
-        let put = put(&images, &image, (&boots, &packing, url), session);
+        let put = put(&images, &image, (&boots, &delivery, url), session);
         made.insert(name, put.with_context(|| format!("image {name}"))?);
     }
     for missing in loaders::put(folder, &request.url, &args.loader, session.scratch)? {
@@ -100,33 +100,35 @@ fn boots(args: &NetbootArgs) -> Result<SlotRequest> {
     Ok(boots)
 }
 
-fn look_up(reference: &str, boots: &SlotRequest, session: Session) -> Result<oci::Image> {
+fn look_up(reference: &str, boots: &SlotRequest, delivery: &Delivery, session: Session) -> Result<oci::Image> {
     let reference = oci::registries::Conf::find()?.reference(reference)?;
+    delivery.refuse_elsewhere(&reference)?;
     let _step = session.progress.step(None, "looking up the image", None);
     oci::resolve(&reference, &boots.platform, &boots.access)
 }
 
 /// Returns the folder of an image, which is made unless it is there, and if it is new. `how` it boots is by this request
-/// and packing, and by an initramfs that fetches it from the folder at this address, or holds it.
+/// and delivery, and by an initramfs that fetches it from the folder at this address, or holds it.
 fn put(
     images: &Images,
     image: &oci::Image,
-    how: (&SlotRequest, &Packing, Option<&str>),
+    how: (&SlotRequest, &Delivery, Option<&str>),
     session: Session,
 ) -> Result<(String, Described, bool)> {
-    let (request, packing, url) = how;
+    let (request, delivery, url) = how;
     // All that the files depend on, beside the image itself.
     let SlotRequest { consoles, kargs, policy, inventory, agent, .. } = request;
     let program = Digest::of_stream(File::open("/proc/self/exe").context("opening this program's own file")?)?;
     let asked = (consoles, kargs, request.kernel(None), policy, agent, inventory, url, program.hex());
-    let asked = format!("{asked:?}");
-    let name = name_of(&image.digest, packing, &asked);
+    // A registry is a part of the words, and its image may be in several.
+    let registry = matches!(delivery, Delivery::Registry { .. }).then_some((&image.reference, delivery));
+    let name = name_of(&image.digest, &format!("{:?} {asked:?} {registry:?}", delivery.format()));
     if let Some(described) = images.described(&name)? {
         return Ok((name, described, false));
     }
     let made = Origin::of_environment(&[])?.now();
     let address = url.map(|url| format!("{url}/{IMAGES}/{name}"));
-    let job = NetbootJob { image, request, packing, made, address };
+    let job = NetbootJob { image, request, delivery, made, address };
     let described = images.add(&name, |folder| netboot::write(&job, folder, session))?;
     Ok((name, described, true))
 }

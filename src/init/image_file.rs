@@ -8,6 +8,18 @@ use rustix::mount::{MountFlags, mount};
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 
+/// An image that is mounted.
+pub struct Mounted<'m> {
+    /// Place at which it is mounted.
+    pub place: &'m str,
+    /// Path of its file, in memory.
+    pub file: &'m str,
+    /// Filesystem in that file.
+    pub format: &'m str,
+    /// SHA-256 of the file, in hexadecimal; `None` if it was not compared.
+    pub digest: Option<&'m str>,
+}
+
 /// Mounts the file at `path` at `place`, for reading alone, with the drivers that this needs. `what` names it in errors.
 pub fn mount_file(what: &str, path: &str, filesystem: &str, place: &str, loader: &mut Loader) -> Result<()> {
     loader.load(&["loop", "overlay", filesystem]);

@@ -3,13 +3,19 @@
 use crate::error::{Result, failed};
 use crate::init::devices::{Events, Wanted};
 use crate::init::identity;
-use crate::init::image_file::mount_file;
+use crate::init::image_file::{Mounted, mount_file};
 use crate::init::kernel_log::{Level, log};
 use crate::init::live_facts::{HostFrom, LiveFacts};
 use crate::init::load::Loader;
-use crate::init::overlay::{FOLDER, cover, cover_folder, join, lower_of, mount_scratch};
+#[cfg(not(feature = "net"))]
+use crate::init::no_network as network;
+use crate::init::overlay::{FOLDER, WRITABLE, cover, cover_folder, join, lower_of, mount_scratch};
+#[cfg(feature = "net")]
+use crate::init::pull as network;
 use crate::init::root::{PLACE, mount_device};
+use crate::init::source::{Fetched, Place, SCHEME, Source};
 use crate::init::words::{Overlay, Words};
+use crate::init::zram;
 use crate::words::hex::hex_of;
 use anyhow::Context;
 use rustix::mount::mount_move;
@@ -17,103 +23,51 @@ use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::Read;
 
-/// Start of a `root=` that names an image.
-pub const SCHEME: &str = "flipslot:";
-/// Folders that may be written with `flipslot.overlay=none`.
-const WRITABLE: [&str; 2] = ["etc", "var"];
-
-/// An image, as `root=flipslot:` names it.
-#[derive(Debug, PartialEq, Eq)]
-struct Source {
-    place: Place,
-    /// SHA-256 that its bytes must have, in lower-case hexadecimal.
-    digest: Option<String>,
-}
-
-/// Places of an image.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    /// The initramfs, at this absolute path.
-    Initramfs(String),
-    /// A device, as `root=` names it, at this absolute path.
-    Device(String, String),
-    /// A server, at this address.
-    Server(String),
-}
-
-impl Source {
-    /// Reads the word; fails for what this init does not fetch.
-    fn read(root: &str) -> Result<Source> {
-        let text = root.strip_prefix(SCHEME).unwrap_or(root);
-        let (place, digest) = match text.split_once("@sha256:") {
-            Some((place, hex)) if hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
-                (place, Some(hex.to_ascii_lowercase()))
-            }
-            Some((_, hex)) => {
-                return Err(failed(format!("root={root}: '{hex}' is not a digest"), "copy all 64 digits"));
-            }
-            None => (text, None),
-        };
-        let is_address = place.starts_with("http://") || place.starts_with("https://");
-        let place = match place.find('/') {
-            Some(0) => Place::Initramfs(place.to_owned()),
-            Some(at) if place.starts_with("PARTUUID=") => Place::Device(place[..at].to_owned(), place[at..].to_owned()),
-            _ if is_address && digest.is_none() => {
-                let found = format!("root={root} has no digest: anyone on the way could send another image");
-                return Err(failed(found, "name it: root=flipslot:URL@sha256:…"));
-            }
-            _ if is_address => Place::Server(place.to_owned()),
-            _ => {
-                let found = format!("root={root} names no image that this initramfs can reach");
-                let next = "name one: root=flipslot:/image, PARTUUID=…/path or https://…@sha256:…";
-                return Err(failed(found, next));
-            }
-        };
-        if matches!(&place, Place::Initramfs(path) | Place::Device(_, path) if path.split('/').any(|part| part == ".."))
-        {
-            return Err(failed(format!("root={root} has a path with .."), "name the file by its own path"));
-        }
-        Ok(Source { place, digest })
-    }
-}
+/// Format of an OCI archive, as `flipslot.format=` names it: its layers are unpacked.
+const ARCHIVE: &str = "oci-archive";
+/// Format of a root that was unpacked from layers.
+const UNPACKED: &str = "unpacked";
 
 /// Mounts the image that the command line names, and what is written over it.
 pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result<()> {
     let source = Source::read(&words.root)?;
     fs::create_dir_all(FOLDER)?;
-    let mut host = words.host.clone();
-    let mut host_from = host.as_ref().map(|_| HostFrom::CommandLine);
-    let digest = source.digest.as_deref();
-    let verified = |file: String| digest.map_or(Ok(()), |digest| verify(&file, digest)).map(|()| file);
-    let file = match &source.place {
-        Place::Initramfs(path) => verified(path.clone())?,
-        Place::Device(device, path) => {
-            let medium = format!("{FOLDER}/medium");
-            let wanted = Wanted::read(device).map_err(|found| failed(found, "name it: PARTUUID=…"))?;
-            mount_device(&wanted, &medium, words, events, loader)?;
-            verified(format!("{medium}{path}"))?
+    if let Some(size) = &words.zram {
+        // Most machines come up without.
+        let swapped = zram::swap_into(size, loader);
+        swapped.unwrap_or_else(|error| log(Level::Warning, &format!("flipslot.zram={size}: {error:#}")));
+    }
+    let Fetched { what: here, host: known } = bring(&source, (words, events), loader)?;
+    let format = match &here {
+        Here::Root => UNPACKED.to_owned(),
+        Here::File(file) => format_of(file, words)?,
+    };
+    let memory = match &here {
+        Here::Root => network::used()?,
+        Here::File(file) if format == ARCHIVE => {
+            network::unpack_archive(file, words)?;
+            network::used()?
         }
-        Place::Server(url) => {
-            let (file, known) = fetched(url, digest.unwrap_or_default(), words, events, loader)?;
-            if let (None, Some(known)) = (&host, known) {
-                (host, host_from) = (Some(known), Some(HostFrom::Lease));
+        Here::File(file) => {
+            let base = format!("{FOLDER}/base");
+            mount_file("the image", file, &format, &base, loader)?;
+            let in_memory = !matches!(source.place, Place::Device(..));
+            if in_memory && !words.stays {
+                let digest = source.digest.as_deref();
+                network::start_another(&Mounted { place: &base, file, format: &format, digest })?;
             }
-            file
+            lay_over(&words.overlay, &base)?;
+            if in_memory { fs::metadata(file).map_or(0, |found| found.len()) } else { 0 }
         }
     };
-    let format = format_of(&file, words)?;
-    let base = format!("{FOLDER}/base");
-    mount_file("the image", &file, &format, &base, loader)?;
-    lay_over(&words.overlay, &base)?;
-    let named = identity::write_identity(PLACE, host.as_deref()).unwrap_or_else(|error| {
+    let host = words.host.clone().map(|name| (name, HostFrom::CommandLine));
+    let host = host.or(known.map(|name| (name, HostFrom::Lease)));
+    let named = identity::write_identity(PLACE, host.as_ref().map(|(name, _)| name.as_str()));
+    let named = named.unwrap_or_else(|error| {
         log(Level::Warning, &format!("the machine has no identity yet: {error:#}"));
         false
     });
-    if !named {
-        (host, host_from) = (None, None);
-    }
-    let in_memory = !matches!(source.place, Place::Device(..));
-    let memory = if in_memory { fs::metadata(&file).map_or(0, |found| found.len()) } else { 0 };
+    let (host, host_from) = host.filter(|_| named).unzip();
     let place = words.root.strip_prefix(SCHEME).unwrap_or(&words.root);
     let place = place.split_once("@sha256:").map_or(place, |(place, _)| place).to_owned();
     let facts = LiveFacts { version: 1, source: place, digest: source.digest, format, memory, host, host_from };
@@ -121,6 +75,41 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
         log(Level::Warning, &format!("flipslot status will not know this boot: {error:#}"));
     }
     Ok(())
+}
+
+/// An image that came.
+enum Here {
+    /// A file at this path.
+    File(String),
+    /// The root, of files in memory.
+    Root,
+}
+
+/// Brings the image here. A file was compared with its digest, if it has one.
+fn bring(source: &Source, known: (&Words, &Events), loader: &mut Loader) -> Result<Fetched<Here>> {
+    let (words, events) = known;
+    let digest = source.digest.as_deref();
+    let here = |file: String| {
+        digest.map_or(Ok(()), |digest| verify(&file, digest))?;
+        Ok(Fetched { what: Here::File(file), host: None })
+    };
+    match &source.place {
+        Place::Initramfs(path) => here(path.clone()),
+        Place::Device(device, path) => {
+            let medium = format!("{FOLDER}/medium");
+            let wanted = Wanted::read(device).map_err(|found| failed(found, "name it: PARTUUID=…"))?;
+            mount_device(&wanted, &medium, words, events, loader)?;
+            here(format!("{medium}{path}"))
+        }
+        Place::Server(url) => {
+            let Fetched { what, host } = network::fetch(url, digest.unwrap_or_default(), known, loader)?;
+            Ok(Fetched { what: Here::File(what), host })
+        }
+        Place::Registry(reference) => {
+            let Fetched { host, .. } = network::pull(reference, known, loader)?;
+            Ok(Fetched { what: Here::Root, host })
+        }
+    }
 }
 
 /// Mounts the root: the image at `base`, with the layer of flipslot over it, and over that what is written.
@@ -148,24 +137,6 @@ fn lay_over(overlay: &Overlay, base: &str) -> Result<()> {
     }
 }
 
-/// Fetches an image; returns the path of its file, and the name that the network has for this machine.
-#[cfg(feature = "net")]
-fn fetched(
-    url: &str,
-    digest: &str,
-    words: &Words,
-    events: &Events,
-    loader: &mut Loader,
-) -> Result<(String, Option<String>)> {
-    crate::init::remote::fetch(url, digest, words, events, loader).map(|fetched| (fetched.file, fetched.host))
-}
-
-/// Fails: an initramfs for disks reaches no network.
-#[cfg(not(feature = "net"))]
-fn fetched(url: &str, _: &str, _: &Words, _: &Events, _: &mut Loader) -> Result<(String, Option<String>)> {
-    Err(failed(format!("{url} is on a server, and this initramfs is for disks"), "make one: flipslot netboot"))
-}
-
 /// Reads the file once, before anything of it is trusted.
 fn verify(file: &str, digest: &str) -> Result<()> {
     let reading = || format!("reading the image {file}");
@@ -186,7 +157,7 @@ fn verify(file: &str, digest: &str) -> Result<()> {
     Err(failed(found, "write it again"))
 }
 
-/// Returns the filesystem of the file: the one that is asked for, else the one that it says.
+/// Returns the format of the file: the one that is asked for, else the one that it says.
 fn format_of(file: &str, words: &Words) -> Result<String> {
     if let Some(format) = &words.format {
         return Ok(format.clone());
@@ -202,38 +173,19 @@ fn format_of(file: &str, words: &Words) -> Result<String> {
     if head.get(1024..1028) == Some(&[0xe2, 0xe1, 0xf5, 0xe0]) {
         return Ok("erofs".to_owned());
     }
-    Err(failed(format!("the image {file} is neither a squashfs nor an EROFS"), "make it: flipslot image"))
+    // ustar Interchange Format (POSIX, pax): magic.
+    if head.get(257..262) == Some(b"ustar") {
+        return Ok(ARCHIVE.to_owned());
+    }
+    Err(failed(
+        format!("the image {file} is neither a squashfs nor an EROFS nor an OCI archive"),
+        "make it: flipslot image",
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_image_is_named_in_the_initramfs_or_on_a_partition() {
-        let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        let read = |root: &str| Source::read(root).map(|source| (source.place, source.digest));
-        assert_eq!(read("flipslot:/image").unwrap(), (Place::Initramfs("/image".to_owned()), None));
-        assert_eq!(
-            read(&format!("flipslot:PARTUUID=ab-01/flipslot/root.erofs@sha256:{digest}")).unwrap(),
-            (Place::Device("PARTUUID=ab-01".to_owned(), "/flipslot/root.erofs".to_owned()), Some(digest.to_owned()))
-        );
-        assert_eq!(
-            read(&format!("flipslot:https://srv/root.squashfs@sha256:{digest}")).unwrap(),
-            (Place::Server("https://srv/root.squashfs".to_owned()), Some(digest.to_owned()))
-        );
-        for odd in ["flipslot:", "flipslot:docker://x/y", "flipslot:/a/../b", "flipslot:/i@sha256:1"] {
-            assert!(read(odd).is_err(), "{odd}");
-        }
-    }
-
-    #[test]
-    fn n6_an_image_of_a_server_needs_a_digest_of_a_kind_that_is_known() {
-        let said = |root: &str| Source::read(root).unwrap_err().to_string();
-        assert!(said("flipslot:http://x/y").contains("has no digest"));
-        assert!(said("flipslot:https://x/y@sha512:00").contains("has no digest"));
-        assert!(said("flipslot:https://x/y@sha256:00").contains("'00' is not a digest"));
-    }
 
     #[test]
     fn one_wrong_byte_is_told() {
@@ -257,6 +209,9 @@ mod tests {
         let mut erofs = vec![0; 1024];
         erofs.extend([0xe2, 0xe1, 0xf5, 0xe0]);
         assert_eq!(format(&erofs, "").unwrap(), "erofs");
+        let mut archive = vec![0; 512];
+        archive[257..262].copy_from_slice(b"ustar");
+        assert_eq!(format(&archive, "").unwrap(), "oci-archive");
         assert_eq!(format(b"anything", "flipslot.format=erofs").unwrap(), "erofs");
         assert!(format(b"PK", "").unwrap_err().to_string().contains("neither a squashfs nor an EROFS"));
     }

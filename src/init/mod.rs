@@ -3,8 +3,14 @@
 //! Runs as PID 1, with no shell, no udev and no other program. Its [`plan`] holds what was known when the initramfs was
 //! made; the kernel's command line adds the rest.
 
+#[cfg(feature = "net")]
+pub mod chain;
 pub mod check;
+#[cfg(feature = "net")]
+pub mod coming;
 pub mod console;
+#[cfg(feature = "net")]
+pub mod copy_layer;
 pub mod devices;
 pub mod early;
 pub mod hand_over;
@@ -16,15 +22,27 @@ pub mod live;
 pub mod live_facts;
 pub mod load;
 #[cfg(feature = "net")]
+pub mod memory;
+#[cfg(not(feature = "net"))]
+pub mod no_network;
+#[cfg(feature = "net")]
 pub mod online;
 pub mod overlay;
 pub mod plan;
 #[cfg(feature = "net")]
+pub mod pull;
+#[cfg(feature = "net")]
 pub mod remote;
 pub mod root;
 pub mod second_stage;
+pub mod source;
 pub mod superblock;
+#[cfg(feature = "net")]
+pub mod unpacked;
 pub mod words;
+#[cfg(feature = "net")]
+pub mod write_own;
+pub mod zram;
 
 use crate::error::{Result, failed, hint};
 use crate::init::devices::Events;
@@ -36,6 +54,8 @@ use crate::init::root::{PLACE, mount_root};
 use crate::init::words::{Stop, Words};
 #[cfg(feature = "net")]
 use crate::network::child;
+#[cfg(feature = "net")]
+use crate::unpack;
 use anyhow::Context;
 use rustix::system::uname;
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
@@ -84,6 +104,8 @@ fn run_helper() -> Result<()> {
             eprintln!("{error:#}");
             error
         }),
+        #[cfg(feature = "net")]
+        [unpack::VERB, orders] => unpack::run_child(orders),
         [console::SHELL] => Err(console::become_shell().into()),
         _ => Err(failed("flipslot-init is the first process of an initramfs, not a command", "run flipslot")),
     }
@@ -130,7 +152,7 @@ fn boot(words: &Words) -> Result<()> {
                 if words.stop == Some(Stop::BeforeMount) {
                     console::ask("rd.break: the root is not mounted yet");
                 }
-                if words.root.starts_with(live::SCHEME) {
+                if words.root.starts_with(source::SCHEME) {
                     live::mount_live(words, &events, &mut loader)?;
                 } else {
                     mount_root(words, &events, &mut loader)?;

@@ -14,6 +14,8 @@ pub const FOLDER: &str = "/run/flipslot";
 /// Folder of the initramfs with what flipslot added to the image. It lies over the root, and stays when the initramfs is
 /// given up.
 pub const LAYER: &str = "/layer";
+/// Folders that may be written with `flipslot.overlay=none`.
+pub const WRITABLE: [&str; 2] = ["etc", "var"];
 /// Memory in it for what is written.
 pub const SCRATCH: &str = "/run/flipslot/scratch";
 

@@ -42,7 +42,7 @@ pub struct Words {
     pub banned: Vec<String>,
     /// `MODULE.PARAMETER=VALUE`: parameters of modules.
     pub parameters: Vec<(String, String)>,
-    /// `flipslot.format=`: filesystem of the image that `root=flipslot:` names; `None` for the one that it says.
+    /// `flipslot.format=`: format of the image that `root=flipslot:` names; `None` for the one that it says.
     pub format: Option<String>,
     /// `flipslot.overlay=`: the place of what is written over such an image.
     pub overlay: Overlay,
@@ -50,6 +50,12 @@ pub struct Words {
     pub host: Option<String>,
     /// `flipslot.net=`: network by which the image comes.
     pub net: Option<String>,
+    /// `flipslot.plain-http=`: registries, with their port, to reach without TLS.
+    pub plain_http: Vec<String>,
+    /// `flipslot.zram=`: compressed memory to swap into, as the kernel reads a size.
+    pub zram: Option<String>,
+    /// `flipslot.kexec=no`: never start the kernel of the image in place of the running one.
+    pub stays: bool,
     /// `BOOTIF=`: network card that the boot loader used.
     pub booted_by: Option<String>,
     /// Set on a trial, with the seconds after the kernel's start at which it ends.
@@ -135,6 +141,9 @@ impl Words {
             overlay: Overlay::read(last("flipslot.overlay=")),
             host: last("flipslot.host=").filter(|host| is_host_name(host)).map(str::to_owned),
             net: last("flipslot.net=").map(str::to_owned),
+            plain_http: listed(last("flipslot.plain-http=")),
+            zram: last("flipslot.zram=").filter(|size| !size.is_empty()).map(str::to_owned),
+            stays: last("flipslot.kexec=") == Some("no"),
             booted_by: last("BOOTIF=").map(str::to_owned),
             deadline: is_trial.then(deadline),
             objections: words.iter().filter_map(|word| objection(word)).collect(),
@@ -189,7 +198,7 @@ fn parameter(word: &str) -> Option<(String, String)> {
 
 /// Returns what to say about a word for an initramfs that this one does not do; `None` for all others.
 fn objection(word: &str) -> Option<String> {
-    const HANDLED: [&str; 10] = [
+    const HANDLED: [&str; 13] = [
         "rd.break",
         "rd.debug",
         "rd.shell",
@@ -200,6 +209,9 @@ fn objection(word: &str) -> Option<String> {
         "flipslot.overlay=",
         "flipslot.host=",
         "flipslot.net=",
+        "flipslot.plain-http=",
+        "flipslot.zram=",
+        "flipslot.kexec=",
     ];
     if let Some(device) = word.strip_prefix("resume=") {
         return Some(format!(
@@ -273,11 +285,11 @@ mod tests {
     #[test]
     fn a_word_that_is_not_done_is_said() {
         let said = Words::read(
-            "rd.luks.uuid=x resume=/dev/sda2 rd.lvm=0 rd.retry=3 rd.debug flipslot.slot=a quiet flipslot.zram=1G",
+            "rd.luks.uuid=x resume=/dev/sda2 rd.lvm=0 rd.retry=3 rd.debug flipslot.slot=a quiet flipslot.key=x",
         )
         .objections;
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].contains("rd.luks.uuid=x is not known") && said[1].contains("resume=/dev/sda2 is refused"));
-        assert!(said[2].contains("flipslot.zram=1G"));
+        assert!(said[2].contains("flipslot.key=x"));
     }
 }

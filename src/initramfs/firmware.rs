@@ -1,19 +1,13 @@
 //! Finds the firmware that a kernel module requests when it starts its device (`modinfo -F firmware`).
 
-use crate::error::{Result, failed};
+use crate::error::Result;
 use crate::initramfs::read::contents::Contents;
-use crate::initramfs::read::unpack::{Compression, decoded};
 use crate::kernel::find::Kernel;
 use crate::kernel::modules::Modules;
-use crate::kernel::{elf, find as kernel};
+use crate::kernel::{elf, find as kernel, module_file};
 use crate::root::tree::Tree;
-use crate::words::units::Bytes;
-use anyhow::Context;
 use serde::Serialize;
-use std::io::{BufReader, Read};
 
-/// Maximum size in bytes of an unpacked module, more than any has: amdgpu of Debian 13 has 30 MB.
-const MODULE_MAX: u64 = 128 << 20;
 /// Maximum number of firmware names that are read of one module.
 const NAMES_MAX: usize = 256;
 /// Folders of firmware, with a merged /usr and without, and those in which a distribution puts updates that
@@ -40,21 +34,7 @@ pub fn of_module(tree: &dyn Tree, kernel: &Kernel, modules: &Modules, module: &s
     let Some((folder, path)) = place else { return Ok(Vec::new()) };
     let path = format!("{folder}/{path}");
     let Ok(Some(file)) = tree.open(&path) else { return Ok(Vec::new()) };
-    Ok(listed_in(&unpacked(&path, file)?))
-}
-
-/// Reads a module, compressed or not. Fails for one that is too large to be one.
-pub(in crate::initramfs) fn unpacked(path: &str, file: impl Read) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    decoded(Compression::of_name(path), BufReader::new(file))?
-        .take(MODULE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("reading /{path}"))?;
-    if bytes.len() as u64 > MODULE_MAX {
-        let found = format!("/{path} has more than {}, unpacked", Bytes(MODULE_MAX));
-        return Err(failed(found, "remove it from the image, or install its package again"));
-    }
-    Ok(bytes)
+    Ok(listed_in(&module_file::read(&path, file)?))
 }
 
 /// Returns the firmware names in the bytes of a module.

@@ -1,13 +1,14 @@
 //! Provides the initramfs of a slot: makes one with the image's dracut or with flipslot's init, or takes the image's own.
 
+use crate::archive::counted::Stream;
+use crate::archive::cpio;
+use crate::archive::write_cpio;
 use crate::chamber::{Chamber, Shape};
 use crate::error::{Result, failed, into_io};
 use crate::initramfs::compress::{Effort, LARGEST, Method};
 use crate::initramfs::dracut::{self, Extent, Job, Recipe};
 use crate::initramfs::read::contents::Contents;
-use crate::initramfs::read::counted::Stream;
-use crate::initramfs::read::cpio;
-use crate::initramfs::{own_init, trial_units, write_cpio};
+use crate::initramfs::{own_init, trial_units};
 use crate::kernel::find::Kernel;
 use crate::layer::LayerPath;
 use crate::layer::entry::{Meta, Time};

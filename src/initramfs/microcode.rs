@@ -1,8 +1,9 @@
 //! Microcode for the processor, in the archive that the kernel reads before it can unpack anything
 //! (kernel: arch/x86/microcode.rst).
 
+use crate::archive::write_cpio;
 use crate::error::{Result, failed};
-use crate::initramfs::{firmware, write_cpio};
+use crate::kernel::module_file;
 use crate::root::tree::Tree;
 use crate::words::units::Bytes;
 
@@ -25,7 +26,7 @@ pub fn early_archive(tree: &dyn Tree) -> Result<Vec<u8>> {
         for piece in tree.list(&folder)?.into_iter().filter(|piece| is_piece(piece)) {
             let path = format!("{folder}/{piece}");
             let bytes = tree.read_bytes(&path, LONGEST)?.unwrap_or_default();
-            all.extend(firmware::unpacked(&path, &bytes[..])?);
+            all.extend(module_file::read(&path, &bytes[..])?);
             if all.len() > LARGEST {
                 let found = format!("/{folder} holds more microcode than {}", Bytes(LARGEST as u64));
                 return Err(failed(found, "remove the other files from the image"));

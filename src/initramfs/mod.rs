@@ -14,4 +14,3 @@ pub mod read;
 pub mod trial_units;
 pub mod two_stage;
 mod unpack_cpio;
-pub mod write_cpio;

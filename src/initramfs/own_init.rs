@@ -3,15 +3,17 @@
 use crate::boot::root_on::RootOn;
 use crate::error::{Result, failed};
 use crate::init::plan::{self, Module, Plan, Step};
+use crate::init::write_own::write_own;
+use crate::init::zram;
 use crate::initramfs::carried::flipslot_init;
 use crate::initramfs::compress::{Effort, LARGEST, Method};
 use crate::initramfs::dracut::{Microcode, Recipe};
 use crate::initramfs::firmware;
 use crate::initramfs::microcode::early_archive;
 use crate::initramfs::modprobe::Settings;
-use crate::initramfs::write_cpio::Archive;
 use crate::kernel::drivers::BY_NAME;
 use crate::kernel::find::{self, Kernel};
+use crate::kernel::module_file;
 use crate::kernel::modules::Modules;
 use crate::root::tree::Tree;
 use crate::words::units::Bytes;
@@ -26,8 +28,6 @@ const AUTHORITIES: [&str; 2] =
     ["etc/ssl/certs/ca-certificates.crt", "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];
 /// Largest such file in bytes; that of Debian 13 has 220 kB.
 const AUTHORITIES_MAX: u64 = 4 << 20;
-/// Permissions of a file.
-const FILE: u32 = 0o100_644;
 
 /// Work of the init of an initramfs.
 pub struct Own<'o> {
@@ -43,7 +43,8 @@ impl Own<'_> {
     /// Mounts the root at this place, and starts its init.
     pub fn plain<'o>(modules: &'o Modules, on: &RootOn) -> Own<'o> {
         let of_network = BY_NAME.into_iter().filter(|_| on.needs_network());
-        let also = of_network.filter(|name| modules.path(name).is_some()).collect();
+        let in_memory = zram::MODULES.into_iter().filter(|_| matches!(on, RootOn::Live { .. }));
+        let also = of_network.chain(in_memory).filter(|name| modules.path(&name.replace('-', "_")).is_some()).collect();
         Own { modules, steps: vec![Step::MountRoot, Step::Start], also }
     }
 }
@@ -101,17 +102,7 @@ impl Gathered {
     }
 
     fn write(self, out: impl Write) -> Result<()> {
-        let mut archive = Archive::to(out);
-        archive.add("dev", 0o40_755, &[])?;
-        // Where the kernel finds no console, the program is started without descriptors, and opens /dev/null for them
-        // before it can mount anything.
-        for (path, numbers) in [("dev/console", (5, 1)), ("dev/null", (1, 3))] {
-            archive.add_device(path, numbers)?;
-        }
-        archive.add("init", 0o100_755, &self.init)?;
-        archive.add(plan::PATH, FILE, &serde_json::to_vec(&self.plan)?)?;
-        self.files.iter().try_for_each(|(path, bytes)| archive.add(path, FILE, bytes))?;
-        archive.finish()?.flush().context("writing the initramfs")
+        write_own(out, &self.init, &self.plan, &self.files)?.finish()?.flush().context("writing the initramfs")
     }
 }
 
@@ -161,7 +152,7 @@ impl Files<'_> {
         }
         let missing = || failed(format!("/{path} is missing, which modules.dep names"), REPAIR);
         let file = self.tree.open(&path).with_context(|| format!("reading /{path}"))?.ok_or_else(missing)?;
-        let bytes = firmware::unpacked(&path, file)?;
+        let bytes = module_file::read(&path, file)?;
         if !bytes.starts_with(b"\x7fELF") {
             return Err(failed(format!("/{path} is not a kernel module"), REPAIR));
         }

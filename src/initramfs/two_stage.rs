@@ -1,12 +1,12 @@
 //! An initramfs of two stages: a small one that mounts the root, and in the root an image with all that dracut has, of
 //! which a boot reads only what it uses.
 
+use crate::archive::counted::Stream;
 use crate::error::{Result, failed};
 use crate::init::plan::Step;
 use crate::initramfs::dracut::{Extent, Recipe};
 use crate::initramfs::make::{by_dracut, early_length, store, with_own_init};
 use crate::initramfs::own_init::Own;
-use crate::initramfs::read::counted::Stream;
 use crate::initramfs::unpack_cpio::unpack;
 use crate::kernel::find::{Kernel, has_option};
 use crate::kernel::modules::Modules;

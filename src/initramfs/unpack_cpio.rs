@@ -1,8 +1,8 @@
 //! Unpacks the archive of an initramfs into a root.
 
+use crate::archive::counted::Stream;
+use crate::archive::cpio::{self, Header, REMAKE, from_root};
 use crate::error::{Result, failed, from_io};
-use crate::initramfs::read::counted::Stream;
-use crate::initramfs::read::cpio::{self, Header, REMAKE, from_root};
 use crate::layer::LayerPath;
 use crate::layer::entry::{Meta, Node, Time};
 use crate::layer::sink::RootSink;

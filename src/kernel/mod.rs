@@ -3,6 +3,7 @@
 pub mod drivers;
 pub mod elf;
 pub mod find;
+pub mod module_file;
 pub mod modules;
 pub mod release;
 pub mod requirements;

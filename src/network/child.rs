@@ -5,6 +5,7 @@ use crate::network::dhcp::{Client, SERVER_PORT};
 use crate::network::fetch;
 use crate::network::lease::Lease;
 use crate::network::walls::{Reach, put_up};
+use crate::network::wanted::{Wanted, is_name};
 use crate::oci::trust;
 use crate::sys::environment;
 use anyhow::{Context, Error};
@@ -43,10 +44,10 @@ pub enum Order {
         /// Seconds to try for.
         seconds: u64,
     },
-    /// Print the file at an address, as [`fetch::send`] does.
+    /// Print what a server has, as [`fetch::send`] does.
     Fetch {
-        /// The address.
-        url: String,
+        /// It.
+        what: Wanted,
         /// Addresses of name servers.
         dns: Vec<IpAddr>,
         /// Domain in which short names are looked for.
@@ -136,9 +137,9 @@ pub fn run(order: &str, hall: &str) -> Result<()> {
             let lease = Client { socket: &socket, server, mac, exchange }.lease(Duration::from_secs(seconds))?;
             serde_json::to_writer(pipe()?, &lease).context("reporting the lease")
         }
-        Order::Fetch { url, dns, search, seconds } => {
-            if dns.is_empty() && fetch::needs_names(&url) {
-                let found = format!("{url} is named by a name, and this network has no name servers");
+        Order::Fetch { what, dns, search, seconds } => {
+            if dns.is_empty() && is_name(what.host()) {
+                let found = format!("{} is a name, and this network has no name servers", what.host());
                 return Err(failed(found, "name the server by its address, or name servers in flipslot.net="));
             }
             let authorities = fs::read(AUTHORITIES).unwrap_or_else(|_| trust::bundle().into_bytes());
@@ -150,7 +151,7 @@ pub fn run(order: &str, hall: &str) -> Result<()> {
                 [("etc/resolv.conf", servers.as_bytes()), ("etc/hosts", hosts), (OWN_AUTHORITIES, &authorities)];
             environment::set(trust::VARIABLE, &format!("/{OWN_AUTHORITIES}"));
             put_up(&hall, &files, Reach::Servers)?;
-            fetch::send(&url, Duration::from_secs(seconds), pipe()?)
+            fetch::send(&what, Duration::from_secs(seconds), pipe()?)
         }
     }
 }

@@ -10,3 +10,4 @@ pub mod lease;
 pub mod links;
 pub mod settings;
 mod walls;
+pub mod wanted;

@@ -4,13 +4,20 @@ use crate::error::Result;
 use crate::oci::document::{DOCUMENT_MAX, Descriptor};
 use crate::oci::layout;
 use crate::oci::source::Source;
-use crate::oci::tar_index::TarIndex;
+use crate::oci::tar_index::{Slice, TarIndex};
 use anyhow::Context;
-use std::io::Read;
+use rustix::fs::{FallocateFlags, fallocate};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 /// An opened OCI archive: a tar file that holds an image layout.
-pub struct Archive(TarIndex);
+pub struct Archive {
+    tar: TarIndex,
+    /// Set if what was read is given back.
+    spent: Option<Arc<File>>,
+}
 
 impl Archive {
     /// Opens the archive at `path` and reads its `index.json`.
@@ -18,17 +25,46 @@ impl Archive {
         let tar = TarIndex::open(path)?;
         let bytes = tar.read("index.json", DOCUMENT_MAX)?;
         let index = layout::index(&bytes).with_context(|| format!("reading index.json of {}", path.display()))?;
-        Ok((Archive(tar), index))
+        Ok((Archive { tar, spent: None }, index))
+    }
+
+    /// Opens an archive in memory, which is given back to the kernel as its blobs are read: each can be read once.
+    pub fn open_once(path: &Path) -> Result<(Archive, Vec<Descriptor>)> {
+        let (archive, index) = Archive::open(path)?;
+        let file = File::options().write(true).open(path).with_context(|| format!("opening {}", path.display()))?;
+        Ok((Archive { spent: Some(Arc::new(file)), ..archive }, index))
     }
 }
 
 impl Source for Archive {
     fn document(&self, which: &Descriptor, limit: u64) -> Result<Vec<u8>> {
-        self.0.read(&place(which), limit)
+        self.tar.read(&place(which), limit)
     }
 
     fn blob(&self, which: &Descriptor) -> Result<Box<dyn Read>> {
-        Ok(Box::new(self.0.file(&place(which))?))
+        let slice = self.tar.file(&place(which))?;
+        Ok(match &self.spent {
+            None => Box::new(slice),
+            Some(file) => Box::new(Once { slice, file: Arc::clone(file) }),
+        })
+    }
+}
+
+/// A blob of which the part that was read is given back.
+struct Once {
+    slice: Slice,
+    file: Arc<File>,
+}
+
+impl Read for Once {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let at = self.slice.at();
+        let length = self.slice.read(buffer)?;
+        if length > 0 {
+            // Where this cannot be done, the archive takes memory to the end.
+            let _ = fallocate(&*self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, length as u64);
+        }
+        Ok(length)
     }
 }
 

@@ -11,9 +11,10 @@ use crate::oci::layout::Layout;
 use crate::oci::platform::Platform;
 use crate::oci::reference::Reference;
 use crate::oci::registry::{Access, Caching, Registry};
+use crate::oci::signature::Rules;
 use crate::oci::signature::Verdict;
 use crate::oci::signature::rules::Demand;
-use crate::oci::source::{Source, verified};
+use crate::oci::source::{Source, check, verified};
 use crate::oci::{document, layout};
 use crate::unpack;
 use crate::unpack::{LayerTask, Sender, Task};
@@ -132,6 +133,13 @@ pub fn resolve(reference: &Reference, platform: &Platform, access: &Access) -> R
         _ => open(reference, access).and_then(|(source, top)| image(reference, source, &top, platform, &demand)),
     });
     looked_up.with_context(|| format!("looking up {reference}"))
+}
+
+/// Reads config and layers of an image whose manifest or index is there: its bytes must have the digest.
+pub fn of_pinned(reference: &Reference, source: Arc<dyn Source>, bytes: Vec<u8>, digest: Digest) -> Result<Image> {
+    check(&digest, &bytes)?;
+    let demand = Rules::default().demand(reference)?;
+    image(reference, source, &Top { bytes, digest }, &Platform::of_this_machine(), &demand)
 }
 
 /// Opens the source that `reference` names and reads the document that it pins.

@@ -115,6 +115,11 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// Returns the position in the archive of the next byte.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
     /// Returns the number of bytes that are left to read.
     pub fn size(&self) -> u64 {
         self.left

@@ -21,15 +21,19 @@ const SHOWN: usize = 20;
 pub struct LiveStatus {
     #[serde(flatten)]
     facts: LiveFacts,
-    /// Paths that were written, replaced or removed since the start, sorted.
-    changed: Vec<String>,
+    /// Paths that were written, replaced or removed since the start, sorted; `None` where nothing notes them: the root is
+    /// files in memory, with nothing over it.
+    changed: Option<Vec<String>>,
 }
 
 impl LiveStatus {
     /// Looks at what was written since the start. Needs root.
     pub fn of(facts: LiveFacts) -> Result<LiveStatus> {
         let mut changed = Vec::new();
-        let parts = fs::read_dir(WRITTEN).with_context(|| format!("reading {WRITTEN}"))?;
+        let parts = match fs::read_dir(WRITTEN) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LiveStatus { facts, changed: None }),
+            parts => parts.with_context(|| format!("reading {WRITTEN}"))?,
+        };
         for part in parts {
             let part = part.with_context(|| format!("reading {WRITTEN}"))?;
             let name = part.file_name().to_string_lossy().into_owned();
@@ -37,7 +41,7 @@ impl LiveStatus {
             list(&part.path().join("upper"), &place, &mut changed).context("listing what was written")?;
         }
         changed.sort();
-        Ok(LiveStatus { facts, changed })
+        Ok(LiveStatus { facts, changed: Some(changed) })
     }
 }
 
@@ -95,11 +99,14 @@ impl fmt::Display for LiveStatus {
             };
             writeln!(f, "  host     {host}, {from}")?;
         }
-        write!(f, "  changed  {} files since the start", self.changed.len())?;
-        for path in self.changed.iter().take(SHOWN) {
+        let Some(changed) = &self.changed else {
+            return write!(f, "  changed  not known: the root is files in memory");
+        };
+        write!(f, "  changed  {} files since the start", changed.len())?;
+        for path in changed.iter().take(SHOWN) {
             write!(f, "\n    {}", plain(path, 300))?;
         }
-        let more = self.changed.len().saturating_sub(SHOWN);
+        let more = changed.len().saturating_sub(SHOWN);
         if more > 0 {
             write!(f, "\n    and {more} more: flipslot status --json")?;
         }

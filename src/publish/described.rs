@@ -1,9 +1,10 @@
 //! `image.json`: the description of an image in the folder (docs/netboot.md).
 
+use crate::boot::root_on::LiveFormat;
 use crate::error::{Result, failed};
 use crate::oci::Image;
 use crate::publish::written_file::WrittenFile;
-use crate::root::packed::{Compression, Format, Packing};
+use crate::root::packed::Compression;
 use crate::words::digest::Digest;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub fn least_memory(bytes: u64) -> u64 {
 /// fourth at best, and unpacked; a root in it is there twice.
 fn to_unpack(about: &About) -> u64 {
     let size_of = |name: &str| about.files.iter().find(|file| file.name() == name).map_or(0, WrittenFile::size);
-    let embedded = if size_of(about.root.name()) == 0 { about.root.size() } else { 0 };
+    let embedded = about.root.as_ref().filter(|root| size_of(root.name()) == 0).map_or(0, WrittenFile::size);
     let own = size_of(INITRD).saturating_sub(embedded).saturating_mul(5);
     least_memory(embedded.saturating_mul(2).saturating_add(own)).saturating_sub(TO_RUN)
 }
@@ -53,14 +54,14 @@ pub struct Described {
     pub kernel: String,
     /// Command line of the kernel.
     pub cmdline: String,
-    /// Filesystem of the root.
-    pub format: Format,
-    /// Compression of the root.
-    pub compression: Compression,
+    /// Format of the root.
+    pub format: LiveFormat,
+    /// Compression of the root; `None` for layers, which have one each.
+    pub compression: Option<Compression>,
     /// Memory in bytes with which a machine comes up.
     pub least_memory: u64,
-    /// The root as one file, which the initramfs fetches, or holds.
-    pub root: WrittenFile,
+    /// The root as one file, which the initramfs fetches, or holds; `None` for one in a registry.
+    pub root: Option<WrittenFile>,
     /// Files beside this one.
     pub files: Vec<WrittenFile>,
 }
@@ -73,16 +74,20 @@ pub struct About {
     pub kernel: String,
     /// Command line of the kernel.
     pub words: String,
-    /// The root as one file.
-    pub root: WrittenFile,
+    /// Format of the root, and its compression.
+    pub format: (LiveFormat, Option<Compression>),
+    /// The root as one file, if it is one.
+    pub root: Option<WrittenFile>,
+    /// Memory in bytes that the root takes.
+    pub memory: u64,
     /// Files beside the description.
     pub files: Vec<WrittenFile>,
 }
 
 impl Described {
     /// Gathers what is known of an image.
-    pub fn new(image: &Image, packing: &Packing, about: About) -> Described {
-        let least_memory = least_memory(about.root.size()).max(to_unpack(&about));
+    pub fn new(image: &Image, about: About) -> Described {
+        let least_memory = least_memory(about.memory).max(to_unpack(&about));
         Described {
             version: 1,
             flipslot: env!("CARGO_PKG_VERSION").to_owned(),
@@ -91,8 +96,8 @@ impl Described {
             os: about.title,
             kernel: about.kernel,
             cmdline: about.words,
-            format: packing.format,
-            compression: packing.compression,
+            format: about.format.0,
+            compression: about.format.1,
             least_memory,
             root: about.root,
             files: about.files,

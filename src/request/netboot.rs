@@ -1,5 +1,6 @@
 //! The request of `netboot`: images and hosts, checked before anything is fetched or written.
 
+use crate::boot::root_on::LiveFormat;
 use crate::cli::NetbootArgs;
 use crate::error::{Result, usage};
 use std::collections::BTreeMap;
@@ -60,6 +61,10 @@ impl NetbootRequest {
         if !args.embed && args.url.starts_with("tftp:") {
             let found = format!("the initramfs fetches no image by TFTP, and --url is {}", args.url);
             return Err(usage(found, "serve the folder by HTTP, too: --url http://SERVER/PATH; or add --embed"));
+        }
+        if args.embed && args.format == LiveFormat::Unpacked {
+            let found = "--embed puts the root into the initramfs, and --format unpacked leaves it in its registry";
+            return Err(usage(found, "leave out one of them"));
         }
         if !args.boot.filesystem.is_empty() {
             return Err(usage("--filesystem is for slots, and these images are files", "choose --format"));

@@ -10,4 +10,5 @@ pub mod lease;
 pub mod loop_device;
 pub mod namespace;
 pub mod process;
+pub mod swap;
 pub mod watchdog;

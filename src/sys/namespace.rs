@@ -5,6 +5,12 @@ use rustix::io;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+/// Moves the calling thread into IPC, UTS and network namespaces of its own. Needs CAP_SYS_ADMIN.
+pub fn leave_network() -> io::Result<()> {
+    // SAFETY: these flags change neither memory nor descriptors; the threads that exist stay where they are.
+    unsafe { unshare_unsafe(UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWNET) }
+}
+
 /// Moves the calling thread, and the threads that it starts later, into a new mount namespace from which
 /// no mount propagates to the rest of the machine. Unmounts there propagate here, so that a run keeps no
 /// disk busy. Needs CAP_SYS_ADMIN.

@@ -12,5 +12,5 @@ mod walls;
 
 pub use child::run as run_child;
 pub use frames::Sender;
-pub use parent::{refuse_unable, run};
-pub use task::{LayerTask, Task};
+pub use parent::{VERB, refuse_unable, run};
+pub use task::{At, LayerTask, Task};

@@ -7,13 +7,16 @@ use crate::layer::Budget;
 use crate::tool::{Printed, Tool};
 use crate::unpack::frames::Sender;
 use crate::unpack::outcome::Outcome;
-use crate::unpack::task::{LayerTask, Orders, Task};
+use crate::unpack::task::{At, LayerTask, Orders, Task};
 use anyhow::Context;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use std::fs::File;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
+
+/// First argument with which this program becomes the unpacking process.
+pub const VERB: &str = "unpack-layers";
 
 /// Time limit for an image. A network that is too slow is noticed long before, by the transfer of each blob.
 const DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -28,7 +31,7 @@ const PIPE: usize = 1 << 20;
 /// Refuses to begin where the unpacking process cannot put up its walls: an unshare(1) before util-linux 2.32, a
 /// container with few rights. `hall` and `place` are empty directories.
 pub fn refuse_unable(hall: PathBuf, place: PathBuf) -> Result<()> {
-    let task = Task { hall, place, budget: Budget { bytes: 0, entries: 0 } };
+    let task = Task { hall, place, budget: Budget { bytes: 0, entries: 0 }, at: At::System };
     run(&task, &[], |_| Ok(())).map_err(|error| {
         let found = format!("layers are unpacked by a process of its own, which cannot be started here: {error:#}");
         refused(found, "run flipslot as root of this machine, with util-linux 2.32 or later")
@@ -42,11 +45,13 @@ pub fn run(task: &Task, layers: &[LayerTask], feed: impl FnOnce(&mut Sender<File
     let cgroups = Cgroups::make(&Shape { memory: i64::MAX.unsigned_abs(), processes: THREADS, ..Shape::of_tools() });
     let orders = serde_json::to_string(&Orders { task: task.clone(), cgroups: cgroups.entrances() })?;
     let list = serde_json::to_vec(layers)?;
-    // unshare(1) kills the process when this one ends, and with it the kernel kills its threads.
-    let tool = Tool::new("unshare")
-        .args(NAMESPACES)
-        .arg(sealed()?)
-        .arg("unpack-layers")
+    let started = match task.at {
+        // unshare(1) kills the process when this one ends, and with it the kernel kills its threads.
+        At::System => Tool::new("unshare").args(NAMESPACES).arg(sealed()?),
+        At::Initramfs => Tool::new("/proc/self/exe"),
+    };
+    let tool = started
+        .arg(VERB)
         .arg(orders)
         .only_environment(&[("LC_ALL", "C"), ("GLIBC_TUNABLES", KEEP_MEMORY)])
         .deadline(DEADLINE)

@@ -15,6 +15,19 @@ pub struct Task {
     pub hall: PathBuf,
     /// Amount that the layers may write.
     pub budget: Budget,
+    /// Place that the process is started at.
+    pub at: At,
+}
+
+/// Places that the process is started at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum At {
+    /// A system: unshare(1) makes the namespaces.
+    System,
+    /// An initramfs, which has no other program, and whose root cannot be taken away (pivot_root(2)): the process enters
+    /// namespaces by itself, but for one of processes.
+    Initramfs,
 }
 
 /// A task, and what the process joins first. Both stand on the command line.

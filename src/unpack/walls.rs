@@ -4,14 +4,15 @@
 use crate::chamber::privileges::keep_only;
 use crate::error::Result;
 use crate::sys::descriptors::close_all_but_standard;
+use crate::sys::namespace::{enter_private_mounts, leave_network};
 use crate::unpack::calls;
-use crate::unpack::task::{Orders, Task};
+use crate::unpack::task::{At, Orders, Task};
 use anyhow::Context;
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
 };
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
-use rustix::process::{Resource, Rlimit, chdir, pivot_root, setrlimit, setsid};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_move, mount_remount, unmount};
+use rustix::process::{Resource, Rlimit, chdir, chroot, pivot_root, setrlimit, setsid};
 use rustix::thread::CapabilitySet;
 use std::fs;
 
@@ -39,7 +40,11 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 /// Puts up all walls. Afterwards this process can do nothing but read its input and write to the slot.
 pub fn put_up(orders: &Orders) -> Result<()> {
     close_all_but_standard().context("closing inherited descriptors")?;
-    setsid().context("leaving this machine's session")?;
+    match orders.task.at {
+        At::System => drop(setsid().context("leaving this machine's session")?),
+        // It leads a group of processes already, and there is no terminal.
+        At::Initramfs => enter_private_mounts().and_then(|()| leave_network()).context("entering namespaces")?,
+    }
     for entrance in &orders.cgroups {
         fs::write(entrance, "0").with_context(|| format!("joining {}", entrance.display()))?;
     }
@@ -65,8 +70,12 @@ fn leave_this_machine(task: &Task) -> Result<()> {
     mounted.or_else(|_| mount(c"proc", &proc, c"proc", flags | MountFlags::RDONLY, c"")).context("mounting /proc")?;
     mount_bind(&task.place, &slot).context("mounting the slot")?;
     chdir(hall).context("entering the root")?;
-    pivot_root(".", ".").context("leaving this machine's root")?;
-    unmount(".", UnmountFlags::DETACH).context("leaving this machine's root")?;
+    match task.at {
+        At::System => pivot_root(".", ".").and_then(|()| unmount(".", UnmountFlags::DETACH)),
+        // The other root is covered; chroot(2), with which it could be reached, is refused later.
+        At::Initramfs => mount_move(".", "/").and_then(|()| chroot(".")).and_then(|()| chdir("/")),
+    }
+    .context("leaving this machine's root")?;
     mount_remount("/", flags | MountFlags::RDONLY, c"").context("making the root read-only")
 }
 

@@ -9,12 +9,13 @@ use std::fs;
 use std::path::Path;
 
 /// The rooms, lowest first: each uses only rooms before it.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 32] = [
     "error",
     "progress",
     "sys",
     "tool",
     "words",
+    "archive",
     "mount",
     "hardware",
     "layer",

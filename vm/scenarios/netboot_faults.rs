@@ -97,7 +97,7 @@ fn n4_n6_n8_what_a_machine_cannot_boot_with_is_a_sentence_and_a_reset() {
     lan.serve(&[]);
     // Enough to unpack the initramfs, with a flipslot that was not optimised in it.
     let little = [&card[..], &["-m", "256"]].concat();
-    ends_with("n8", &published, words, &little, "of memory left");
+    ends_with("n8", &published, words, &little, "of memory for it");
     let gone = with("/root.squashfs@", "/none.squashfs@");
     ends_with("n3-gone", &published, &gone, &card, "has no http://");
 }

@@ -5,7 +5,6 @@ use crate::error::Result;
 use crate::publish::described::{DESCRIPTION, Described};
 use crate::publish::sums;
 use crate::publish::written_file::filled;
-use crate::root::packed::Packing;
 use crate::words::digest::Digest;
 use anyhow::Context;
 use std::collections::BTreeSet;
@@ -18,11 +17,9 @@ pub const IMAGES: &str = "images";
 const NEW: &str = ".new-";
 
 /// Returns the name of an image's folder: its digest, and eight digits of what else its files depend on: what was `asked`
-/// for, filesystem, version.
-pub fn name_of(digest: &Digest, packing: &Packing, asked: &str) -> String {
-    let made = Digest::of(
-        format!("{} {:?} {asked}", env!("CARGO_PKG_VERSION"), (packing.format, packing.compression)).as_bytes(),
-    );
+/// for, version.
+pub fn name_of(digest: &Digest, asked: &str) -> String {
+    let made = Digest::of(format!("{} {asked}", env!("CARGO_PKG_VERSION")).as_bytes());
     format!("{}-{}-{}", digest.algorithm(), digest.hex(), &made.hex()[..8])
 }
 

@@ -1,9 +1,9 @@
 //! The layer of flipslot: what it added to an image, which the initramfs lays over the root. The root as one file has the
 //! image's own bytes.
 
+use crate::archive::write_cpio::Archive;
 use crate::error::{Result, failed};
 use crate::init::overlay::LAYER;
-use crate::initramfs::write_cpio::Archive;
 use crate::layer::entry::Meta;
 use crate::root::changes::{Change, Snapshot};
 use crate::root::walk::{NodeKind, Visited, Walk};

@@ -2,33 +2,31 @@
 //! initramfs that fetches it into RAM, or holds it.
 
 pub mod boot;
+pub mod delivery;
 pub mod hosts;
 pub mod images;
 mod layer;
 pub mod loaders;
 
+use crate::archive::write_cpio::Archive;
 use crate::boot::cmdline::Cmdline;
 use crate::boot::entry::Entry;
-use crate::boot::root_on::{LiveFormat, LiveSource, RootOn};
+use crate::boot::root_on::{LiveSource, RootOn};
 use crate::build::bootable::Bootable;
 use crate::build::filled::{Filled, Site};
 use crate::build::inspected::Inspection;
 use crate::build::session::Session;
 use crate::check::subject::OLDEST_GRUB;
-use crate::disk::new::file::{Existing, NewFile};
 use crate::error::{Result, failed};
-use crate::forms::image::uuid_of;
+use crate::forms::netboot::delivery::Delivery;
 use crate::forms::netboot::layer::Losses;
 use crate::initramfs::compress::{Effort, Method};
-use crate::initramfs::write_cpio::Archive;
 use crate::oci::Image;
 use crate::publish::described::{About, Described, INITRD, KERNEL};
 use crate::publish::written_file::WrittenFile;
 use crate::request::slot::SlotRequest;
 use crate::root::changes::Snapshot;
-use crate::root::erofs::Identity;
 use crate::root::memory::MemoryTree;
-use crate::root::packed::{Format, Packing};
 use crate::root::tree::Tree;
 use crate::words::digest::Digest;
 use anyhow::Context;
@@ -45,8 +43,8 @@ pub struct NetbootJob<'j> {
     pub image: &'j Image,
     /// Request for how it boots.
     pub request: &'j SlotRequest,
-    /// Filesystem and compression of its root.
-    pub packing: &'j Packing,
+    /// Way of its root to the machines.
+    pub delivery: &'j Delivery,
     /// Time of this run, in seconds since 1970.
     pub made: u64,
     /// Address of its folder, from which the initramfs fetches the root; `None` puts the root into the initramfs.
@@ -55,32 +53,22 @@ pub struct NetbootJob<'j> {
 
 /// Writes an image with its kernel and initramfs into an empty folder.
 pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Described> {
-    let NetbootJob { image, request, packing, address, .. } = job;
+    let NetbootJob { image, request, delivery, address, .. } = job;
     let step = session.progress.step(None, "reading layers", Some(image.stored_bytes()));
     let mut tree = MemoryTree::complete(folder.to_owned());
     let verified = image.apply_to(&mut tree, MemoryTree::budget(), step.counter())?;
     drop(step);
     // Before the rules see it: the file holds the image alone.
     let step = session.progress.step(None, "writing the root", None);
-    let (format, name) = match packing.format {
-        Format::Squashfs => (LiveFormat::Squashfs, "root.squashfs"),
-        Format::Erofs => (LiveFormat::Erofs, "root.erofs"),
-    };
-    let packed = NewFile::make(&folder.join(name), Existing::Refuse, "packed")?;
-    let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
-    packing.pack(&tree, identity, packed.file(), &packed.open_path())?;
-    let root = WrittenFile::of(name, packed.file())?;
+    let root = delivery.write(image, &tree, folder)?;
+    let memory = delivery.memory(&tree, root.as_ref())?;
     let before = Snapshot::of(&tree)?;
     drop(step);
-    let from = match address {
-        Some(address) => {
-            let (url, digest) = (format!("{address}/{name}"), root.digest().clone());
-            LiveSource::Url { url, digest, made: job.made }
-        }
-        None => LiveSource::BesideInitramfs,
-    };
-    let embeds = from == LiveSource::BesideInitramfs;
-    let site = Site { slot: None, on: RootOn::Live { format, from }, features: None, grub: OLDEST_GRUB, names: None };
+    let format = delivery.format();
+    let from = delivery.source(image, root.as_ref(), address.as_deref(), job.made);
+    let embedded = root.as_ref().filter(|_| from == LiveSource::BesideInitramfs);
+    let on = RootOn::Live { format: format.0, from };
+    let site = Site { slot: None, on, features: None, grub: OLDEST_GRUB, names: None };
     let Inspection::Passed(mut inspected) = Filled::new(tree, site, verified).inspect(request, session)? else {
         return Err(failed("the rules want another filesystem, and an image in a file has none", "see flipslot check"));
     };
@@ -97,16 +85,22 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
         Method::of(&tree, &kernel)?.compressed(Effort::Much, &mut *out, added)?;
         warn_of(&losses, session);
         align(out)?;
-        if embeds { append(packed.file(), out) } else { Ok(()) }
+        embedded.map_or(Ok(()), |root| append(root.new.file(), out))
     })?;
-    let words = words(&cmdline, root.digest());
+    let words = words(&cmdline, root.as_ref().map(|root| root.written.digest()));
     let mut files = vec![kernel_file, initrd];
-    if !embeds {
-        packed.flush()?;
-        packed.publish()?;
-        files.push(root.clone());
+    let is_embedded = embedded.is_some();
+    let mut written = None;
+    if let Some(root) = root {
+        if !is_embedded {
+            root.new.flush()?;
+            root.new.publish()?;
+            files.push(root.written.clone());
+        }
+        written = Some(root.written);
     }
-    Ok(Described::new(image, packing, About { title, kernel: kernel.version, words, root, files }))
+    let about = About { title, kernel: kernel.version, words, format, root: written, memory, files };
+    Ok(Described::new(image, about))
 }
 
 fn warn_of(losses: &Losses, session: Session) {
@@ -138,10 +132,10 @@ fn append(image: &File, out: &mut File) -> Result<()> {
 }
 
 /// Returns the kernel's words: with the digest of an image in the initramfs, and an end to a panic.
-fn words(cmdline: &Cmdline, digest: &Digest) -> String {
-    let pinned = |word: &str| match word {
-        "root=flipslot:/image" => format!("{word}@{digest}"),
-        other => other.to_owned(),
+fn words(cmdline: &Cmdline, digest: Option<&Digest>) -> String {
+    let pinned = |word: &str| match (word, digest) {
+        ("root=flipslot:/image", Some(digest)) => format!("{word}@{digest}"),
+        (other, _) => other.to_owned(),
     };
     let mut words = cmdline.renewed(pinned).to_string();
     if !words.split(' ').any(|word| word.starts_with("panic=")) {

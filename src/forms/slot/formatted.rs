@@ -15,7 +15,7 @@ use crate::oci::Image;
 use crate::oci::image::Verified;
 use crate::request::slot::SlotRequest;
 use crate::root::mounted::directory::Root;
-use crate::unpack::Task;
+use crate::unpack::{At, Task};
 use crate::words::location::SlotLocation;
 use crate::words::origin::Origin;
 use crate::words::slot::Slot;
@@ -103,7 +103,7 @@ impl Formatted {
         let entries = if room.f_files == 0 { u64::MAX } else { room.f_favail };
         let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries };
         let place = mounted.mount.mount_point().to_owned();
-        let task = Task { place, hall: session.scratch.directory("unpack")?, budget };
+        let task = Task { place, hall: session.scratch.directory("unpack")?, budget, at: At::System };
         let verified = image.unpack_at(&task, step.counter())?;
         let directory = root.fd().try_clone_to_owned()?;
         mounted.flushing = Some(thread::spawn(move || Ok(syncfs(directory)?)));

@@ -1,11 +1,11 @@
 //! Reads the contents of an initramfs: consecutive archives, each plain or compressed, read as the kernel
 //! reads them (init/initramfs.c).
 
+use crate::archive::counted::Stream;
+use crate::archive::cpio;
+use crate::archive::cpio::{REMAKE, from_root};
+use crate::archive::unpack::{Compression, decoded};
 use crate::error::{Result, failed, from_io};
-use crate::initramfs::read::counted::Stream;
-use crate::initramfs::read::cpio;
-use crate::initramfs::read::cpio::{REMAKE, from_root};
-use crate::initramfs::read::unpack::{Compression, decoded};
 use crate::kernel::modules;
 use crate::words::units::Bytes;
 use anyhow::Context;
@@ -218,7 +218,7 @@ fn aligned(input: &mut Stream<impl Read>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::initramfs::read::unpack::tests::{PROGRAMS, through};
+    use crate::archive::unpack::tests::{PROGRAMS, through};
     use std::io;
 
     /// Makes an archive of empty files, and the directories above them, with the cpio program.

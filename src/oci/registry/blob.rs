@@ -46,10 +46,10 @@ impl BlobStream {
         BlobStream::begin(session, format!("blobs/{}", which.digest), which.size)
     }
 
-    /// Returns the stream of a file that is the session's own address, of which the first answer is there.
-    pub(super) fn of_file(session: Arc<Session>, size: u64, answer: Answer) -> BlobStream {
+    /// Returns the stream of what is at this path after the session's address, of which the first answer is there.
+    pub(super) fn answered(session: Arc<Session>, path: String, size: u64, answer: Answer) -> BlobStream {
         let retries = Retries::patient();
-        BlobStream { answer: Some(answer), retries, ..BlobStream::begin(session, String::new(), size) }
+        BlobStream { answer: Some(answer), retries, ..BlobStream::begin(session, path, size) }
     }
 
     fn begin(session: Arc<Session>, path: String, size: u64) -> BlobStream {

@@ -8,11 +8,10 @@ use crate::oci::registry::Access;
 use crate::oci::registry::blob::BlobStream;
 use crate::oci::registry::http::{Failure, Http, Own, Url, host_of};
 use crate::oci::registry::login::Login;
-use crate::oci::registry::retry::Retries;
 use crate::oci::registry::session::Session;
 use anyhow::Context;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Opens the file at an address; returns its bytes, and how many they are. A server that does not answer is asked again for
 /// `patience`; one that breaks off later, with pauses of two minutes in all.
@@ -27,22 +26,12 @@ pub fn open(url: &str, patience: Duration) -> Result<(BlobStream, u64)> {
     let http = Http::new(&Access::default(), own)?;
     let login = Login::new(at.clone(), "", Credential::None, &[]);
     let session = Arc::new(Session { http, login, host: host.clone(), repository: at });
-    let (mut retries, begin) = (Retries::patient(), Instant::now());
-    let mut goes_on = |after| begin.elapsed() < patience && retries.wait(after);
-    let answer = loop {
-        match session.get("", "", 0) {
-            Ok(answer) => break answer,
-            Err(Failure::Missing(_)) => {
-                return Err(failed(format!("{host} has no {url}"), "publish the image again: flipslot netboot"));
-            }
-            Err(Failure::Again(error, after)) if !goes_on(after) => return Err(error),
-            Err(Failure::Unreachable(error)) if !goes_on(None) => return Err(error),
-            Err(Failure::Again(..) | Failure::Unreachable(_)) => {}
-            Err(failure) => return Err(failure.into_error()),
-        }
-    };
+    let answer = session.get_patiently("", "", patience).map_err(|failure| match failure {
+        Failure::Missing(_) => failed(format!("{host} has no {url}"), "publish the image again: flipslot netboot"),
+        failure => failure.into_error(),
+    })?;
     let length = answer.length().ok_or_else(|| {
         failed(format!("{host} does not say how long {url} is"), "serve it as a file, with Content-Length")
     })?;
-    Ok((BlobStream::of_file(session, length, answer), length))
+    Ok((BlobStream::answered(session, String::new(), length, answer), length))
 }

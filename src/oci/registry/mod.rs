@@ -7,6 +7,7 @@ pub mod challenge;
 pub mod file;
 mod http;
 mod login;
+pub mod part;
 mod retry;
 mod session;
 

@@ -6,6 +6,7 @@ use crate::oci::registry::http::{Answer, Failure, Get, Http, Url};
 use crate::oci::registry::login::Login;
 use crate::oci::registry::retry::Retries;
 use anyhow::Context;
+use std::time::{Duration, Instant};
 
 /// The connection to a repository, which all of its transfers share.
 pub struct Session {
@@ -44,6 +45,20 @@ impl Session {
         match self.attempts(path, accept) {
             Err(Failure::Missing(_)) => Ok(None),
             document => document.map(Some).map_err(Failure::into_error),
+        }
+    }
+
+    /// Sends a GET as [`Session::get`] does. A server that does not answer is asked again for `patience`.
+    pub fn get_patiently(&self, path: &str, accept: &str, patience: Duration) -> Result<Answer, Failure> {
+        let (mut retries, begin) = (Retries::patient(), Instant::now());
+        let mut goes_on = |after| begin.elapsed() < patience && retries.wait(after);
+        loop {
+            match self.get(path, accept, 0) {
+                Err(Failure::Again(error, after)) if !goes_on(after) => return Err(Failure::Final(error)),
+                Err(Failure::Unreachable(error)) if !goes_on(None) => return Err(Failure::Final(error)),
+                Err(Failure::Again(..) | Failure::Unreachable(_)) => {}
+                answer => return answer,
+            }
         }
     }
 

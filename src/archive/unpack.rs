@@ -1,7 +1,7 @@
 //! Decompresses the formats that the kernel can decompress, one stream at a time: initramfs archives, modules.
 
+use crate::archive::lz4::Lz4;
 use crate::error::{Problem, Result, failed, from_io, into_io};
-use crate::initramfs::read::lz4::Lz4;
 use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
 use std::fmt;
@@ -157,7 +157,7 @@ fn explain(compression: Compression, error: io::Error) -> io::Error {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::initramfs::read::counted::Stream;
+    use crate::archive::counted::Stream;
     use crate::tool::Tool;
 
     /// Returns the output of `command`, a line of sh, for `input`.

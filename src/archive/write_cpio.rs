@@ -1,7 +1,7 @@
 //! Writes cpio archives in the form that the kernel unpacks (Documentation/driver-api/early-userspace/buffer-format.rst).
 
+use crate::archive::cpio::{MAGICS, NAME_MAX, TRAILER, from_root};
 use crate::error::{Result, failed};
-use crate::initramfs::read::cpio::{MAGICS, NAME_MAX, TRAILER, from_root};
 use anyhow::Context;
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -111,8 +111,8 @@ pub fn write(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::initramfs::read::counted::Stream;
-    use crate::initramfs::read::cpio::walk;
+    use crate::archive::counted::Stream;
+    use crate::archive::cpio::walk;
     use crate::tool::Tool;
 
     #[test]

@@ -1,19 +1,19 @@
 //! Reads the newc cpio archives of an initramfs
 //! (kernel: driver-api/early-userspace/buffer-format.rst).
 
+use crate::archive::counted::Stream;
 use crate::error::{Result, failed, from_io};
-use crate::initramfs::read::counted::Stream;
 use std::collections::BTreeSet;
 use std::io::Read;
 
 /// Length in bytes of a newc header: a magic of 6, and 13 fields of 8 hexadecimal digits.
 const HEADER: usize = 110;
 /// Magics of a header: newc, and newc with checksums, which are ignored here.
-pub(in crate::initramfs) const MAGICS: [&[u8]; 2] = [b"070701", b"070702"];
+pub(crate) const MAGICS: [&[u8]; 2] = [b"070701", b"070702"];
 /// Maximum length in bytes of a name, including its NUL, that a kernel unpacks (`PATH_MAX`, linux/limits.h).
-pub(in crate::initramfs) const NAME_MAX: u32 = 4096;
+pub(crate) const NAME_MAX: u32 = 4096;
 /// Name of the entry that ends an archive.
-pub(in crate::initramfs) const TRAILER: &str = "TRAILER!!!";
+pub(crate) const TRAILER: &str = "TRAILER!!!";
 /// Hint for an initramfs that is damaged or that the kernel cannot read.
 pub const REMAKE: &str =
     "build it again in the image, with dracut or whatever built it there, and read what that prints";
@@ -81,7 +81,7 @@ fn next(input: &mut Stream<impl Read>) -> Result<Option<Entry>> {
 
 /// Reads the name and the header of the next entry, up to its content, which ends at a multiple of 4 bytes after it
 /// began; `None` at the end of the archive.
-pub(in crate::initramfs) fn open(input: &mut Stream<impl Read>) -> Result<Option<(String, Header)>> {
+pub(crate) fn open(input: &mut Stream<impl Read>) -> Result<Option<(String, Header)>> {
     let header = header(input)?;
     let name = name(input, header.name)?;
     let read = HEADER as u64 + u64::from(header.name);
@@ -93,7 +93,7 @@ pub(in crate::initramfs) fn open(input: &mut Stream<impl Read>) -> Result<Option
 }
 
 /// The fields of a header that are used.
-pub(in crate::initramfs) struct Header {
+pub(crate) struct Header {
     /// Number of the node, equal for all names of it.
     pub inode: u32,
     /// Type and permissions, as in `st_mode` (inode(7)).

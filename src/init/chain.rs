@@ -1,0 +1,202 @@
+//! Starts the kernel of an image in place of the running one (kexec(8)): an initramfs is made in memory, of this program,
+//! the modules that mount the image, and the image itself, so that nothing is fetched twice.
+
+use crate::error::{Result, failed};
+use crate::init::image_file::Mounted;
+use crate::init::kernel_log::{Level, log};
+use crate::init::memory::available;
+use crate::init::plan::{self, Module, Plan, Step};
+use crate::init::source::SCHEME;
+use crate::init::write_own::write_own;
+use crate::init::zram;
+use crate::kernel::find::{self, Kernel, choose};
+use crate::kernel::module_file;
+use crate::kernel::modules::{Linkage, Modules};
+use crate::root::mounted::directory::Root;
+use crate::root::tree::Tree;
+use crate::sys::kexec;
+use crate::words::kernel_line;
+use crate::words::units::Bytes;
+use anyhow::Context;
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::system::{RebootCommand, reboot, uname};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::path::Path;
+
+/// Path of the image in the initramfs.
+const IMAGE: &str = "image";
+/// Largest kernel in bytes; that of Debian 13 has 12 MB.
+const KERNEL_MAX: u64 = 256 << 20;
+
+/// Words that the next kernel does not get.
+const OLD: [&str; 3] = ["root=", "flipslot.kexec=", "initrd="];
+
+/// Returns the kernel of the image if that has none of the running one's modules; `None` for an image that the running
+/// kernel is for, and for one without a kernel.
+fn another(place: &str) -> Result<Option<Kernel>> {
+    let tree = Root::open(Path::new(place))?;
+    let version = uname().release().to_string_lossy().into_owned();
+    let running = Kernel { version, path: String::new() };
+    if find::modules(&tree, &running).is_some() {
+        return Ok(None);
+    }
+    let kernels = find::find(&tree)?;
+    if kernels.is_empty() {
+        log(Level::Warning, &format!("the image has no kernel, and no modules of {}, which runs", running.version));
+        return Ok(None);
+    }
+    choose(&kernels, None).map(Some)
+}
+
+/// Starts the kernel of the image if that is not for the running one; returns if it stays.
+pub fn start_another(image: &Mounted) -> Result<()> {
+    another(image.place)?.map_or(Ok(()), |kernel| start(&kernel, image))
+}
+
+/// Starts the kernel. Returns only if that fails.
+fn start(kernel: &Kernel, image: &Mounted) -> Result<()> {
+    let size = fs::metadata(image.file).with_context(|| format!("reading {}", image.file))?.len();
+    let room = available()?;
+    // The copy that the kernel makes, beside what is given back while it is copied here.
+    if room < size.saturating_add(size / 8) {
+        let found = format!(
+            "the image has kernel {} and {}; starting that takes as much again, and {} of memory are left",
+            kernel.version,
+            Bytes(size),
+            Bytes(room)
+        );
+        return Err(failed(
+            found,
+            "boot the image with its own kernel: flipslot netboot; or give the machine more memory",
+        ));
+    }
+    let tree = Root::open(Path::new(image.place))?;
+    let loaded = in_memory("kernel", &mut opened(&tree, &kernel.path)?.take(KERNEL_MAX))?;
+    let (plan, files) = plan(&tree, kernel, image.format)?;
+    drop(tree);
+    unmount(image.place, UnmountFlags::DETACH).context("unmounting the image")?;
+    let program = fs::read("/proc/self/exe").context("reading this program")?;
+    let memory = memfd("initramfs")?;
+    let mut archive = write_own(memory, &program, &plan, &files)?;
+    archive.add_from(IMAGE, 0o100_444, size, &mut Spent::open(image.file)?)?;
+    let initramfs = archive.finish()?;
+    let line = cmdline(&fs::read_to_string("/proc/cmdline").context("reading the command line")?, image.digest);
+    let line = CString::new(line)?;
+    kexec::load(&loaded, &initramfs, &line).with_context(|| {
+        format!(
+            "loading kernel {} of the image, which {} is to start",
+            kernel.version,
+            uname().release().to_string_lossy()
+        )
+    })?;
+    drop((loaded, initramfs));
+    log(Level::Info, &format!("starting kernel {} of the image", kernel.version));
+    reboot(RebootCommand::Kexec).context("starting the kernel of the image")
+}
+
+/// Returns the command line of the next kernel: the image is in its initramfs, and it starts no other one.
+fn cmdline(line: &str, digest: Option<&str>) -> String {
+    let pinned = digest.map_or(String::new(), |digest| format!("@sha256:{digest}"));
+    let is_old = |word: &String| OLD.iter().any(|key| word.starts_with(key));
+    let words = kernel_line::words(line);
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let (ours, of_init) = words.split_at(end);
+    let first = format!("root={SCHEME}/{IMAGE}{pinned}");
+    let kept = ours.iter().filter(|word| !is_old(word)).chain(of_init);
+    let quoted = kept.map(|word| if word.contains(char::is_whitespace) { format!("\"{word}\"") } else { word.clone() });
+    [first, "flipslot.kexec=no".to_owned()].into_iter().chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns what the next initramfs does, and the files of its modules by their paths.
+fn plan(tree: &dyn Tree, kernel: &Kernel, format: &str) -> Result<(Plan, BTreeMap<String, Vec<u8>>)> {
+    let modules = Modules::read(tree, kernel)?.unwrap_or_default();
+    let is_loadable = |name: &&String| modules.place(name) == Some(Linkage::Loadable);
+    let wanted = ["loop", "overlay", format].map(str::to_owned);
+    let always: Vec<String> = wanted.iter().filter(is_loadable).cloned().collect();
+    let swap = zram::MODULES.map(|name| name.replace('-', "_"));
+    let all = modules.with_needs(wanted.iter().chain(&swap).filter(is_loadable).cloned());
+    let (mut listed, mut files) = (Vec::new(), BTreeMap::new());
+    let folder = find::modules(tree, kernel).unwrap_or_default();
+    for name in &all {
+        let path = format!("{folder}/{}", modules.path(name).context("a module has no file")?);
+        let place = format!("usr/lib/modules/{}/{name}.ko", kernel.version);
+        files.insert(place.clone(), module_file::read(&path, opened(tree, &path)?)?);
+        let needs = modules.before(name).into_iter().filter(|need| all.contains(*need)).map(str::to_owned).collect();
+        let (path, aliases, options) = (format!("/{place}"), Vec::new(), String::new());
+        listed.push(Module { name: name.clone(), path, needs, aliases, options });
+    }
+    let (version, kernel) = (plan::VERSION, kernel.version.clone());
+    let steps = vec![Step::MountRoot, Step::Start];
+    Ok((Plan { version, kernel, modules: listed, always, blacklist: Vec::new(), made: 0, steps }, files))
+}
+
+fn opened<'t>(tree: &'t dyn Tree, path: &str) -> Result<Box<dyn Read + 't>> {
+    tree.open(path)?.with_context(|| format!("the image has no /{path}"))
+}
+
+/// Makes a file in memory with this content.
+fn in_memory(name: &str, content: &mut impl Read) -> Result<File> {
+    let mut file = memfd(name)?;
+    io::copy(content, &mut file).with_context(|| format!("reading the {name} of the image"))?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn memfd(name: &str) -> Result<File> {
+    Ok(memfd_create(name, MemfdFlags::CLOEXEC).context("making a file in memory")?.into())
+}
+
+/// A file in memory that is given back to the kernel as it is read.
+struct Spent {
+    file: File,
+    at: u64,
+}
+
+impl Spent {
+    fn open(path: &str) -> Result<Spent> {
+        let file = File::options().read(true).write(true).open(path).with_context(|| format!("opening {path}"))?;
+        Ok(Spent { file, at: 0 })
+    }
+}
+
+impl Read for Spent {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        if length > 0 {
+            // Where this cannot be done, it takes memory until it is removed.
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            let _ = fallocate(&self.file, flags, self.at, length as u64);
+            self.at += length as u64;
+        }
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_kernel_has_the_image_in_its_initramfs_and_all_other_words() {
+        let line = "initrd=initrd root=flipslot:http://srv/x@sha256:ab console=ttyS0 dyndbg=\"a b\" -- init=/x\n";
+        let next = "root=flipslot:/image@sha256:cd flipslot.kexec=no console=ttyS0 \"dyndbg=a b\" -- init=/x";
+        assert_eq!(cmdline(line, Some("cd")), next);
+        assert_eq!(cmdline("quiet\n", None), "root=flipslot:/image flipslot.kexec=no quiet");
+    }
+
+    #[test]
+    fn what_is_read_once_is_given_back() {
+        use std::os::unix::fs::MetadataExt;
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+        let bytes = vec![7; 1 << 20];
+        fs::write(file.path(), &bytes).unwrap();
+        let mut read = Vec::new();
+        Spent::open(file.path().to_str().unwrap()).unwrap().read_to_end(&mut read).unwrap();
+        assert_eq!(read, bytes);
+        assert_eq!(fs::metadata(file.path()).unwrap().blocks(), 0);
+    }
+}

@@ -1,0 +1,95 @@
+//! Something that comes from a server: one process behind walls speaks to it, and this one reads what that sends.
+
+use crate::error::{Result, into_io};
+use crate::network::child::{self, Order};
+use crate::network::fetch::{self, Measured, Timed};
+use crate::network::lease::Lease;
+use crate::network::wanted::Wanted;
+use anyhow::Context;
+use rustix::pipe::fcntl_setpipe_size;
+use std::io::{self, ErrorKind, Read};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Stdio};
+use std::time::Duration;
+
+/// Time for a transfer beside that for its bytes, and the slowest rate in bytes a second: a network of 10 Mbit/s that
+/// twenty machines share.
+const TO_FETCH: (Duration, u64) = (Duration::from_secs(600), 50_000);
+/// Size of the pipe in bytes: the most that a process may ask for without privileges (pipe(7)).
+const PIPE: usize = 1 << 20;
+
+/// The way to servers, once there is an address.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// Address and name servers.
+    pub lease: Lease,
+    /// Empty folder for the roots of processes.
+    pub hall: PathBuf,
+    /// Time for a server to answer.
+    pub patience: Duration,
+}
+
+/// Something that comes from a server which has answered. What it reads is not verified.
+pub struct Coming {
+    /// Process that speaks to the server; `None` once it has ended.
+    process: Option<Child>,
+    input: Measured<Timed<ChildStdout>>,
+}
+
+impl Coming {
+    /// Asks a server; fails if none answers in time.
+    pub fn begin(what: &Wanted, reach: &Reach) -> Result<Coming> {
+        let Reach { lease, hall, patience } = reach;
+        let (dns, search) = (lease.dns.clone(), lease.domain.clone());
+        let order = Order::Fetch { what: what.clone(), dns, search, seconds: patience.as_secs() };
+        let mut process = child::start(&order, hall, Stdio::null())?;
+        let input = process.stdout.take().context("reading what comes")?;
+        let _ = fcntl_setpipe_size(&input, PIPE); // a smaller one is slower, and no more than that
+        // One connection that was begun in time may take longer.
+        let mut input = Timed::new(input, *patience * 2 + Duration::from_secs(60));
+        match fetch::length(&mut input) {
+            Ok(length) => {
+                let (base, rate) = TO_FETCH;
+                let input = Timed::new(input.into_inner(), base + Duration::from_secs(length / rate));
+                Ok(Coming { process: Some(process), input: Measured::new(input, length) })
+            }
+            Err(error) => {
+                let _ = process.kill();
+                child::ended(process)?;
+                Err(error).context("the process that fetches ends without a word")
+            }
+        }
+    }
+
+    /// Returns the length that the server says, in bytes.
+    pub fn length(&self) -> u64 {
+        self.input.length()
+    }
+
+    /// Waits for the end of the process, and returns what it had to say.
+    fn end(&mut self) -> io::Result<()> {
+        self.process.take().map_or(Ok(()), |process| child::ended(process).map_err(into_io))
+    }
+}
+
+impl Read for Coming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.input.read(buffer) {
+            Ok(0) if self.input.is_complete() => self.end().map(|()| 0),
+            // The process that saw a transfer break off says why, if it has ended by itself.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Err(self.process.as_mut().and_then(child::ended_soon).map_or(error, into_io))
+            }
+            read => read,
+        }
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}

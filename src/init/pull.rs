@@ -1,0 +1,97 @@
+//! An image of a registry, or in an archive: its layers are unpacked into memory, which becomes the root.
+
+use crate::error::{Result, failed};
+pub use crate::init::chain::start_another;
+use crate::init::coming::{Coming, Reach};
+use crate::init::devices::Events;
+use crate::init::kernel_log::{Level, log};
+use crate::init::load::Loader;
+pub use crate::init::remote::fetch;
+use crate::init::remote::over_network;
+use crate::init::source::Fetched;
+use crate::init::unpacked::unpack;
+pub use crate::init::unpacked::used;
+use crate::init::words::Words;
+use crate::network::wanted::Wanted;
+use crate::oci::archive::Archive;
+use crate::oci::document::{DOCUMENT_MAX, Descriptor, INDEX_TYPES, MANIFEST_TYPES};
+use crate::oci::layout::{pick, read_limited};
+use crate::oci::reference::{Pin, Reference};
+use crate::oci::registry::part::{Part, Repository};
+use crate::oci::source::{Source, verified};
+use crate::oci::{Image, image};
+use crate::words::digest::Digest;
+use crate::words::units::Bytes;
+use anyhow::Context;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A repository, each part of which is read by a process of its own. What they send is verified here.
+struct Parts {
+    repository: Repository,
+    reach: Reach,
+}
+
+impl Parts {
+    fn coming(&self, part: Part) -> Result<Coming> {
+        Coming::begin(&Wanted::Part(self.repository.clone(), part), &self.reach)
+    }
+}
+
+impl Source for Parts {
+    fn document(&self, which: &Descriptor, limit: u64) -> Result<Vec<u8>> {
+        let is_manifest = INDEX_TYPES.iter().chain(&MANIFEST_TYPES).any(|known| *known == which.media_type);
+        let digest = which.digest.clone();
+        let part = if is_manifest { Part::Manifest(digest) } else { Part::Blob { digest, size: which.size } };
+        read_limited(self.coming(part)?, limit)
+    }
+
+    fn blob(&self, which: &Descriptor) -> Result<Box<dyn Read>> {
+        Ok(Box::new(self.coming(Part::Blob { digest: which.digest.clone(), size: which.size })?))
+    }
+}
+
+/// Unpacks the image that a reference with a digest names.
+pub fn pull(reference: &str, known: (&Words, &Events), loader: &mut Loader) -> Result<Fetched<()>> {
+    let reference: Reference = reference.parse()?;
+    let Reference::Registry { host, repository: name, pin: Pin::Digest(digest) } = &reference else {
+        let found = format!("{reference} has no digest: anyone on the way could send another image");
+        return Err(failed(found, "name it: root=flipslot:docker://HOST/NAME@sha256:…"));
+    };
+    let repository = Repository {
+        host: host.clone(),
+        name: name.clone(),
+        plain_http: known.0.plain_http.iter().any(|plain| plain == host),
+    };
+    let begin = Instant::now();
+    let ask = |reach: &Reach| {
+        let parts = Parts { repository: repository.clone(), reach: reach.clone() };
+        let manifest =
+            parts.coming(Part::Manifest(digest.clone())).and_then(|coming| read_limited(coming, DOCUMENT_MAX));
+        Ok((parts, manifest.with_context(|| format!("looking up {reference}"))?))
+    };
+    let keep = |(parts, manifest): (Parts, Vec<u8>)| {
+        let image = image::of_pinned(&reference, Arc::new(parts), manifest, digest.clone())?;
+        unpack(&image, &known.0.overlay)?;
+        let (size, seconds) = (Bytes(image.stored_bytes()), begin.elapsed().as_secs_f64());
+        log(Level::Info, &format!("{size} from {reference}, unpacked, in {seconds:.1} s"));
+        Ok(())
+    };
+    over_network(known, loader, ask, keep)
+}
+
+/// Unpacks the only image of an archive, whose file is given back as it is read.
+pub fn unpack_archive(file: &str, words: &Words) -> Result<()> {
+    let (archive, index) = Archive::open_once(Path::new(file))?;
+    let which = pick(&index, None)?;
+    let manifest = verified(&archive, which, DOCUMENT_MAX)?;
+    let reference = Reference::Archive { file: file.into(), pin: None };
+    let image = image_of(&reference, archive, manifest, &which.digest)?;
+    unpack(&image, &words.overlay)
+}
+
+fn image_of(reference: &Reference, archive: Archive, manifest: Vec<u8>, digest: &Digest) -> Result<Image> {
+    image::of_pinned(reference, Arc::new(archive), manifest, digest.clone())
+}
