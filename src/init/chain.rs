@@ -12,13 +12,14 @@ use crate::init::zram;
 use crate::kernel::find::{self, Kernel, choose};
 use crate::kernel::module_file;
 use crate::kernel::modules::{Linkage, Modules};
+use crate::oci::spent::Spent;
 use crate::root::mounted::directory::Root;
 use crate::root::tree::Tree;
 use crate::sys::kexec;
 use crate::words::kernel_line;
 use crate::words::units::Bytes;
 use anyhow::Context;
-use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::system::{RebootCommand, reboot, uname};
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Path of the image in the initramfs.
 const IMAGE: &str = "image";
@@ -82,7 +84,7 @@ fn start(kernel: &Kernel, image: &Mounted) -> Result<()> {
     let program = fs::read("/proc/self/exe").context("reading this program")?;
     let memory = memfd("initramfs")?;
     let mut archive = write_own(memory, &program, &plan, &files)?;
-    archive.add_from(IMAGE, 0o100_444, size, &mut Spent::open(image.file)?)?;
+    archive.add_from(IMAGE, 0o100_444, size, &mut spent(image.file)?)?;
     let initramfs = archive.finish()?;
     let line = cmdline(&fs::read_to_string("/proc/cmdline").context("reading the command line")?, image.digest);
     let line = CString::new(line)?;
@@ -138,6 +140,13 @@ fn opened<'t>(tree: &'t dyn Tree, path: &str) -> Result<Box<dyn Read + 't>> {
     tree.open(path)?.with_context(|| format!("the image has no /{path}"))
 }
 
+/// Opens the image to be read once.
+fn spent(path: &str) -> Result<Spent<File>> {
+    let file = File::options().read(true).write(true).open(path).with_context(|| format!("opening {path}"))?;
+    let input = file.try_clone().with_context(|| format!("opening {path}"))?;
+    Ok(Spent::new(input, Arc::new(file), 0))
+}
+
 /// Makes a file in memory with this content.
 fn in_memory(name: &str, content: &mut impl Read) -> Result<File> {
     let mut file = memfd(name)?;
@@ -150,32 +159,6 @@ fn memfd(name: &str) -> Result<File> {
     Ok(memfd_create(name, MemfdFlags::CLOEXEC).context("making a file in memory")?.into())
 }
 
-/// A file in memory that is given back to the kernel as it is read.
-struct Spent {
-    file: File,
-    at: u64,
-}
-
-impl Spent {
-    fn open(path: &str) -> Result<Spent> {
-        let file = File::options().read(true).write(true).open(path).with_context(|| format!("opening {path}"))?;
-        Ok(Spent { file, at: 0 })
-    }
-}
-
-impl Read for Spent {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read(buffer)?;
-        if length > 0 {
-            // Where this cannot be done, it takes memory until it is removed.
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            let _ = fallocate(&self.file, flags, self.at, length as u64);
-            self.at += length as u64;
-        }
-        Ok(length)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,17 +169,5 @@ mod tests {
         let next = "root=flipslot:/image@sha256:cd flipslot.kexec=no console=ttyS0 \"dyndbg=a b\" -- init=/x";
         assert_eq!(cmdline(line, Some("cd")), next);
         assert_eq!(cmdline("quiet\n", None), "root=flipslot:/image flipslot.kexec=no quiet");
-    }
-
-    #[test]
-    fn what_is_read_once_is_given_back() {
-        use std::os::unix::fs::MetadataExt;
-        let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
-        let bytes = vec![7; 1 << 20];
-        fs::write(file.path(), &bytes).unwrap();
-        let mut read = Vec::new();
-        Spent::open(file.path().to_str().unwrap()).unwrap().read_to_end(&mut read).unwrap();
-        assert_eq!(read, bytes);
-        assert_eq!(fs::metadata(file.path()).unwrap().blocks(), 0);
     }
 }

@@ -4,11 +4,11 @@ use crate::error::Result;
 use crate::oci::document::{DOCUMENT_MAX, Descriptor};
 use crate::oci::layout;
 use crate::oci::source::Source;
-use crate::oci::tar_index::{Slice, TarIndex};
+use crate::oci::spent::Spent;
+use crate::oci::tar_index::TarIndex;
 use anyhow::Context;
-use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,26 +45,11 @@ impl Source for Archive {
         let slice = self.tar.file(&place(which))?;
         Ok(match &self.spent {
             None => Box::new(slice),
-            Some(file) => Box::new(Once { slice, file: Arc::clone(file) }),
+            Some(file) => {
+                let at = slice.at();
+                Box::new(Spent::new(slice, Arc::clone(file), at))
+            }
         })
-    }
-}
-
-/// A blob of which the part that was read is given back.
-struct Once {
-    slice: Slice,
-    file: Arc<File>,
-}
-
-impl Read for Once {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let at = self.slice.at();
-        let length = self.slice.read(buffer)?;
-        if length > 0 {
-            // Where this cannot be done, the archive takes memory to the end.
-            let _ = fallocate(&*self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, length as u64);
-        }
-        Ok(length)
     }
 }
 

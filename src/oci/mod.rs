@@ -15,6 +15,7 @@ pub mod registries;
 pub mod registry;
 pub mod signature;
 pub mod source;
+pub mod spent;
 pub mod tar_index;
 pub mod trust;
 
