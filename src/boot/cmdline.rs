@@ -70,7 +70,7 @@ impl Cmdline {
 
     /// Returns the line as passed to a kernel by kexec, for a trial of `deadline` seconds that `confirm` ends.
     pub fn by_kexec(&self, deadline: u64, confirm: Confirm) -> String {
-        format!("{self} {} {DEADLINE_KEY}{deadline} {CONFIRM_KEY}{confirm}", BootedBy::Kexec.words())
+        format!("{self} {}", by_kexec(deadline, confirm))
     }
 
     /// Returns the words, in order.
@@ -99,6 +99,11 @@ impl fmt::Display for Cmdline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(" "))
     }
+}
+
+/// Returns the words of a kernel that is started by kexec, for a trial of `deadline` seconds that `confirm` ends.
+pub fn by_kexec(deadline: u64, confirm: Confirm) -> String {
+    format!("{} {DEADLINE_KEY}{deadline} {CONFIRM_KEY}{confirm}", BootedBy::Kexec.words())
 }
 
 /// Adds the speed that GRUB uses, 115200, to a serial port that has none.

@@ -8,7 +8,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// The flags of every command that looks at images.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Default)]
 pub struct ImageArgs {
     /// Machine to boot on: this, qemu, generic, or a file that `flipslot
     /// hardware -o` wrote there [default: generic; for flash, that of the
@@ -56,7 +56,7 @@ pub struct ImageArgs {
 }
 
 /// The flags of every command that fetches images.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Default)]
 pub struct FetchArgs {
     /// Architecture to choose from an index [default: this machine's]
     #[arg(long, value_name = "ARCH")]

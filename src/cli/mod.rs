@@ -1,7 +1,5 @@
 //! The command line: its flags, and the types that come out of it.
 
-use crate::boot::ledger::Confirm;
-use crate::jump::route::Way;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,6 +13,7 @@ pub mod manual;
 mod netboot;
 pub mod parse;
 mod root_file;
+mod switch;
 mod value;
 
 pub use check::{CHECK_HELP, CheckArgs};
@@ -25,6 +24,7 @@ pub use image::{FetchArgs, ImageArgs, WriteArgs};
 pub use manual::{CompletionsArgs, ReferenceArgs};
 pub use netboot::{NETBOOT_HELP, NetbootArgs};
 pub use root_file::{ROOT_FILE_HELP, RootFileArgs};
+pub use switch::{RamArgs, SWITCH_HELP, SwitchArgs};
 
 /// Boots container images on bare metal, with a way back.
 #[derive(Debug, Parser)]
@@ -56,8 +56,9 @@ pub enum Verb {
     /// Write a folder of static files from which machines boot images by PXE
     #[command(after_help = NETBOOT_HELP)]
     Netboot(Box<NetbootArgs>),
-    /// Jump into another slot, on trial: any failure leads back to this one
-    Switch(SwitchArgs),
+    /// Jump into another slot, or an image in RAM, on trial: any failure leads back
+    #[command(after_help = SWITCH_HELP)]
+    Switch(Box<SwitchArgs>),
     /// Declare the running slot healthy: it boots from now on
     Confirm(DryRunArgs),
     /// Go back to the slot that was proven before this one
@@ -179,34 +180,6 @@ pub struct FlashArgs {
     /// Options for writing the slot
     #[command(flatten)]
     pub write: WriteArgs,
-}
-
-/// The flags of `switch`.
-#[derive(Debug, Args)]
-pub struct SwitchArgs {
-    /// Slot to jump into
-    #[arg(long, value_name = "SLOT")]
-    pub slot: String,
-
-    /// Way to jump: kexec if the kernel can, else the firmware; or one of them
-    #[arg(long, value_enum, value_name = "WAY", default_value = "auto")]
-    pub by: Way,
-
-    /// Confirm the slot by its health check, or with `flipslot confirm` by hand
-    #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
-    pub confirm: Confirm,
-
-    /// Time after which an unconfirmed slot is given up: 90s, 10m, 1h
-    #[arg(long, value_name = "TIME", default_value = "10m")]
-    pub deadline: String,
-
-    /// Jump even if these rules find something (docs/check.md)
-    #[arg(long, value_name = "RULE,...")]
-    pub allow: Vec<String>,
-
-    /// Options for a dry run
-    #[command(flatten)]
-    pub plan: DryRunArgs,
 }
 
 /// The flags of `status`.

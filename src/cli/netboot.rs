@@ -29,7 +29,7 @@ pub struct NetbootArgs {
 
     /// Address at which machines reach the folder: http://SERVER/PATH
     #[arg(long, value_name = "URL")]
-    pub url: String,
+    pub url: Option<String>,
 
     /// Image for hosts, as NAME=REFERENCE; may be repeated
     #[arg(long = "image", value_name = "NAME=REF")]
@@ -43,12 +43,18 @@ pub struct NetbootArgs {
     #[arg(long, value_name = "HOST", conflicts_with_all = ["images", "hosts"])]
     pub rollback: Option<String>,
 
-    /// Format in which machines get the images
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "squashfs")]
-    pub format: LiveFormat,
+    /// Let a host boot what was last written under its image's name: a run with
+    /// --image alone changes no host
+    #[arg(long, value_name = "HOST", conflicts_with_all = ["images", "hosts", "rollback"])]
+    pub promote: Option<String>,
+
+    /// Format in which machines get the images [default: squashfs]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<LiveFormat>,
 
     /// Boot loaders to hand out: the first that fits a machine's firmware
-    #[arg(long, value_enum, value_name = "LOADER", value_delimiter = ',', default_value = "ipxe")]
+    /// [default: ipxe]
+    #[arg(long, value_enum, value_name = "LOADER", value_delimiter = ',')]
     pub loader: Vec<Loader>,
 
     /// Put the image into the initramfs, so that a machine needs no network card
@@ -61,9 +67,9 @@ pub struct NetbootArgs {
     pub no_agent: bool,
 
     /// Number of images to keep that are neither the current nor the previous one
-    /// of any host
-    #[arg(long, value_name = "N", default_value = "2")]
-    pub keep: usize,
+    /// of any host [default: 2]
+    #[arg(long, value_name = "N")]
+    pub keep: Option<usize>,
 
     /// Options for the images and how they boot
     #[command(flatten)]

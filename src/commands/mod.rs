@@ -15,6 +15,7 @@ pub mod reference;
 pub mod rollback;
 pub mod status;
 pub mod switch;
+pub mod switch_ram;
 
 use crate::chamber;
 use crate::cli::Verb;

@@ -8,6 +8,7 @@ use crate::forms::netboot::delivery::Delivery;
 use crate::forms::netboot::hosts::Hosts;
 use crate::forms::netboot::images::{IMAGES, Images, name_of};
 use crate::forms::netboot::{self, NetbootJob, loaders};
+use crate::initramfs::compress::Effort;
 use crate::mount::lock::{Patience, lock};
 use crate::mount::scratch::Scratch;
 use crate::oci;
@@ -16,8 +17,8 @@ use crate::output::netboot::{Published, PublishedHost, PublishedImage};
 use crate::output::print::print;
 use crate::progress::Progress;
 use crate::publish::described::Described;
-use crate::request::config::Config;
 use crate::request::netboot::{NetbootRequest, refuse_odd_words};
+use crate::request::netboot_config::NetbootConfig;
 use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::words::digest::Digest;
 use crate::words::origin::Origin;
@@ -29,54 +30,68 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Instant;
 
-/// Writes images and hosts into a folder; or lets a host go back.
+/// Writes images and hosts into a folder; or lets a host go back, or on.
 pub fn run(args: &NetbootArgs) -> Result<()> {
     let begin = Instant::now();
-    let progress = Progress::new(args.boot.fetch.progress);
-    let request = NetbootRequest::of(args)?;
-    let format = Format::of(args.boot.fetch.json);
+    let config = NetbootConfig::read(args.boot.config.as_deref())?;
+    let request = NetbootRequest::of(args, &config)?;
     let folder = request.folder.as_path();
-    if args.rollback.is_some() && !folder.is_dir() {
+    let one = args.rollback.as_ref().or(args.promote.as_ref());
+    if one.is_some() && !folder.is_dir() {
         return Err(refused(format!("there is no folder {}", folder.display()), "name the folder of an earlier run"));
     }
-    let boots = boots(args)?;
+    let boots = boots(args, &config)?;
     umask(Mode::WGRP | Mode::WOTH); // servers run as other users
     let _locked = locked(folder)?;
     let hosts = Hosts::open(folder, &request.url)?;
-    if let Some(name) = &args.rollback {
+    let published = if let Some(name) = &args.rollback {
         let boot = hosts.roll_back(name)?;
         let host = PublishedHost { host: name.clone(), image: boot.image, changed: true };
-        return print(&Published::new(folder, vec![host]).took(begin.elapsed()), format);
-    }
+        Published::new(folder, vec![host])
+    } else if let Some(name) = &args.promote {
+        Published::new(folder, vec![promote(name, &hosts, &Images::open(folder)?)?])
+    } else {
+        publish(&request, &boots, &hosts, &Progress::new(args.boot.fetch.progress))?
+    };
+    print(&published.took(begin.elapsed()), Format::of(args.boot.fetch.json))
+}
+
+/// Lets a host boot what was written last under the name of its image.
+fn promote(name: &str, hosts: &Hosts, images: &Images) -> Result<PublishedHost> {
+    let of_image = hosts.now(name)?.name.ok_or_else(|| {
+        let found = format!("the host {name} was published by a flipslot that did not note the name of its image");
+        refused(found, format!("publish it: --image IMAGE=REFERENCE --host {name}=IMAGE,mac=…"))
+    })?;
+    let (folder, described) = images.named(&of_image)?;
+    let changed = hosts.point(&Boot::new(name, (&of_image, &folder), &described.cmdline))?;
+    Ok(PublishedHost { host: name.to_owned(), image: folder, changed })
+}
+
+/// Writes images, loaders and hosts, in this order.
+fn publish(request: &NetbootRequest, boots: &SlotRequest, hosts: &Hosts, progress: &Progress) -> Result<Published> {
     oci::trust::bundle_if_none()?;
-    let delivery = Delivery::of(args.format, &boots.access.plain_http)?;
-    let session = Session { scratch: &Scratch::enter()?, progress: &progress };
+    let folder = request.folder.as_path();
+    let delivery = Delivery::of(request.format, &boots.access.plain_http)?;
+    let session = Session { scratch: &Scratch::enter()?, progress };
     hosts.images()?; // a damaged host is told before anything is written
     request.hosts.iter().try_for_each(|(name, host)| hosts.refuse_taken(name, host))?;
     let images = Images::open(folder)?;
     let mut found = Vec::new();
     for (name, reference) in &request.images {
-        found.push((name, look_up(reference, &boots, &delivery, session).with_context(|| format!("image {name}"))?));
+        found.push((name, look_up(reference, boots, &delivery, session).with_context(|| format!("image {name}"))?));
     }
     let mut made = BTreeMap::new();
     for (name, image) in found {
-        let url = (!args.embed).then_some(request.url.as_str());
-        let put = put(&images, &image, (&boots, &delivery, url), session);
-        made.insert(name, put.with_context(|| format!("image {name}"))?);
+        let url = (!request.embeds).then_some(request.url.as_str());
+        let put = put(&images, &image, (boots, &delivery, url), session).with_context(|| format!("image {name}"))?;
+        images.name(name, &put.0)?;
+        made.insert(name, put);
     }
-    for missing in loaders::put(folder, &request.url, &args.loader, session.scratch)? {
-        let text = format!(
-            "{missing} is not here: only machines with iPXE in their firmware boot, or install the package ipxe"
-        );
-        progress.warn(None, &text);
-    }
-    let absolute = fs::canonicalize(folder).context("finding the folder")?;
-    let of_dnsmasq = loaders::dnsmasq::configuration(&absolute, &request.url, &args.loader);
-    loaders::put_file(&folder.join("dnsmasq.conf"), of_dnsmasq.as_bytes())?;
+    put_loaders(request, session)?;
     let mut published = Vec::new();
     for (name, host) in &request.hosts {
         let Some((folder, described, _)) = made.get(&host.image) else { continue };
-        let changed = hosts.publish(host, &Boot::new(name, folder, &described.cmdline))?;
+        let changed = hosts.publish(host, &Boot::new(name, (&host.image, folder), &described.cmdline))?;
         published.push(PublishedHost { host: name.clone(), image: folder.clone(), changed });
     }
     let mut used = hosts.images()?;
@@ -88,14 +103,29 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
         is_new,
         described,
     });
-    print(&Published::new(folder, published).with_images(made.collect(), removed).took(begin.elapsed()), format)
+    Ok(Published::new(folder, published).with_images(made.collect(), removed))
+}
+
+/// Writes the boot loaders, and the configuration of dnsmasq.
+fn put_loaders(request: &NetbootRequest, session: Session) -> Result<()> {
+    let NetbootRequest { folder, url, loaders, .. } = request;
+    for missing in loaders::put(folder, url, loaders, session.scratch)? {
+        let text = format!(
+            "{missing} is not here: only machines with iPXE in their firmware boot, or install the package ipxe"
+        );
+        session.progress.warn(None, &text);
+    }
+    let absolute = fs::canonicalize(folder).context("finding the folder")?;
+    let of_dnsmasq = loaders::dnsmasq::configuration(&absolute, url, loaders);
+    loaders::put_file(&folder.join("dnsmasq.conf"), of_dnsmasq.as_bytes())
 }
 
 /// Returns how every image boots: by flipslot's own initramfs.
-fn boots(args: &NetbootArgs) -> Result<SlotRequest> {
-    let write = WriteArgs { no_agent: args.no_agent, ..WriteArgs::default() };
+fn boots(args: &NetbootArgs, config: &NetbootConfig) -> Result<SlotRequest> {
+    let no_agent = args.no_agent || config.no_agent.unwrap_or(false);
+    let write = WriteArgs { no_agent, ..WriteArgs::default() };
     let flags = SlotFlags { image: &args.boot, write: &write };
-    let boots = SlotRequest::of(flags, &Config::of(&args.boot)?, None, None)?.for_netboot()?;
+    let boots = SlotRequest::of(flags, &config.boots(), None, None)?.for_netboot()?;
     refuse_odd_words(boots.consoles.iter().chain([&boots.kargs]).map(String::as_str))?;
     Ok(boots)
 }
@@ -128,8 +158,8 @@ fn put(
     }
     let made = Origin::of_environment(&[])?.now();
     let address = url.map(|url| format!("{url}/{IMAGES}/{name}"));
-    let job = NetbootJob { image, request, delivery, made, address };
-    let described = images.add(&name, |folder| netboot::write(&job, folder, session))?;
+    let job = NetbootJob { image, request, delivery, made, address, effort: Effort::Much };
+    let described = images.add(&name, |folder| Ok(netboot::write(&job, folder, session)?.described))?;
     Ok((name, described, true))
 }
 

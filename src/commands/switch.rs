@@ -4,6 +4,7 @@ use crate::boot::ledger::By;
 use crate::boot::trial::Terms;
 use crate::check::policy::Policy;
 use crate::cli::SwitchArgs;
+use crate::commands::switch_ram;
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::state_home::StateHome;
 use crate::error::{Result, usage};
@@ -23,8 +24,11 @@ const SHORTEST: u64 = 10;
 /// Checks a slot, and jumps into it. Until the last line the machine runs as before, and the disk boots the
 /// slot that worked until the new one is confirmed.
 pub fn run(args: &SwitchArgs) -> Result<()> {
-    let slot: Slot = args.slot.parse()?;
     let deadline = deadline(&args.deadline)?;
+    if let Some(reference) = &args.ram {
+        return switch_ram::run(reference, deadline, args);
+    }
+    let slot: Slot = args.slot.as_deref().unwrap_or_default().parse()?;
     let policy = Policy::new(&[], &args.allow)?;
     let disk = StateHome::find(None, Access::of(args.plan.dry_run))?.disk()?;
     let running = disk.running()?;

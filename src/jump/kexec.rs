@@ -46,6 +46,11 @@ fn available(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// Refuses to prepare a jump where kexec is switched off for good.
+pub fn refuse_if_disabled() -> Result<(), Refused> {
+    if is_set("/proc/sys/kernel/kexec_load_disabled") { Err(Refused { why: why(Errno::PERM) }) } else { Ok(()) }
+}
+
 /// Returns whether a kernel is loaded, as /sys/kernel/kexec_loaded says.
 pub fn is_loaded() -> bool {
     fs::read_to_string("/sys/kernel/kexec_loaded").is_ok_and(|text| text.trim() == "1")

@@ -4,6 +4,7 @@ pub mod arrival;
 pub mod kexec;
 pub mod last_resort;
 pub mod leftovers;
+pub mod ram;
 pub mod ready;
 pub mod restart;
 pub mod route;

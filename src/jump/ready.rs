@@ -10,7 +10,7 @@ use crate::disk::installed::claim::Idle;
 use crate::disk::installed::open::Disk;
 use crate::error::{Kind, Result, refused};
 use crate::filesystem::features::Features;
-use crate::jump::watchdog;
+use crate::jump::watchdog::Heir;
 use crate::layer::LayerPath;
 use crate::mount::scratch::Scratch;
 use crate::root::mounted::directory::Root;
@@ -28,8 +28,8 @@ pub struct Ready {
     pub kernel: File,
     /// Initramfs of the slot, verified.
     pub initramfs: File,
-    /// False if the slot lacks the driver of this machine's watchdog, and so cannot take it over.
-    pub has_watchdog_driver: bool,
+    /// The slot as the system that takes over this machine's watchdog.
+    pub heir: Heir,
     /// Claim on the slot until the jump, so that nothing writes to it in the meantime.
     pub idle: Idle,
 }
@@ -67,13 +67,11 @@ impl Ready {
         let image = open(&record.entry().kernel.path, &record.entry().kernel_digest)?;
         let initramfs = open(&record.entry().initramfs, &record.entry().initramfs_digest)?;
         let facts = ImageFacts::of(&root, Some(&record.entry().kernel.version));
-        let driver = crate::sys::watchdog::names().first().and_then(|name| watchdog::driver(name));
         let has = |driver: &str| {
             let modules = facts.as_ref().ok().and_then(|facts| facts.modules.as_ref());
             modules.is_some_and(|modules| modules.place(driver).is_some())
         };
-        // Without a module, the driver is built into this kernel; most likely into the slot's, too.
-        let has_watchdog_driver = driver.is_none_or(|driver| has(&driver));
+        let heir = Heir::of(!record.agent.is_empty(), has);
         if let Some(policy) = policy {
             let features = Features::read(device.path())?;
             let written = OnDisk::read(slot, &root, features, &record)?;
@@ -81,7 +79,7 @@ impl Ready {
         }
         // The two open files keep the filesystem mounted; it is released with them.
         drop(mount);
-        Ok(Ready { slot, record, kernel: image, initramfs, has_watchdog_driver, idle })
+        Ok(Ready { slot, record, kernel: image, initramfs, heir, idle })
     }
 }
 

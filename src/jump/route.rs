@@ -11,7 +11,7 @@ use crate::error::{Result, refused};
 use crate::jump::leftovers::Begun;
 use crate::jump::ready::Ready;
 use crate::jump::restart::Into;
-use crate::jump::watchdog::{Armed, Taken, Watchdog};
+use crate::jump::watchdog::{Armed, Heir};
 use crate::jump::{kexec, restart};
 use crate::mount::scratch::Scratch;
 use crate::root::carry_over::{CarryOver, Which};
@@ -49,7 +49,7 @@ struct Loaded {
     slot: Slot,
     record: Record,
     idle: Idle,
-    has_watchdog_driver: bool,
+    heir: Heir,
 }
 
 /// Jumps into the slot. Returns the way once nothing can stop the jump; on an error the machine runs on, and
@@ -83,7 +83,10 @@ fn leave(disk: &Disk, ready: &Loaded, route: &Route, by: By) -> Result<()> {
         disk.files.write_state(state)?;
     }
     note(disk, ready, route, by)?;
-    let watchdog = if by == By::Kexec { arm(ready, route.deadline) } else { None };
+    let watchdog = match by {
+        By::Kexec => Armed::for_jump(&format!("slot {}", ready.slot), ready.heir, route.deadline),
+        By::Firmware => None,
+    };
     let stopped = restart::stop(into); // the last effect
     match (watchdog, &stopped) {
         (Some(watchdog), Err(_)) => watchdog.call_off(),
@@ -95,8 +98,8 @@ fn leave(disk: &Disk, ready: &Loaded, route: &Route, by: By) -> Result<()> {
 /// Loads the slot's kernel, unless the way leads through the firmware. Afterwards the files, and with them
 /// the mount that they are in, are closed.
 fn load(ready: Ready, route: &Route) -> Result<(By, Loaded)> {
-    let Ready { slot, record, kernel, initramfs, has_watchdog_driver, idle } = ready;
-    let ready = Loaded { slot, record, idle, has_watchdog_driver };
+    let Ready { slot, record, kernel, initramfs, heir, idle } = ready;
+    let ready = Loaded { slot, record, idle, heir };
     if route.way == Way::Firmware {
         return Ok((By::Firmware, ready));
     }
@@ -152,27 +155,4 @@ fn note(disk: &Disk, ready: &Loaded, route: &Route, by: By) -> Result<()> {
         ..Boot::new(ready.slot, by)
     });
     disk.files.write_ledger(&ledger)
-}
-
-/// Starts the hardware watchdog, which the new slot's agent takes over.
-fn arm(ready: &Loaded, deadline: u64) -> Option<Armed> {
-    if ready.record.agent.is_empty() {
-        crate::stderr!("flipslot: slot {} has no agent: no watchdog, no deadline, no health check", ready.slot);
-        return None;
-    }
-    if !ready.has_watchdog_driver {
-        crate::stderr!("flipslot: slot {} has no driver for the hardware watchdog: it stays off", ready.slot);
-        return None;
-    }
-    match Watchdog::arm(u32::try_from(deadline).unwrap_or(u32::MAX)) {
-        Taken::Running(watchdog) => {
-            crate::stderr!("flipslot: the hardware watchdog resets this machine in {} s if it hangs", watchdog.timeout);
-            Some(Armed::Own(watchdog))
-        }
-        Taken::BySystemd(setting) => Some(Armed::BySystemd(setting)),
-        Taken::No(why) => {
-            crate::stderr!("flipslot: {why}: a kernel that hangs in the jump needs a reset by hand");
-            None
-        }
-    }
 }

@@ -29,7 +29,58 @@ pub enum Armed {
     BySystemd(KexecWatchdog),
 }
 
+/// The system after a jump, as the one that takes the watchdog over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heir {
+    /// One with the agent, which does so.
+    Agent,
+    /// One without the agent.
+    WithoutAgent,
+    /// One with the agent, and without a driver for the watchdog.
+    WithoutDriver,
+}
+
+impl Heir {
+    /// Judges a system with or without the agent, by the modules that it has.
+    pub fn of(has_agent: bool, has_module: impl FnOnce(&str) -> bool) -> Heir {
+        match needed_driver() {
+            _ if !has_agent => Heir::WithoutAgent,
+            Some(driver) if !has_module(&driver) => Heir::WithoutDriver,
+            _ => Heir::Agent,
+        }
+    }
+}
+
 impl Armed {
+    /// Starts the hardware watchdog for a jump into a system of this name, if that can take it over.
+    pub fn for_jump(into: &str, heir: Heir, deadline: u64) -> Option<Armed> {
+        match heir {
+            Heir::Agent => {}
+            Heir::WithoutAgent => {
+                crate::stderr!("flipslot: {into} has no agent: no watchdog, no deadline, no health check");
+                return None;
+            }
+            Heir::WithoutDriver => {
+                crate::stderr!("flipslot: {into} has no driver for the hardware watchdog: it stays off");
+                return None;
+            }
+        }
+        match Watchdog::arm(u32::try_from(deadline).unwrap_or(u32::MAX)) {
+            Taken::Running(watchdog) => {
+                crate::stderr!(
+                    "flipslot: the hardware watchdog resets this machine in {} s if it hangs",
+                    watchdog.timeout
+                );
+                Some(Armed::Own(watchdog))
+            }
+            Taken::BySystemd(setting) => Some(Armed::BySystemd(setting)),
+            Taken::No(why) => {
+                crate::stderr!("flipslot: {why}: a kernel that hangs in the jump needs a reset by hand");
+                None
+            }
+        }
+    }
+
     /// Undoes what was done for a jump that was given up.
     pub fn call_off(self) {
         match self {
@@ -53,6 +104,12 @@ pub enum Taken {
 pub fn driver(name: &str) -> Option<String> {
     let module = fs::read_link(format!("{SYSFS}/{name}/device/driver/module")).ok()?;
     Some(module.file_name()?.to_str()?.to_owned())
+}
+
+/// Returns the kernel module of this machine's watchdog that a next system needs to take it over; `None` if there is none,
+/// or it is built into this kernel, and most likely into the next one.
+fn needed_driver() -> Option<String> {
+    driver(names().first()?)
 }
 
 impl Watchdog {

@@ -5,3 +5,5 @@ pub mod loop_device;
 pub mod mounted;
 pub mod scratch;
 pub mod vacant;
+#[cfg(feature = "tool")]
+pub mod workplace;

@@ -21,6 +21,8 @@ const SHOWN: usize = 20;
 pub struct LiveStatus {
     #[serde(flatten)]
     facts: LiveFacts,
+    /// Set on a trial that was not confirmed yet: its end is a reset.
+    on_trial: bool,
     /// Paths that were written, replaced or removed since the start, sorted; `None` where nothing notes them: the root is
     /// files in memory, with nothing over it.
     changed: Option<Vec<String>>,
@@ -28,10 +30,12 @@ pub struct LiveStatus {
 
 impl LiveStatus {
     /// Looks at what was written since the start. Needs root.
-    pub fn of(facts: LiveFacts) -> Result<LiveStatus> {
+    pub fn of(facts: LiveFacts, on_trial: bool) -> Result<LiveStatus> {
         let mut changed = Vec::new();
         let parts = match fs::read_dir(WRITTEN) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LiveStatus { facts, changed: None }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(LiveStatus { facts, on_trial, changed: None });
+            }
             parts => parts.with_context(|| format!("reading {WRITTEN}"))?,
         };
         for part in parts {
@@ -41,7 +45,7 @@ impl LiveStatus {
             list(&part.path().join("upper"), &place, &mut changed).context("listing what was written")?;
         }
         changed.sort();
-        Ok(LiveStatus { facts, changed: Some(changed) })
+        Ok(LiveStatus { facts, on_trial, changed: Some(changed) })
     }
 }
 
@@ -91,6 +95,9 @@ impl fmt::Display for LiveStatus {
         }
         if *memory > 0 {
             writeln!(f, "  memory   {} for the image", Bytes(*memory))?;
+        }
+        if self.on_trial {
+            writeln!(f, "  trial    not confirmed yet: flipslot confirm; a reset boots what it did before")?;
         }
         if let Some(host) = host {
             let from = match host_from {

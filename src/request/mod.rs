@@ -7,5 +7,6 @@ pub mod disk;
 pub mod flash;
 pub mod images;
 pub mod netboot;
+pub mod netboot_config;
 pub mod older;
 pub mod slot;

@@ -3,9 +3,13 @@
 use crate::boot::root_on::LiveFormat;
 use crate::cli::NetbootArgs;
 use crate::error::{Result, usage};
+use crate::request::netboot_config::{HostConfig, NetbootConfig};
+use crate::words::loader::Loader;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Images that are kept although no host uses them, unless the user says otherwise.
+const KEEP: usize = 2;
 /// Longest name of a host or an image: that of a label in DNS (RFC 1035, 2.3.4).
 const NAME_MAX: usize = 63;
 
@@ -20,6 +24,12 @@ pub struct NetbootRequest {
     pub images: BTreeMap<String, String>,
     /// Hosts by their names.
     pub hosts: BTreeMap<String, Host>,
+    /// Format of the images.
+    pub format: LiveFormat,
+    /// Boot loaders to hand out.
+    pub loaders: Vec<Loader>,
+    /// Put images into their initramfs.
+    pub embeds: bool,
     /// Number of images to keep that no host uses.
     pub keep: usize,
 }
@@ -36,41 +46,90 @@ pub struct Host {
 }
 
 impl NetbootRequest {
-    /// Reads the flags.
-    pub fn of(args: &NetbootArgs) -> Result<NetbootRequest> {
-        let mut images = BTreeMap::new();
-        for text in &args.images {
-            let (name, reference) = named(text, "--image", "NAME=REFERENCE")?;
-            if images.insert(name.clone(), reference.to_owned()).is_some() {
-                return Err(usage(format!("--image {name} is given twice"), "name each image once"));
-            }
-        }
-        let mut hosts = BTreeMap::new();
-        for text in &args.hosts {
-            let (name, rest) = named(text, "--host", "NAME=IMAGE,mac=MAC")?;
-            let host = host(&name, rest, &images)?;
-            if hosts.insert(name.clone(), host).is_some() {
-                return Err(usage(format!("--host {name} is given twice"), "name each host once"));
-            }
-        }
-        refuse_shared(&hosts)?;
-        if args.rollback.is_none() && images.is_empty() {
+    /// Joins the flags with the file; a flag wins.
+    pub fn of(args: &NetbootArgs, config: &NetbootConfig) -> Result<NetbootRequest> {
+        let url = args.url.as_ref().or(config.url.as_ref()).ok_or_else(|| {
+            usage(
+                "machines do not know where the folder is",
+                "name it: --url http://SERVER/PATH, or `url` in the config",
+            )
+        })?;
+        let loaders = if args.loader.is_empty() { config.loader.clone() } else { Some(args.loader.clone()) };
+        let images = images(args, config)?;
+        let request = NetbootRequest {
+            folder: args.folder.clone(),
+            url: address(url)?,
+            hosts: hosts(args, config, &images)?,
+            images,
+            format: args.format.or(config.format).unwrap_or(LiveFormat::Squashfs),
+            loaders: loaders.unwrap_or_else(|| vec![Loader::Ipxe]),
+            embeds: args.embed || config.embed.unwrap_or(false),
+            keep: args.keep.or(config.keep).unwrap_or(KEEP),
+        };
+        request.refuse_odd(args)?;
+        Ok(request)
+    }
+
+    /// Refuses what does not go together.
+    fn refuse_odd(&self, args: &NetbootArgs) -> Result<()> {
+        refuse_shared(&self.hosts)?;
+        let changes_hosts = args.rollback.is_some() || args.promote.is_some();
+        if !changes_hosts && self.images.is_empty() {
             return Err(usage("there is nothing to do: no image is named", "name one: --image NAME=REFERENCE"));
         }
-        refuse_odd_folder(&args.folder)?;
-        if !args.embed && args.url.starts_with("tftp:") {
-            let found = format!("the initramfs fetches no image by TFTP, and --url is {}", args.url);
+        refuse_odd_folder(&self.folder)?;
+        if !self.embeds && self.url.starts_with("tftp:") {
+            let found = format!("the initramfs fetches no image by TFTP, and the folder is at {}", self.url);
             return Err(usage(found, "serve the folder by HTTP, too: --url http://SERVER/PATH; or add --embed"));
         }
-        if args.embed && args.format == LiveFormat::Unpacked {
+        if self.embeds && self.format == LiveFormat::Unpacked {
             let found = "--embed puts the root into the initramfs, and --format unpacked leaves it in its registry";
             return Err(usage(found, "leave out one of them"));
         }
         if !args.boot.filesystem.is_empty() {
             return Err(usage("--filesystem is for slots, and these images are files", "choose --format"));
         }
-        Ok(NetbootRequest { folder: args.folder.clone(), url: url(&args.url)?, images, hosts, keep: args.keep })
+        Ok(())
     }
+}
+
+/// Joins the images of the flags and the file.
+fn images(args: &NetbootArgs, config: &NetbootConfig) -> Result<BTreeMap<String, String>> {
+    let mut images = BTreeMap::new();
+    for text in &args.images {
+        let (name, reference) = named(text, "--image", "NAME=REFERENCE")?;
+        if images.insert(name.clone(), reference.to_owned()).is_some() {
+            return Err(usage(format!("--image {name} is given twice"), "name each image once"));
+        }
+    }
+    for (name, reference) in &config.image {
+        refuse_odd_name(name, "[image]")?;
+        images.entry(name.clone()).or_insert_with(|| reference.clone());
+    }
+    Ok(images)
+}
+
+/// Joins the hosts of the flags and the file.
+fn hosts(
+    args: &NetbootArgs,
+    config: &NetbootConfig,
+    images: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, Host>> {
+    let mut hosts = BTreeMap::new();
+    for text in &args.hosts {
+        let (name, rest) = named(text, "--host", "NAME=IMAGE,mac=MAC")?;
+        let host = host(&name, rest, images)?;
+        if hosts.insert(name.clone(), host).is_some() {
+            return Err(usage(format!("--host {name} is given twice"), "name each host once"));
+        }
+    }
+    for (name, HostConfig { image, mac, uuid }) in &config.host {
+        refuse_odd_name(name, "[host]")?;
+        let addresses = mac.iter().map(|mac| format!(",mac={mac}")).chain(uuid.iter().map(|id| format!(",uuid={id}")));
+        let made = host(name, &format!("{image}{}", addresses.collect::<String>()), images)?;
+        hosts.entry(name.clone()).or_insert(made);
+    }
+    Ok(hosts)
 }
 
 /// Splits `NAME=REST`. A name is `[a-z0-9.-]`, so that it needs no quotes in any loader's file.
@@ -163,11 +222,11 @@ fn refuse_shared(hosts: &BTreeMap<String, Host>) -> Result<()> {
 }
 
 /// Returns the address without a `/` at its end. Refuses one that needs quotes in a loader's file.
-fn url(text: &str) -> Result<String> {
+fn address(text: &str) -> Result<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-_~%[]".contains(&byte);
     let rest = ["http://", "https://", "tftp://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) || !text.bytes().all(is_plain) {
-        let found = format!("--url '{}' is not an address of a folder", text.escape_debug());
+        let found = format!("'{}' is not an address of a folder", text.escape_debug());
         return Err(usage(found, "write http://SERVER/PATH, without a query or a password"));
     }
     Ok(text.trim_end_matches('/').to_owned())
@@ -182,7 +241,7 @@ mod tests {
     fn request(more: &[&str]) -> Result<NetbootRequest> {
         let words = [&["flipslot", "netboot", "d", "--url", "http://srv/boot/"], more].concat();
         let Verb::Netboot(args) = Cli::try_parse_from(words).unwrap().verb else { panic!("it is netboot") };
-        NetbootRequest::of(&args)
+        NetbootRequest::of(&args, &NetbootConfig::read(args.boot.config.as_deref())?)
     }
 
     #[test]
@@ -199,6 +258,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_defines_the_folder_and_flags_override_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "url = 'http://other/'\nformat = 'erofs'\nkeep = 7\nconsole = ['ttyS0']\n[image]\nweb = 'oci:x:1'\ndb = 'oci:y:1'\n\
+                    [host.r1]\nimage = 'web'\nmac = ['52:54:00:12:34:56']\n";
+        std::fs::write(file.path(), text).unwrap();
+        let config = format!("--config={}", file.path().display());
+        let made = request(&[&config, "--image=web=oci:z:1", "--host=r2=db,mac=52:54:00:12:34:57"]).unwrap();
+        assert_eq!((made.url.as_str(), made.format, made.keep), ("http://srv/boot", LiveFormat::Erofs, 7));
+        assert_eq!((made.images["web"].as_str(), made.images["db"].as_str()), ("oci:z:1", "oci:y:1"));
+        assert_eq!((made.hosts["r1"].image.as_str(), made.hosts["r2"].image.as_str()), ("web", "db"));
+        assert_eq!(NetbootConfig::read(Some(file.path())).unwrap().boots().console, Some(vec!["ttyS0".to_owned()]));
+        std::fs::write(file.path(), "url = 'http://x/'\nimages = 3\n").unwrap();
+        let said = request(&[&config]).unwrap_err().to_string();
+        assert!(said.contains("line 2") && said.contains("images"), "{said}");
+    }
+
+    #[test]
     fn what_a_loader_could_misread_is_refused() {
         let said = |more: &[&str]| request(more).unwrap_err().to_string();
         assert!(said(&["--image=we b=x"]).contains("'we b' cannot be a name"));
@@ -210,7 +286,7 @@ mod tests {
         assert!(said(&["--image=web=x", "--host=a=web,mac=52:54"]).contains("neither a MAC"));
         let two = ["--image=web=x", "--host=a=web,mac=52:54:00:12:34:56", "--host=b=web,mac=52-54-00-12-34-56"];
         assert!(said(&two).contains("both have 52-54-00-12-34-56"));
-        assert!(url("http://srv/a b").is_err() && url("ftp://srv/").is_err() && url("http:///x").is_err());
-        assert!(url("http://user@srv/").is_err(), "no password in what anyone can fetch");
+        assert!(address("http://srv/a b").is_err() && address("ftp://srv/").is_err() && address("http:///x").is_err());
+        assert!(address("http://user@srv/").is_err(), "no password in what anyone can fetch");
     }
 }

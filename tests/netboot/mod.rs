@@ -1,5 +1,7 @@
 //! `netboot`: a folder of static files from which machines boot by PXE.
 
+mod deliveries;
+
 use crate::check::{case, sound};
 use crate::support::program::{Run, flipslot, tool};
 use crate::support::tar::{Item, file};

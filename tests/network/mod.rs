@@ -60,7 +60,7 @@ fn start(url: &str, hall: &Path) -> Child {
     command
         .args([
             "read-network",
-            &format!("{{\"fetch\":{{\"url\":\"{url}\",\"dns\":[\"127.0.0.1\"],\"search\":\"lab\",\"seconds\":60}}}}"),
+            &format!("{{\"fetch\":{{\"what\":{{\"file\":\"{url}\"}},\"dns\":[\"127.0.0.1\"],\"search\":\"lab\",\"seconds\":60}}}}"),
         ])
         .arg(hall);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

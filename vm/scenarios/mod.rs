@@ -23,6 +23,7 @@ mod refused;
 mod second_disk;
 mod soak;
 mod state;
+mod switch_ram;
 mod tables;
 mod traps;
 mod trials;

@@ -10,13 +10,17 @@ pub struct Boot {
     pub host: String,
     /// Folder of its image.
     pub image: String,
+    /// Name of that image; `None` if it was published by a version that did not note it.
+    #[serde(default)]
+    pub name: Option<String>,
     /// Command line of its kernel.
     pub cmdline: String,
 }
 
 impl Boot {
-    /// A boot of the image in the folder of this name.
-    pub fn new(host: &str, image: &str, cmdline: &str) -> Boot {
-        Boot { version: 1, host: host.to_owned(), image: image.to_owned(), cmdline: cmdline.to_owned() }
+    /// A boot of an image, by its name and its folder.
+    pub fn new(host: &str, (name, image): (&str, &str), cmdline: &str) -> Boot {
+        let (host, image, name) = (host.to_owned(), image.to_owned(), Some(name.to_owned()));
+        Boot { version: 1, host, image, name, cmdline: cmdline.to_owned() }
     }
 }

@@ -42,6 +42,13 @@ impl<'h> Hosts<'h> {
 
     /// Lets a host boot an image from now on. Returns false if it does already.
     pub fn publish(&self, host: &Host, boot: &Boot) -> Result<bool> {
+        let changes = self.point(boot)?;
+        self.address(&boot.host, host)?;
+        Ok(changes)
+    }
+
+    /// Lets a host that has its addresses boot an image from now on. Returns false if it does already.
+    pub fn point(&self, boot: &Boot) -> Result<bool> {
         let name = &boot.host;
         let text = serde_json::to_string_pretty(boot)? + "\n";
         let files = loaders::of_host(self.url, boot);
@@ -64,7 +71,6 @@ impl<'h> Hosts<'h> {
             }
             link(&target, &self.folder.join(HOSTS).join(name))?; // from here on it boots this
         }
-        self.address(name, host)?;
         Ok(changes)
     }
 
@@ -102,14 +108,22 @@ impl<'h> Hosts<'h> {
         Ok(())
     }
 
+    /// Returns what a host boots now.
+    pub fn now(&self, name: &str) -> Result<Boot> {
+        self.boot(&self.known(name)?)
+    }
+
+    fn known(&self, name: &str) -> Result<String> {
+        refuse_odd_name(name, "the host")?;
+        self.target(name)?.ok_or_else(|| {
+            let found = format!("{} has no host {name}", self.folder.display());
+            refused(found, format!("name one of those in {}", self.folder.join(HOSTS).display()))
+        })
+    }
+
     /// Lets a host boot what it booted before. Returns what that is.
     pub fn roll_back(&self, name: &str) -> Result<Boot> {
-        refuse_odd_name(name, "--rollback")?;
-        let Some(now) = self.target(name)? else {
-            let found = format!("{} has no host {name}", self.folder.display());
-            let hint = format!("name one of those in {}", self.folder.join(HOSTS).display());
-            return Err(refused(found, hint));
-        };
+        let now = self.known(name)?;
         let previous = read_link(&self.previous(name))?.filter(|previous| *previous != now).ok_or_else(|| {
             refused(format!("the host {name} has booted nothing else before"), "publish an image: --image, --host")
         })?;
@@ -211,7 +225,7 @@ mod tests {
         let hosts = Hosts::open(folder.path(), "http://srv").unwrap();
         let rack = Host { image: "web".to_owned(), macs: vec!["52-54-00-12-34-56".to_owned()], uuids: Vec::new() };
         let now = || fs::read_to_string(folder.path().join("by-mac/52-54-00-12-34-56/boot.ipxe")).unwrap();
-        let [one, two] = ["one", "two"].map(|image| Boot::new("rack1", image, "quiet"));
+        let [one, two] = ["one", "two"].map(|image| Boot::new("rack1", ("web", image), "quiet"));
         assert!(hosts.publish(&rack, &one).unwrap());
         assert!(now().contains("http://srv/images/one/vmlinuz"), "{}", now());
         assert!(hosts.roll_back("rack1").unwrap_err().to_string().contains("nothing else before"));

@@ -1,7 +1,8 @@
 //! The images of the folder: each in a folder named by its digest, complete or not there.
 
 use crate::disk::new::file::Existing;
-use crate::error::Result;
+use crate::error::{Result, refused};
+use crate::forms::netboot::loaders::put_file;
 use crate::publish::described::{DESCRIPTION, Described};
 use crate::publish::sums;
 use crate::publish::written_file::filled;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Name of the images' folder.
 pub const IMAGES: &str = "images";
+/// Folder with a file for each name of an image, which says which folder was written last for it.
+const NAMES: &str = "names";
 /// Start of the name of a folder that is not complete.
 const NEW: &str = ".new-";
 
@@ -26,20 +29,23 @@ pub fn name_of(digest: &Digest, asked: &str) -> String {
 /// The images of a netboot folder.
 pub struct Images {
     folder: PathBuf,
+    names: PathBuf,
 }
 
 impl Images {
     /// Opens the images of `folder`, and removes what a run that was cut left there.
     pub fn open(folder: &Path) -> Result<Images> {
-        let folder = folder.join(IMAGES);
-        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let [folder, names_of] = [IMAGES, NAMES].map(|name| folder.join(name));
+        for folder in [&folder, &names_of] {
+            fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        }
         for name in names(&folder)? {
             // A folder without a description was being removed when a run was cut.
             if name.starts_with(NEW) || !folder.join(&name).join(DESCRIPTION).exists() {
                 fs::remove_dir_all(folder.join(&name)).with_context(|| format!("removing {name}"))?;
             }
         }
-        Ok(Images { folder })
+        Ok(Images { folder, names: names_of })
     }
 
     /// Returns the description of a complete image; `None` if it is not there.
@@ -68,6 +74,22 @@ impl Images {
         fs::rename(&new, self.folder.join(name)).with_context(naming)?;
         File::open(&self.folder).and_then(|folder| folder.sync_all()).with_context(naming)?;
         Ok(described)
+    }
+
+    /// Notes that an image of this name was written last into the folder `target`.
+    pub fn name(&self, name: &str, target: &str) -> Result<()> {
+        put_file(&self.names.join(name), format!("{target}\n").as_bytes())
+    }
+
+    /// Returns the folder that was written last for this name, with the description of the image. Refuses a name that
+    /// nothing was written for, or whose image was removed since.
+    pub fn named(&self, name: &str) -> Result<(String, Described)> {
+        let path = self.names.join(name);
+        let missing =
+            |why: &str| refused(format!("the image {name} {why}"), format!("write it: --image {name}=REFERENCE"));
+        let folder = fs::read_to_string(&path).map_err(|_| missing("was not written here"))?.trim().to_owned();
+        let described = self.described(&folder)?.ok_or_else(|| missing("was removed since it was written"))?;
+        Ok((folder, described))
     }
 
     /// Replaces files that another image has, too, by hard links to those: the same kernel, or the same root with other words.

@@ -21,6 +21,7 @@ use crate::error::{Result, failed};
 use crate::forms::netboot::delivery::Delivery;
 use crate::forms::netboot::layer::Losses;
 use crate::initramfs::compress::{Effort, Method};
+use crate::kernel::modules::Modules;
 use crate::oci::Image;
 use crate::publish::described::{About, Described, INITRD, KERNEL};
 use crate::publish::written_file::WrittenFile;
@@ -49,10 +50,22 @@ pub struct NetbootJob<'j> {
     pub made: u64,
     /// Address of its folder, from which the initramfs fetches the root; `None` puts the root into the initramfs.
     pub address: Option<String>,
+    /// Effort at the initramfs.
+    pub effort: Effort,
+}
+
+/// An image that was written into a folder.
+pub struct Written {
+    /// Description of it.
+    pub described: Described,
+    /// Modules of its kernel; `None` if there is no list of them.
+    pub modules: Option<Modules>,
+    /// Set if the agent was added.
+    pub has_agent: bool,
 }
 
 /// Writes an image with its kernel and initramfs into an empty folder.
-pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Described> {
+pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Written> {
     let NetbootJob { image, request, delivery, address, .. } = job;
     let step = session.progress.step(None, "reading layers", Some(image.stored_bytes()));
     let mut tree = MemoryTree::complete(folder.to_owned());
@@ -75,6 +88,7 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
     inspected.add_agent(request.agent, session)?;
     let Bootable { root: tree, built } = inspected.make_bootable(request, session)?;
     let Entry { kernel, initramfs, cmdline, title, .. } = built.entry;
+    let (modules, has_agent) = (Modules::read(&tree, &kernel)?, !built.agent.is_empty());
     let _step = session.progress.step(None, "writing kernel and initramfs", None);
     let kernel_file = written(folder, KERNEL, |out| drop_count(io::copy(&mut opened(&tree, &kernel.path)?, out)))?;
     let initrd = written(folder, INITRD, |out| {
@@ -82,7 +96,7 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
         align(out)?;
         let mut losses = Losses::default();
         let added = |pipe| layer::write(before, &tree, &initramfs, pipe).map(|told| losses = told);
-        Method::of(&tree, &kernel)?.compressed(Effort::Much, &mut *out, added)?;
+        Method::of(&tree, &kernel)?.compressed(job.effort, &mut *out, added)?;
         warn_of(&losses, session);
         align(out)?;
         embedded.map_or(Ok(()), |root| append(root.new.file(), out))
@@ -100,7 +114,7 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Descri
         written = Some(root.written);
     }
     let about = About { title, kernel: kernel.version, words, format, root: written, memory, files };
-    Ok(Described::new(image, about))
+    Ok(Written { described: Described::new(image, about), modules, has_agent })
 }
 
 fn warn_of(losses: &Losses, session: Session) {

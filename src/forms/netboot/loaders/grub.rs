@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn no_word_is_script() {
-        let text = host(&Boot::new("rack1", "sha256-ab", "quiet x=$root;reboot x=tty[0] x='a"));
+        let text = host(&Boot::new("rack1", ("web", "sha256-ab"), "quiet x=$root;reboot x=tty[0] x='a"));
         assert!(text.contains(r"vmlinuz 'quiet' 'x=$root;reboot' 'x=tty[0]' 'x='\''a' BOOTIF=01-$mac "), "{text}");
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in [("host", text.as_str()), ("first", FIRST)] {

@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_host_loads_its_kernel_with_its_words_and_its_initramfs() {
-        let script = host("http://srv/boot", &Boot::new("rack1", "sha256-ab", "root=flipslot:/image ro"));
+        let script = host("http://srv/boot", &Boot::new("rack1", ("web", "sha256-ab"), "root=flipslot:/image ro"));
         let lines: Vec<&str> = script.lines().collect();
         assert_eq!(lines[0], "#!ipxe");
         assert_eq!(

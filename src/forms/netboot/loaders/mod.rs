@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn each_loader_gives_the_kernel_the_same_words() {
-        let boot = Boot::new("rack1", "sha256-ab", "root=flipslot:http://srv/root@sha256:ab ro console=ttyS0,115200");
+        let boot =
+            Boot::new("rack1", ("web", "sha256-ab"), "root=flipslot:http://srv/root@sha256:ab ro console=ttyS0,115200");
         for (name, text) in of_host("http://srv/boot", &boot) {
             for word in boot.cmdline.split(' ').chain(["flipslot.host=rack1"]) {
                 assert!(text.contains(word), "{name}: {text}");
