@@ -61,9 +61,13 @@ impl Cmdline {
 
     /// Returns the user's own words: all but those that flipslot adds, and the consoles.
     pub fn own_words(&self) -> String {
+        let is_file = self.0.iter().any(|word| word.starts_with("root=flipslot:"));
+        let access = if is_file { "ro" } else { "rw" };
         let ours = |word: &&String| {
-            ["root=PARTUUID=", "rootfstype=", "flipslot.", "console="].iter().any(|start| word.starts_with(start))
-                || ["rw", KEEP_WATCHDOG].contains(&word.as_str())
+            ["root=PARTUUID=", "root=flipslot:", "rootfstype=", "flipslot.", "console="]
+                .iter()
+                .any(|start| word.starts_with(start))
+                || [access, KEEP_WATCHDOG].contains(&word.as_str())
         };
         self.0.iter().filter(|word| !ours(word)).map(String::as_str).collect::<Vec<_>>().join(" ")
     }

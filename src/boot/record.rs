@@ -3,6 +3,7 @@
 use crate::boot::entry::{Entry, GrubEntry};
 use crate::boot::initramfs_source::MadeBy;
 use crate::boot::recorded::Recorded;
+use crate::boot::root_on::{Keeps, LiveFormat};
 use crate::error::{Result, failed, refused};
 use crate::filesystem::kind::Filesystem;
 use crate::words::digest::Digest;
@@ -48,6 +49,9 @@ pub struct Record {
     /// has no running slot to carry files over from.
     #[serde(default)]
     pub keep: Option<Vec<String>>,
+    /// The root, if it is one file; `None` for a slot of files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootFile>,
     /// Time at which the image was made, in seconds since 1970, as its config says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<u64>,
@@ -58,6 +62,22 @@ pub struct Record {
     pub written: u64,
     /// Version of the flipslot that wrote it.
     pub flipslot: String,
+}
+
+/// The root of a slot as one file, which is only read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RootFile {
+    /// Filesystem in it.
+    pub format: LiveFormat,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+    /// Place of what is written over it.
+    pub overlay: Keeps,
+    /// Drivers of hardware watchdogs that the image has.
+    pub watchdogs: Vec<String>,
 }
 
 /// A fix that was made in a slot when it was written.

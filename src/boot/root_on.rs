@@ -42,6 +42,17 @@ pub enum LiveFormat {
     Unpacked,
 }
 
+/// Places of what is written over the root of a slot that is one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keeps {
+    /// Memory: a restart is the image again
+    #[default]
+    Ram,
+    /// The data partition, apart for each slot and each image
+    Data,
+}
+
 /// Origins of a live image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LiveSource {
@@ -71,8 +82,14 @@ pub enum LiveSource {
     File {
         /// Partition identifier by which Linux finds the partition.
         partuuid: PartUuid,
+        /// Filesystem of that partition.
+        filesystem: Filesystem,
         /// Absolute path of the file on that partition.
-        path: String,
+        path: &'static str,
+        /// SHA-256 of the file's bytes.
+        digest: Digest,
+        /// Partition that keeps what is written; `None` keeps it in memory, and forgets it.
+        data: Option<PartUuid>,
     },
     /// The file `/image` in the initramfs, or appended to it by the boot loader.
     BesideInitramfs,
@@ -114,12 +131,15 @@ impl RootOn {
                     LiveSource::Registry { host, repository, digest, .. } => {
                         format!("docker://{host}/{repository}@{digest}")
                     }
-                    LiveSource::File { partuuid, path } => format!("PARTUUID={partuuid}{path}"),
+                    LiveSource::File { partuuid, path, digest, .. } => format!("PARTUUID={partuuid}{path}@{digest}"),
                     LiveSource::BesideInitramfs => "/image".to_owned(),
                 };
                 let mut words = vec![format!("root=flipslot:{source}"), format!("flipslot.format={}", format.name())];
                 if let LiveSource::Registry { host, plain_http: true, .. } = from {
                     words.push(format!("flipslot.plain-http={host}"));
+                }
+                if let LiveSource::File { data: Some(data), .. } = from {
+                    words.push(format!("flipslot.overlay=data:PARTUUID={data}"));
                 }
                 words.push("ro".to_owned());
                 words
@@ -133,8 +153,13 @@ impl RootOn {
     pub fn modules(&self) -> Vec<&'static str> {
         match self {
             RootOn::Partition { filesystem, .. } => filesystem.modules(),
-            RootOn::Live { format, .. } => {
-                format.filesystem().map_or_else(|| vec!["overlay"], |name| vec![name, "loop", "overlay"])
+            RootOn::Live { format, from } => {
+                let mut modules = format.filesystem().map_or_else(Vec::new, |name| vec![name, "loop"]);
+                modules.push("overlay");
+                if let LiveSource::File { filesystem, .. } = from {
+                    modules.extend(filesystem.modules());
+                }
+                modules
             }
             RootOn::Ram => Vec::new(),
         }
@@ -191,12 +216,17 @@ impl RootOn {
 mod tests {
     use super::*;
 
+    fn file(data: Option<PartUuid>) -> LiveSource {
+        let (partuuid, filesystem, digest) = (PartUuid::NONE, Filesystem::Ext4, Digest::of(b""));
+        LiveSource::File { partuuid, filesystem, path: "/flipslot/root", digest, data }
+    }
+
     fn all() -> [RootOn; 5] {
         let live = |from| RootOn::Live { format: LiveFormat::Erofs, from };
         [
             RootOn::Partition { partuuid: PartUuid::NONE, filesystem: Filesystem::Xfs },
             live(LiveSource::Url { url: "https://srv/boot/root.erofs".to_owned(), digest: Digest::of(b""), made: 7 }),
-            live(LiveSource::File { partuuid: PartUuid::NONE, path: "/flipslot/root.erofs".to_owned() }),
+            live(file(None)),
             live(LiveSource::BesideInitramfs),
             RootOn::Ram,
         ]
@@ -209,7 +239,10 @@ mod tests {
         assert_eq!(words[0], format!("root=PARTUUID={none} rootfstype=xfs rw"));
         let digest = Digest::of(b"");
         assert_eq!(words[1], format!("root=flipslot:https://srv/boot/root.erofs@{digest} flipslot.format=erofs ro"));
-        assert_eq!(words[2], format!("root=flipslot:PARTUUID={none}/flipslot/root.erofs flipslot.format=erofs ro"));
+        let slot = format!("root=flipslot:PARTUUID={none}/flipslot/root@{digest} flipslot.format=erofs");
+        assert_eq!(words[2], format!("{slot} ro"));
+        let keeps = RootOn::Live { format: LiveFormat::Erofs, from: file(Some(PartUuid::NONE)) };
+        assert_eq!(keeps.words().join(" "), format!("{slot} flipslot.overlay=data:PARTUUID={none} ro"));
         assert_eq!(words[3], "root=flipslot:/image flipslot.format=erofs ro");
         assert_eq!(words[4], "");
     }

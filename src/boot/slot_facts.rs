@@ -1,7 +1,7 @@
 //! The facts of a slot's image that documents show: `status`, the result of a run, the manifest of a disk file.
 
 use crate::boot::initramfs_source::MadeBy;
-use crate::boot::record::{Fixed, Record};
+use crate::boot::record::{Fixed, Record, RootFile};
 use crate::boot::recorded::Recorded;
 use crate::filesystem::kind::Filesystem;
 use crate::words::digest::Digest;
@@ -22,6 +22,9 @@ pub struct SlotFacts {
     pub kernel: String,
     /// Type of the root filesystem.
     pub filesystem: Recorded<Filesystem>,
+    /// The root, if it is one file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootFile>,
     /// Hardware for which the slot was written.
     pub hardware: String,
     /// Kernel modules that this hardware and the root filesystem need in the initramfs.
@@ -57,6 +60,7 @@ impl From<&Record> for SlotFacts {
             os: record.entry().title.clone(),
             kernel: record.entry().kernel.version.clone(),
             filesystem: record.filesystem.clone(),
+            root: record.root.clone(),
             hardware: record.hardware.clone(),
             drivers: record.drivers.clone(),
             initramfs_by: record.initramfs_by.clone(),

@@ -1,6 +1,7 @@
 //! The flags of commands that look at images, or write them into slots.
 
 use crate::boot::initramfs_source::Source;
+use crate::boot::root_on::Keeps;
 use crate::cli::value::value;
 use crate::hardware::Choice;
 use crate::progress::Style;
@@ -114,7 +115,28 @@ pub struct WriteArgs {
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub mkfs_options: Option<String>,
 
+    /// Root as one file that is only read, instead of files: a slot that forgets
+    /// what is written in it (docs/images.md)
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub root: Option<RootFormat>,
+
+    /// Place of what is written over such a root [default: ram]
+    #[arg(long, value_enum, value_name = "PLACE")]
+    pub overlay: Option<Keeps>,
+
     /// Do not install the agent (health check, deadline) in the slot
     #[arg(long)]
     pub no_agent: bool,
+}
+
+/// Forms of a slot's root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RootFormat {
+    /// Files that can be written, as in the image
+    Files,
+    /// One squashfs
+    Squashfs,
+    /// One EROFS
+    Erofs,
 }

@@ -20,7 +20,7 @@ pub use check::{CHECK_HELP, CheckArgs};
 pub use clone::{CLONE_HELP, CloneArgs};
 pub use consent::ConsentArgs;
 pub use create::{CREATE_HELP, CreateArgs};
-pub use image::{FetchArgs, ImageArgs, WriteArgs};
+pub use image::{FetchArgs, ImageArgs, RootFormat, WriteArgs};
 pub use manual::{CompletionsArgs, ReferenceArgs};
 pub use netboot::{NETBOOT_HELP, NetbootArgs};
 pub use root_file::{ROOT_FILE_HELP, RootFileArgs};
@@ -63,6 +63,8 @@ pub enum Verb {
     Confirm(DryRunArgs),
     /// Go back to the slot that was proven before this one
     Rollback(DryRunArgs),
+    /// Let a slot that keeps what is written (--overlay data) forget it, at its next start
+    Reset(ResetArgs),
     /// Show the slots: which one runs, which is proven, which boots next; or the image in RAM that runs
     Status(StatusArgs),
     /// Print what this machine needs to boot, as JSON
@@ -180,6 +182,14 @@ pub struct FlashArgs {
     /// Options for writing the slot
     #[command(flatten)]
     pub write: WriteArgs,
+}
+
+/// The flags of `reset`.
+#[derive(Debug, Args)]
+pub struct ResetArgs {
+    /// Take the request back, before the next start
+    #[arg(long)]
+    pub cancel: bool,
 }
 
 /// The flags of `status`.

@@ -97,7 +97,11 @@ impl Golden {
                 Holding::Whole(record) => {
                     let partuuid = self.part(region.number).context("a slot is not a partition")?.partuuid;
                     let root = format!("root=PARTUUID={partuuid}");
-                    if !record.entry().cmdline.words().any(|word| word.eq_ignore_ascii_case(&root)) {
+                    let root_file = format!("root=flipslot:PARTUUID={partuuid}/").to_ascii_lowercase();
+                    let is_own = |word: &str| {
+                        word.eq_ignore_ascii_case(&root) || word.to_ascii_lowercase().starts_with(&root_file)
+                    };
+                    if !record.entry().cmdline.words().any(is_own) {
                         return Err(refused(
                             format!(
                                 "slot {slot} of the golden disk does not boot its own partition: its entry does \

@@ -101,6 +101,12 @@ fn slot_of_disk(args: &CheckArgs, slot: Slot) -> Result<Checked> {
         let found = format!("slot {slot} of {} holds no complete image", disk.path.display());
         return Err(refused(found, format!("write it: flipslot flash REFERENCE --slot {slot}")));
     };
+    if record.root.is_some() {
+        return Err(refused(
+            format!("the root of slot {slot} is one file: it was judged when it was written, and cannot change"),
+            format!("check its image for this machine: flipslot check {} --hardware this", record.reference),
+        ));
+    }
     let config = config(args)?;
     let is_here = disk.running.is_some() && args.image.hardware.is_none() && config.hardware.is_none();
     // A disk that this system does not run from boots on the machine that the slot was written for.

@@ -11,6 +11,7 @@ use crate::disk::installed::open::{Disk, booted_by};
 use crate::disk::installed::state_home::StateHome;
 use crate::error::{Result, refused};
 use crate::forms::slot::formatted::SlotSite;
+use crate::forms::slot::root_file::refuse_without_data;
 use crate::forms::slot::{self, SlotJob};
 use crate::jump::arrival::CONFIRMED;
 use crate::jump::{leftovers, restart};
@@ -46,6 +47,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let request = FlashRequest::of(args, target, &disk)?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };
     slot::refuse_unable(&request.how, &[target], session)?;
+    refuse_without_data(request.how.root, disk.data_filesystem().is_some())?;
     let mut state = disk.state()?;
     if args.promote {
         refuse_unconfirmed(&disk)?;
@@ -60,7 +62,13 @@ pub fn run(args: &FlashArgs) -> Result<()> {
         return print(&preview(&disk, &request, &one, state)?, Format::of(args.image.fetch.json));
     }
     let names = disk.partition_names(target)?;
-    let site = SlotSite { location: one.location, names, grub: OLDEST_GRUB, origin: Origin::Fresh };
+    let site = SlotSite {
+        location: one.location,
+        names,
+        grub: OLDEST_GRUB,
+        origin: Origin::Fresh,
+        data: disk.table.data_partition(),
+    };
     let job = SlotJob { image: &one.image, request: &request.how, carry_over: request.carry_over.as_ref() };
     let vacant = claimed.vacant()?;
     disk.repair_state_block()?;

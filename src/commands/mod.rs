@@ -12,6 +12,7 @@ pub mod hardware;
 pub mod image;
 pub mod netboot;
 pub mod reference;
+pub mod reset;
 pub mod rollback;
 pub mod status;
 pub mod switch;
@@ -34,6 +35,7 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Switch(args) => switch::run(&args),
         Verb::Confirm(args) => confirm::run(&args),
         Verb::Rollback(args) => rollback::run(&args),
+        Verb::Reset(args) => reset::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Hardware(args) => hardware::run(&args),
         Verb::Cleanup(args) => cleanup::run(&args),

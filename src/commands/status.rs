@@ -16,9 +16,13 @@ use std::path::Path;
 pub fn run(args: &StatusArgs) -> Result<()> {
     let home = StateHome::find(args.disk.as_deref(), Access::Look)?;
     let format = Format::of(args.json);
-    if let (StateHome::Nowhere, Some(facts)) = (&home, LiveFacts::read()?) {
-        let on_trial = home.trial()?.is_some() && !Path::new(CONFIRMED).exists();
-        return print(&LiveStatus::of(facts, on_trial)?, format);
+    let facts = LiveFacts::read()?;
+    let on_trial = home.trial()?.is_some() && !Path::new(CONFIRMED).exists();
+    if let (StateHome::Nowhere, Some(facts)) = (&home, &facts) {
+        return print(&LiveStatus::of(facts.clone(), on_trial)?, format);
     }
-    print(&Status::of(&home.disk()?)?, format)
+    let disk = home.disk()?;
+    let facts = facts.filter(|_| disk.running.is_some());
+    let live = facts.map(|facts| LiveStatus::of(facts, on_trial)).transpose()?;
+    print(&Status::of(&disk)?.with(live), format)
 }

@@ -1,11 +1,12 @@
 //! Copies the layer of flipslot over a root of files.
 
 use crate::error::{Result, failed};
+use crate::root::describe::describe;
 use anyhow::Context;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, makedev, utimensat};
-use std::fs::{self, DirEntry, Metadata};
+use rustix::fs::makedev;
+use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown, symlink};
 use std::path::Path;
 
 /// Copies all files of `layer`, whose folders may be missing in `root`. A device 0:0 removes what has its path (kernel:
@@ -60,19 +61,11 @@ fn copy(entry: &DirEntry, place: &Path) -> Result<()> {
     describe(place, &found)
 }
 
-/// Gives a copy the owner, the permissions and the time of its original.
-fn describe(place: &Path, found: &Metadata) -> Result<()> {
-    lchown(place, Some(found.uid()), Some(found.gid()))?;
-    fs::set_permissions(place, fs::Permissions::from_mode(found.mode() & 0o7777))?;
-    let modified = Timespec { tv_sec: found.mtime(), tv_nsec: found.mtime_nsec() };
-    let times = Timestamps { last_access: modified, last_modification: modified };
-    Ok(utimensat(CWD, place, &times, AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{FileType, Mode, mknodat};
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_layer_replaces_adds_and_removes_and_never_leaves_the_root() {

@@ -9,7 +9,9 @@ use crate::init::live_facts::{HostFrom, LiveFacts};
 use crate::init::load::Loader;
 #[cfg(not(feature = "net"))]
 use crate::init::no_network as network;
-use crate::init::overlay::{FOLDER, WRITABLE, cover, cover_folder, join, lower_of, mount_scratch};
+use crate::init::overlay::{
+    DATA, FOLDER, MEDIUM, SCRATCH, WRITABLE, cover, cover_folder, join, kept, lower_of, mount_scratch,
+};
 #[cfg(feature = "net")]
 use crate::init::pull as network;
 use crate::init::root::{PLACE, mount_device};
@@ -42,11 +44,11 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
         Here::Root => UNPACKED.to_owned(),
         Here::File(file) => format_of(file, words)?,
     };
-    let memory = match &here {
-        Here::Root => network::used()?,
+    let (memory, written) = match &here {
+        Here::Root => (network::used()?, None),
         Here::File(file) if format == ARCHIVE => {
             network::unpack_archive(file, words)?;
-            network::used()?
+            (network::used()?, None)
         }
         Here::File(file) => {
             let base = format!("{FOLDER}/base");
@@ -56,8 +58,10 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
                 let digest = source.digest.as_deref();
                 network::start_another(&Mounted { place: &base, file, format: &format, digest })?;
             }
-            lay_over(&words.overlay, &base)?;
-            if in_memory { fs::metadata(file).map_or(0, |found| found.len()) } else { 0 }
+            let folder = folder_of(words, &source, events, loader)?;
+            lay_over(&words.overlay, &base, &folder)?;
+            let memory = if in_memory { fs::metadata(file).map_or(0, |found| found.len()) } else { 0 };
+            (memory, Some(folder).filter(|_| matches!(words.overlay, Overlay::Data(_))))
         }
     };
     let host = words.host.clone().map(|name| (name, HostFrom::CommandLine));
@@ -70,7 +74,8 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
     let (host, host_from) = host.filter(|_| named).unzip();
     let place = words.root.strip_prefix(SCHEME).unwrap_or(&words.root);
     let place = place.split_once("@sha256:").map_or(place, |(place, _)| place).to_owned();
-    let facts = LiveFacts { version: 1, source: place, digest: source.digest, format, memory, host, host_from };
+    let facts =
+        LiveFacts { version: 1, source: place, digest: source.digest, format, memory, written, host, host_from };
     if let Err(error) = facts.write() {
         log(Level::Warning, &format!("flipslot status will not know this boot: {error:#}"));
     }
@@ -96,10 +101,9 @@ fn bring(source: &Source, known: (&Words, &Events), loader: &mut Loader) -> Resu
     match &source.place {
         Place::Initramfs(path) => here(path.clone()),
         Place::Device(device, path) => {
-            let medium = format!("{FOLDER}/medium");
             let wanted = Wanted::read(device).map_err(|found| failed(found, "name it: PARTUUID=…"))?;
-            mount_device(&wanted, &medium, words, events, loader)?;
-            here(format!("{medium}{path}"))
+            mount_device(&wanted, MEDIUM, words, events, loader)?;
+            here(format!("{MEDIUM}{path}"))
         }
         Place::Server(url) => {
             let Fetched { what, host } = network::fetch(url, digest.unwrap_or_default(), known, loader)?;
@@ -112,15 +116,29 @@ fn bring(source: &Source, known: (&Words, &Events), loader: &mut Loader) -> Resu
     }
 }
 
+/// Returns the folder of what is written over the root: in memory, or on a device, which is mounted.
+fn folder_of(words: &Words, source: &Source, events: &Events, loader: &mut Loader) -> Result<String> {
+    let Overlay::Data(device) = &words.overlay else { return Ok(format!("{SCRATCH}/root")) };
+    let Some(digest) = &source.digest else {
+        let found = format!("root={} has no digest: what is kept could belong to another image", words.root);
+        return Err(failed(found, "write the slot again: flipslot flash"));
+    };
+    let wanted = Wanted::read(device).map_err(|found| failed(found, "name it: flipslot.overlay=data:PARTUUID=…"))?;
+    let writable = Words { writable: true, filesystems: Vec::new(), options: String::new(), ..words.clone() };
+    mount_device(&wanted, DATA, &writable, events, loader).context("mounting the partition of what is kept")?;
+    kept(words.slot.as_deref().unwrap_or("root"), digest)
+}
+
 /// Mounts the root: the image at `base`, with the layer of flipslot over it, and over that what is written.
-fn lay_over(overlay: &Overlay, base: &str) -> Result<()> {
+fn lay_over(overlay: &Overlay, base: &str, folder: &str) -> Result<()> {
     fs::create_dir_all(PLACE)?;
     let lower = lower_of(base);
     match overlay {
         Overlay::Ram(size) => {
             mount_scratch(size.as_deref())?;
-            cover(&lower, PLACE, "root")
+            cover(&lower, PLACE, folder)
         }
+        Overlay::Data(_) => cover(&lower, PLACE, folder),
         Overlay::Nothing => {
             mount_scratch(None)?;
             if lower == base {
@@ -132,7 +150,7 @@ fn lay_over(overlay: &Overlay, base: &str) -> Result<()> {
         }
         Overlay::Other(kind) => {
             let found = format!("flipslot.overlay={kind} is not known to this initramfs");
-            Err(failed(found, "use flipslot.overlay=ram, ram:SIZE or none"))
+            Err(failed(found, "use flipslot.overlay=ram, ram:SIZE, data:PARTUUID=… or none"))
         }
     }
 }

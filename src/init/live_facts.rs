@@ -26,6 +26,9 @@ pub struct LiveFacts {
     pub format: String,
     /// Memory that its file takes, in bytes; 0 for one on a disk.
     pub memory: u64,
+    /// Folder on a disk that keeps what is written; `None` for memory.
+    #[serde(default)]
+    pub written: Option<String>,
     /// Name that the machine was given; `None` for that of the image.
     pub host: Option<String>,
     /// Origin of that name.

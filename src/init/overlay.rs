@@ -11,11 +11,21 @@ use std::path::Path;
 
 /// Folder of what belongs to a live root; the root gets it with `/run`.
 pub const FOLDER: &str = "/run/flipslot";
+/// Place at which the device of an image is mounted that is a file of it.
+pub const MEDIUM: &str = "/run/flipslot/medium";
+/// Place at which the data partition is mounted that keeps what is written.
+pub const DATA: &str = "/run/flipslot/data";
+/// Folder in it, with a folder for each slot, and in that one for each image.
+pub const KEPT: &str = "/flipslot/overlay";
+/// File in the folder of a slot that asks for what it keeps to be removed at the next start.
+pub const RESET: &str = "reset";
 /// Folder of the initramfs with what flipslot added to the image. It lies over the root, and stays when the initramfs is
 /// given up.
 pub const LAYER: &str = "/layer";
 /// Folders that may be written with `flipslot.overlay=none`.
 pub const WRITABLE: [&str; 2] = ["etc", "var"];
+/// Folder with that in a slot whose root is one file.
+pub const LAYER_OF_SLOT: &str = "/flipslot/layer";
 /// Memory in it for what is written.
 pub const SCRATCH: &str = "/run/flipslot/scratch";
 
@@ -31,7 +41,9 @@ pub fn mount_scratch(size: Option<&str>) -> Result<()> {
 /// Returns the lower folders of an overlay: the image at `base`, with the layer of flipslot over it, if there is one. The
 /// first is the topmost.
 pub fn lower_of(base: &str) -> String {
-    if Path::new(LAYER).is_dir() { format!("{LAYER}:{base}") } else { base.to_owned() }
+    let layers = [LAYER.to_owned(), format!("{MEDIUM}{LAYER_OF_SLOT}")];
+    let found = layers.into_iter().filter(|layer| Path::new(layer).is_dir());
+    found.chain([base.to_owned()]).collect::<Vec<_>>().join(":")
 }
 
 /// Mounts the folders of [`lower_of`] at `place`, for reading alone.
@@ -41,23 +53,52 @@ pub fn join(lower: &str, place: &str) -> Result<()> {
         .with_context(|| format!("joining {lower}"))
 }
 
-/// Mounts `lower` at `place`, with the scratch `name` over it.
-pub fn cover(lower: &str, place: &str, name: &str) -> Result<()> {
+/// Mounts `lower` at `place`, with what is written in `folder` over it.
+pub fn cover(lower: &str, place: &str, folder: &str) -> Result<()> {
     let first = lower.split(':').next().unwrap_or(lower);
     let found = fs::metadata(first).with_context(|| format!("reading {first}"))?;
-    let [upper, work] = ["upper", "work"].map(|part| format!("{SCRATCH}/{name}/{part}"));
-    fs::create_dir_all(&upper).and_then(|()| fs::create_dir(&work)).context("making folders in memory")?;
+    let [upper, work] = ["upper", "work"].map(|part| format!("{folder}/{part}"));
+    [&upper, &work].into_iter().try_for_each(fs::create_dir_all).context("making folders for what is written")?;
     // The root of an overlay is the upper one.
     chown(&upper, Some(found.uid()), Some(found.gid()))?;
     fs::set_permissions(&upper, fs::Permissions::from_mode(found.mode() & 0o7777))?;
     let layers = CString::new(format!("lowerdir={lower},upperdir={upper},workdir={work}"))?;
     mount(c"overlay", place, c"overlay", MountFlags::empty(), layers.as_c_str())
-        .with_context(|| format!("laying memory over {lower}"))
+        .with_context(|| format!("laying {folder} over {lower}"))
+}
+
+/// Returns the folder in the data partition that keeps what a slot has written over the image with this digest, and no
+/// other. It is emptied first, if that was asked for.
+pub fn kept(slot: &str, digest: &str) -> Result<String> {
+    let of_slot = format!("{DATA}{KEPT}/{slot}");
+    let folder = format!("{of_slot}/{digest}");
+    let asked = format!("{of_slot}/{RESET}");
+    if Path::new(&asked).exists() {
+        for entry in fs::read_dir(&of_slot).context("reading what was kept")?.flatten() {
+            if entry.file_name() != RESET {
+                fs::remove_dir_all(entry.path()).with_context(|| format!("removing {}", entry.path().display()))?;
+            }
+        }
+        fs::remove_file(&asked).with_context(|| format!("removing {asked}"))?; // last: one that was cut goes on
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("making {folder}"))?;
+    fs::set_permissions(format!("{DATA}{KEPT}"), fs::Permissions::from_mode(0o700))?;
+    Ok(folder)
 }
 
 /// Makes one folder of a root writable; one that the root does not have stays missing.
 pub fn cover_folder(root: &str, folder: &str) -> Result<()> {
     let place = format!("{root}/{folder}");
     let is_folder = fs::symlink_metadata(Path::new(&place)).is_ok_and(|found| found.is_dir());
-    if is_folder { cover(&place, &place, folder) } else { Ok(()) }
+    if is_folder { cover(&place, &place, &format!("{SCRATCH}/{folder}")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layers_are_those_that_are_there() {
+        assert_eq!(lower_of("/run/flipslot/base"), "/run/flipslot/base", "this machine has no others");
+    }
 }

@@ -65,12 +65,18 @@ const LAYOUTS: [Layout; 3] = [
 
 /// Reads the superblock of a filesystem that a root may have; `None` if there is none of them.
 pub fn superblock(device: &File) -> Option<Superblock> {
+    superblock_at(device, 0)
+}
+
+/// Reads the superblock of the filesystem that begins at this byte of a disk.
+pub fn superblock_at(disk: &File, start: u64) -> Option<Superblock> {
+    let read = |at: u64, length| bytes(disk, start + at, length).ok();
     LAYOUTS.iter().find_map(|layout| {
-        (bytes(device, layout.magic_at, layout.magic.len()).ok()? == layout.magic).then_some(())?;
-        let uuid = hyphenated(&bytes(device, layout.uuid_at, 16).ok()?);
-        let label = bytes(device, layout.label_at, layout.label_length).ok()?;
+        (read(layout.magic_at, layout.magic.len())? == layout.magic).then_some(())?;
+        let uuid = hyphenated(&read(layout.uuid_at, 16)?);
+        let label = read(layout.label_at, layout.label_length)?;
         let label = label.split(|byte| *byte == 0).next().unwrap_or_default();
-        let has_errors = layout.filesystem == "ext4" && bytes(device, EXT4_STATE_AT, 1).ok()?[0] & EXT4_ERROR_FS != 0;
+        let has_errors = layout.filesystem == "ext4" && read(EXT4_STATE_AT, 1)?[0] & EXT4_ERROR_FS != 0;
         let label = String::from_utf8_lossy(label).into_owned();
         Some(Superblock { filesystem: layout.filesystem, uuid, label, has_errors })
     })

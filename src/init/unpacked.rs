@@ -51,7 +51,7 @@ fn limit(overlay: &Overlay) -> Result<()> {
     let size = match overlay {
         Overlay::Ram(Some(size)) => size.clone(),
         Overlay::Ram(None) | Overlay::Nothing => used()?.saturating_add(available()? / 2).to_string(),
-        Overlay::Other(kind) => {
+        Overlay::Data(kind) | Overlay::Other(kind) => {
             let found = format!("flipslot.overlay={kind} is not known for a root of files in memory");
             return Err(failed(found, "use flipslot.overlay=ram, ram:SIZE or none"));
         }

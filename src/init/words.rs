@@ -46,6 +46,8 @@ pub struct Words {
     pub format: Option<String>,
     /// `flipslot.overlay=`: the place of what is written over such an image.
     pub overlay: Overlay,
+    /// `flipslot.slot=`: name of the slot.
+    pub slot: Option<String>,
     /// `flipslot.host=`: name of the machine.
     pub host: Option<String>,
     /// `flipslot.net=`: network by which the image comes.
@@ -71,6 +73,8 @@ pub enum Overlay {
     Ram(Option<String>),
     /// `none`: memory, over `/etc` and `/var` alone.
     Nothing,
+    /// `data:DEVICE`: a folder on this device, named as `root=` names one.
+    Data(String),
     /// A word that is not known.
     Other(String),
 }
@@ -84,9 +88,11 @@ impl Overlay {
         match word {
             None | Some("ram") => Overlay::Ram(None),
             Some("none") => Overlay::Nothing,
-            Some(other) => match other.strip_prefix("ram:").filter(|size| is_size(size)) {
-                Some(size) => Overlay::Ram(Some(size.to_owned())),
-                None => Overlay::Other(other.to_owned()),
+            Some(other) => match (other.strip_prefix("ram:").filter(|size| is_size(size)), other.strip_prefix("data:"))
+            {
+                (Some(size), _) => Overlay::Ram(Some(size.to_owned())),
+                (None, Some(device)) => Overlay::Data(device.to_owned()),
+                (None, None) => Overlay::Other(other.to_owned()),
             },
         }
     }
@@ -139,6 +145,7 @@ impl Words {
             parameters: words.iter().filter_map(|word| parameter(word)).collect(),
             format: last("flipslot.format=").filter(|format| !format.is_empty()).map(str::to_owned),
             overlay: Overlay::read(last("flipslot.overlay=")),
+            slot: last("flipslot.slot=").filter(|slot| is_host_name(slot)).map(str::to_owned),
             host: last("flipslot.host=").filter(|host| is_host_name(host)).map(str::to_owned),
             net: last("flipslot.net=").map(str::to_owned),
             plain_http: listed(last("flipslot.plain-http=")),

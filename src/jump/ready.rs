@@ -41,8 +41,10 @@ impl Ready {
     pub fn check(scratch: &Scratch, disk: &Disk, slot: Slot, policy: Option<&Policy>) -> Result<Ready> {
         let idle = Idle::claim(disk, slot)?;
         let record = whole(slot, disk.files.holding(slot)?)?;
-        let partuuid = format!("root=PARTUUID={} ", idle.partuuid);
-        if record.grub.partition != idle.region.number || !record.entry().cmdline.to_string().starts_with(&partuuid) {
+        let roots = ["root=PARTUUID=", "root=flipslot:PARTUUID="].map(|key| format!("{key}{}", idle.partuuid));
+        let first = record.entry().cmdline.words().next().unwrap_or_default();
+        let is_own = first == roots[0] || first.strip_prefix(&roots[1]).is_some_and(|rest| rest.starts_with('/'));
+        if record.grub.partition != idle.region.number || !is_own {
             let found = format!("slot {slot} was written for a partition other than the one that the table has now");
             return Err(refused(found, flash_again(slot)));
         }
@@ -67,12 +69,16 @@ impl Ready {
         let image = open(&record.entry().kernel.path, &record.entry().kernel_digest)?;
         let initramfs = open(&record.entry().initramfs, &record.entry().initramfs_digest)?;
         let facts = ImageFacts::of(&root, Some(&record.entry().kernel.version));
-        let has = |driver: &str| {
-            let modules = facts.as_ref().ok().and_then(|facts| facts.modules.as_ref());
-            modules.is_some_and(|modules| modules.place(driver).is_some())
+        let has = |driver: &str| match &record.root {
+            Some(file) => file.watchdogs.iter().any(|known| known == driver),
+            None => {
+                let modules = facts.as_ref().ok().and_then(|facts| facts.modules.as_ref());
+                modules.is_some_and(|modules| modules.place(driver).is_some())
+            }
         };
         let heir = Heir::of(!record.agent.is_empty(), has);
-        if let Some(policy) = policy {
+        // The files of a root that is one file are not looked at again: they cannot change.
+        if let (Some(policy), None) = (policy, &record.root) {
             let features = Features::read(device.path())?;
             let written = OnDisk::read(slot, &root, features, &record)?;
             refuse_hopeless(disk, &written, &facts?, &policy.allowing(&record.allowed))?;

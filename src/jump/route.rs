@@ -129,7 +129,8 @@ fn carry(scratch: &Scratch, disk: &Disk, ready: &Loaded) -> Result<()> {
         return Ok(());
     };
     let keep = CarryOver::of_record(keep)?;
-    if keep.patterns().is_empty() {
+    // A slot that forgets has the files that it was given when it was written.
+    if keep.patterns().is_empty() || ready.record.root.is_some() {
         return Ok(());
     }
     let device = ready.idle.attach()?;

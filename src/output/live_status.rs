@@ -32,6 +32,11 @@ impl LiveStatus {
     /// Looks at what was written since the start. Needs root.
     pub fn of(facts: LiveFacts, on_trial: bool) -> Result<LiveStatus> {
         let mut changed = Vec::new();
+        if let Some(folder) = &facts.written {
+            list(&Path::new(folder).join("upper"), "", &mut changed).context("listing what was written")?;
+            changed.sort();
+            return Ok(LiveStatus { facts, on_trial, changed: Some(changed) });
+        }
         let parts = match fs::read_dir(WRITTEN) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(LiveStatus { facts, on_trial, changed: None });
@@ -106,18 +111,27 @@ impl fmt::Display for LiveStatus {
             };
             writeln!(f, "  host     {host}, {from}")?;
         }
+        write!(f, "{}", self.changes())
+    }
+}
+
+impl LiveStatus {
+    /// Returns the lines about what was written.
+    pub(super) fn changes(&self) -> String {
         let Some(changed) = &self.changed else {
-            return write!(f, "  changed  not known: the root is files in memory");
+            return "  changed  not known: the root is files in memory".to_owned();
         };
-        write!(f, "  changed  {} files since the start", changed.len())?;
-        for path in changed.iter().take(SHOWN) {
-            write!(f, "\n    {}", plain(path, 300))?;
-        }
+        let (since, next) = match self.facts.written {
+            Some(_) => ("kept for this image", "; to remove them: flipslot reset"),
+            None => ("since the start", ""),
+        };
+        let mut text = format!("  changed  {} files {since}{next}", changed.len());
+        changed.iter().take(SHOWN).for_each(|path| text += &format!("\n    {}", plain(path, 300)));
         let more = changed.len().saturating_sub(SHOWN);
         if more > 0 {
-            write!(f, "\n    and {more} more: flipslot status --json")?;
+            text += &format!("\n    and {more} more: flipslot status --json");
         }
-        Ok(())
+        text
     }
 }
 

@@ -9,6 +9,7 @@ use crate::disk::installed::open::{Disk, booted_by};
 use crate::error::Result;
 use crate::jump::arrival;
 use crate::jump::arrival::{CONFIRMED, uptime};
+use crate::output::live_status::LiveStatus;
 use crate::words::kernel_line::DEADLINE;
 use crate::words::region::TableKind;
 use crate::words::slot::Slot;
@@ -35,6 +36,9 @@ pub struct Status {
     pub(super) next_reset: String,
     pub(super) last_switch: Option<Timed>,
     pub(super) last_firmware_boot: Option<Timed>,
+    /// The root of this system, if it is one file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) live: Option<LiveStatus>,
 }
 
 /// The status of one slot.
@@ -93,7 +97,13 @@ impl Status {
             next_reset: next_reset(state, disk.running, by),
             last_switch: timed(ledger.last_switch()),
             last_firmware_boot: timed(ledger.last_firmware_boot()),
+            live: None,
         })
+    }
+
+    /// Adds the root of this system, which is one file of a slot.
+    pub fn with(self, live: Option<LiveStatus>) -> Status {
+        Status { live, ..self }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The text form of `status`, for people.
 
 use crate::boot::ledger::Confirm;
+use crate::boot::root_on::Keeps;
 use crate::boot::slot_facts::SlotFacts;
 use crate::output::document::Document;
 use crate::output::fixes::fixes;
@@ -36,6 +37,9 @@ impl Document for Status {
         if let Some(line) = downtime(self) {
             let _ = writeln!(text, "  {line}");
         }
+        if let Some(live) = &self.live {
+            let _ = writeln!(text, "{}", live.changes());
+        }
         text
     }
 }
@@ -64,6 +68,13 @@ fn slot_lines(text: &mut String, status: &Status, slot: &SlotStatus) {
     let SlotFacts { reference, digest, os, kernel, written, agent, hardware, initramfs_by, allowed, .. } = image;
     let _ = writeln!(text, "  slot {}  {os}, kernel {kernel}{marks}", slot.slot);
     let _ = writeln!(text, "          {reference}\n          {digest}\n          written {written}");
+    if let Some(root) = &image.root {
+        let keeps = match root.overlay {
+            Keeps::Ram => "a restart is the image again",
+            Keeps::Data => "what is written is kept in the data partition",
+        };
+        let _ = writeln!(text, "          root: one {} of {}; {keeps}", root.format.name(), Bytes(root.size));
+    }
     let _ = writeln!(text, "          {}", in_brief(agent));
     let _ = writeln!(text, "          initramfs for {hardware}: {}", initramfs_by.in_words());
     *text += &fixes(image);

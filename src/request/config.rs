@@ -1,7 +1,8 @@
 //! A disk's definition as a TOML file, in the words of the flags of `create`.
 
 use crate::boot::initramfs_source::Source;
-use crate::cli::ImageArgs;
+use crate::boot::root_on::Keeps;
+use crate::cli::{ImageArgs, RootFormat};
 use crate::error::{Result, refused, usage};
 use crate::filesystem::kind::Filesystem;
 use crate::hardware::Choice;
@@ -32,6 +33,10 @@ pub struct Config {
     pub filesystem: Option<BySlot<Filesystem>>,
     /// `--mkfs-options`: words for the program that makes the filesystem.
     pub mkfs_options: Option<String>,
+    /// `--root`: the form of the root.
+    pub root: Option<RootFormat>,
+    /// `--overlay`: the place of what is written over a root that is one file.
+    pub overlay: Option<Keeps>,
     /// `--hardware`: the machine to boot on.
     pub hardware: Option<Choice>,
     /// `--initramfs`: the source of the initramfs.

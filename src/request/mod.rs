@@ -9,4 +9,5 @@ pub mod images;
 pub mod netboot;
 pub mod netboot_config;
 pub mod older;
+pub mod root;
 pub mod slot;

@@ -17,6 +17,7 @@ use crate::request::by_slot;
 use crate::request::by_slot::Values;
 use crate::request::config::Config;
 use crate::request::older::Older;
+use crate::request::root::{self, RootFileRequest};
 use crate::words::slot::Slot;
 use std::collections::btree_map::Entry;
 use std::path::Path;
@@ -38,6 +39,8 @@ pub struct SlotRequest {
     pub hardware: String,
     /// Inventory of what that machine needs.
     pub inventory: Inventory,
+    /// The root as one file; `None` for files.
+    pub root: Option<RootFileRequest>,
     /// Source of the initramfs.
     pub initramfs: Source,
     /// Treatment of a signed image that is older than what the disk holds.
@@ -120,6 +123,7 @@ impl SlotRequest {
         Cmdline::new(None, &RootOn::Ram, &consoles, &kargs)?; // refuses invalid words
         let (older, allow) = Older::taken_from(&listed(&args.allow, config.allow.as_ref()).unwrap_or_default());
         let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
+        let root = root::of(write, config, model)?;
         Ok(SlotRequest {
             kernels: by_slot::joined(
                 &args.kernel,
@@ -129,7 +133,8 @@ impl SlotRequest {
             )?,
             hardware: called(&choice, &inventory),
             inventory,
-            initramfs: args.initramfs.or(config.initramfs).unwrap_or_default(),
+            initramfs: root::initramfs(root, args.initramfs.or(config.initramfs).unwrap_or_default())?,
+            root,
             older,
             policy: Policy::new(&listed(&args.fix, config.fix.as_ref()).unwrap_or_default(), &allow)?,
             filesystems,

@@ -7,6 +7,7 @@
 pub mod carry_over;
 pub mod changes;
 pub mod copy;
+pub mod describe;
 pub mod edit;
 pub mod erofs;
 pub mod lookups;

@@ -18,6 +18,7 @@ mod refusals;
 mod registries;
 mod registry;
 mod registry_faults;
+mod root_file;
 mod signatures;
 mod sources;
 mod state;

@@ -53,6 +53,7 @@ fn image(slot: Slot, version: &str) -> Record {
     };
     Record {
         created: None,
+        root: None,
         signed_by: Vec::new(),
         version: 1,
         reference: format!("docker://example.org/linux:{version}"),

@@ -249,6 +249,9 @@ fn make(folder: &Path, debian: &Path, more: &[&str]) -> PathBuf {
     let create = ["create", NAME, "--yes", "--progress=none", &slot];
     let run = flipslot(folder, &[&create[..], &words, &sizes, more].concat());
     run.must_end(0, &[]);
+    if more.contains(&"--overlay=data") {
+        return folder.join(NAME);
+    }
     let disk = File::options().write(true).open(folder.join(NAME)).unwrap();
     disk.write_all_at(&[0xda; 4096], DATA.start * MIB).unwrap();
     folder.join(NAME)

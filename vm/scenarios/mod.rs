@@ -9,6 +9,7 @@ mod fallback;
 mod firmware;
 mod flash;
 mod flash_cut;
+mod forgets;
 mod hardware;
 mod kexec;
 mod matrix;

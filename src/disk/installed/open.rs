@@ -9,6 +9,7 @@ use crate::disk::safety::writers;
 use crate::disk::table::partitions::Table;
 use crate::disk::table::read as table;
 use crate::error::{Result, refused};
+use crate::init::superblock::superblock_at;
 use crate::mount::lock::{Patience, lock, lock_number};
 use crate::sys::block;
 use crate::words::region::TableKind;
@@ -42,6 +43,14 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// Returns the filesystem of the data partition; `None` if there is no such partition, or no filesystem in it that an
+    /// initramfs of flipslot's mounts.
+    pub fn data_filesystem(&self) -> Option<&'static str> {
+        let number = self.table.data?;
+        let (region, ..) = self.table.shared.iter().find(|(region, ..)| region.number == number)?;
+        superblock_at(&self.file, region.start).map(|found| found.filesystem)
+    }
+
     /// Opens the disk or disk file at `path`. Locks it if it is to be changed. Refuses a disk without slots.
     pub fn open(path: &Path, access: Access) -> Result<Disk> {
         let name = path.display().to_string();

@@ -3,6 +3,7 @@
 
 use crate::error::{Result, refused};
 use crate::hardware::this;
+use crate::init::overlay::MEDIUM;
 use crate::words::region::Region;
 use rustix::fs::{fstat, major, minor, stat};
 use std::fs::{self, File};
@@ -25,7 +26,16 @@ impl Running {
     pub fn find() -> Option<Running> {
         let of = |device| Running::of(Path::new(&format!("/sys/dev/block/{}:{}", major(device), minor(device))));
         // The number that btrfs reports belongs to no device, but the mount names the device that was mounted.
-        of(stat("/").ok()?.st_dev).or_else(|| of(this::sources_of_root().ok()?.first()?.st_rdev))
+        of(stat("/").ok()?.st_dev)
+            .or_else(|| of(this::sources_of_root().ok()?.first()?.st_rdev))
+            .or_else(Running::of_medium)
+    }
+
+    /// Finds the partition that the root is a file of; the init has mounted it.
+    fn of_medium() -> Option<Running> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let numbers = device_of_medium(&mounts)?;
+        Running::of(Path::new(&format!("/sys/dev/block/{numbers}")))
     }
 
     fn of(sys: &Path) -> Option<Running> {
@@ -35,6 +45,13 @@ impl Running {
         let numbers = fs::read_to_string(disk.join("dev")).ok()?.trim().to_owned();
         Some(Running { disk: node(disk), numbers, partition: number })
     }
+}
+
+/// Returns the numbers of the device that is mounted where the init mounts that of its image (proc(5), mountinfo: field 3
+/// has the numbers, field 5 the mount point).
+fn device_of_medium(mountinfo: &str) -> Option<&str> {
+    let fields = |line: &'_ str| line.split(' ').nth(4) == Some(MEDIUM);
+    mountinfo.lines().find(|line| fields(line))?.split(' ').nth(2)
 }
 
 /// The device of a partition.
@@ -106,5 +123,9 @@ mod tests {
         let running = Running::of(&partition).unwrap();
         assert_eq!(running, Running { disk: Some("/dev/null".into()), numbers: "8:0".into(), partition: 3 });
         assert_eq!(Running::of(folder.path()), None);
+        let mounts =
+            "20 1 0:30 / / rw - overlay overlay rw\n29 20 253:3 / /run/flipslot/medium ro - ext4 /dev/vda3 ro\n";
+        assert_eq!(device_of_medium(mounts), Some("253:3"));
+        assert_eq!(device_of_medium("20 1 0:30 / / rw - overlay overlay rw\n"), None);
     }
 }

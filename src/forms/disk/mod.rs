@@ -3,14 +3,18 @@
 pub mod boot_volume;
 pub mod grub_programs;
 
+use crate::boot::root_on::Keeps;
 use crate::build::session::Session;
 use crate::check::subject::OLDEST_GRUB;
 use crate::disk::new::layout::Layout;
 use crate::disk::new::target::Target;
 use crate::disk::table::ids::Ids;
 use crate::error::Result;
+use crate::filesystem::kind::Filesystem;
+use crate::filesystem::mkfs::{MkfsOptions, New};
 use crate::forms::disk::grub_programs::Grub;
 use crate::forms::slot::formatted::SlotSite;
+use crate::forms::slot::root_file::refuse_without_data;
 use crate::forms::slot::{self, SealedSlot, SlotJob};
 use crate::oci;
 use crate::oci::Image;
@@ -49,6 +53,7 @@ pub struct MadeDisk {
 impl NewDisk {
     /// Looks up all images, by digest from here on, and decides what goes where. Refuses images that cannot fit.
     pub fn plan(request: &DiskRequest, layout: Layout, session: Session) -> Result<NewDisk> {
+        refuse_without_data(request.fill.slot.root, layout.data.is_some())?;
         let images = look_up(request, &layout, session)?;
         let origin = request.origin(&layout, &images)?;
         let ids = Ids::new(&layout, &origin);
@@ -97,11 +102,12 @@ impl NewDisk {
         let version = grub_programs::version().unwrap_or(OLDEST_GRUB);
         let mut grub = None;
         let mut sealed = Vec::new();
+        let data = self.layout.data.map(|region| self.ids.of(region));
         for SlotImage { location, image } in &self.images {
             let doing = || format!("slot {}", location.slot);
             let vacant = disk.vacant(location.region)?;
             let names = self.layout.partition_names(&self.ids, location.slot);
-            let site = SlotSite { location: *location, names, grub: version, origin: self.origin.clone() };
+            let site = SlotSite { location: *location, names, grub: version, origin: self.origin.clone(), data };
             let job = SlotJob { image, request, carry_over: None };
             let bootable = slot::make_bootable(vacant, site, job, session).with_context(doing)?;
             if grub.is_none() {
@@ -110,9 +116,24 @@ impl NewDisk {
             }
             sealed.push(bootable.seal(job, session).with_context(doing)?);
         }
+        self.format_data(disk, request, session)?;
         Ok((grub.context("no slot was filled")?, sealed))
     }
+
+    /// Makes the filesystem of the data partition, if slots keep there what is written; else it is the user's to make.
+    fn format_data(&self, disk: &Target, request: &SlotRequest, session: Session) -> Result<()> {
+        let keeps = request.root.is_some_and(|root| root.keeps == Keeps::Data);
+        let Some(region) = self.layout.data.filter(|_| keeps) else { return Ok(()) };
+        let _step = session.progress.step(None, "making the filesystem of the data partition", None);
+        let (uuid, options) = (self.origin.uuid(DATA), MkfsOptions::default());
+        let new = New { label: DATA, uuid, options: &options, epoch: self.origin.epoch(), kernel: None };
+        let made = Filesystem::Ext4.format(disk.vacant(region)?, &new).context("the data partition")?;
+        Filesystem::Ext4.check(made.path()).map(drop).context("the data partition")
+    }
 }
+
+/// Label of the data partition's filesystem.
+const DATA: &str = "data";
 
 /// Looks up every image, which from here on is identified by its digest.
 fn look_up(request: &DiskRequest, layout: &Layout, session: Session) -> Result<Vec<(Slot, Image)>> {

@@ -18,9 +18,11 @@ use crate::root::mounted::directory::Root;
 use crate::unpack::{At, Task};
 use crate::words::location::SlotLocation;
 use crate::words::origin::Origin;
+use crate::words::partuuid::PartUuid;
 use crate::words::slot::Slot;
 use anyhow::Context;
 use rustix::fs::{fstatvfs, syncfs};
+use std::fs;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
@@ -35,6 +37,8 @@ pub struct SlotSite {
     pub grub: Version,
     /// Origin of the identifiers and times.
     pub origin: Origin,
+    /// The data partition of the disk, if it has one.
+    pub data: Option<PartUuid>,
 }
 
 /// The filesystem to make.
@@ -59,12 +63,13 @@ impl<'m> Made<'m> {
 
 /// A slot with an empty filesystem, mounted.
 pub struct Formatted {
-    slot: Slot,
     mounted: Mounted,
 }
 
 /// A mounted filesystem that this run has made.
 pub struct Mounted {
+    /// Name of the slot.
+    pub slot: Slot,
     /// Its type.
     pub filesystem: Filesystem,
     /// Its features, and its UUID.
@@ -89,20 +94,21 @@ impl Formatted {
         let partition = filesystem.format(vacant, &new)?;
         let features = features(partition.path(), &new)?;
         let mount = filesystem.mount_to_write(partition.path(), &session.scratch.directory(&label)?)?;
-        Ok(Formatted { slot, mounted: Mounted { filesystem, features, begin, partition, mount, flushing: None } })
+        Ok(Formatted { mounted: Mounted { slot, filesystem, features, begin, partition, mount, flushing: None } })
     }
 
-    /// Writes all layers of `image` in one pass, fetching the next one while one is written; then begins to flush
-    /// them, which takes place while dracut computes.
-    pub fn write(self, image: &Image, session: Session) -> Result<(Mounted, Root, Verified)> {
-        let Formatted { slot, mut mounted } = self;
-        let step = session.progress.step(Some(slot), "writing layers", Some(image.stored_bytes()));
-        let root = Root::open(mounted.mount.mount_point())?;
+    /// Writes all layers of `image` into a folder in one pass, fetching the next one while one is written; then begins to
+    /// flush them, which takes place while dracut computes. Without a folder they become the slot's own files.
+    pub fn write(self, image: &Image, folder: Option<&str>, session: Session) -> Result<(Mounted, Root, Verified)> {
+        let Formatted { mut mounted } = self;
+        let step = session.progress.step(Some(mounted.slot), "writing layers", Some(image.stored_bytes()));
+        let place = mounted.place().join(folder.unwrap_or_default());
+        fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
+        let root = Root::open(&place)?;
         let room = fstatvfs(root.fd())?;
         // btrfs has no tables that could be full, and reports zeros (fs/btrfs/super.c, btrfs_statfs).
         let entries = if room.f_files == 0 { u64::MAX } else { room.f_favail };
         let budget = Budget { bytes: room.f_bavail.saturating_mul(room.f_frsize), entries };
-        let place = mounted.mount.mount_point().to_owned();
         let task = Task { place, hall: session.scratch.directory("unpack")?, budget, at: At::System };
         let verified = image.unpack_at(&task, step.counter())?;
         let directory = root.fd().try_clone_to_owned()?;
@@ -112,6 +118,11 @@ impl Formatted {
 }
 
 impl Mounted {
+    /// Returns the path at which it is mounted.
+    pub fn place(&self) -> &Path {
+        self.mount.mount_point()
+    }
+
     /// Waits until the layers are on the disk.
     pub fn finish_flushing(&mut self) -> Result<()> {
         let Some(flushing) = self.flushing.take() else { return Ok(()) };

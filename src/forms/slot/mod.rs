@@ -1,6 +1,7 @@
 //! The slot form: an image becomes the root filesystem in a partition of a disk.
 
 pub mod formatted;
+pub mod root_file;
 
 use crate::boot::entry::GrubEntry;
 use crate::boot::record::Record;
@@ -16,9 +17,11 @@ use crate::error::{Result, failed};
 use crate::filesystem::kind::Filesystem;
 use crate::filesystem::mkfs::MkfsOptions;
 use crate::forms::slot::formatted::{Formatted, Made, Mounted, SlotSite};
+use crate::forms::slot::root_file::Packed;
 use crate::mount::loop_device::Loop;
 use crate::mount::vacant::Vacant;
 use crate::oci::Image;
+use crate::oci::image::Verified;
 use crate::output::written::SlotResult;
 use crate::request::images::SlotImage;
 use crate::request::slot::{Agent, SlotRequest};
@@ -48,6 +51,7 @@ pub struct BootableSlot {
     site: SlotSite,
     mounted: Mounted,
     bootable: Bootable<Root>,
+    packed: Option<Packed>,
 }
 
 /// A slot that is flushed, unmounted, checked, and may boot.
@@ -77,6 +81,7 @@ pub fn refuse_unable(request: &SlotRequest, slots: &[Slot], session: Session) ->
         filesystem.refuse_unknown_to_kernel()
     };
     slots.iter().try_for_each(|slot| refuse(request.filesystem(*slot)).with_context(|| format!("slot {slot}")))?;
+    request.root.map(root_file::refuse_unwritable).transpose()?;
     tool::refuse_missing(&[("unshare", "util-linux")])?;
     unpack::refuse_unable(session.scratch.directory("unpack")?, session.scratch.directory("probe")?)
 }
@@ -84,23 +89,21 @@ pub fn refuse_unable(request: &SlotRequest, slots: &[Slot], session: Session) ->
 /// Writes an image into a vacant partition and makes it bootable: filesystem, layers, rules and fixes, agent,
 /// carried files, initramfs, entry. The filesystem is made and filled a second time if the rules want that.
 pub fn make_bootable(vacant: Vacant, site: SlotSite, job: SlotJob, session: Session) -> Result<BootableSlot> {
-    let SlotJob { image, request, carry_over } = job;
+    let SlotJob { request, carry_over, .. } = job;
     let slot = site.location.slot;
-    let formatted = Formatted::make(vacant, &site, Made::requested(slot, request), session)?;
-    let (mut mounted, root, verified) = formatted.write(image, session)?;
-    let inspection = Filled::new(root, site_of(&site, &mounted), verified).inspect(request, session)?;
-    let mut inspected = match inspection {
+    let first = fill(Formatted::make(vacant, &site, Made::requested(slot, request), session)?, job, session)?;
+    let (place, mut mounted, mut packed) = (site_of(&site, &first)?, first.mounted, first.packed);
+    let mut inspected = match Filled::new(first.root, place, first.verified).inspect(request, session)? {
         Inspection::Passed(inspected) => inspected,
         Inspection::FormatAgain(FormatAgain { root, kernel, earlier }) => {
             drop(root);
             let filesystem = request.filesystem(slot);
             let made =
                 Made { step: "making the filesystem again", filesystem, options: &MkfsOptions::default(), kernel };
-            let vacant = mounted.give_up()?;
-            let formatted = Formatted::make(vacant, &site, made, session)?;
-            let (again, root, verified) = formatted.write(image, session)?;
-            mounted = again;
-            match Filled::again(root, site_of(&site, &mounted), verified, earlier).inspect(request, session)? {
+            let again = fill(Formatted::make(mounted.give_up()?, &site, made, session)?, job, session)?;
+            let place = site_of(&site, &again)?;
+            (mounted, packed) = (again.mounted, again.packed);
+            match Filled::again(again.root, place, again.verified, earlier).inspect(request, session)? {
                 Inspection::Passed(inspected) => inspected,
                 Inspection::FormatAgain(_) => {
                     return Err(failed(
@@ -113,21 +116,44 @@ pub fn make_bootable(vacant: Vacant, site: SlotSite, job: SlotJob, session: Sess
     };
     inspected.add_agent(request.agent, session)?;
     carry_over.map(|keep| inspected.carry_over(keep, request, session)).transpose()?;
-    Ok(BootableSlot { bootable: inspected.make_bootable(request, session)?, site, mounted })
+    Ok(BootableSlot { bootable: inspected.make_bootable(request, session)?, site, mounted, packed })
+}
+
+/// A slot with the files of its image.
+struct Contents {
+    mounted: Mounted,
+    root: Root,
+    verified: Verified,
+    /// The root as one file, if that is what it is to be.
+    packed: Option<Packed>,
+}
+
+/// Writes the layers, and then the root as one file, if that is requested.
+fn fill(formatted: Formatted, job: SlotJob, session: Session) -> Result<Contents> {
+    let SlotJob { image, request, .. } = job;
+    let folder = request.root.map(|_| root_file::TREE);
+    let (mounted, root, verified) = formatted.write(image, folder, session)?;
+    let packed = match request.root {
+        Some(request) => {
+            let _step = session.progress.step(Some(mounted.slot), "writing the root as one file", None);
+            Some(root_file::pack(&mounted, &root, image, request)?)
+        }
+        None => None,
+    };
+    Ok(Contents { mounted, root, verified, packed })
 }
 
 /// Returns what rules, initramfs and command line need to know of a slot's place.
-fn site_of(site: &SlotSite, mounted: &Mounted) -> Site {
+fn site_of(site: &SlotSite, filled: &Contents) -> Result<Site> {
+    let Contents { mounted, packed, .. } = filled;
     let SlotLocation { slot, partuuid, .. } = site.location;
     let mut names = site.names.clone();
     names.add(Some(slot), "UUID", &mounted.features.uuid.to_string());
-    Site {
-        slot: Some(slot),
-        on: RootOn::Partition { partuuid, filesystem: mounted.filesystem },
-        features: Some(mounted.features.clone()),
-        grub: site.grub,
-        names: Some(names),
-    }
+    let on = match packed {
+        Some(packed) => packed.on(site, mounted)?,
+        None => RootOn::Partition { partuuid, filesystem: mounted.filesystem },
+    };
+    Ok(Site { slot: Some(slot), on, features: Some(mounted.features.clone()), grub: site.grub, names: Some(names) })
 }
 
 impl BootableSlot {
@@ -138,9 +164,13 @@ impl BootableSlot {
 
     /// Flushes, unmounts and checks the slot; from here on it is not touched.
     pub fn seal(self, job: SlotJob, session: Session) -> Result<SealedSlot> {
-        let BootableSlot { site, mut mounted, bootable: Bootable { root, built } } = self;
+        let BootableSlot { site, mut mounted, bootable: Bootable { root, mut built }, packed } = self;
         let slot = site.location.slot;
         let _step = session.progress.step(Some(slot), "flushing and checking", None);
+        let (root, root_file) = match packed {
+            Some(packed) => packed.finish(root, &mut built).map(|(root, file)| (root, Some(file)))?,
+            None => (root, None),
+        };
         mounted.finish_flushing()?;
         if let Some(epoch) = site.origin.epoch() {
             clamp_times::clamp(&root, i64::try_from(mounted.begin)?, i64::try_from(epoch)?)
@@ -166,6 +196,7 @@ impl BootableSlot {
             allowed: report.allowed().into_iter().map(ToOwned::to_owned).collect(),
             agent,
             keep,
+            root: root_file,
             created: job.image.created,
             signed_by: job.image.signature.keys.clone(),
             written: site.origin.now(),

@@ -1,0 +1,172 @@
+//! A slot that forgets: its root is one file that is only read. Beside it are kernel and initramfs, as in any slot, and a
+//! folder with what flipslot added to the image, which the initramfs lays over the root.
+
+use crate::boot::record::RootFile;
+use crate::boot::root_on::{Keeps, LiveFormat, LiveSource, RootOn};
+use crate::build::bootable::Built;
+use crate::error::{Result, refused};
+use crate::forms::image::uuid_of;
+use crate::forms::slot::formatted::{Mounted, SlotSite};
+use crate::init::overlay::LAYER_OF_SLOT;
+use crate::kernel::modules::Modules;
+use crate::oci::Image;
+use crate::publish::written_file::WrittenFile;
+use crate::request::root::RootFileRequest;
+use crate::root::changes::{Change, Snapshot};
+use crate::root::describe::describe;
+use crate::root::erofs::Identity;
+use crate::root::mounted::directory::Root;
+use crate::root::packed::{Format, Packing};
+use crate::root::tree::Tree;
+use crate::root::walk::NodeKind;
+use anyhow::Context;
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Folder in the slot into which layers are unpacked; it is gone when the slot is done.
+pub const TREE: &str = "flipslot/tree";
+/// Path of the root in the slot.
+const PATH: &str = "/flipslot/root";
+/// Folder with the drivers of watchdogs.
+const WATCHDOGS: &str = "drivers/watchdog/";
+
+/// A root that was written as one file, while its files are still there.
+pub struct Packed {
+    /// The slot's own root.
+    top: PathBuf,
+    written: WrittenFile,
+    before: Snapshot,
+    request: RootFileRequest,
+}
+
+/// A change of the root since it was written as one file.
+enum Step {
+    Directory(Vec<u8>),
+    Moved(Vec<u8>),
+    Removed(Vec<u8>),
+}
+
+/// Refuses a root whose changes the disk has no place for.
+pub fn refuse_without_data(request: Option<RootFileRequest>, has_data: bool) -> Result<()> {
+    if has_data || request.is_none_or(|request| request.keeps == Keeps::Ram) {
+        return Ok(());
+    }
+    Err(refused(
+        "--overlay data keeps what is written in the data partition, and the disk has none with ext4, XFS or btrfs",
+        "create the disk with --data and --overlay data; or make a filesystem there: mkfs.ext4; or choose --overlay ram",
+    ))
+}
+
+/// Refuses a root that no program of this machine writes.
+pub fn refuse_unwritable(request: RootFileRequest) -> Result<()> {
+    Packing::of(request.format, None).map(drop).map_err(|_| {
+        refused(
+            "no program of this machine writes a squashfs as the root of a slot",
+            "install squashfs-tools-ng (tar2sqfs), or squashfs-tools 4.6 or later; or --root erofs, which flipslot writes",
+        )
+    })
+}
+
+/// Writes the files of the slot as one file.
+pub fn pack(mounted: &Mounted, files: &Root, image: &Image, request: RootFileRequest) -> Result<Packed> {
+    let top = mounted.place().to_owned();
+    let path = top.join(PATH.trim_start_matches('/'));
+    let writing = || format!("writing {PATH} of the slot");
+    let file = File::options().read(true).write(true).create_new(true).open(&path).with_context(writing)?;
+    let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
+    Packing::of(request.format, None)?.pack(files, identity, &file, &path).with_context(writing)?;
+    let written = WrittenFile::of(PATH, &file)?;
+    Ok(Packed { top, written, before: Snapshot::of(files)?, request })
+}
+
+impl Packed {
+    /// Returns the place of the root for rules, initramfs and command line.
+    pub fn on(&self, site: &SlotSite, mounted: &Mounted) -> Result<RootOn> {
+        let data = match self.request.keeps {
+            Keeps::Ram => None,
+            Keeps::Data => Some(site.data.context("the disk has no data partition")?),
+        };
+        let (partuuid, filesystem) = (site.location.partuuid, mounted.filesystem);
+        let from = LiveSource::File { partuuid, filesystem, path: PATH, digest: self.written.digest().clone(), data };
+        Ok(RootOn::Live { format: self.format(), from })
+    }
+
+    fn format(&self) -> LiveFormat {
+        match self.request.format {
+            Format::Squashfs => LiveFormat::Squashfs,
+            Format::Erofs => LiveFormat::Erofs,
+        }
+    }
+
+    /// Leaves kernel, initramfs and the changes since [`pack`], and removes the other files. Returns the slot's own root, and
+    /// what its record says.
+    pub fn finish(self, files: Root, built: &mut Built) -> Result<(Root, RootFile)> {
+        let modules = Modules::read(&files, &built.entry.kernel)?.unwrap_or_default();
+        let watchdogs = modules.below(&[WATCHDOGS]).cloned().collect();
+        let entry = &mut built.entry;
+        let kernel = format!("boot/vmlinuz-{}", entry.kernel.version);
+        let initramfs = format!("boot/initramfs-{}.img", entry.kernel.version);
+        self.copy(&files, &entry.kernel.path, &kernel)?;
+        self.copy(&files, &entry.initramfs, &initramfs)?;
+        let tree = self.top.join(TREE);
+        let layer = self.top.join(LAYER_OF_SLOT.trim_start_matches('/'));
+        let format = self.format();
+        let Packed { top, written, before, request } = self;
+        let steps = steps(before, &files, &entry.initramfs)?;
+        drop(files);
+        DirBuilder::new().mode(0o755).create(&layer).context("making the folder of flipslot's layer")?;
+        steps.iter().try_for_each(|step| make(step, &tree, &layer))?;
+        fs::remove_dir_all(&tree).context("removing the files that are in the root as one file")?;
+        (entry.kernel.path, entry.initramfs) = (kernel, initramfs);
+        let (digest, size) = (written.digest().clone(), written.size());
+        Ok((Root::open(&top)?, RootFile { format, digest, size, overlay: request.keeps, watchdogs }))
+    }
+
+    fn copy(&self, files: &Root, from: &str, to: &str) -> Result<()> {
+        let copying = || format!("copying /{from} to /{to} of the slot");
+        let mut bytes = files.open(from)?.with_context(copying)?;
+        let path = self.top.join(to);
+        fs::create_dir_all(path.parent().unwrap_or(&self.top)).with_context(copying)?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).with_context(copying)?;
+        io::copy(&mut bytes, &mut file).map(drop).with_context(copying)
+    }
+}
+
+/// Lists the changes of a root, but for its initramfs.
+fn steps(before: Snapshot, files: &Root, initramfs: &str) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    before.changes(files, &mut |change| {
+        match change {
+            Change::Put(node) if node.path.is_empty() || node.path == initramfs.as_bytes() => {}
+            Change::Put(node) if node.kind == NodeKind::Directory => steps.push(Step::Directory(node.path.to_vec())),
+            Change::Put(node) => steps.push(Step::Moved(node.path.to_vec())),
+            Change::Removed(path) => steps.push(Step::Removed(path.to_vec())),
+        }
+        Ok(())
+    })?;
+    Ok(steps)
+}
+
+/// Makes a change in the layer.
+fn make(step: &Step, tree: &Path, layer: &Path) -> Result<()> {
+    let (Step::Directory(path) | Step::Moved(path) | Step::Removed(path)) = step;
+    let within = Path::new(OsStr::from_bytes(path));
+    let (from, to) = (tree.join(within), layer.join(within));
+    let making = || format!("adding /{} to flipslot's layer", within.display());
+    match step {
+        Step::Directory(_) => {
+            fs::create_dir(&to).with_context(making)?;
+            describe(&to, &fs::symlink_metadata(&from).with_context(making)?).with_context(making)
+        }
+        Step::Moved(_) => fs::rename(&from, &to).with_context(making),
+        // A whiteout (kernel: filesystems/overlayfs.rst).
+        Step::Removed(_) => {
+            mknodat(CWD, &to, FileType::CharacterDevice, Mode::empty(), makedev(0, 0)).with_context(making)
+        }
+    }
+}
