@@ -4,7 +4,8 @@ use crate::check::rule::Needs::{Files, FreshFiles, Initramfs};
 use crate::check::rule::Severity::{Error, Warning};
 use crate::check::rule::{Fix, How, Rule};
 use crate::check::rules::{
-    access, agent, cmdline, drivers, filesystem, getty, init, initramfs, kernel, machine_id, mounts, selinux, target,
+    access, agent, cmdline, drivers, filesystem, getty, init, initramfs, kernel, live, machine_id, mounts, selinux,
+    target,
 };
 use crate::error::{Result, usage};
 
@@ -212,6 +213,22 @@ pub const RULES: &[Rule] = &[
         why: "the boot waits for it in vain: remove it from --kargs",
         fix: None,
         find: mounts::resume,
+    },
+    Rule {
+        id: "containers-on-overlay",
+        severity: Warning,
+        needs: Files,
+        why: "they fall back to copying each image whole, or fail; use a root of files: netboot --format unpacked",
+        fix: None,
+        find: live::containers,
+    },
+    Rule {
+        id: "units-of-disks",
+        severity: Warning,
+        needs: Files,
+        why: "without a disk it fails, and with it the health check: mask it in the image",
+        fix: None,
+        find: live::units_of_disks,
     },
     Rule {
         id: "console",

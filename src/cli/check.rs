@@ -1,5 +1,6 @@
 //! The flags of `check`.
 
+use crate::boot::root_on::LiveFormat;
 use crate::cli::ImageArgs;
 use clap::Args;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ Exit codes: 0 no error found (warnings are listed), 1 an error found, or with
 
 Examples:
   flipslot check docker://127.0.0.1:5000/os/debian:13 --hardware rack12.json
+  flipslot check docker://127.0.0.1:5000/os/web:12 --boot netboot
   flipslot check --slot b
   flipslot check --disk golden.raw --slot a --hardware qemu --json";
 
@@ -32,6 +34,14 @@ pub struct CheckArgs {
     #[arg(long, value_name = "DISK", requires = "slot")]
     pub disk: Option<PathBuf>,
 
+    /// Way to boot the image: from a slot, or from the network
+    #[arg(long, value_enum, value_name = "WAY", default_value = "slot", conflicts_with = "slot")]
+    pub boot: BootWay,
+
+    /// Format of the root that boots from the network [default: squashfs]
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "slot")]
+    pub format: Option<LiveFormat>,
+
     /// Fail on warnings, too
     #[arg(long)]
     pub strict: bool,
@@ -39,4 +49,13 @@ pub struct CheckArgs {
     /// Options for the image and its boot
     #[command(flatten)]
     pub image: ImageArgs,
+}
+
+/// Ways to boot an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BootWay {
+    /// From a slot of a disk
+    Slot,
+    /// From the network, into memory
+    Netboot,
 }

@@ -16,7 +16,7 @@ mod root_file;
 mod switch;
 mod value;
 
-pub use check::{CHECK_HELP, CheckArgs};
+pub use check::{BootWay, CHECK_HELP, CheckArgs};
 pub use clone::{CLONE_HELP, CloneArgs};
 pub use consent::ConsentArgs;
 pub use create::{CREATE_HELP, CreateArgs};

@@ -2,13 +2,13 @@
 
 use crate::boot::cmdline::Cmdline;
 use crate::boot::initramfs_source::MadeBy;
-use crate::boot::root_on::RootOn;
+use crate::boot::root_on::{LiveFormat, LiveSource, RootOn};
 use crate::check::fix;
 use crate::check::initramfs_choice::choose;
 use crate::check::of_slot::OnDisk;
 use crate::check::report::{Ask, Report};
 use crate::check::subject::{ImageFacts, Initramfs, OLDEST_GRUB, Subject};
-use crate::cli::{CheckArgs, WriteArgs};
+use crate::cli::{BootWay, CheckArgs, WriteArgs};
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::claim::Idle;
 use crate::disk::installed::state_home::StateHome;
@@ -24,6 +24,7 @@ use crate::request::config::Config;
 use crate::request::slot::{ModelSlot, SlotFlags, SlotRequest};
 use crate::root::memory::MemoryTree;
 use crate::root::mounted::directory::Root;
+use crate::words::digest::Digest;
 use crate::words::partuuid::PartUuid;
 use crate::words::slot::Slot;
 use anyhow::Context;
@@ -54,7 +55,10 @@ fn request(args: &CheckArgs, config: &Config, model: Option<&ModelSlot>, disk: O
 fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     let progress = Progress::new(args.image.fetch.progress);
     oci::trust::bundle_if_none()?;
-    let request = request(args, &config(args)?, None, None)?;
+    let mut request = request(args, &config(args)?, None, None)?;
+    if args.boot == BootWay::Netboot {
+        request = request.for_netboot()?;
+    }
     let step = progress.step(None, "looking up the image", None);
     let image =
         oci::resolve(&oci::registries::Conf::find()?.reference(reference)?, &request.platform, &request.access)?;
@@ -65,9 +69,14 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     drop(step);
     // An image is on no disk yet: the first slot is as good as any.
     let slot = Slot::at(0).context("there is a first slot")?;
-    let on = RootOn::Partition { partuuid: PartUuid::NONE, filesystem: request.filesystem(slot) };
-    let cmdline = Cmdline::new(Some(slot), &on, &request.consoles, &request.kargs)?;
-    let facts = ImageFacts::of(&tree, request.kernel(Some(slot)))?;
+    let (slot, on) = match args.boot {
+        BootWay::Slot => {
+            (Some(slot), RootOn::Partition { partuuid: PartUuid::NONE, filesystem: request.filesystem(slot) })
+        }
+        BootWay::Netboot => (None, from_network(args.format.unwrap_or(LiveFormat::Squashfs))),
+    };
+    let cmdline = Cmdline::new(slot, &on, &request.consoles, &request.kargs)?;
+    let facts = ImageFacts::of(&tree, request.kernel(slot))?;
     let own = facts.initramfs(&tree, request.initramfs)?;
     let subject = Subject {
         tree: &tree,
@@ -90,6 +99,12 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     let report = Report::of(&subject, Ask::All, &policy)?.after(first);
     let initramfs = Origin { by: chosen.by.into(), why: chosen.why };
     Ok(Checked::new(What::Image, image.reference.to_string(), &subject, initramfs, report))
+}
+
+/// Returns a root that comes over the network: its address and digest are not known, and no rule asks for them.
+fn from_network(format: LiveFormat) -> RootOn {
+    let url = "http://SERVER/root".to_owned();
+    RootOn::Live { format, from: LiveSource::Url { url, digest: Digest::of(b""), made: 0 } }
 }
 
 /// Checks a slot of a disk.

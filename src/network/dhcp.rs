@@ -174,6 +174,11 @@ fn server_of(answer: &Message) -> Option<Ipv4Addr> {
     }
 }
 
+/// Reads the lease in a message of a server, whoever it is for; `None` if it is none.
+pub fn lease_in(message: &[u8]) -> Option<Lease> {
+    lease_of(&Message::decode(&mut Decoder::new(message)).ok()?)
+}
+
 /// Returns the lease in an answer; `None` if its address is not one that a machine can have, or if it does not say whose
 /// it is (RFC 2131, 4.3.1: servers must).
 fn lease_of(answer: &Message) -> Option<Lease> {

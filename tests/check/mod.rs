@@ -8,6 +8,7 @@ mod disk;
 mod docs;
 mod fixes;
 mod hostile;
+mod live;
 mod login;
 mod own_initramfs;
 pub mod sound;
@@ -23,7 +24,7 @@ use std::collections::BTreeSet;
 const OF_A_DISK: [&str; 4] = ["filesystem-kernel", "filesystem-grub", "filesystem-old-grub", "firmware-missing"];
 
 fn cases() -> Vec<Case> {
-    [boot::cases(), boot::initramfs_cases(), start::cases(), start::waiting_cases(), login::cases()]
+    [boot::cases(), boot::initramfs_cases(), start::cases(), start::waiting_cases(), login::cases(), live::cases()]
         .into_iter()
         .flatten()
         .collect()

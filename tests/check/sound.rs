@@ -28,7 +28,7 @@ const UNITS: [(&str, &str); 12] = [
     ("debug-shell.service", "[Service]\nExecStart=/bin/sh\n"),
 ];
 
-const DEP: &str = "kernel/drivers/virtio/virtio.ko:
+pub const DEP: &str = "kernel/drivers/virtio/virtio.ko:
 kernel/drivers/virtio/virtio_pci.ko: kernel/drivers/virtio/virtio.ko
 kernel/drivers/block/virtio_blk.ko: kernel/drivers/virtio/virtio.ko
 kernel/drivers/net/virtio_net.ko: kernel/drivers/virtio/virtio.ko

@@ -40,6 +40,26 @@ fn layout() -> ImageLayout {
     ImageLayout::new(&[(Packing::Gzip, Tar::default().add(dir("a")).finish())])
 }
 
+/// An offer as dnsmasq makes it (RFC 2131, 2; RFC 2132).
+pub fn leases() -> Vec<Vec<u8>> {
+    let mut message = vec![0; 236];
+    message[..4].copy_from_slice(&[2, 1, 6, 0]);
+    message[16..20].copy_from_slice(&[10, 77, 0, 100]); // yiaddr
+    message.extend([0x63, 0x82, 0x53, 0x63]);
+    message.extend([53, 1, 2, 54, 4, 10, 77, 0, 1, 1, 4, 255, 255, 255, 0, 3, 4, 10, 77, 0, 1, 6, 4, 10, 77, 0, 1]);
+    message.extend([121, 8, 24, 10, 78, 0, 10, 77, 0, 2, 12, 5, b'r', b'a', b'c', b'k', b'1', 26, 2, 5, 220, 255]);
+    vec![message]
+}
+
+/// Command lines of machines that boot from the network.
+pub fn words() -> Vec<Vec<u8>> {
+    let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let roots = ["http://srv/root", "docker://srv:5000/os/web", "/image", "PARTUUID=ab-01/flipslot/root"];
+    let nets = ["dhcp:eth0.5", "10.0.0.5/24,10.0.0.1,10.0.0.2", "ra:eth0,fd00::1", "dhcp:52:54:00:12:34:56"];
+    let line = |(root, net)| format!("root=flipslot:{root}@sha256:{digest} flipslot.net={net} ro \"a.b=c d\" -- x");
+    roots.into_iter().zip(nets).map(line).map(String::into_bytes).collect()
+}
+
 pub fn documents() -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     layout().write(folder.path(), "1");

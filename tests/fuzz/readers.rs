@@ -5,11 +5,15 @@ use flipslot::boot::ledger::Ledger;
 use flipslot::boot::record::Record;
 use flipslot::boot::state::State;
 use flipslot::disk::table::read as table;
+use flipslot::init::source::Source;
+use flipslot::init::words::Words;
 use flipslot::initramfs::read::contents::Contents;
 use flipslot::kernel::find::Kernel;
 use flipslot::kernel::modules::Modules;
 use flipslot::layer::entry::Meta;
 use flipslot::layer::{Budget, LayerPath, RootSink, apply};
+use flipslot::network::dhcp::lease_in;
+use flipslot::network::settings::Settings;
 use flipslot::oci::document;
 use flipslot::oci::reference::Reference;
 use flipslot::oci::registries::Conf;
@@ -43,6 +47,8 @@ pub const READERS: &[Reader] = &[
     Reader { name: "GPT", corpus: corpus::gpts, read: gpt },
     Reader { name: "MBR", corpus: corpus::mbrs, read: mbr },
     Reader { name: "modules.dep", corpus: corpus::modules, read: modules },
+    Reader { name: "DHCP", corpus: corpus::leases, read: |bytes| lease_in(bytes).is_some() },
+    Reader { name: "live words", corpus: corpus::words, read: words },
     Reader { name: "registries.conf", corpus: corpus::registries_conf, read: registries_conf },
     Reader { name: "policy.json", corpus: corpus::policies, read: |bytes| PolicyJson::parse(bytes).is_ok() },
     Reader {
@@ -51,6 +57,13 @@ pub const READERS: &[Reader] = &[
         read: |bytes| Opened::of(bytes).is_some_and(|opened| opened.claims().is_some()),
     },
 ];
+
+/// The command line of a kernel: what it names must be read without an end, and is never a source of another kind.
+fn words(bytes: &[u8]) -> bool {
+    let Ok(text) = from_utf8(bytes) else { return false };
+    let words = Words::read(text);
+    Settings::read(words.net.as_deref(), words.booted_by.as_deref()).is_ok() && Source::read(&words.root).is_ok()
+}
 
 fn layer(bytes: &[u8]) -> bool {
     let mut budget = Budget { bytes: 1 << 20, entries: 10_000 };

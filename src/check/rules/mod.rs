@@ -9,6 +9,7 @@ pub mod getty;
 pub mod init;
 pub mod initramfs;
 pub mod kernel;
+pub mod live;
 pub mod machine_id;
 pub mod mounts;
 pub mod selinux;
