@@ -19,6 +19,18 @@ pub struct Cmdline(Vec<String>);
 /// it there, and nothing resets a machine that hangs in the jump (kernel: watchdog/watchdog-parameters.rst).
 const KEEP_WATCHDOG: &str = "watchdog.stop_on_reboot=0";
 
+/// Beginnings of words that flipslot adds.
+const OURS: [&str; 8] = [
+    "root=PARTUUID=",
+    "root=flipslot:",
+    "rootfstype=",
+    "console=",
+    "flipslot.slot=",
+    "flipslot.format=",
+    "flipslot.overlay=data:",
+    "flipslot.plain-http=",
+];
+
 impl Cmdline {
     /// Makes the command line that boots from the root that `on` says, which is `slot` if it is a slot. The words of `kargs` come last, where
     /// they win. Refuses words that GRUB and the kernel read differently, `--`, and a second `root=`.
@@ -64,10 +76,7 @@ impl Cmdline {
         let is_file = self.0.iter().any(|word| word.starts_with("root=flipslot:"));
         let access = if is_file { "ro" } else { "rw" };
         let ours = |word: &&String| {
-            ["root=PARTUUID=", "root=flipslot:", "rootfstype=", "flipslot.", "console="]
-                .iter()
-                .any(|start| word.starts_with(start))
-                || [access, KEEP_WATCHDOG].contains(&word.as_str())
+            OURS.iter().any(|start| word.starts_with(start)) || [access, KEEP_WATCHDOG].contains(&word.as_str())
         };
         self.0.iter().filter(|word| !ours(word)).map(String::as_str).collect::<Vec<_>>().join(" ")
     }

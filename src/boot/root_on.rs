@@ -88,8 +88,8 @@ pub enum LiveSource {
         path: &'static str,
         /// SHA-256 of the file's bytes.
         digest: Digest,
-        /// Partition that keeps what is written; `None` keeps it in memory, and forgets it.
-        data: Option<PartUuid>,
+        /// Partition that keeps what is written, and its filesystem; `None` keeps it in memory, and forgets it.
+        data: Option<(PartUuid, Filesystem)>,
     },
     /// The file `/image` in the initramfs, or appended to it by the boot loader.
     BesideInitramfs,
@@ -138,7 +138,7 @@ impl RootOn {
                 if let LiveSource::Registry { host, plain_http: true, .. } = from {
                     words.push(format!("flipslot.plain-http={host}"));
                 }
-                if let LiveSource::File { data: Some(data), .. } = from {
+                if let LiveSource::File { data: Some((data, _)), .. } = from {
                     words.push(format!("flipslot.overlay=data:PARTUUID={data}"));
                 }
                 words.push("ro".to_owned());
@@ -156,8 +156,10 @@ impl RootOn {
             RootOn::Live { format, from } => {
                 let mut modules = format.filesystem().map_or_else(Vec::new, |name| vec![name, "loop"]);
                 modules.push("overlay");
-                if let LiveSource::File { filesystem, .. } = from {
+                if let LiveSource::File { filesystem, data, .. } = from {
                     modules.extend(filesystem.modules());
+                    let of_data = data.map_or_else(Vec::new, |(_, filesystem)| filesystem.modules());
+                    modules.extend(of_data.into_iter().filter(|_| data.is_some_and(|(_, kind)| kind != *filesystem)));
                 }
                 modules
             }
@@ -189,6 +191,16 @@ impl RootOn {
         matches!(self, RootOn::Live { from: LiveSource::Url { .. } | LiveSource::Registry { .. }, .. })
     }
 
+    /// Returns the digest of an image that is fetched, as the command line names it; `None` for all others.
+    pub fn fetched(&self) -> Option<&Digest> {
+        match self {
+            RootOn::Live { from: LiveSource::Url { digest, .. } | LiveSource::Registry { digest, .. }, .. } => {
+                Some(digest)
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the earliest time that a boot can have, in seconds since 1970; 0 if that does not matter or is not known.
     pub fn made(&self) -> u64 {
         match self {
@@ -216,7 +228,7 @@ impl RootOn {
 mod tests {
     use super::*;
 
-    fn file(data: Option<PartUuid>) -> LiveSource {
+    fn file(data: Option<(PartUuid, Filesystem)>) -> LiveSource {
         let (partuuid, filesystem, digest) = (PartUuid::NONE, Filesystem::Ext4, Digest::of(b""));
         LiveSource::File { partuuid, filesystem, path: "/flipslot/root", digest, data }
     }
@@ -241,7 +253,8 @@ mod tests {
         assert_eq!(words[1], format!("root=flipslot:https://srv/boot/root.erofs@{digest} flipslot.format=erofs ro"));
         let slot = format!("root=flipslot:PARTUUID={none}/flipslot/root@{digest} flipslot.format=erofs");
         assert_eq!(words[2], format!("{slot} ro"));
-        let keeps = RootOn::Live { format: LiveFormat::Erofs, from: file(Some(PartUuid::NONE)) };
+        let keeps = RootOn::Live { format: LiveFormat::Erofs, from: file(Some((PartUuid::NONE, Filesystem::Xfs))) };
+        assert!(["erofs", "loop", "overlay", "ext4", "xfs"].iter().all(|name| keeps.modules().contains(name)));
         assert_eq!(keeps.words().join(" "), format!("{slot} flipslot.overlay=data:PARTUUID={none} ro"));
         assert_eq!(words[3], "root=flipslot:/image flipslot.format=erofs ro");
         assert_eq!(words[4], "");

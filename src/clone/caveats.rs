@@ -7,6 +7,7 @@ use crate::clone::source::Source;
 use crate::disk::table::golden::Part;
 use crate::error::Result;
 use crate::filesystem::kind::Filesystem;
+use crate::init::overlay::LAYER_OF_SLOT;
 use crate::mount::loop_device::Loop;
 use crate::mount::scratch::Scratch;
 use crate::root::mounted::directory::Root;
@@ -65,7 +66,9 @@ fn look_into(
 ) -> Result<Vec<String>> {
     let device = Loop::attach(source.file.as_fd(), part.region, source.sector)?;
     let mount = filesystem.mount_as_grub_reads(device.path(), &scratch.directory("golden")?)?;
-    let root = Root::open(mount.mount_point())?;
+    // Where the root is one file, what a machine was given is in flipslot's layer.
+    let layer = mount.mount_point().join(LAYER_OF_SLOT.trim_start_matches('/'));
+    let root = Root::open(if layer.is_dir() { &layer } else { mount.mount_point() })?;
     let mut caveats = Vec::new();
     for file in NAMING {
         let text = root.read(file, LONGEST)?.unwrap_or_default();

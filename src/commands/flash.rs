@@ -47,7 +47,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
     let request = FlashRequest::of(args, target, &disk)?;
     let session = Session { scratch: &Scratch::enter()?, progress: &progress };
     slot::refuse_unable(&request.how, &[target], session)?;
-    refuse_without_data(request.how.root, disk.data_filesystem().is_some())?;
+    refuse_without_data(request.how.root, disk.data().is_some())?;
     let mut state = disk.state()?;
     if args.promote {
         refuse_unconfirmed(&disk)?;
@@ -62,13 +62,7 @@ pub fn run(args: &FlashArgs) -> Result<()> {
         return print(&preview(&disk, &request, &one, state)?, Format::of(args.image.fetch.json));
     }
     let names = disk.partition_names(target)?;
-    let site = SlotSite {
-        location: one.location,
-        names,
-        grub: OLDEST_GRUB,
-        origin: Origin::Fresh,
-        data: disk.table.data_partition(),
-    };
+    let site = SlotSite { location: one.location, names, grub: OLDEST_GRUB, origin: Origin::Fresh, data: disk.data() };
     let job = SlotJob { image: &one.image, request: &request.how, carry_over: request.carry_over.as_ref() };
     let vacant = claimed.vacant()?;
     disk.repair_state_block()?;

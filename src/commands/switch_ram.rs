@@ -15,6 +15,7 @@ use crate::jump::ram::IntoRam;
 use crate::jump::route::Way;
 use crate::jump::watchdog::Heir;
 use crate::jump::{kexec, leftovers};
+use crate::mount::lock::{Patience, lock};
 use crate::mount::scratch::Scratch;
 use crate::mount::workplace::Workplace;
 use crate::oci;
@@ -34,6 +35,9 @@ use rustix::system::uname;
 use std::fs::{self, File};
 use std::path::Path;
 
+/// File that only one run has locked.
+const LOCK: &str = "/run/flipslot.ram";
+
 /// Fetches the image and jumps into it. Until the last line the machine runs as before, and nothing is written: a reset
 /// boots what it did before.
 pub fn run(reference: &str, deadline: u64, args: &SwitchArgs) -> Result<()> {
@@ -45,6 +49,9 @@ pub fn run(reference: &str, deadline: u64, args: &SwitchArgs) -> Result<()> {
     kexec::refuse_if_disabled()
         .map_err(|why| refused(why.to_string(), "write the image into a slot: flipslot flash"))?;
     oci::trust::bundle_if_none()?;
+    // A disk with slots is locked already; a system without one has this.
+    let only = File::create(LOCK).with_context(|| format!("making {LOCK}"))?;
+    lock(&only, Path::new(LOCK), Patience::Refuse)?;
     let request = request(&args.memory, &args.allow)?;
     let progress = Progress::new(args.memory.progress);
     let scratch = Scratch::enter()?;

@@ -53,7 +53,7 @@ pub fn refuse_running(disk: &Disk) -> Result<()> {
 impl<'d> ClaimedSlots<'d> {
     /// Claims the slots of `request`, in their order. Refuses a slot that holds something else.
     pub fn claim(disk: &'d Disk, request: &'d FillRequest, consent: &Consent) -> Result<ClaimedSlots<'d>> {
-        refuse_without_data(request.slot.root, disk.data_filesystem().is_some())?;
+        refuse_without_data(request.slot.root, disk.data().is_some())?;
         let slots = request.images.keys();
         let claimed: Vec<Expendable> = slots.map(|slot| Expendable::claim_any(disk, *slot)).collect::<Result<_>>()?;
         for slot in &claimed {
@@ -126,13 +126,8 @@ impl<'d> ClaimedSlots<'d> {
         let SlotImage { location, image } = one;
         let doing = || format!("slot {}", location.slot);
         let names = self.disk.partition_names(location.slot)?;
-        let site = SlotSite {
-            location: *location,
-            names,
-            grub: OLDEST_GRUB,
-            origin: Origin::Fresh,
-            data: self.disk.table.data_partition(),
-        };
+        let site =
+            SlotSite { location: *location, names, grub: OLDEST_GRUB, origin: Origin::Fresh, data: self.disk.data() };
         let vacant = slot.vacant()?;
         let job = SlotJob { image, request: &self.request.slot, carry_over: None };
         self.disk.files.withdraw(location.slot)?; // from here on nothing points at it

@@ -4,12 +4,12 @@
 use crate::error::{Result, failed};
 use crate::init::image_file::Mounted;
 use crate::init::kernel_log::{Level, log};
-use crate::init::memory::available;
+use crate::init::memory::without_swap;
 use crate::init::plan::{self, Module, Plan, Step};
 use crate::init::source::SCHEME;
 use crate::init::write_own::write_own;
 use crate::init::zram;
-use crate::kernel::find::{self, Kernel, choose};
+use crate::kernel::find::{self, Kernel};
 use crate::kernel::module_file;
 use crate::kernel::modules::{Linkage, Modules};
 use crate::oci::spent::Spent;
@@ -34,6 +34,8 @@ const IMAGE: &str = "image";
 /// Largest kernel in bytes; that of Debian 13 has 12 MB.
 const KERNEL_MAX: u64 = 256 << 20;
 
+/// Key of the word with the name of the machine.
+const HOST: &str = "flipslot.host=";
 /// Words that the next kernel does not get.
 const OLD: [&str; 3] = ["root=", "flipslot.kexec=", "initrd="];
 
@@ -47,11 +49,25 @@ fn another(place: &str) -> Result<Option<Kernel>> {
         return Ok(None);
     }
     let kernels = find::find(&tree)?;
-    if kernels.is_empty() {
-        log(Level::Warning, &format!("the image has no kernel, and no modules of {}, which runs", running.version));
-        return Ok(None);
+    let why = match kernels.as_slice() {
+        // One that needs no modules, or has lost them.
+        [one] if one.version == running.version => return Ok(None),
+        [one] => return Ok(Some(one.clone())),
+        [] => "no kernel of its own",
+        _ => "several kernels of its own",
+    };
+    let text = format!("the image has no modules of kernel {}, which runs and stays: it has {why}", running.version);
+    log(Level::Warning, &text);
+    Ok(None)
+}
+
+/// Says that a root of files does not get the kernel of its image: only an image in one file can be taken along.
+pub fn warn_of_another(place: &str) {
+    if let Ok(Some(kernel)) = another(place) {
+        let (running, version) = (uname().release().to_string_lossy().into_owned(), kernel.version);
+        let text = format!("the image is for kernel {version}, and {running} runs and stays: its modules are missing");
+        log(Level::Warning, &text);
     }
-    choose(&kernels, None).map(Some)
 }
 
 /// Starts the kernel of the image if that is not for the running one; returns if it stays.
@@ -62,11 +78,12 @@ pub fn start_another(image: &Mounted) -> Result<()> {
 /// Starts the kernel. Returns only if that fails.
 fn start(kernel: &Kernel, image: &Mounted) -> Result<()> {
     let size = fs::metadata(image.file).with_context(|| format!("reading {}", image.file))?.len();
-    let room = available()?;
-    // The copy that the kernel makes, beside what is given back while it is copied here.
-    if room < size.saturating_add(size / 8) {
+    let room = without_swap()?;
+    // The kernel reads it into one copy, and makes a second one of that (kernel/kexec_file.c); what is copied here is
+    // given back as it is read.
+    if room < size.saturating_mul(2).saturating_add(size / 8) {
         let found = format!(
-            "the image has kernel {} and {}; starting that takes as much again, and {} of memory are left",
+            "the image has kernel {} and {}; starting that takes twice as much again, and {} of memory are left",
             kernel.version,
             Bytes(size),
             Bytes(room)
@@ -86,7 +103,8 @@ fn start(kernel: &Kernel, image: &Mounted) -> Result<()> {
     let mut archive = write_own(memory, &program, &plan, &files)?;
     archive.add_from(IMAGE, 0o100_444, size, &mut spent(image.file)?)?;
     let initramfs = archive.finish()?;
-    let line = cmdline(&fs::read_to_string("/proc/cmdline").context("reading the command line")?, image.digest);
+    let line = fs::read_to_string("/proc/cmdline").context("reading the command line")?;
+    let line = cmdline(&line, image);
     let line = CString::new(line)?;
     kexec::load(&loaded, &initramfs, &line).with_context(|| {
         format!(
@@ -101,8 +119,8 @@ fn start(kernel: &Kernel, image: &Mounted) -> Result<()> {
 }
 
 /// Returns the command line of the next kernel: the image is in its initramfs, and it starts no other one.
-fn cmdline(line: &str, digest: Option<&str>) -> String {
-    let pinned = digest.map_or(String::new(), |digest| format!("@sha256:{digest}"));
+fn cmdline(line: &str, image: &Mounted) -> String {
+    let pinned = image.digest.map_or(String::new(), |digest| format!("@sha256:{digest}"));
     let is_old = |word: &String| OLD.iter().any(|key| word.starts_with(key));
     let words = kernel_line::words(line);
     let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
@@ -110,7 +128,10 @@ fn cmdline(line: &str, digest: Option<&str>) -> String {
     let first = format!("root={SCHEME}/{IMAGE}{pinned}");
     let kept = ours.iter().filter(|word| !is_old(word)).chain(of_init);
     let quoted = kept.map(|word| if word.contains(char::is_whitespace) { format!("\"{word}\"") } else { word.clone() });
-    [first, "flipslot.kexec=no".to_owned()].into_iter().chain(quoted).collect::<Vec<_>>().join(" ")
+    // There is no lease any more that could say it.
+    let is_named = ours.iter().any(|word| word.starts_with(HOST));
+    let host = image.host.filter(|_| !is_named).map(|host| format!("{HOST}{host}"));
+    [first, "flipslot.kexec=no".to_owned()].into_iter().chain(host).chain(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns what the next initramfs does, and the files of its modules by their paths.
@@ -133,7 +154,10 @@ fn plan(tree: &dyn Tree, kernel: &Kernel, format: &str) -> Result<(Plan, BTreeMa
     }
     let (version, kernel) = (plan::VERSION, kernel.version.clone());
     let steps = vec![Step::MountRoot, Step::Start];
-    Ok((Plan { version, kernel, modules: listed, always, blacklist: Vec::new(), made: 0, steps }, files))
+    Ok((
+        Plan { version, kernel, modules: listed, always, blacklist: Vec::new(), made: 0, layer_of: None, steps },
+        files,
+    ))
 }
 
 fn opened<'t>(tree: &'t dyn Tree, path: &str) -> Result<Box<dyn Read + 't>> {
@@ -167,7 +191,12 @@ mod tests {
     fn the_next_kernel_has_the_image_in_its_initramfs_and_all_other_words() {
         let line = "initrd=initrd root=flipslot:http://srv/x@sha256:ab console=ttyS0 dyndbg=\"a b\" -- init=/x\n";
         let next = "root=flipslot:/image@sha256:cd flipslot.kexec=no console=ttyS0 \"dyndbg=a b\" -- init=/x";
-        assert_eq!(cmdline(line, Some("cd")), next);
-        assert_eq!(cmdline("quiet\n", None), "root=flipslot:/image flipslot.kexec=no quiet");
+        let image = |digest, host| Mounted { place: "", file: "", format: "", digest, host };
+        assert_eq!(cmdline(line, &image(Some("cd"), None)), next);
+        assert_eq!(cmdline("quiet\n", &image(None, None)), "root=flipslot:/image flipslot.kexec=no quiet");
+        let named = "root=flipslot:/image flipslot.kexec=no flipslot.host=rack1 quiet";
+        assert_eq!(cmdline("quiet", &image(None, Some("rack1"))), named);
+        let other = "root=flipslot:/image flipslot.kexec=no flipslot.host=x";
+        assert_eq!(cmdline("flipslot.host=x", &image(None, Some("rack1"))), other);
     }
 }

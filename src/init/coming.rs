@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
+/// Time for a server to answer. Machines that come up together after a power cut wait for one another.
+pub const TO_ANSWER: Duration = Duration::from_secs(120);
 /// Time for a transfer beside that for its bytes, and the slowest rate in bytes a second: a network of 10 Mbit/s that
 /// twenty machines share.
 const TO_FETCH: (Duration, u64) = (Duration::from_secs(600), 50_000);
@@ -27,6 +29,13 @@ pub struct Reach {
     pub hall: PathBuf,
     /// Time for a server to answer.
     pub patience: Duration,
+}
+
+impl Reach {
+    /// Returns the same for a server that is known to be the right one.
+    pub fn patient(self) -> Reach {
+        Reach { patience: TO_ANSWER, ..self }
+    }
 }
 
 /// Something that comes from a server which has answered. What it reads is not verified.
@@ -54,9 +63,13 @@ impl Coming {
                 Ok(Coming { process: Some(process), input: Measured::new(input, length) })
             }
             Err(error) => {
+                let is_late = error.kind() == ErrorKind::TimedOut;
                 let _ = process.kill();
-                child::ended(process)?;
-                Err(error).context("the process that fetches ends without a word")
+                let ended = child::ended(process);
+                if !is_late {
+                    ended?;
+                }
+                Err(error).context("waiting for the server's answer")
             }
         }
     }

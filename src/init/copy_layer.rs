@@ -39,7 +39,7 @@ fn copy(entry: &DirEntry, place: &Path) -> Result<()> {
             Some(_) => return Err(failed("the image has another thing where a folder must be", "rebuild the image")),
         }
         copy_layer(&entry.path(), place)?;
-        return describe(place, &found);
+        return describe(place, &entry.path(), &found);
     }
     match there {
         Some(there) if there.is_dir() => fs::remove_dir_all(place)?,
@@ -57,8 +57,8 @@ fn copy(entry: &DirEntry, place: &Path) -> Result<()> {
         return Err(failed("it is neither a file nor a folder nor a link", "report this as an error of flipslot"));
     }
     fs::copy(entry.path(), place)?;
-    fs::remove_file(entry.path())?;
-    describe(place, &found)
+    describe(place, &entry.path(), &found)?;
+    Ok(fs::remove_file(entry.path())?)
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub struct Mounted<'m> {
     pub format: &'m str,
     /// SHA-256 of the file, in hexadecimal; `None` if it was not compared.
     pub digest: Option<&'m str>,
+    /// Name that the network has for this machine.
+    pub host: Option<&'m str>,
 }
 
 /// Mounts the file at `path` at `place`, for reading alone, with the drivers that this needs. `what` names it in errors.

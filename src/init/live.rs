@@ -10,7 +10,7 @@ use crate::init::load::Loader;
 #[cfg(not(feature = "net"))]
 use crate::init::no_network as network;
 use crate::init::overlay::{
-    DATA, FOLDER, MEDIUM, SCRATCH, WRITABLE, cover, cover_folder, join, kept, lower_of, mount_scratch,
+    DATA, FOLDER, LAYER, MEDIUM, SCRATCH, WRITABLE, cover, cover_folder, join, kept, lower_of, mount_scratch,
 };
 #[cfg(feature = "net")]
 use crate::init::pull as network;
@@ -24,6 +24,7 @@ use rustix::mount::mount_move;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::Read;
+use std::path::Path;
 
 /// Format of an OCI archive, as `flipslot.format=` names it: its layers are unpacked.
 const ARCHIVE: &str = "oci-archive";
@@ -44,19 +45,29 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
         Here::Root => UNPACKED.to_owned(),
         Here::File(file) => format_of(file, words)?,
     };
+    let in_memory = !matches!(source.place, Place::Device(..));
     let (memory, written) = match &here {
-        Here::Root => (network::used()?, None),
+        Here::Root => {
+            network::warn_of_another(PLACE);
+            (network::used()?, None)
+        }
         Here::File(file) if format == ARCHIVE => {
-            network::unpack_archive(file, words)?;
+            network::unpack_archive(file, in_memory, words)?;
+            network::warn_of_another(PLACE);
             (network::used()?, None)
         }
         Here::File(file) => {
             let base = format!("{FOLDER}/base");
             mount_file("the image", file, &format, &base, loader)?;
-            let in_memory = !matches!(source.place, Place::Device(..));
             if in_memory && !words.stays {
                 let digest = source.digest.as_deref();
-                network::start_another(&Mounted { place: &base, file, format: &format, digest })?;
+                network::start_another(&Mounted {
+                    place: &base,
+                    file,
+                    format: &format,
+                    digest,
+                    host: known.as_deref(),
+                })?;
             }
             let folder = folder_of(words, &source, events, loader)?;
             lay_over(&words.overlay, &base, &folder)?;
@@ -78,6 +89,18 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
         LiveFacts { version: 1, source: place, digest: source.digest, format, memory, written, host, host_from };
     if let Err(error) = facts.write() {
         log(Level::Warning, &format!("flipslot status will not know this boot: {error:#}"));
+    }
+    Ok(())
+}
+
+/// Removes the layer of an initramfs that was made for another image than the one that is named: fixes of one are wrong for
+/// another.
+pub fn leave_layer_of_another(words: &Words, layer_of: Option<&str>) -> Result<()> {
+    let source = Source::read(&words.root)?;
+    let is_other = layer_of.is_some_and(|known| source.digest.as_deref().is_some_and(|digest| digest != known));
+    if is_other && Path::new(LAYER).is_dir() {
+        log(Level::Warning, "this initramfs was made for another image: this one gets nothing that flipslot adds");
+        fs::remove_dir_all(LAYER).context("removing the layer of another image")?;
     }
     Ok(())
 }

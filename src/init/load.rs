@@ -146,6 +146,7 @@ mod tests {
             always: none(),
             blacklist: none(),
             made: 0,
+            layer_of: None,
             steps: Vec::new(),
         }
     }

@@ -23,15 +23,25 @@ pub fn room() -> Result<u64> {
     Ok(available()?.saturating_sub(RESERVE))
 }
 
-/// Returns the memory that can be had, in bytes (proc(5), MemAvailable).
+/// Returns the memory that can be had, in bytes.
 pub fn available() -> Result<u64> {
+    let [memory, swap] = free()?;
+    // Swap is in memory here, and compressed to half, for files of a system.
+    Ok(memory.saturating_add(swap.min(memory) / 2))
+}
+
+/// Returns the memory that can be had without swap, in bytes.
+pub fn without_swap() -> Result<u64> {
+    Ok(free()?[0])
+}
+
+/// Returns memory that is available, and swap that is free, in bytes (proc(5), MemAvailable and SwapFree).
+fn free() -> Result<[u64; 2]> {
     let text = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
     let value = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
     let kib = value("MemAvailable:").context("reading MemAvailable of /proc/meminfo")?;
-    // Swap is in memory here, and compressed to half, for files of a system.
-    let more = value("SwapFree:").unwrap_or(0).min(kib) / 2;
-    Ok(kib.saturating_add(more).saturating_mul(1024))
+    Ok([kib, value("SwapFree:").unwrap_or(0)].map(|kib| kib.saturating_mul(1024)))
 }

@@ -153,6 +153,7 @@ fn boot(words: &Words) -> Result<()> {
                     console::ask("rd.break: the root is not mounted yet");
                 }
                 if words.root.starts_with(source::SCHEME) {
+                    live::leave_layer_of_another(words, plan.layer_of.as_deref())?;
                     live::mount_live(words, &events, &mut loader)?;
                 } else {
                     mount_root(words, &events, &mut loader)?;

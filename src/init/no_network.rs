@@ -19,7 +19,7 @@ pub fn pull(reference: &str, _: (&Words, &Events), _: &mut Loader) -> Result<Fet
 }
 
 /// Fails.
-pub fn unpack_archive(file: &str, _: &Words) -> Result<()> {
+pub fn unpack_archive(file: &str, _: bool, _: &Words) -> Result<()> {
     Err(cannot(&format!("{file} is an archive of layers")))
 }
 
@@ -27,6 +27,9 @@ pub fn unpack_archive(file: &str, _: &Words) -> Result<()> {
 pub fn start_another(_: &Mounted) -> Result<()> {
     Ok(())
 }
+
+/// Does nothing.
+pub fn warn_of_another(_: &str) {}
 
 /// Fails.
 pub fn used() -> Result<u64> {

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use anyhow::Context;
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CString;
 use std::fs;
@@ -62,9 +63,17 @@ pub fn cover(lower: &str, place: &str, folder: &str) -> Result<()> {
     // The root of an overlay is the upper one.
     chown(&upper, Some(found.uid()), Some(found.gid()))?;
     fs::set_permissions(&upper, fs::Permissions::from_mode(found.mode() & 0o7777))?;
-    let layers = CString::new(format!("lowerdir={lower},upperdir={upper},workdir={work}"))?;
-    mount(c"overlay", place, c"overlay", MountFlags::empty(), layers.as_c_str())
-        .with_context(|| format!("laying {folder} over {lower}"))
+    // An index would tie what was written to this very filesystem; a copy of the disk has another one. Kernels before 4.13
+    // do not know the word.
+    let mount = |more: &str| -> Result<rustix::io::Result<()>> {
+        let layers = CString::new(format!("lowerdir={lower},upperdir={upper},workdir={work}{more}"))?;
+        Ok(mount(c"overlay", place, c"overlay", MountFlags::empty(), layers.as_c_str()))
+    };
+    let mounted = match mount(",index=off")? {
+        Err(Errno::INVAL) => mount("")?,
+        mounted => mounted,
+    };
+    mounted.with_context(|| format!("laying {folder} over {lower}"))
 }
 
 /// Returns the folder in the data partition that keeps what a slot has written over the image with this digest, and no

@@ -24,6 +24,9 @@ pub struct Plan {
     /// Time in seconds since 1970 before which no clock is right: 0 if certificates are not judged by it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub made: u64,
+    /// Digest of the image whose layer this initramfs holds; `None` where it is not known, or there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_of: Option<String>,
     /// Actions, in order.
     pub steps: Vec<Step>,
 }
@@ -89,6 +92,7 @@ mod tests {
             always: vec!["ext4".to_owned()],
             blacklist: Vec::new(),
             made: 7,
+            layer_of: Some("ab".to_owned()),
             steps: vec![Step::MountRoot, Step::Start],
         };
         let text = serde_json::to_string(&plan).unwrap();

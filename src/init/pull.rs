@@ -1,7 +1,7 @@
 //! An image of a registry, or in an archive: its layers are unpacked into memory, which becomes the root.
 
 use crate::error::{Result, failed};
-pub use crate::init::chain::start_another;
+pub use crate::init::chain::{start_another, warn_of_another};
 use crate::init::coming::{Coming, Reach};
 use crate::init::devices::Events;
 use crate::init::kernel_log::{Level, log};
@@ -9,20 +9,21 @@ use crate::init::load::Loader;
 pub use crate::init::remote::fetch;
 use crate::init::remote::over_network;
 use crate::init::source::Fetched;
-use crate::init::unpacked::unpack;
 pub use crate::init::unpacked::used;
+use crate::init::unpacked::{Room, unpack};
 use crate::init::words::Words;
 use crate::network::wanted::Wanted;
 use crate::oci::archive::Archive;
-use crate::oci::document::{DOCUMENT_MAX, Descriptor, INDEX_TYPES, MANIFEST_TYPES};
+use crate::oci::document::{self, DOCUMENT_MAX, Descriptor, Document, INDEX_TYPES, MANIFEST_TYPES};
+use crate::oci::image;
 use crate::oci::layout::{pick, read_limited};
 use crate::oci::reference::{Pin, Reference};
 use crate::oci::registry::part::{Part, Repository};
 use crate::oci::source::{Source, verified};
-use crate::oci::{Image, image};
-use crate::words::digest::Digest;
 use crate::words::units::Bytes;
 use anyhow::Context;
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ pub fn pull(reference: &str, known: (&Words, &Events), loader: &mut Loader) -> R
     };
     let keep = |(parts, manifest): (Parts, Vec<u8>)| {
         let image = image::of_pinned(&reference, Arc::new(parts), manifest, digest.clone())?;
-        unpack(&image, &known.0.overlay)?;
+        unpack(&image, &known.0.overlay, Room::Beside)?;
         let (size, seconds) = (Bytes(image.stored_bytes()), begin.elapsed().as_secs_f64());
         log(Level::Info, &format!("{size} from {reference}, unpacked, in {seconds:.1} s"));
         Ok(())
@@ -82,16 +83,26 @@ pub fn pull(reference: &str, known: (&Words, &Events), loader: &mut Loader) -> R
     over_network(known, loader, ask, keep)
 }
 
-/// Unpacks the only image of an archive, whose file is given back as it is read.
-pub fn unpack_archive(file: &str, words: &Words) -> Result<()> {
-    let (archive, index) = Archive::open_once(Path::new(file))?;
+/// Unpacks the only image of an archive. One in memory is given back as it is read, and is gone then.
+pub fn unpack_archive(file: &str, in_memory: bool, words: &Words) -> Result<()> {
+    let path = Path::new(file);
+    let (archive, index) = Archive::open(path)?;
     let which = pick(&index, None)?;
     let manifest = verified(&archive, which, DOCUMENT_MAX)?;
+    let once = in_memory && is_each_layer_another(&manifest)?;
+    let archive = if once { Archive::open_once(path)?.0 } else { archive };
     let reference = Reference::Archive { file: file.into(), pin: None };
-    let image = image_of(&reference, archive, manifest, &which.digest)?;
-    unpack(&image, &words.overlay)
+    let image = image::of_pinned(&reference, Arc::new(archive), manifest, which.digest.clone())?;
+    unpack(&image, &words.overlay, if once { Room::WithThat } else { Room::Beside })?;
+    if in_memory {
+        fs::remove_file(path).with_context(|| format!("removing {file}"))?;
+    }
+    Ok(())
 }
 
-fn image_of(reference: &Reference, archive: Archive, manifest: Vec<u8>, digest: &Digest) -> Result<Image> {
-    image::of_pinned(reference, Arc::new(archive), manifest, digest.clone())
+/// Returns true if no two layers of a manifest are one blob, which could be read once only.
+fn is_each_layer_another(manifest: &[u8]) -> Result<bool> {
+    let Document::Manifest(manifest) = document::parse(manifest)? else { return Ok(false) };
+    let digests: BTreeSet<String> = manifest.layers.iter().map(|layer| layer.digest.to_string()).collect();
+    Ok(digests.len() == manifest.layers.len())
 }

@@ -1,7 +1,7 @@
 //! An image on a server: a card with an address is found, and the image fetched into memory, once.
 
 use crate::error::Result;
-use crate::init::coming::{Coming, Reach};
+use crate::init::coming::{Coming, Reach, TO_ANSWER};
 use crate::init::devices::Events;
 use crate::init::kernel_log::{Level, log};
 use crate::init::load::Loader;
@@ -21,8 +21,6 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Time for a server to answer. Machines that come up together after a power cut wait for one another.
-const TO_ANSWER: Duration = Duration::from_secs(120);
 /// Time for an answer where another card may lead to the server.
 const TO_ANSWER_FIRST: Duration = Duration::from_secs(15);
 /// Sets up one network card after another, until a server answers what `ask` asks for; what it answers is kept by `keep`.

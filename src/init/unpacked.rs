@@ -21,11 +21,25 @@ use std::path::{Path, PathBuf};
 /// Files in an image: each takes a kilobyte of the kernel's memory. A Debian with a desktop has 400,000.
 const ENTRIES: u64 = 4_000_000;
 
+/// Memory that the files may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Memory that is left.
+    Beside,
+    /// Memory that is left, and that of the layers, which are in memory and are given back.
+    WithThat,
+}
+
 /// Fills the place of the root with the files of an image. What is written later has half of the memory that is left, or
 /// as much as the overlay says.
-pub fn unpack(image: &Image, overlay: &Overlay) -> Result<()> {
-    refuse_too_large(image.stored_bytes())?;
-    let room = room()?;
+pub fn unpack(image: &Image, overlay: &Overlay, of: Room) -> Result<()> {
+    let room = match of {
+        Room::Beside => {
+            refuse_too_large(image.stored_bytes())?;
+            room()?
+        }
+        Room::WithThat => room()?.saturating_add(image.stored_bytes()),
+    };
     fs::create_dir_all(PLACE)?;
     let options = CString::new(format!("mode=0755,size={room},nr_inodes=0"))?;
     mount(c"tmpfs", PLACE, c"tmpfs", MountFlags::empty(), options.as_c_str())

@@ -97,7 +97,8 @@ impl Gathered {
         let (version, kernel) = (plan::VERSION, kernel.version.clone());
         let blacklist = settings.blacklist.into_iter().collect();
         let made = recipe.on.made();
-        let plan = Plan { version, kernel, modules: listed, always: chosen.always, blacklist, made, steps };
+        let layer_of = recipe.on.fetched().map(|digest| digest.hex().to_owned());
+        let plan = Plan { version, kernel, modules: listed, always: chosen.always, blacklist, made, layer_of, steps };
         Ok(Gathered { plan, init: flipslot_init(recipe.on.needs_network())?, files: files.files })
     }
 

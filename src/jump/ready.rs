@@ -18,6 +18,9 @@ use crate::words::digest::Digest;
 use crate::words::slot::Slot;
 use std::fs::File;
 
+/// Path in a slot of a root that is one file.
+const ROOT_FILE: &str = "flipslot/root";
+
 /// A slot that can be jumped into.
 pub struct Ready {
     /// Name of the slot.
@@ -68,6 +71,9 @@ impl Ready {
         };
         let image = open(&record.entry().kernel.path, &record.entry().kernel_digest)?;
         let initramfs = open(&record.entry().initramfs, &record.entry().initramfs_digest)?;
+        if let Some(file) = &record.root {
+            open(ROOT_FILE, &file.digest)?;
+        }
         let facts = ImageFacts::of(&root, Some(&record.entry().kernel.version));
         let has = |driver: &str| match &record.root {
             Some(file) => file.watchdogs.iter().any(|known| known == driver),

@@ -7,12 +7,15 @@ use std::env;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Place for large files that outlive no restart (hier(7)), unless `TMPDIR` names another one.
 const PLACE: &str = "/var/tmp";
-/// Start of the names of such folders.
-const NAME: &str = "flipslot-";
+/// Start of the names of such folders; 32 hexadecimal digits follow.
+const NAME: &str = ".flipslot-work-";
+/// Age after which a folder that nobody has locked was left: between making and locking one, a moment passes.
+const LEFT: Duration = Duration::from_secs(600);
 
 /// A folder that only its owner can enter. Dropping it removes it; one of a run that was killed is removed by the next.
 pub struct Workplace {
@@ -55,9 +58,12 @@ fn remove_left(place: &Path) {
         // Others may write into the place.
         let is_ours = |path: &Path| {
             let found = fs::symlink_metadata(path);
-            found.is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
+            found.is_ok_and(|found| {
+                let is_old = found.modified().ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LEFT);
+                found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && is_old
+            })
         };
-        if entry.file_name().to_string_lossy().starts_with(NAME)
+        if is_name(&entry.file_name().to_string_lossy())
             && is_ours(&path)
             && let Ok(open) = File::open(&path)
             && lock(&open, &path, Patience::Refuse).is_ok()
@@ -67,23 +73,29 @@ fn remove_left(place: &Path) {
     }
 }
 
+fn is_name(name: &str) -> bool {
+    let digits = name.strip_prefix(NAME).unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     #[test]
     fn a_folder_goes_at_its_end_and_one_that_was_left_with_the_next() {
         let place = tempfile::tempdir().unwrap();
-        let left = place.path().join("flipslot-left");
-        let other = place.path().join("other");
-        fs::create_dir_all(left.join("deep")).unwrap();
-        fs::create_dir(&other).unwrap();
-        let used = place.path().join("flipslot-used");
-        fs::create_dir(&used).unwrap();
+        let named = |digit: &str| place.path().join(format!("{NAME}{}", digit.repeat(32)));
+        let [left, used, new, other] = [named("a"), named("b"), named("c"), place.path().join(".flipslot-work-mine")];
+        [&left.join("deep"), &used, &new, &other].into_iter().for_each(|path| fs::create_dir_all(path).unwrap());
+        for old in [&left, &used, &other] {
+            File::open(old).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
         let open = File::open(&used).unwrap();
         lock(&open, &used, Patience::Refuse).unwrap();
         remove_left(place.path());
-        assert!(!left.exists() && other.exists() && used.exists());
+        assert!(!left.exists() && other.exists() && used.exists() && new.exists());
         let made = Workplace::make().unwrap();
         let path = made.path().to_owned();
         fs::write(path.join("file"), "x").unwrap();

@@ -28,6 +28,8 @@ pub const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const OWN_AUTHORITIES: &str = "authorities.pem";
 /// Hint where a process has failed: what it says is for a command, and not for an initramfs.
 const NEXT: &str = "see that network and server are up, and the words of the command line (docs/netboot.md)";
+/// Time for a process to end once its work is done.
+const TO_END: Duration = Duration::from_secs(30);
 /// Longest text that is read of it, in bytes: a lease, or an error.
 const TEXT_MAX: u64 = 16 << 10;
 
@@ -70,6 +72,9 @@ pub fn start(order: &Order, hall: &Path, input: Stdio) -> Result<Child> {
 /// Waits for the end of a process; an error is what it said.
 pub fn ended(mut child: Child) -> Result<()> {
     let said = said(&mut child);
+    if !ends(&mut child) {
+        let _ = child.kill();
+    }
     let status = child.wait().context("waiting for the process that reads the network")?;
     if status.success() {
         return Ok(());
@@ -77,13 +82,25 @@ pub fn ended(mut child: Child) -> Result<()> {
     Err(failed(if said.is_empty() { format!("the process that reads the network: {status}") } else { said }, NEXT))
 }
 
-/// Reads what a process says until it ends.
+/// Reads what a process says until it ends, or its time is over.
 fn said(child: &mut Child) -> String {
-    let mut said = String::new();
+    let mut said = Vec::new();
     if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(TEXT_MAX).read_to_string(&mut said);
+        let _ = fetch::Timed::new(stderr, TO_END).take(TEXT_MAX).read_to_end(&mut said);
     }
-    said.trim().to_owned()
+    String::from_utf8_lossy(&said).trim().to_owned()
+}
+
+/// Returns true if a process ends by itself that has done its work.
+fn ends(child: &mut Child) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < TO_END {
+        match child.try_wait() {
+            Ok(None) => thread::sleep(Duration::from_millis(10)),
+            _ => return true,
+        }
+    }
+    false
 }
 
 /// Returns what a process said that ends within a second with an error.

@@ -33,16 +33,16 @@ pub fn send(what: &Wanted, patience: Duration, mut out: impl Write) -> Result<()
     }
 }
 
-/// A pipe that is read until a time limit.
+/// A pipe with a limit for the time that is spent waiting for it. What its reader does in between does not count.
 pub struct Timed<R> {
     input: R,
-    end: Instant,
+    left: Duration,
 }
 
 impl<R: AsFd + Read> Timed<R> {
-    /// Reads for at most this time from now on.
+    /// Waits for at most this time in all.
     pub fn new(input: R, limit: Duration) -> Timed<R> {
-        Timed { input, end: Instant::now() + limit }
+        Timed { input, left: limit }
     }
 
     /// Returns the pipe.
@@ -53,9 +53,10 @@ impl<R: AsFd + Read> Timed<R> {
 
 impl<R: AsFd + Read> Read for Timed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.end.saturating_duration_since(Instant::now());
-        let limit = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
+        let limit = Timespec::try_from(self.left).map_err(|_| ErrorKind::InvalidInput)?;
+        let begin = Instant::now();
         let ready = poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&limit));
+        self.left = self.left.saturating_sub(begin.elapsed());
         match ready {
             Ok(0) => Err(io::Error::new(ErrorKind::TimedOut, "it takes too long")),
             Ok(_) => self.input.read(buffer),

@@ -25,7 +25,9 @@ pub fn of(args: &WriteArgs, config: &Config, model: Option<&Record>) -> Result<O
         LiveFormat::Erofs => Some(RootFormat::Erofs),
         LiveFormat::OciArchive | LiveFormat::Unpacked => None,
     });
-    let asked = args.overlay.or(config.overlay);
+    // A file of flags may say where a root of one file keeps what is written, while this run asks for files.
+    let of_config = config.overlay.filter(|_| args.root != Some(RootFormat::Files));
+    let asked = args.overlay.or(of_config);
     let format = match args.root.or(config.root).or(of_model) {
         Some(RootFormat::Squashfs) => Format::Squashfs,
         Some(RootFormat::Erofs) => Format::Erofs,

@@ -69,6 +69,8 @@ fn leave_this_machine(task: &Task) -> Result<()> {
     let mounted = mount(c"proc", &proc, c"proc", flags | MountFlags::RDONLY, c"subset=pid");
     mounted.or_else(|_| mount(c"proc", &proc, c"proc", flags | MountFlags::RDONLY, c"")).context("mounting /proc")?;
     mount_bind(&task.place, &slot).context("mounting the slot")?;
+    // Devices that are made there lead nowhere, whatever made them.
+    mount_remount(&slot, flags | MountFlags::BIND, c"").context("limiting the slot's mount")?;
     chdir(hall).context("entering the root")?;
     match task.at {
         At::System => pivot_root(".", ".").and_then(|()| unmount(".", UnmountFlags::DETACH)),

@@ -9,9 +9,11 @@ use crate::disk::safety::writers;
 use crate::disk::table::partitions::Table;
 use crate::disk::table::read as table;
 use crate::error::{Result, refused};
+use crate::filesystem::kind::Filesystem;
 use crate::init::superblock::superblock_at;
 use crate::mount::lock::{Patience, lock, lock_number};
 use crate::sys::block;
+use crate::words::partuuid::PartUuid;
 use crate::words::region::TableKind;
 use crate::words::slot::Slot;
 use anyhow::Context;
@@ -43,12 +45,13 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Returns the filesystem of the data partition; `None` if there is no such partition, or no filesystem in it that an
-    /// initramfs of flipslot's mounts.
-    pub fn data_filesystem(&self) -> Option<&'static str> {
+    /// Returns the data partition with its filesystem; `None` if there is none, or no filesystem in it that an initramfs of
+    /// flipslot's mounts.
+    pub fn data(&self) -> Option<(PartUuid, Filesystem)> {
         let number = self.table.data?;
-        let (region, ..) = self.table.shared.iter().find(|(region, ..)| region.number == number)?;
-        superblock_at(&self.file, region.start).map(|found| found.filesystem)
+        let (region, _, partuuid) = self.table.shared.iter().find(|(region, ..)| region.number == number)?;
+        let found = superblock_at(&self.file, region.start)?;
+        Some((*partuuid, found.filesystem.parse().ok()?))
     }
 
     /// Opens the disk or disk file at `path`. Locks it if it is to be changed. Refuses a disk without slots.

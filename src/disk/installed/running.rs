@@ -34,8 +34,13 @@ impl Running {
     /// Finds the partition that the root is a file of; the init has mounted it.
     fn of_medium() -> Option<Running> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let numbers = device_of_medium(&mounts)?;
-        Running::of(Path::new(&format!("/sys/dev/block/{numbers}")))
+        let (numbers, source) = device_of_medium(&mounts)?;
+        let of = |numbers: &str| Running::of(Path::new(&format!("/sys/dev/block/{numbers}")));
+        // As for a root that is a partition: btrfs has a number of its own.
+        of(numbers).or_else(|| {
+            let device = stat(source).ok()?.st_rdev;
+            of(&format!("{}:{}", major(device), minor(device)))
+        })
     }
 
     fn of(sys: &Path) -> Option<Running> {
@@ -47,11 +52,11 @@ impl Running {
     }
 }
 
-/// Returns the numbers of the device that is mounted where the init mounts that of its image (proc(5), mountinfo: field 3
-/// has the numbers, field 5 the mount point).
-fn device_of_medium(mountinfo: &str) -> Option<&str> {
-    let fields = |line: &'_ str| line.split(' ').nth(4) == Some(MEDIUM);
-    mountinfo.lines().find(|line| fields(line))?.split(' ').nth(2)
+/// Returns numbers and path of the device that is mounted where the init mounts that of its image (proc(5), mountinfo:
+/// field 3 has the numbers, field 5 the mount point, the second after " - " the path).
+fn device_of_medium(mountinfo: &str) -> Option<(&str, &str)> {
+    let line = mountinfo.lines().find(|line| line.split(' ').nth(4) == Some(MEDIUM))?;
+    Some((line.split(' ').nth(2)?, line.split_once(" - ")?.1.split(' ').nth(1)?))
 }
 
 /// The device of a partition.
@@ -125,7 +130,7 @@ mod tests {
         assert_eq!(Running::of(folder.path()), None);
         let mounts =
             "20 1 0:30 / / rw - overlay overlay rw\n29 20 253:3 / /run/flipslot/medium ro - ext4 /dev/vda3 ro\n";
-        assert_eq!(device_of_medium(mounts), Some("253:3"));
+        assert_eq!(device_of_medium(mounts), Some(("253:3", "/dev/vda3")));
         assert_eq!(device_of_medium("20 1 0:30 / / rw - overlay overlay rw\n"), None);
     }
 }

@@ -26,12 +26,6 @@ pub struct Table {
 }
 
 impl Table {
-    /// Returns the PARTUUID of the data partition, if there is one.
-    pub fn data_partition(&self) -> Option<PartUuid> {
-        let number = self.data?;
-        self.shared.iter().find(|(region, ..)| region.number == number).map(|(.., partuuid)| *partuuid)
-    }
-
     /// Takes the slots of an MBR from the boot partition, because an MBR has no names; a GPT stays as it is.
     /// Refuses a partition that is not where it was made: anything may be there now.
     pub fn with_slots(mut self, places: Option<BTreeMap<Slot, Region>>) -> Result<Table> {

@@ -102,7 +102,7 @@ impl NewDisk {
         let version = grub_programs::version().unwrap_or(OLDEST_GRUB);
         let mut grub = None;
         let mut sealed = Vec::new();
-        let data = self.layout.data.map(|region| self.ids.of(region));
+        let data = self.layout.data.map(|region| (self.ids.of(region), OF_DATA));
         for SlotImage { location, image } in &self.images {
             let doing = || format!("slot {}", location.slot);
             let vacant = disk.vacant(location.region)?;
@@ -127,11 +127,13 @@ impl NewDisk {
         let _step = session.progress.step(None, "making the filesystem of the data partition", None);
         let (uuid, options) = (self.origin.uuid(DATA), MkfsOptions::default());
         let new = New { label: DATA, uuid, options: &options, epoch: self.origin.epoch(), kernel: None };
-        let made = Filesystem::Ext4.format(disk.vacant(region)?, &new).context("the data partition")?;
-        Filesystem::Ext4.check(made.path()).map(drop).context("the data partition")
+        let made = OF_DATA.format(disk.vacant(region)?, &new).context("the data partition")?;
+        OF_DATA.check(made.path()).map(drop).context("the data partition")
     }
 }
 
+/// Filesystem of the data partition.
+const OF_DATA: Filesystem = Filesystem::Ext4;
 /// Label of the data partition's filesystem.
 const DATA: &str = "data";
 

@@ -4,6 +4,8 @@ use crate::boot::root_on::{LiveFormat, LiveSource};
 use crate::disk::new::file::{Existing, NewFile};
 use crate::error::{Result, usage};
 use crate::forms::image::uuid_of;
+use crate::oci::archive::Archive;
+use crate::oci::layout::pick;
 use crate::oci::names::is_loopback;
 use crate::oci::{Image, Reference};
 use crate::publish::written_file::WrittenFile;
@@ -98,6 +100,9 @@ impl Delivery {
                 packing.pack(tree, identity, new.file(), &new.open_path())?;
             }
             (_, Reference::Archive { file, .. }) => {
+                // Machines unpack the only image of an archive.
+                let (_, index) = Archive::open(file)?;
+                pick(&index, None)?;
                 let copying = || format!("copying {}", file.display());
                 let mut archive = File::open(file).with_context(copying)?;
                 io::copy(&mut archive, &mut new.file()).with_context(copying)?;

@@ -9,11 +9,13 @@ use crate::filesystem::features::Features;
 use crate::filesystem::kind::{Checked, Filesystem};
 use crate::filesystem::mkfs::{MkfsOptions, New};
 use crate::layer::Budget;
+use crate::layer::entry::Time;
 use crate::mount::mounted::Mount;
 use crate::mount::vacant::{Overwritten, Vacant};
 use crate::oci::Image;
 use crate::oci::image::Verified;
 use crate::request::slot::SlotRequest;
+use crate::root::metadata::set_mtime;
 use crate::root::mounted::directory::Root;
 use crate::unpack::{At, Task};
 use crate::words::location::SlotLocation;
@@ -22,8 +24,9 @@ use crate::words::partuuid::PartUuid;
 use crate::words::slot::Slot;
 use anyhow::Context;
 use rustix::fs::{fstatvfs, syncfs};
-use std::fs;
-use std::path::Path;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 /// A slot to be written, and facts about its disk.
@@ -37,8 +40,8 @@ pub struct SlotSite {
     pub grub: Version,
     /// Origin of the identifiers and times.
     pub origin: Origin,
-    /// The data partition of the disk, if it has one.
-    pub data: Option<PartUuid>,
+    /// The data partition of the disk with its filesystem, if it has one.
+    pub data: Option<(PartUuid, Filesystem)>,
 }
 
 /// The filesystem to make.
@@ -102,8 +105,10 @@ impl Formatted {
     pub fn write(self, image: &Image, folder: Option<&str>, session: Session) -> Result<(Mounted, Root, Verified)> {
         let Formatted { mut mounted } = self;
         let step = session.progress.step(Some(mounted.slot), "writing layers", Some(image.stored_bytes()));
-        let place = mounted.place().join(folder.unwrap_or_default());
-        fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
+        let place = match folder {
+            Some(folder) => folder_for_files(mounted.place(), folder)?,
+            None => mounted.place().to_owned(),
+        };
         let root = Root::open(&place)?;
         let room = fstatvfs(root.fd())?;
         // btrfs has no tables that could be full, and reports zeros (fs/btrfs/super.c, btrfs_statfs).
@@ -115,6 +120,17 @@ impl Formatted {
         mounted.flushing = Some(thread::spawn(move || Ok(syncfs(directory)?)));
         Ok((mounted, root, verified))
     }
+}
+
+/// Makes a folder for the files of an image, which begins as every root does in memory: as `flipslot image` sees it. What
+/// is above it is for root alone, because it holds what in the image is for root alone.
+fn folder_for_files(top: &Path, folder: &str) -> Result<PathBuf> {
+    let place = top.join(folder);
+    let making = || format!("making {}", place.display());
+    DirBuilder::new().mode(0o700).recursive(true).create(&place).with_context(making)?;
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).with_context(making)?;
+    set_mtime(File::open(&place).with_context(making)?, Time::default()).with_context(making)?;
+    Ok(place)
 }
 
 impl Mounted {

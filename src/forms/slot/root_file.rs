@@ -77,7 +77,9 @@ pub fn pack(mounted: &Mounted, files: &Root, image: &Image, request: RootFileReq
     let top = mounted.place().to_owned();
     let path = top.join(PATH.trim_start_matches('/'));
     let writing = || format!("writing {PATH} of the slot");
-    let file = File::options().read(true).write(true).create_new(true).open(&path).with_context(writing)?;
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    let file = options.open(&path).with_context(writing)?;
     let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
     Packing::of(request.format, None)?.pack(files, identity, &file, &path).with_context(writing)?;
     let written = WrittenFile::of(PATH, &file)?;
@@ -119,7 +121,9 @@ impl Packed {
         let Packed { top, written, before, request } = self;
         let steps = steps(before, &files, &entry.initramfs)?;
         drop(files);
-        DirBuilder::new().mode(0o755).create(&layer).context("making the folder of flipslot's layer")?;
+        let described = fs::symlink_metadata(&tree).context("reading the root's own folder")?;
+        let made = DirBuilder::new().mode(0o700).create(&layer).map_err(Into::into);
+        made.and_then(|()| describe(&layer, &tree, &described)).context("making the folder of flipslot's layer")?;
         steps.iter().try_for_each(|step| make(step, &tree, &layer))?;
         fs::remove_dir_all(&tree).context("removing the files that are in the root as one file")?;
         (entry.kernel.path, entry.initramfs) = (kernel, initramfs);
@@ -161,7 +165,7 @@ fn make(step: &Step, tree: &Path, layer: &Path) -> Result<()> {
     match step {
         Step::Directory(_) => {
             fs::create_dir(&to).with_context(making)?;
-            describe(&to, &fs::symlink_metadata(&from).with_context(making)?).with_context(making)
+            describe(&to, &from, &fs::symlink_metadata(&from).with_context(making)?).with_context(making)
         }
         Step::Moved(_) => fs::rename(&from, &to).with_context(making),
         // A whiteout (kernel: filesystems/overlayfs.rst).
