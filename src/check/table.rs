@@ -218,7 +218,7 @@ pub const RULES: &[Rule] = &[
         id: "containers-on-overlay",
         severity: Warning,
         needs: Files,
-        why: "they fall back to copying each image whole, or fail; use a root of files: netboot --format unpacked",
+        why: "they copy each image whole, or fail: use a root of files, --root files for a slot, netboot --format unpacked without a disk",
         fix: None,
         find: live::containers,
     },

@@ -47,7 +47,8 @@ pub struct ImageArgs {
     #[arg(long, value_name = "VERSION")]
     pub kernel: Vec<String>,
 
-    /// Read the disk's definition from a TOML file; flags override it
+    /// Read the definition of the disk, or of the netboot folder, from a TOML
+    /// file; flags override it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

@@ -63,7 +63,7 @@ pub enum Verb {
     Confirm(DryRunArgs),
     /// Go back to the slot that was proven before this one
     Rollback(DryRunArgs),
-    /// Let a slot that keeps what is written (--overlay data) forget it, at its next start
+    /// Discard, at its next start, all that the running slot keeps (--overlay data)
     Reset(ResetArgs),
     /// Show the slots: which one runs, which is proven, which boots next; or the image in RAM that runs
     Status(StatusArgs),

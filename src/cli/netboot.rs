@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 /// The text at the end of `netboot --help`.
 pub const NETBOOT_HELP: &str = "\
-DIR holds static files, for any server of HTTP and TFTP: images, one folder for
-each host, boot loaders, and a configuration for dnsmasq. A host boots its image
-from RAM: its initramfs fetches it, once, and compares its digest. A restart is
-the image again. What a host boots changes in one
-step, last; the image before it stays (docs/netboot.md).
+FOLDER holds static files, for any server of HTTP and TFTP: images, one folder
+for each host, boot loaders, and a configuration for dnsmasq. A host boots its
+image from RAM: its initramfs fetches it, once, and compares its digest. A
+restart is the image again. What a host boots changes in one step, last; the
+image before it stays (docs/netboot.md).
 
 Exit codes: 0 done, 1 failed, 2 usage error, 3 refused: no host was changed.
 
@@ -27,7 +27,8 @@ pub struct NetbootArgs {
     /// Folder to write; made if it is not there
     pub folder: PathBuf,
 
-    /// Address at which machines reach the folder: http://SERVER/PATH
+    /// Address at which machines reach the folder: http://SERVER/PATH; required
+    /// here, or as `url` in --config
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 

@@ -25,8 +25,8 @@ pub struct SwitchArgs {
     #[arg(long, value_name = "SLOT", required_unless_present = "ram", conflicts_with = "ram")]
     pub slot: Option<String>,
 
-    /// Image to jump into, in RAM: no slot is needed, and nothing is written. A
-    /// reset boots what it did before
+    /// Image to jump into, in RAM. No slot is needed, and none is changed; a reset
+    /// boots as if it had never run. Needs space in /var/tmp (TMPDIR)
     #[arg(long, value_name = "REF")]
     pub ram: Option<String>,
 
@@ -34,11 +34,11 @@ pub struct SwitchArgs {
     #[arg(long, value_enum, value_name = "WAY", default_value = "auto")]
     pub by: Way,
 
-    /// Confirm the slot by its health check, or with `flipslot confirm` by hand
+    /// Confirm the new system by its health check, or with `flipslot confirm` by hand
     #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
     pub confirm: Confirm,
 
-    /// Time after which an unconfirmed slot is given up: 90s, 10m, 1h
+    /// Time after which a system that is not confirmed is given up: 90s, 10m, 1h
     #[arg(long, value_name = "TIME", default_value = "10m")]
     pub deadline: String,
 

@@ -12,7 +12,7 @@ use crate::cli::{BootWay, CheckArgs, WriteArgs};
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::claim::Idle;
 use crate::disk::installed::state_home::StateHome;
-use crate::error::{Result, refused};
+use crate::error::{Result, refused, usage};
 use crate::filesystem::features::Features;
 use crate::mount::scratch::Scratch;
 use crate::oci;
@@ -56,8 +56,13 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
     let progress = Progress::new(args.image.fetch.progress);
     oci::trust::bundle_if_none()?;
     let mut request = request(args, &config(args)?, None, None)?;
-    if args.boot == BootWay::Netboot {
-        request = request.for_netboot()?;
+    match (args.boot, args.format) {
+        (BootWay::Netboot, _) => request = request.for_netboot()?,
+        (BootWay::Slot, None) => {}
+        (BootWay::Slot, Some(_)) => {
+            let found = "--format is for images that boot from the network";
+            return Err(usage(found, "add --boot netboot, or omit --format"));
+        }
     }
     let step = progress.step(None, "looking up the image", None);
     let image =

@@ -13,10 +13,7 @@ use std::path::Path;
 pub fn run(args: &ResetArgs) -> Result<()> {
     let kept = LiveFacts::read()?.and_then(|facts| facts.written).ok_or_else(|| {
         let found = "this system keeps nothing over an image";
-        refused(
-            found,
-            "run it on a slot that was written with --overlay data; every other root is files, or forgets by itself",
-        )
+        refused(found, "run it in a system that was started from a slot written with --overlay data")
     })?;
     let of_slot = Path::new(&kept).parent().unwrap_or(Path::new("/"));
     let mark = of_slot.join(RESET);
@@ -31,5 +28,7 @@ pub fn run(args: &ResetArgs) -> Result<()> {
     let marking = || format!("writing {}", mark.display());
     File::create(&mark).and_then(|file| file.sync_all()).with_context(marking)?;
     File::open(of_slot).and_then(|folder| folder.sync_all()).with_context(marking)?;
-    say_line("what this slot keeps is removed at its next start, of this image and of those before it")
+    say_line(
+        "what this slot keeps, of this image and earlier ones, is removed at its next start; to undo: flipslot reset --cancel",
+    )
 }

@@ -35,19 +35,21 @@ use rustix::system::uname;
 use std::fs::{self, File};
 use std::path::Path;
 
+/// Hint for a machine that cannot jump.
+const BY_FIRMWARE: &str =
+    "on a disk with slots: flipslot flash REF --slot SLOT, then flipslot switch --slot SLOT --by firmware";
 /// File that only one run has locked.
 const LOCK: &str = "/run/flipslot.ram";
 
-/// Fetches the image and jumps into it. Until the last line the machine runs as before, and nothing is written: a reset
-/// boots what it did before.
+/// Fetches the image and jumps into it. Until the last effect, which is the jump, the machine runs as before. No slot is
+/// changed: a reset boots what it did before.
 pub fn run(reference: &str, deadline: u64, args: &SwitchArgs) -> Result<()> {
     if args.by == Way::Firmware {
-        return Err(usage("an image in RAM does not outlive a restart of the firmware", "omit --by firmware"));
+        return Err(usage("RAM does not survive a restart through the firmware", "omit --by firmware"));
     }
     let home = StateHome::find(None, Access::of(args.plan.dry_run))?;
     refuse_on_trial(&home)?;
-    kexec::refuse_if_disabled()
-        .map_err(|why| refused(why.to_string(), "write the image into a slot: flipslot flash"))?;
+    kexec::refuse_if_disabled().map_err(|why| refused(why.to_string(), BY_FIRMWARE))?;
     oci::trust::bundle_if_none()?;
     // A disk with slots is locked already; a system without one has this.
     let only = File::create(LOCK).with_context(|| format!("making {LOCK}"))?;

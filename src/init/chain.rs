@@ -39,8 +39,7 @@ const HOST: &str = "flipslot.host=";
 /// Words that the next kernel does not get.
 const OLD: [&str; 3] = ["root=", "flipslot.kexec=", "initrd="];
 
-/// Returns the kernel of the image if that has none of the running one's modules; `None` for an image that the running
-/// kernel is for, and for one without a kernel.
+/// Returns the kernel of the image if that has no modules for the running one, and exactly one kernel.
 fn another(place: &str) -> Result<Option<Kernel>> {
     let tree = Root::open(Path::new(place))?;
     let version = uname().release().to_string_lossy().into_owned();
@@ -53,10 +52,10 @@ fn another(place: &str) -> Result<Option<Kernel>> {
         // One that needs no modules, or has lost them.
         [one] if one.version == running.version => return Ok(None),
         [one] => return Ok(Some(one.clone())),
-        [] => "no kernel of its own",
-        _ => "several kernels of its own",
+        [] => "no kernel",
+        _ => "several kernels",
     };
-    let text = format!("the image has no modules of kernel {}, which runs and stays: it has {why}", running.version);
+    let text = format!("the image has no modules for kernel {}, which keeps running: it has {why}", running.version);
     log(Level::Warning, &text);
     Ok(None)
 }
@@ -65,7 +64,7 @@ fn another(place: &str) -> Result<Option<Kernel>> {
 pub fn warn_of_another(place: &str) {
     if let Ok(Some(kernel)) = another(place) {
         let (running, version) = (uname().release().to_string_lossy().into_owned(), kernel.version);
-        let text = format!("the image is for kernel {version}, and {running} runs and stays: its modules are missing");
+        let text = format!("the image is for kernel {version}, but {running} keeps running, without its modules");
         log(Level::Warning, &text);
     }
 }
@@ -82,10 +81,10 @@ fn start(kernel: &Kernel, image: &Mounted) -> Result<()> {
     // The kernel reads it into one copy, and makes a second one of that (kernel/kexec_file.c); what is copied here is
     // given back as it is read.
     if room < size.saturating_mul(2).saturating_add(size / 8) {
+        let needed = Bytes(size.saturating_mul(2).saturating_add(size / 8));
         let found = format!(
-            "the image has kernel {} and {}; starting that takes twice as much again, and {} of memory are left",
+            "starting kernel {} of the image takes {needed}, and {} are available",
             kernel.version,
-            Bytes(size),
             Bytes(room)
         );
         return Err(failed(

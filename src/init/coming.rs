@@ -32,7 +32,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Returns the same for a server that is known to be the right one.
+    /// Returns the way with the time for a server that has answered before.
     pub fn patient(self) -> Reach {
         Reach { patience: TO_ANSWER, ..self }
     }

@@ -41,40 +41,62 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
         swapped.unwrap_or_else(|error| log(Level::Warning, &format!("flipslot.zram={size}: {error:#}")));
     }
     let Fetched { what: here, host: known } = bring(&source, (words, events), loader)?;
-    let format = match &here {
-        Here::Root => UNPACKED.to_owned(),
-        Here::File(file) => format_of(file, words)?,
-    };
+    let Placed { format, memory, written } = place(&here, &source, known.as_deref(), (words, events), loader)?;
+    let (host, host_from) = name_machine(words, known).unzip();
+    let origin = words.root.strip_prefix(SCHEME).unwrap_or(&words.root);
+    let origin = origin.split_once("@sha256:").map_or(origin, |(origin, _)| origin).to_owned();
+    let facts =
+        LiveFacts { version: 1, source: origin, digest: source.digest, format, memory, written, host, host_from };
+    if let Err(error) = facts.write() {
+        log(Level::Warning, &format!("flipslot status will not know this boot: {error:#}"));
+    }
+    Ok(())
+}
+
+/// An image that became the root.
+struct Placed {
+    format: String,
+    /// Memory that it takes, in bytes.
+    memory: u64,
+    /// Folder on a disk that keeps what is written.
+    written: Option<String>,
+}
+
+/// Makes the image the root: files in memory, or one file that is mounted, with what is written over it. `host` is the name
+/// that the network has for this machine.
+fn place(
+    here: &Here,
+    source: &Source,
+    host: Option<&str>,
+    (words, events): (&Words, &Events),
+    loader: &mut Loader,
+) -> Result<Placed> {
     let in_memory = !matches!(source.place, Place::Device(..));
-    let (memory, written) = match &here {
-        Here::Root => {
-            network::warn_of_another(PLACE);
-            (network::used()?, None)
-        }
-        Here::File(file) if format == ARCHIVE => {
-            network::unpack_archive(file, in_memory, words)?;
-            network::warn_of_another(PLACE);
-            (network::used()?, None)
-        }
-        Here::File(file) => {
-            let base = format!("{FOLDER}/base");
-            mount_file("the image", file, &format, &base, loader)?;
-            if in_memory && !words.stays {
-                let digest = source.digest.as_deref();
-                network::start_another(&Mounted {
-                    place: &base,
-                    file,
-                    format: &format,
-                    digest,
-                    host: known.as_deref(),
-                })?;
-            }
-            let folder = folder_of(words, &source, events, loader)?;
-            lay_over(&words.overlay, &base, &folder)?;
-            let memory = if in_memory { fs::metadata(file).map_or(0, |found| found.len()) } else { 0 };
-            (memory, Some(folder).filter(|_| matches!(words.overlay, Overlay::Data(_))))
-        }
+    let of_files = |format: &str| {
+        network::warn_of_another(PLACE);
+        Ok(Placed { format: format.to_owned(), memory: network::used()?, written: None })
     };
+    let Here::File(file) = here else { return of_files(UNPACKED) };
+    let format = format_of(file, words)?;
+    if format == ARCHIVE {
+        network::unpack_archive(file, in_memory, words)?;
+        return of_files(ARCHIVE);
+    }
+    let base = format!("{FOLDER}/base");
+    mount_file("the image", file, &format, &base, loader)?;
+    if in_memory && !words.stays {
+        let digest = source.digest.as_deref();
+        network::start_another(&Mounted { place: &base, file, format: &format, digest, host })?;
+    }
+    let folder = folder_of(words, source, events, loader)?;
+    lay_over(&words.overlay, &base, &folder)?;
+    let memory = if in_memory { fs::metadata(file).map_or(0, |found| found.len()) } else { 0 };
+    let written = Some(folder).filter(|_| matches!(words.overlay, Overlay::Data(_)));
+    Ok(Placed { format, memory, written })
+}
+
+/// Gives the machine its name and its identifier. Returns the name that it was given, and its origin.
+fn name_machine(words: &Words, known: Option<String>) -> Option<(String, HostFrom)> {
     let host = words.host.clone().map(|name| (name, HostFrom::CommandLine));
     let host = host.or(known.map(|name| (name, HostFrom::Lease)));
     let named = identity::write_identity(PLACE, host.as_ref().map(|(name, _)| name.as_str()));
@@ -82,15 +104,7 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
         log(Level::Warning, &format!("the machine has no identity yet: {error:#}"));
         false
     });
-    let (host, host_from) = host.filter(|_| named).unzip();
-    let place = words.root.strip_prefix(SCHEME).unwrap_or(&words.root);
-    let place = place.split_once("@sha256:").map_or(place, |(place, _)| place).to_owned();
-    let facts =
-        LiveFacts { version: 1, source: place, digest: source.digest, format, memory, written, host, host_from };
-    if let Err(error) = facts.write() {
-        log(Level::Warning, &format!("flipslot status will not know this boot: {error:#}"));
-    }
-    Ok(())
+    host.filter(|_| named)
 }
 
 /// Removes the layer of an initramfs that was made for another image than the one that is named: fixes of one are wrong for
@@ -194,8 +208,9 @@ fn verify(file: &str, digest: &str) -> Result<()> {
     if found == digest {
         return Ok(());
     }
-    let found = format!("the image {file} has the digest sha256:{found}, and sha256:{digest} was asked for");
-    Err(failed(found, "write it again"))
+    let found =
+        format!("the image {file} is damaged: it has the digest sha256:{found}, and sha256:{digest} was asked for");
+    Err(failed(found, "write it again: flipslot flash, or flipslot netboot"))
 }
 
 /// Returns the format of the file: the one that is asked for, else the one that it says.

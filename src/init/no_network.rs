@@ -8,34 +8,34 @@ use crate::init::source::Fetched;
 use crate::init::words::Words;
 use anyhow::Error;
 
-/// Fails.
+/// Refuses an image on a server: this build has no network.
 pub fn fetch(url: &str, _: &str, _: (&Words, &Events), _: &mut Loader) -> Result<Fetched<String>> {
     Err(cannot(&format!("{url} is on a server")))
 }
 
-/// Fails.
+/// Refuses an image of a registry: this build has no network.
 pub fn pull(reference: &str, _: (&Words, &Events), _: &mut Loader) -> Result<Fetched<()>> {
     Err(cannot(&format!("{reference} is in a registry")))
 }
 
-/// Fails.
+/// Refuses an archive of layers: this build unpacks none.
 pub fn unpack_archive(file: &str, _: bool, _: &Words) -> Result<()> {
     Err(cannot(&format!("{file} is an archive of layers")))
 }
 
-/// Does nothing.
+/// Keeps the running kernel: an initramfs of a disk is that of its slot.
 pub fn start_another(_: &Mounted) -> Result<()> {
     Ok(())
 }
 
-/// Does nothing.
+/// Says nothing, for the same reason.
 pub fn warn_of_another(_: &str) {}
 
-/// Fails.
+/// Refuses a root of files: this build makes none.
 pub fn used() -> Result<u64> {
     Err(cannot("the root is unpacked"))
 }
 
 fn cannot(what: &str) -> Error {
-    failed(format!("{what}, and this initramfs is for disks"), "make one: flipslot netboot")
+    failed(format!("this initramfs has no network: {what}"), "boot the initramfs that flipslot netboot writes")
 }

@@ -16,7 +16,7 @@ pub const FOLDER: &str = "/run/flipslot";
 pub const MEDIUM: &str = "/run/flipslot/medium";
 /// Place at which the data partition is mounted that keeps what is written.
 pub const DATA: &str = "/run/flipslot/data";
-/// Folder in it, with a folder for each slot, and in that one for each image.
+/// Folder in the data partition, with a folder for each slot, and in that one for each image.
 pub const KEPT: &str = "/flipslot/overlay";
 /// File in the folder of a slot that asks for what it keeps to be removed at the next start.
 pub const RESET: &str = "reset";
@@ -25,9 +25,11 @@ pub const RESET: &str = "reset";
 pub const LAYER: &str = "/layer";
 /// Folders that may be written with `flipslot.overlay=none`.
 pub const WRITABLE: [&str; 2] = ["etc", "var"];
-/// Folder with that in a slot whose root is one file.
+/// Path of the root in a slot whose root is one file.
+pub const ROOT_OF_SLOT: &str = "/flipslot/root";
+/// Folder with flipslot's layer in such a slot.
 pub const LAYER_OF_SLOT: &str = "/flipslot/layer";
-/// Memory in it for what is written.
+/// Memory in [`FOLDER`] for what is written.
 pub const SCRATCH: &str = "/run/flipslot/scratch";
 
 /// Mounts memory for what is written; of this size, as tmpfs(5) has it, or half of the machine's.

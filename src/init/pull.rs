@@ -74,6 +74,7 @@ pub fn pull(reference: &str, known: (&Words, &Events), loader: &mut Loader) -> R
         Ok((parts, manifest.with_context(|| format!("looking up {reference}"))?))
     };
     let keep = |(parts, manifest): (Parts, Vec<u8>)| {
+        let parts = Parts { reach: parts.reach.patient(), ..parts };
         let image = image::of_pinned(&reference, Arc::new(parts), manifest, digest.clone())?;
         unpack(&image, &known.0.overlay, Room::Beside)?;
         let (size, seconds) = (Bytes(image.stored_bytes()), begin.elapsed().as_secs_f64());

@@ -16,7 +16,7 @@ pub struct Source {
 
 /// Something that was fetched.
 pub struct Fetched<T> {
-    /// It.
+    /// The value that was fetched.
     pub what: T,
     /// Name that the network has for this machine.
     pub host: Option<String>,

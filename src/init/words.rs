@@ -54,7 +54,7 @@ pub struct Words {
     pub net: Option<String>,
     /// `flipslot.plain-http=`: registries, with their port, to reach without TLS.
     pub plain_http: Vec<String>,
-    /// `flipslot.zram=`: compressed memory to swap into, as the kernel reads a size.
+    /// `flipslot.zram=`: size of a zram device to swap to, before compression, as the kernel reads a size.
     pub zram: Option<String>,
     /// `flipslot.kexec=no`: never start the kernel of the image in place of the running one.
     pub stays: bool,

@@ -14,7 +14,7 @@ const DEVICE: &str = "/dev/zram0";
 /// Size of a page in bytes.
 const PAGE: usize = 4096;
 
-/// Starts to swap into this much memory, as the kernel reads a size: `512M`, `1G`.
+/// Starts to swap to a device of this size before compression, as the kernel reads a size: `512M`, `1G`.
 pub fn swap_into(size: &str, loader: &mut Loader) -> Result<()> {
     loader.load(&MODULES.map(|name| name.replace('-', "_")).iter().map(String::as_str).collect::<Vec<_>>());
     fs::write("/sys/block/zram0/disksize", size).with_context(|| format!("giving zram0 a size of {size}"))?;

@@ -1,4 +1,4 @@
-//! Makes the jump into an image in memory, by kexec. Nothing is written: a reset boots what it did before.
+//! Makes the jump into an image in memory, by kexec. No slot is changed: a reset boots what it did before.
 
 use crate::error::{Result, refused};
 use crate::jump::kexec;
@@ -27,12 +27,11 @@ impl IntoRam {
     pub fn go(self, announce: impl FnOnce()) -> Result<()> {
         let IntoRam { kernel, initramfs, cmdline, heir, deadline } = self;
         let mut begun = Begun::note()?;
-        let loaded = kexec::refuse_if_too_large(kernel.metadata()?.len() + initramfs.metadata()?.len())
-            .and_then(|()| kexec::load(&kernel, &initramfs, &cmdline));
-        loaded.map_err(|why| {
-            let next = "write the image into a slot instead: flipslot flash; then flipslot switch --by firmware";
-            refused(format!("cannot jump into the image by kexec: {why}"), next)
-        })?;
+        let cannot = |why, next| refused(format!("cannot jump into the image by kexec: {why}"), next);
+        kexec::refuse_if_too_large(kernel.metadata()?.len() + initramfs.metadata()?.len())
+            .map_err(|why| cannot(why, "free memory, or take a smaller image"))?;
+        kexec::load(&kernel, &initramfs, &cmdline)
+            .map_err(|why| cannot(why, "see docs/switching.md#kexec-and-what-a-kernel-must-allow"))?;
         begun.loaded = true;
         drop((kernel, initramfs)); // the kernel has its own copies
         announce();

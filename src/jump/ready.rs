@@ -10,6 +10,7 @@ use crate::disk::installed::claim::Idle;
 use crate::disk::installed::open::Disk;
 use crate::error::{Kind, Result, refused};
 use crate::filesystem::features::Features;
+use crate::init::overlay::ROOT_OF_SLOT;
 use crate::jump::watchdog::Heir;
 use crate::layer::LayerPath;
 use crate::mount::scratch::Scratch;
@@ -17,9 +18,6 @@ use crate::root::mounted::directory::Root;
 use crate::words::digest::Digest;
 use crate::words::slot::Slot;
 use std::fs::File;
-
-/// Path in a slot of a root that is one file.
-const ROOT_FILE: &str = "flipslot/root";
 
 /// A slot that can be jumped into.
 pub struct Ready {
@@ -72,7 +70,7 @@ impl Ready {
         let image = open(&record.entry().kernel.path, &record.entry().kernel_digest)?;
         let initramfs = open(&record.entry().initramfs, &record.entry().initramfs_digest)?;
         if let Some(file) = &record.root {
-            open(ROOT_FILE, &file.digest)?;
+            open(ROOT_OF_SLOT, &file.digest)?;
         }
         let facts = ImageFacts::of(&root, Some(&record.entry().kernel.version));
         let has = |driver: &str| match &record.root {

@@ -1,4 +1,4 @@
-//! Something that a server has.
+//! A file of a server, or a part of a repository: what is fetched.
 
 use crate::oci::registry::part::{Part, Repository};
 use serde::{Deserialize, Serialize};

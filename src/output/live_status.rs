@@ -1,5 +1,7 @@
 //! The status of a machine that runs from an image in RAM.
 
+use crate::boot::trial::BootedBy;
+use crate::disk::installed::open::booted_by;
 use crate::error::Result;
 use crate::init::live_facts::{HostFrom, LiveFacts, WRITTEN};
 use crate::output::document::Document;
@@ -23,7 +25,11 @@ pub struct LiveStatus {
     facts: LiveFacts,
     /// Set on a trial that was not confirmed yet: its end is a reset.
     on_trial: bool,
-    /// Paths that were written, replaced or removed since the start, sorted; `None` where nothing notes them: the root is
+    /// Set if another system has jumped into this one: a reset leads elsewhere.
+    #[serde(skip)]
+    by_kexec: bool,
+    /// Paths that were written, replaced or removed since the start, or of what is kept, since the image's first start,
+    /// sorted; `None` where nothing notes them: the root is
     /// files in memory, with nothing over it.
     changed: Option<Vec<String>>,
 }
@@ -32,14 +38,15 @@ impl LiveStatus {
     /// Looks at what was written since the start. Needs root.
     pub fn of(facts: LiveFacts, on_trial: bool) -> Result<LiveStatus> {
         let mut changed = Vec::new();
+        let by_kexec = booted_by() == Some(BootedBy::Kexec);
         if let Some(folder) = &facts.written {
             list(&Path::new(folder).join("upper"), "", &mut changed).context("listing what was written")?;
             changed.sort();
-            return Ok(LiveStatus { facts, on_trial, changed: Some(changed) });
+            return Ok(LiveStatus { facts, on_trial, by_kexec, changed: Some(changed) });
         }
         let parts = match fs::read_dir(WRITTEN) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(LiveStatus { facts, on_trial, changed: None });
+                return Ok(LiveStatus { facts, on_trial, by_kexec, changed: None });
             }
             parts => parts.with_context(|| format!("reading {WRITTEN}"))?,
         };
@@ -50,7 +57,7 @@ impl LiveStatus {
             list(&part.path().join("upper"), &place, &mut changed).context("listing what was written")?;
         }
         changed.sort();
-        Ok(LiveStatus { facts, on_trial, changed: Some(changed) })
+        Ok(LiveStatus { facts, on_trial, by_kexec, changed: Some(changed) })
     }
 }
 
@@ -93,7 +100,8 @@ impl Document for LiveStatus {
 impl fmt::Display for LiveStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LiveFacts { source, digest, format, memory, host, host_from, .. } = &self.facts;
-        writeln!(f, "this machine runs from {} ({format}); a restart is that image again", plain(source, 1000))?;
+        let after = if self.by_kexec { "" } else { "; a restart is that image again" };
+        writeln!(f, "this machine runs from {} ({format}){after}", plain(source, 1000))?;
         match digest {
             Some(digest) => writeln!(f, "  digest   sha256:{digest}, compared at the start")?,
             None => writeln!(f, "  digest   none was named")?,

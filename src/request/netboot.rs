@@ -84,7 +84,7 @@ impl NetbootRequest {
         }
         if self.embeds && self.format == LiveFormat::Unpacked {
             let found = "--embed puts the root into the initramfs, and --format unpacked leaves it in its registry";
-            return Err(usage(found, "leave out one of them"));
+            return Err(usage(found, "omit one of them"));
         }
         if !args.boot.filesystem.is_empty() {
             return Err(usage("--filesystem is for slots, and these images are files", "choose --format"));
@@ -125,6 +125,12 @@ fn hosts(
     }
     for (name, HostConfig { image, mac, uuid }) in &config.host {
         refuse_odd_name(name, "[host]")?;
+        if let Some(odd) = mac.iter().chain(uuid).chain([image]).find(|text| text.contains(',')) {
+            return Err(usage(
+                format!("[host.{name}]: '{}' is more than one", odd.escape_debug()),
+                "make a list of them",
+            ));
+        }
         let addresses = mac.iter().map(|mac| format!(",mac={mac}")).chain(uuid.iter().map(|id| format!(",uuid={id}")));
         let made = host(name, &format!("{image}{}", addresses.collect::<String>()), images)?;
         hosts.entry(name.clone()).or_insert(made);
@@ -156,8 +162,8 @@ fn host(name: &str, rest: &str, images: &BTreeMap<String, String>) -> Result<Hos
     let mut parts = rest.split(',');
     let mut host = Host { image: parts.next().unwrap_or_default().to_owned(), macs: Vec::new(), uuids: Vec::new() };
     if !images.contains_key(&host.image) {
-        let found = format!("--host {name} boots the image '{}', which no --image names", host.image.escape_debug());
-        return Err(usage(found, "name it: --image NAME=REFERENCE"));
+        let found = format!("host {name} boots the image '{}', which no --image names", host.image.escape_debug());
+        return Err(usage(found, "name it: --image NAME=REFERENCE, or in the table [image]"));
     }
     for part in parts {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));

@@ -7,7 +7,7 @@ use crate::build::bootable::Built;
 use crate::error::{Result, refused};
 use crate::forms::image::uuid_of;
 use crate::forms::slot::formatted::{Mounted, SlotSite};
-use crate::init::overlay::LAYER_OF_SLOT;
+use crate::init::overlay::{LAYER_OF_SLOT, ROOT_OF_SLOT};
 use crate::kernel::modules::Modules;
 use crate::oci::Image;
 use crate::publish::written_file::WrittenFile;
@@ -30,8 +30,6 @@ use std::path::{Path, PathBuf};
 
 /// Folder in the slot into which layers are unpacked; it is gone when the slot is done.
 pub const TREE: &str = "flipslot/tree";
-/// Path of the root in the slot.
-const PATH: &str = "/flipslot/root";
 /// Folder with the drivers of watchdogs.
 const WATCHDOGS: &str = "drivers/watchdog/";
 
@@ -57,8 +55,8 @@ pub fn refuse_without_data(request: Option<RootFileRequest>, has_data: bool) -> 
         return Ok(());
     }
     Err(refused(
-        "--overlay data keeps what is written in the data partition, and the disk has none with ext4, XFS or btrfs",
-        "create the disk with --data and --overlay data; or make a filesystem there: mkfs.ext4; or choose --overlay ram",
+        "--overlay data needs a data partition, and the disk has none with ext4, XFS or btrfs",
+        "create the disk with --data --overlay data, or make the filesystem (mkfs.ext4), or choose --overlay ram",
     ))
 }
 
@@ -67,7 +65,7 @@ pub fn refuse_unwritable(request: RootFileRequest) -> Result<()> {
     Packing::of(request.format, None).map(drop).map_err(|_| {
         refused(
             "no program of this machine writes a squashfs as the root of a slot",
-            "install squashfs-tools-ng (tar2sqfs), or squashfs-tools 4.6 or later; or --root erofs, which flipslot writes",
+            "install squashfs-tools-ng (tar2sqfs), or squashfs-tools 4.6 or later; or choose --root erofs, which flipslot writes itself",
         )
     })
 }
@@ -75,14 +73,14 @@ pub fn refuse_unwritable(request: RootFileRequest) -> Result<()> {
 /// Writes the files of the slot as one file.
 pub fn pack(mounted: &Mounted, files: &Root, image: &Image, request: RootFileRequest) -> Result<Packed> {
     let top = mounted.place().to_owned();
-    let path = top.join(PATH.trim_start_matches('/'));
-    let writing = || format!("writing {PATH} of the slot");
+    let path = top.join(ROOT_OF_SLOT.trim_start_matches('/'));
+    let writing = || format!("writing {ROOT_OF_SLOT} of the slot");
     let mut options = File::options();
     options.read(true).write(true).create_new(true).mode(0o600);
     let file = options.open(&path).with_context(writing)?;
     let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
     Packing::of(request.format, None)?.pack(files, identity, &file, &path).with_context(writing)?;
-    let written = WrittenFile::of(PATH, &file)?;
+    let written = WrittenFile::of(ROOT_OF_SLOT, &file)?;
     Ok(Packed { top, written, before: Snapshot::of(files)?, request })
 }
 
@@ -94,7 +92,8 @@ impl Packed {
             Keeps::Data => Some(site.data.context("the disk has no data partition")?),
         };
         let (partuuid, filesystem) = (site.location.partuuid, mounted.filesystem);
-        let from = LiveSource::File { partuuid, filesystem, path: PATH, digest: self.written.digest().clone(), data };
+        let from =
+            LiveSource::File { partuuid, filesystem, path: ROOT_OF_SLOT, digest: self.written.digest().clone(), data };
         Ok(RootOn::Live { format: self.format(), from })
     }
 
