@@ -2,6 +2,7 @@
 //! command line, kernel modules, dracut modules, and whether the network is needed.
 
 use crate::filesystem::kind::Filesystem;
+use crate::root::packed::Format;
 use crate::words::digest::Digest;
 use crate::words::partuuid::PartUuid;
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,15 @@ pub enum LiveSource {
     },
     /// The file `/image` in the initramfs, or appended to it by the boot loader.
     BesideInitramfs,
+}
+
+impl From<Format> for LiveFormat {
+    fn from(format: Format) -> LiveFormat {
+        match format {
+            Format::Squashfs => LiveFormat::Squashfs,
+            Format::Erofs => LiveFormat::Erofs,
+        }
+    }
 }
 
 impl LiveFormat {

@@ -27,7 +27,7 @@ use crate::publish::described::{INITRD, KERNEL};
 use crate::request::config::Config;
 use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::words::host_name::is_host_name;
-use crate::words::kernel_line;
+use crate::words::kernel_line::{self, HOST_KEY};
 use crate::words::origin::Origin;
 use crate::words::units::in_words;
 use anyhow::Context;
@@ -154,6 +154,6 @@ fn delivery(args: &RamArgs) -> Result<Delivery> {
 /// Returns the words of the image's kernel: a trial, with this machine's name.
 fn cmdline(of_image: &str, trial: &str) -> String {
     let name = uname().nodename().to_string_lossy().into_owned();
-    let host = if is_host_name(&name) { format!(" flipslot.host={name}") } else { String::new() };
+    let host = if is_host_name(&name) { format!(" {HOST_KEY}{name}") } else { String::new() };
     format!("{of_image}{host} {trial}")
 }

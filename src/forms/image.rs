@@ -61,7 +61,7 @@ impl RootFile {
     /// Writes the root of an image, and its description. Both appear when they are complete.
     pub fn write(&self, root: &dyn Walk, image: &Image) -> Result<RootFileFacts> {
         let new = NewFile::make(&self.path, self.existing, "partial")?;
-        let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
+        let identity = identity_of(image);
         self.packing.pack(root, identity, new.file(), &new.open_path())?;
         new.flush()?;
         let name = self.path.file_name().and_then(|name| name.to_str()).context("the file has no name")?;
@@ -82,8 +82,13 @@ impl RootFile {
     }
 }
 
-/// Returns the UUID of a filesystem with this image's root: of version 8 (RFC 9562, 5.8).
-pub fn uuid_of(digest: &Digest) -> [u8; 16] {
+/// Returns the identity of a filesystem with this image's root.
+pub fn identity_of(image: &Image) -> Identity {
+    Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) }
+}
+
+/// Returns a UUID of version 8 (RFC 9562, 5.8) for a digest.
+fn uuid_of(digest: &Digest) -> [u8; 16] {
     let mut bytes = [0; 16];
     for (byte, pair) in bytes.iter_mut().zip(digest.hex().as_bytes().chunks_exact(2)) {
         *byte = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);

@@ -16,7 +16,7 @@ use crate::oci::spent::Spent;
 use crate::root::mounted::directory::Root;
 use crate::root::tree::Tree;
 use crate::sys::kexec;
-use crate::words::kernel_line;
+use crate::words::kernel_line::{self, HOST_KEY};
 use crate::words::units::Bytes;
 use anyhow::Context;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -34,8 +34,6 @@ const IMAGE: &str = "image";
 /// Largest kernel in bytes; that of Debian 13 has 12 MB.
 const KERNEL_MAX: u64 = 256 << 20;
 
-/// Key of the word with the name of the machine.
-const HOST: &str = "flipslot.host=";
 /// Words that the next kernel does not get.
 const OLD: [&str; 3] = ["root=", "flipslot.kexec=", "initrd="];
 
@@ -105,12 +103,10 @@ fn start(kernel: &Kernel, image: &Mounted) -> Result<()> {
     let line = fs::read_to_string("/proc/cmdline").context("reading the command line")?;
     let line = cmdline(&line, image);
     let line = CString::new(line)?;
-    kexec::load(&loaded, &initramfs, &line).with_context(|| {
-        format!(
-            "loading kernel {} of the image, which {} is to start",
-            kernel.version,
-            uname().release().to_string_lossy()
-        )
+    kexec::load(&loaded, &initramfs, &line).map_err(|errno| {
+        let found =
+            format!("kernel {} of the image cannot be loaded in place of the running one: {errno}", kernel.version);
+        failed(found, "boot the image with its own kernel: flipslot netboot")
     })?;
     drop((loaded, initramfs));
     log(Level::Info, &format!("starting kernel {} of the image", kernel.version));
@@ -128,8 +124,8 @@ fn cmdline(line: &str, image: &Mounted) -> String {
     let kept = ours.iter().filter(|word| !is_old(word)).chain(of_init);
     let quoted = kept.map(|word| if word.contains(char::is_whitespace) { format!("\"{word}\"") } else { word.clone() });
     // There is no lease any more that could say it.
-    let is_named = ours.iter().any(|word| word.starts_with(HOST));
-    let host = image.host.filter(|_| !is_named).map(|host| format!("{HOST}{host}"));
+    let is_named = ours.iter().any(|word| word.starts_with(HOST_KEY));
+    let host = image.host.filter(|_| !is_named).map(|host| format!("{HOST_KEY}{host}"));
     [first, "flipslot.kexec=no".to_owned()].into_iter().chain(host).chain(quoted).collect::<Vec<_>>().join(" ")
 }
 

@@ -1,6 +1,6 @@
 //! An image of a registry, or in an archive: its layers are unpacked into memory, which becomes the root.
 
-use crate::error::{Result, failed};
+use crate::error::Result;
 pub use crate::init::chain::{start_another, warn_of_another};
 use crate::init::coming::{Coming, Reach};
 use crate::init::devices::Events;
@@ -8,7 +8,7 @@ use crate::init::kernel_log::{Level, log};
 use crate::init::load::Loader;
 pub use crate::init::remote::fetch;
 use crate::init::remote::over_network;
-use crate::init::source::Fetched;
+use crate::init::source::{Fetched, no_digest};
 pub use crate::init::unpacked::used;
 use crate::init::unpacked::{Room, unpack};
 use crate::init::words::Words;
@@ -58,8 +58,7 @@ impl Source for Parts {
 pub fn pull(reference: &str, known: (&Words, &Events), loader: &mut Loader) -> Result<Fetched<()>> {
     let reference: Reference = reference.parse()?;
     let Reference::Registry { host, repository: name, pin: Pin::Digest(digest) } = &reference else {
-        let found = format!("{reference} has no digest: anyone on the way could send another image");
-        return Err(failed(found, "name it: root=flipslot:docker://HOST/NAME@sha256:…"));
+        return Err(no_digest(&reference.to_string()));
     };
     let repository = Repository {
         host: host.clone(),

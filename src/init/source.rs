@@ -1,6 +1,7 @@
 //! The origin of an image: `root=flipslot:`.
 
 use crate::error::{Result, failed};
+use anyhow::Error;
 
 /// Start of a `root=` that names an image.
 pub const SCHEME: &str = "flipslot:";
@@ -54,8 +55,7 @@ impl Source {
             Some(0) => Place::Initramfs(place.to_owned()),
             Some(at) if place.starts_with("PARTUUID=") => Place::Device(place[..at].to_owned(), place[at..].to_owned()),
             _ if (is_address || is_reference) && digest.is_none() => {
-                let found = format!("root={root} has no digest: anyone on the way could send another image");
-                return Err(failed(found, "name it: root=flipslot:…@sha256:…"));
+                return Err(no_digest(root));
             }
             _ if is_reference => Place::Registry(text.to_owned()),
             _ if is_address => Place::Server(place.to_owned()),
@@ -71,6 +71,12 @@ impl Source {
         }
         Ok(Source { place, digest })
     }
+}
+
+/// Refuses an image on a server without a digest.
+pub fn no_digest(root: &str) -> Error {
+    let found = format!("root={root} has no digest: anyone on the way could send another image");
+    failed(found, "name it: root=flipslot:…@sha256:…")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Words of the kernel's command line for the initramfs: each is done, or said not to be.
 
 use crate::words::host_name::is_host_name;
-use crate::words::kernel_line::{self, BOOT_KEY, DEADLINE, DEADLINE_KEY, PROVEN};
+use crate::words::kernel_line::{self, BOOT_KEY, DEADLINE, DEADLINE_KEY, HOST_KEY, PROVEN};
 use std::time::Duration;
 
 /// Words of other programs that an initramfs of this kind needs nothing for, although they look like its own.
@@ -146,7 +146,7 @@ impl Words {
             format: last("flipslot.format=").filter(|format| !format.is_empty()).map(str::to_owned),
             overlay: Overlay::read(last("flipslot.overlay=")),
             slot: last("flipslot.slot=").filter(|slot| is_host_name(slot)).map(str::to_owned),
-            host: last("flipslot.host=").filter(|host| is_host_name(host)).map(str::to_owned),
+            host: last(HOST_KEY).filter(|host| is_host_name(host)).map(str::to_owned),
             net: last("flipslot.net=").map(str::to_owned),
             plain_http: listed(last("flipslot.plain-http=")),
             zram: last("flipslot.zram=").filter(|size| !size.is_empty()).map(str::to_owned),
@@ -214,7 +214,7 @@ fn objection(word: &str) -> Option<String> {
         "rd.driver.blacklist=",
         "flipslot.format=",
         "flipslot.overlay=",
-        "flipslot.host=",
+        HOST_KEY,
         "flipslot.net=",
         "flipslot.plain-http=",
         "flipslot.zram=",

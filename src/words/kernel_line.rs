@@ -6,6 +6,8 @@ pub const BOOT_KEY: &str = "flipslot.boot=";
 pub const PROVEN: &str = "proven";
 /// Key of the word for the deadline of a trial in seconds.
 pub const DEADLINE_KEY: &str = "flipslot.deadline=";
+/// Key of the word for the name of a machine.
+pub const HOST_KEY: &str = "flipslot.host=";
 /// Seconds after the kernel's start at which an unconfirmed trial ends, unless another deadline is named: a server with
 /// many disks and services takes a few minutes.
 pub const DEADLINE: u64 = 600;

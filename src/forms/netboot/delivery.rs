@@ -3,13 +3,12 @@
 use crate::boot::root_on::{LiveFormat, LiveSource};
 use crate::disk::new::file::{Existing, NewFile};
 use crate::error::{Result, usage};
-use crate::forms::image::uuid_of;
+use crate::forms::image::identity_of;
 use crate::oci::archive::Archive;
 use crate::oci::layout::pick;
 use crate::oci::names::is_loopback;
 use crate::oci::{Image, Reference};
 use crate::publish::written_file::WrittenFile;
-use crate::root::erofs::Identity;
 use crate::root::packed::{Compression, Format, Packing};
 use crate::root::walk::{NodeKind, Walk};
 use anyhow::Context;
@@ -54,12 +53,7 @@ impl Delivery {
     /// Returns the format, and the compression that all of it has.
     pub fn format(&self) -> (LiveFormat, Option<Compression>) {
         match self {
-            Delivery::Packed(Packing { format: Format::Squashfs, compression, .. }) => {
-                (LiveFormat::Squashfs, Some(*compression))
-            }
-            Delivery::Packed(Packing { format: Format::Erofs, compression, .. }) => {
-                (LiveFormat::Erofs, Some(*compression))
-            }
+            Delivery::Packed(Packing { format, compression, .. }) => ((*format).into(), Some(*compression)),
             Delivery::Archive => (LiveFormat::OciArchive, None),
             Delivery::Registry { .. } => (LiveFormat::Unpacked, None),
         }
@@ -96,8 +90,7 @@ impl Delivery {
         let new = NewFile::make(&folder.join(name), Existing::Refuse, "packed")?;
         match (self, &image.reference) {
             (Delivery::Packed(packing), _) => {
-                let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
-                packing.pack(tree, identity, new.file(), &new.open_path())?;
+                packing.pack(tree, identity_of(image), new.file(), &new.open_path())?;
             }
             (_, Reference::Archive { file, .. }) => {
                 // Machines unpack the only image of an archive.

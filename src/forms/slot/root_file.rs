@@ -2,10 +2,10 @@
 //! folder with what flipslot added to the image, which the initramfs lays over the root.
 
 use crate::boot::record::RootFile;
-use crate::boot::root_on::{Keeps, LiveFormat, LiveSource, RootOn};
+use crate::boot::root_on::{Keeps, LiveSource, RootOn};
 use crate::build::bootable::Built;
 use crate::error::{Result, refused};
-use crate::forms::image::uuid_of;
+use crate::forms::image::identity_of;
 use crate::forms::slot::formatted::{Mounted, SlotSite};
 use crate::init::overlay::{LAYER_OF_SLOT, ROOT_OF_SLOT};
 use crate::kernel::modules::Modules;
@@ -14,9 +14,8 @@ use crate::publish::written_file::WrittenFile;
 use crate::request::root::RootFileRequest;
 use crate::root::changes::{Change, Snapshot};
 use crate::root::describe::describe;
-use crate::root::erofs::Identity;
 use crate::root::mounted::directory::Root;
-use crate::root::packed::{Format, Packing};
+use crate::root::packed::Packing;
 use crate::root::tree::Tree;
 use crate::root::walk::NodeKind;
 use anyhow::Context;
@@ -78,8 +77,7 @@ pub fn pack(mounted: &Mounted, files: &Root, image: &Image, request: RootFileReq
     let mut options = File::options();
     options.read(true).write(true).create_new(true).mode(0o600);
     let file = options.open(&path).with_context(writing)?;
-    let identity = Identity { uuid: uuid_of(&image.digest), made: image.created.unwrap_or(0) };
-    Packing::of(request.format, None)?.pack(files, identity, &file, &path).with_context(writing)?;
+    Packing::of(request.format, None)?.pack(files, identity_of(image), &file, &path).with_context(writing)?;
     let written = WrittenFile::of(ROOT_OF_SLOT, &file)?;
     Ok(Packed { top, written, before: Snapshot::of(files)?, request })
 }
@@ -94,14 +92,7 @@ impl Packed {
         let (partuuid, filesystem) = (site.location.partuuid, mounted.filesystem);
         let from =
             LiveSource::File { partuuid, filesystem, path: ROOT_OF_SLOT, digest: self.written.digest().clone(), data };
-        Ok(RootOn::Live { format: self.format(), from })
-    }
-
-    fn format(&self) -> LiveFormat {
-        match self.request.format {
-            Format::Squashfs => LiveFormat::Squashfs,
-            Format::Erofs => LiveFormat::Erofs,
-        }
+        Ok(RootOn::Live { format: self.request.format.into(), from })
     }
 
     /// Leaves kernel, initramfs and the changes since [`pack`], and removes the other files. Returns the slot's own root, and
@@ -116,7 +107,6 @@ impl Packed {
         self.copy(&files, &entry.initramfs, &initramfs)?;
         let tree = self.top.join(TREE);
         let layer = self.top.join(LAYER_OF_SLOT.trim_start_matches('/'));
-        let format = self.format();
         let Packed { top, written, before, request } = self;
         let steps = steps(before, &files, &entry.initramfs)?;
         drop(files);
@@ -127,7 +117,10 @@ impl Packed {
         fs::remove_dir_all(&tree).context("removing the files that are in the root as one file")?;
         (entry.kernel.path, entry.initramfs) = (kernel, initramfs);
         let (digest, size) = (written.digest().clone(), written.size());
-        Ok((Root::open(&top)?, RootFile { format, digest, size, overlay: request.keeps, watchdogs }))
+        Ok((
+            Root::open(&top)?,
+            RootFile { format: request.format.into(), digest, size, overlay: request.keeps, watchdogs },
+        ))
     }
 
     fn copy(&self, files: &Root, from: &str, to: &str) -> Result<()> {
