@@ -1,6 +1,6 @@
 #!/bin/bash
-# The demo of machines without a disk: flipslot writes a folder, dnsmasq and a server of HTTP hand it out in a network
-# namespace, and QEMU boots from there. Something is broken in the machine; a restart makes it whole. Needs root; `make
+# The demo of machines without a disk: flipslot writes a folder and serves it in a network namespace, and QEMU boots from
+# there. Something is broken in the machine; a restart makes it whole. Needs root; `make
 # demo-netboot` installs and builds what it needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,7 +26,7 @@ command=("$flipslot" netboot "$work/served" --url http://10.77.0.1 --image "debi
 echo "${command[*]}"
 "${command[@]}"
 
-say "A network of its own, with dnsmasq and a server of HTTP"
+say "A network of its own"
 leave
 ip netns add "$namespace"
 inside() { ip netns exec "$namespace" "$@"; }
@@ -37,10 +37,9 @@ inside ip link set br0 up
 inside ip tuntap add tap0 mode tap
 inside ip link set tap0 master br0 up
 inside ethtool -K br0 tx off > /dev/null # a bridge hands on packets whose checksums a card would have filled in
-inside dnsmasq --keep-in-foreground --log-facility="$work/dnsmasq.log" --user=root --port=0 --interface=br0 \
-  --bind-interfaces --dhcp-range=10.77.0.100,10.77.0.200,1h --dhcp-leasefile="$work/leases" \
-  --conf-file="$work/served/dnsmasq.conf" &
-(cd "$work/served" && inside python3 -m http.server --bind 10.77.0.1 80 > "$work/http.log" 2>&1) &
+say "flipslot serve: addresses, boot loaders and files, with a line for what each machine gets"
+inside "$flipslot" serve "$work/served" --interface br0 > "$work/serve.log" 2>&1 &
 
 inside demo/netboot.py "$mac" "$work/serial.log"
+cat "$work/serve.log"
 say "Done: $work/served is the folder, and $work/serial.log everything the serial port said."

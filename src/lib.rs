@@ -26,6 +26,8 @@ pub mod clone;
 #[cfg(feature = "tool")]
 pub mod commands;
 #[cfg(feature = "tool")]
+pub mod configuration;
+#[cfg(feature = "tool")]
 pub mod disk;
 #[cfg(feature = "tool")]
 pub mod filesystem;
@@ -61,6 +63,8 @@ pub mod publish;
 pub mod request;
 #[cfg(feature = "fetch")]
 pub mod root;
+#[cfg(feature = "tool")]
+pub mod serve;
 pub mod sys;
 #[cfg(feature = "fetch")]
 pub mod tool;

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -122,6 +123,27 @@ impl Tool {
             Some(code) => Ok((code, printed)),
             None => Err(failed(format!("`{self}` {}{}", self.how_it_ended(status), said(&printed)), self.hint.clone())),
         }
+    }
+
+    /// Runs the program in a folder to its end, however long that takes; what it says goes where this process's own words
+    /// go. Returns its exit code; `None` if it was ended by a signal.
+    pub fn run_shown(&self, folder: &Path) -> Result<Option<i32>> {
+        #[allow(clippy::disallowed_methods)] // the one place
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(folder).stdin(Stdio::null());
+        let status =
+            command.status().map_err(|error| failed(format!("starting `{self}`: {error}"), self.hint.clone()))?;
+        Ok(status.code())
+    }
+
+    /// Starts the program, which goes on beside this one. Its standard input is a pipe that is closed when this process
+    /// ends, however it does; what it says on standard error can be read.
+    pub fn start(&self) -> Result<Child> {
+        #[allow(clippy::disallowed_methods)] // the one place
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.process_group(0); // a Ctrl-C is for this program
+        command.spawn().map_err(|error| failed(format!("starting `{self}`: {error}"), self.hint.clone()))
     }
 
     /// Replaces this process by the program (execve(2)); returns only if that fails.

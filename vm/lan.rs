@@ -53,7 +53,8 @@ impl Lan {
     /// Starts a program in the namespace, which ends with the test.
     #[allow(clippy::disallowed_methods)] // tests start programs by themselves
     pub fn start(&mut self, words: &[&str]) {
-        let log = self.folder.join(format!(".{}.log", words[0]));
+        let name = words[0].rsplit('/').next().unwrap_or_default();
+        let log = self.folder.join(format!(".{name}.log"));
         let log = fs::File::create(log).expect("a log can be made");
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace]).args(words).current_dir(&self.folder);
@@ -66,10 +67,18 @@ impl Lan {
         let (lease_file, folder) = (self.folder.join(".leases"), self.folder.clone());
         let leases = format!("--dhcp-leasefile={}", lease_file.display());
         let configuration = format!("--conf-file={}", folder.join("dnsmasq.conf").display());
-        let always = ["dnsmasq", "--keep-in-foreground", "--log-dhcp", "--log-facility=-", "--user=root", "--port=0"];
+        let always = ["dnsmasq", "--keep-in-foreground", "--log-dhcp", "--log-facility=-", "--user=root"];
+        let no_dns = ["--port=0"].into_iter().filter(|_| !more.iter().any(|word| word.starts_with("--port=")));
         let range = ["--interface=br0", "--bind-interfaces", "--dhcp-range=10.77.0.100,10.77.0.200,1h"];
-        self.start(&[&always[..], &range, &[&leases, &configuration], more].concat());
+        let words = [&always[..], &range, &[&leases, &configuration], more].concat();
+        self.start(&words.into_iter().chain(no_dns).collect::<Vec<_>>());
         self.start(&["python3", "-c", HTTP]);
+    }
+
+    /// Serves the folder as a lab does that has no servers.
+    pub fn serve_by_flipslot(&mut self) {
+        let folder = self.folder.to_string_lossy().into_owned();
+        self.start(&[env!("CARGO_BIN_EXE_flipslot"), "serve", &folder, "--interface=br0"]);
     }
 
     /// Returns the arguments of QEMU for a card in this network, with this address, from which the machine boots.

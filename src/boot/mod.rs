@@ -1,6 +1,7 @@
 //! Pure values of what boots, and of what boots next: command line, entry, record, state block, ledger.
 
 pub mod cmdline;
+pub mod configured;
 pub mod entry;
 pub mod grub;
 pub mod initramfs_source;

@@ -66,6 +66,12 @@ pub enum LiveSource {
         /// Time at which its initramfs was made, in seconds since 1970. A certificate is never judged by an earlier one.
         made: u64,
     },
+    /// A file like that for an initramfs of dracut, which fetches it and compares nothing (dracut.cmdline(7), "Booting live
+    /// images").
+    Livenet {
+        /// Address of the file.
+        url: String,
+    },
     /// A repository of a registry.
     Registry {
         /// Registry host, with its port if one is given.
@@ -95,6 +101,18 @@ pub enum LiveSource {
     /// The file `/image` in the initramfs, or appended to it by the boot loader.
     BesideInitramfs,
 }
+
+/// Memory in bytes that a machine needs beside a root in one file to come up from it in RAM: kernel, initramfs, and a Debian
+/// with systemd, which came up in 512 MiB with a file of 215 MiB.
+const BESIDE: u64 = 288 << 20;
+
+/// Returns the memory in bytes with which a machine comes up that holds `bytes` of images in RAM.
+pub fn least_memory(bytes: u64) -> u64 {
+    bytes.saturating_add(BESIDE).next_multiple_of(1 << 20)
+}
+
+/// Words with which dracut fetches a root, and lays memory over it (dracut.cmdline(7)).
+const OF_LIVENET: [&str; 5] = ["rd.live.image", "rd.live.overlay.overlayfs=1", "ip=dhcp", "rd.neednet=1", "ro"];
 
 impl From<Format> for LiveFormat {
     fn from(format: Format) -> LiveFormat {
@@ -135,8 +153,13 @@ impl RootOn {
             RootOn::Partition { partuuid, filesystem } => {
                 vec![format!("root=PARTUUID={partuuid}"), format!("rootfstype={filesystem}"), "rw".to_owned()]
             }
+            RootOn::Live { from: LiveSource::Livenet { url }, .. } => {
+                let root = format!("root=live:{url}");
+                [root.as_str()].iter().chain(&OF_LIVENET).map(ToString::to_string).collect()
+            }
             RootOn::Live { format, from } => {
                 let source = match from {
+                    LiveSource::Livenet { url } => url.clone(),
                     LiveSource::Url { url, digest, .. } => format!("{url}@{digest}"),
                     LiveSource::Registry { host, repository, digest, .. } => {
                         format!("docker://{host}/{repository}@{digest}")
@@ -164,8 +187,12 @@ impl RootOn {
         match self {
             RootOn::Partition { filesystem, .. } => filesystem.modules(),
             RootOn::Live { format, from } => {
+                // A layer of a host is a squashfs over files in memory, too.
                 let mut modules = format.filesystem().map_or_else(Vec::new, |name| vec![name, "loop"]);
                 modules.push("overlay");
+                if format.filesystem().is_none() {
+                    modules.extend(["squashfs", "loop"]);
+                }
                 if let LiveSource::File { filesystem, data, .. } = from {
                     modules.extend(filesystem.modules());
                     let of_data = data.map_or_else(Vec::new, |(_, filesystem)| filesystem.modules());
@@ -189,7 +216,9 @@ impl RootOn {
     pub fn dracut_modules(&self) -> &'static [&'static str] {
         match self {
             RootOn::Partition { .. } => &["rootfs-block"],
-            RootOn::Live { from: LiveSource::Url { .. }, .. } => &["dmsquash-live", "livenet"],
+            RootOn::Live { from: LiveSource::Url { .. } | LiveSource::Livenet { .. }, .. } => {
+                &["dmsquash-live", "livenet"]
+            }
             RootOn::Live { .. } => &["dmsquash-live"],
             RootOn::Ram => &[],
         }
@@ -198,7 +227,15 @@ impl RootOn {
     /// Returns whether the root comes over the network, so that the initramfs needs the drivers of network
     /// cards.
     pub fn needs_network(&self) -> bool {
-        matches!(self, RootOn::Live { from: LiveSource::Url { .. } | LiveSource::Registry { .. }, .. })
+        let fetched = |from: &LiveSource| {
+            matches!(from, LiveSource::Url { .. } | LiveSource::Livenet { .. } | LiveSource::Registry { .. })
+        };
+        matches!(self, RootOn::Live { from, .. } if fetched(from))
+    }
+
+    /// Returns whether dracut's own modules fetch and mount the root.
+    pub fn is_livenet(&self) -> bool {
+        matches!(self, RootOn::Live { from: LiveSource::Livenet { .. }, .. })
     }
 
     /// Returns the digest of an image that is fetched, as the command line names it; `None` for all others.
@@ -268,6 +305,16 @@ mod tests {
         assert_eq!(keeps.words().join(" "), format!("{slot} flipslot.overlay=data:PARTUUID={none} ro"));
         assert_eq!(words[3], "root=flipslot:/image flipslot.format=erofs ro");
         assert_eq!(words[4], "");
+    }
+
+    #[test]
+    fn dracut_gets_the_words_that_its_own_modules_know() {
+        let from = LiveSource::Livenet { url: "http://srv/root.squashfs".to_owned() };
+        let on = RootOn::Live { format: LiveFormat::Squashfs, from };
+        let words =
+            "root=live:http://srv/root.squashfs rd.live.image rd.live.overlay.overlayfs=1 ip=dhcp rd.neednet=1 ro";
+        assert_eq!(on.words().join(" "), words);
+        assert!(on.needs_network() && on.is_livenet() && on.fetched().is_none());
     }
 
     #[test]

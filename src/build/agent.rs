@@ -1,6 +1,6 @@
-//! The agent, which flipslot adds to a slot: its own program, and the units that watch over a trial. All
-//! of it, except for the link `/usr/bin/flipslot`, is below `/usr/lib`, where an image's own packages have
-//! nothing called flipslot.
+//! The agent, which flipslot adds to a slot: its own program, the units that watch over a trial, and the one that runs
+//! what `flipslot.run=` names. All of it, except for the link `/usr/bin/flipslot`, is below `/usr/lib`, where an image's own
+//! packages have nothing called flipslot. With OpenRC, which has its services in `/etc`, there is the last of them alone.
 
 use crate::error::{Result, refused};
 use crate::initramfs::trial_units::SYSTEMD;
@@ -17,19 +17,27 @@ use std::io::Read;
 const PROGRAM: &str = "/usr/lib/flipslot/flipslot";
 /// Units, and the script that runs after the last service has stopped (systemd-shutdown(8)): path, text
 /// and permissions.
-const FILES: [(&str, &str, u32); 3] = [
+const FILES: [(&str, &str, u32); 4] = [
     ("/usr/lib/systemd/system/flipslot-trial.service", include_str!("../../agent/flipslot-trial.service"), 0o644),
     ("/usr/lib/systemd/system/flipslot-health.service", include_str!("../../agent/flipslot-health.service"), 0o644),
+    ("/usr/lib/systemd/system/flipslot-run.service", include_str!("../../agent/flipslot-run.service"), 0o644),
     ("/usr/lib/systemd/system-shutdown/flipslot", include_str!("../../agent/shutdown"), 0o755),
 ];
 /// Paths of the target that systemd has since version 240 (systemd.special(7)).
 const BOOT_COMPLETE: [&str; 2] =
     ["usr/lib/systemd/system/boot-complete.target", "lib/systemd/system/boot-complete.target"];
-/// Symbolic links, as path and target: two start the units, one puts the program into `PATH`.
+/// Service for OpenRC, as path and text, and the link that starts it (openrc-run(8)).
+const OPENRC: (&str, &str) = ("/etc/init.d/flipslot-run", include_str!("../../agent/flipslot-run.openrc"));
+const OPENRC_LINK: (&str, &str) = ("/etc/runlevels/default/flipslot-run", "/etc/init.d/flipslot-run");
+/// Paths of OpenRC's interpreter of services, with a merged /usr and without.
+const OPENRC_RUN: [&str; 3] = ["sbin/openrc-run", "usr/sbin/openrc-run", "usr/bin/openrc-run"];
+/// Symbolic link that puts the program into `PATH`.
+const IN_PATH: (&str, &str) = ("/usr/bin/flipslot", "../lib/flipslot/flipslot");
+/// Symbolic links that start the units of systemd, as path and target.
 const LINKS: [(&str, &str); 3] = [
     ("/usr/lib/systemd/system/sysinit.target.wants/flipslot-trial.service", "../flipslot-trial.service"),
     ("/usr/lib/systemd/system/basic.target.wants/flipslot-health.service", "../flipslot-health.service"),
-    ("/usr/bin/flipslot", "../lib/flipslot/flipslot"),
+    ("/usr/lib/systemd/system/multi-user.target.wants/flipslot-run.service", "../flipslot-run.service"),
 ];
 
 /// Refuses to add the agent if this program is linked dynamically: an image's C library may not run it.
@@ -43,15 +51,26 @@ pub fn refuse_if_dynamic() -> Result<()> {
     Ok(())
 }
 
-/// Adds the agent to a root, unless that has no systemd, which would run it. Returns the paths that were added.
+/// Adds the agent to a root, unless that has neither systemd nor OpenRC, which would run it. Returns the paths that were
+/// added.
 pub fn install(root: &mut dyn Edit) -> Result<Vec<String>> {
     let mut added = Vec::new();
-    if !SYSTEMD.iter().any(|path| root.has_program(path)) {
+    let has = |root: &dyn Edit, paths: &[&str]| paths.iter().any(|path| root.has_program(path));
+    let (has_systemd, has_openrc) = (has(root, &SYSTEMD), has(root, &OPENRC_RUN));
+    if !has_systemd && !has_openrc {
         return Ok(added);
     }
     let clean = |path: &str| LayerPath::clean(path.as_bytes());
     root.put_file(&clean(PROGRAM)?, &Meta { mode: 0o755, ..Meta::default() }, &mut own_program()?)?;
-    added.push(PROGRAM.to_owned());
+    root.put_symlink(&clean(IN_PATH.0)?, IN_PATH.1.as_bytes())?;
+    added.extend([PROGRAM.to_owned(), IN_PATH.0.to_owned()]);
+    if !has_systemd {
+        let (path, text) = OPENRC;
+        root.put_file(&clean(path)?, &Meta { mode: 0o755, ..Meta::default() }, &mut text.as_bytes())?;
+        root.put_symlink(&clean(OPENRC_LINK.0)?, OPENRC_LINK.1.as_bytes())?;
+        added.extend([path, OPENRC_LINK.0].map(str::to_owned));
+        return Ok(added);
+    }
     let has_boot_complete = BOOT_COMPLETE.iter().any(|path| root.has_file(path));
     for (path, text, mode) in FILES {
         let text = if has_boot_complete { text.to_owned() } else { without_boot_complete(text) };

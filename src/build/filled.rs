@@ -22,6 +22,8 @@ pub struct Site {
     pub grub: Version,
     /// Names of the disk's partitions; `None` if it is on no disk.
     pub names: Option<PartitionNames>,
+    /// Memory in bytes that the root takes; `None` for one on a disk.
+    pub in_memory: Option<u64>,
 }
 
 /// A root that holds an entire image, every byte of it verified.

@@ -233,6 +233,7 @@ fn subject<'s>(
         features: site.features.clone(),
         grub: site.grub,
         names: site.names.clone(),
+        in_memory: site.in_memory,
         initramfs: boot.initramfs,
     })
 }

@@ -49,6 +49,7 @@ impl Disk {
             features: written.features.clone(),
             grub: OLDEST_GRUB,
             names: Some(self.partition_names(written.slot)?),
+            in_memory: None,
             initramfs: &written.initramfs,
         })
     }

@@ -55,6 +55,11 @@ impl Policy {
         Policy { fix: self.fix.iter().copied().filter(is_kept).collect(), allow: self.allow.clone() }
     }
 
+    /// Returns true if no finding is to be fixed.
+    pub fn fixes_nothing(&self) -> bool {
+        self.fix.is_empty()
+    }
+
     /// Returns true if the findings of this rule are to be fixed.
     pub fn fixes(&self, rule: &Rule) -> bool {
         self.fix.contains(&rule.id)

@@ -66,6 +66,8 @@ pub struct Subject<'a> {
     pub grub: Version,
     /// Names on the disk of the slot; an image is not on a disk.
     pub names: Option<PartitionNames>,
+    /// Memory in bytes that the root takes, as far as that is known; `None` for one on a disk.
+    pub in_memory: Option<u64>,
     /// Initramfs that the slot boots with.
     pub initramfs: &'a Initramfs,
 }

@@ -223,6 +223,22 @@ pub const RULES: &[Rule] = &[
         find: live::containers,
     },
     Rule {
+        id: "root-memory",
+        severity: Error,
+        needs: Files,
+        why: "it does not come up: make the image smaller, or use a disk, or flipslot.zram= with a root of files",
+        fix: None,
+        find: live::memory,
+    },
+    Rule {
+        id: "dracut-live",
+        severity: Error,
+        needs: Files,
+        why: "it would make an initramfs that finds no root: install it in the image, or omit --initramfs dracut",
+        fix: None,
+        find: live::livenet,
+    },
+    Rule {
         id: "units-of-disks",
         severity: Warning,
         needs: Files,

@@ -13,6 +13,7 @@ pub mod manual;
 mod netboot;
 pub mod parse;
 mod root_file;
+mod serve;
 mod switch;
 mod value;
 
@@ -24,6 +25,7 @@ pub use image::{FetchArgs, ImageArgs, RootFormat, WriteArgs};
 pub use manual::{CompletionsArgs, ReferenceArgs};
 pub use netboot::{NETBOOT_HELP, NetbootArgs};
 pub use root_file::{ROOT_FILE_HELP, RootFileArgs};
+pub use serve::{SERVE_HELP, ServeArgs};
 pub use switch::{RamArgs, SWITCH_HELP, SwitchArgs};
 
 /// Boots container images on bare metal, with a way back.
@@ -56,6 +58,9 @@ pub enum Verb {
     /// Write a folder of static files from which machines boot images by PXE
     #[command(after_help = NETBOOT_HELP)]
     Netboot(Box<NetbootArgs>),
+    /// Serve such a folder to a lab: addresses, boot loaders and files
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
     /// Jump into another slot, or an image in RAM, on trial: any failure leads back
     #[command(after_help = SWITCH_HELP)]
     Switch(Box<SwitchArgs>),
@@ -84,6 +89,9 @@ pub enum Verb {
     /// Confirm a healthy trial, or go back (flipslot-health.service)
     #[command(hide = true)]
     CheckHealth,
+    /// Run what flipslot.run= names, once (flipslot-run.service)
+    #[command(hide = true)]
+    RunConfiguration,
     /// Record when the last service had stopped (systemd-shutdown)
     #[command(hide = true)]
     NoteShutdown(NoteArgs),

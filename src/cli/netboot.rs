@@ -36,7 +36,9 @@ pub struct NetbootArgs {
     #[arg(long = "image", value_name = "NAME=REF")]
     pub images: Vec<String>,
 
-    /// Host, as NAME=IMAGE,mac=MAC or NAME=IMAGE,uuid=UUID; may be repeated
+    /// Host, as NAME=IMAGE,mac=MAC or NAME=IMAGE,uuid=UUID; may be repeated. With
+    /// layer=REF, the image REF, whose first layers are those of IMAGE, lays its
+    /// other files over it for this host
     #[arg(long = "host", value_name = "NAME=IMAGE,…")]
     pub hosts: Vec<String>,
 

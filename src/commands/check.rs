@@ -1,7 +1,7 @@
 //! `flipslot check`: predicts whether an image or a slot would come up on a machine. Nothing is written.
 
 use crate::boot::cmdline::Cmdline;
-use crate::boot::initramfs_source::MadeBy;
+use crate::boot::initramfs_source::{MadeBy, Source};
 use crate::boot::root_on::{LiveFormat, LiveSource, RootOn};
 use crate::check::fix;
 use crate::check::initramfs_choice::choose;
@@ -14,6 +14,7 @@ use crate::disk::installed::claim::Idle;
 use crate::disk::installed::state_home::StateHome;
 use crate::error::{Result, refused, usage};
 use crate::filesystem::features::Features;
+use crate::forms::netboot::delivery::unpacked_bytes;
 use crate::mount::scratch::Scratch;
 use crate::oci;
 use crate::output::checked::{Checked, FailOn, Origin, What};
@@ -78,11 +79,17 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
         BootWay::Slot => {
             (Some(slot), RootOn::Partition { partuuid: PartUuid::NONE, filesystem: request.filesystem(slot) })
         }
-        BootWay::Netboot => (None, from_network(args.format.unwrap_or(LiveFormat::Squashfs))),
+        BootWay::Netboot => (None, from_network(args.format.unwrap_or(LiveFormat::Squashfs), request.initramfs)),
     };
     let cmdline = Cmdline::new(slot, &on, &request.consoles, &request.kargs)?;
     let facts = ImageFacts::of(&tree, request.kernel(slot))?;
     let own = facts.initramfs(&tree, request.initramfs)?;
+    // A layer is about as large as the same files in a squashfs.
+    let in_memory = match (args.boot, on.filesystem_name()) {
+        (BootWay::Slot, _) => None,
+        (BootWay::Netboot, Some(_)) => Some(image.stored_bytes()),
+        (BootWay::Netboot, None) => Some(unpacked_bytes(&tree)?),
+    };
     let subject = Subject {
         tree: &tree,
         facts: &facts,
@@ -92,6 +99,7 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
         features: None,
         grub: OLDEST_GRUB,
         names: None,
+        in_memory,
         initramfs: &own,
     };
     let chosen = choose(&subject, request.initramfs, &request.policy)?;
@@ -107,9 +115,13 @@ fn image(args: &CheckArgs, reference: &str) -> Result<Checked> {
 }
 
 /// Returns a root that comes over the network: its address and digest are not known, and no rule asks for them.
-fn from_network(format: LiveFormat) -> RootOn {
+fn from_network(format: LiveFormat, initramfs: Source) -> RootOn {
     let url = "http://SERVER/root".to_owned();
-    RootOn::Live { format, from: LiveSource::Url { url, digest: Digest::of(b""), made: 0 } }
+    let from = match initramfs {
+        Source::Dracut => LiveSource::Livenet { url },
+        _ => LiveSource::Url { url, digest: Digest::of(b""), made: 0 },
+    };
+    RootOn::Live { format, from }
 }
 
 /// Checks a slot of a disk.

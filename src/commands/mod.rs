@@ -14,6 +14,7 @@ pub mod netboot;
 pub mod reference;
 pub mod reset;
 pub mod rollback;
+pub mod serve;
 pub mod status;
 pub mod switch;
 pub mod switch_ram;
@@ -32,6 +33,7 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Check(args) => check::run(&args),
         Verb::Image(args) => image::run(&args),
         Verb::Netboot(args) => netboot::run(&args),
+        Verb::Serve(args) => serve::run(&args),
         Verb::Switch(args) => switch::run(&args),
         Verb::Confirm(args) => confirm::run(&args),
         Verb::Rollback(args) => rollback::run(&args),
@@ -43,6 +45,7 @@ pub fn run(verb: Verb) -> Result<()> {
         Verb::Reference(args) => reference::run(&args),
         Verb::WatchTrial => agent::watch_trial::run(),
         Verb::CheckHealth => agent::check_health::run(),
+        Verb::RunConfiguration => agent::run_configuration::run(),
         Verb::NoteShutdown(args) => agent::note_shutdown::run(&args),
         Verb::EnterChamber(args) => chamber::enter(&args.walls, &args.program, &args.arguments),
         Verb::UnpackLayers(args) => unpack::run_child(&args.task),

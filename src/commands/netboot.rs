@@ -5,6 +5,7 @@ use crate::cli::{NetbootArgs, WriteArgs};
 use crate::error::{Result, refused};
 use crate::forms::netboot::boot::Boot;
 use crate::forms::netboot::delivery::Delivery;
+use crate::forms::netboot::host_layer::{Layers, OfHost};
 use crate::forms::netboot::hosts::Hosts;
 use crate::forms::netboot::images::{IMAGES, Images, name_of};
 use crate::forms::netboot::{self, NetbootJob, loaders};
@@ -17,7 +18,7 @@ use crate::output::netboot::{Published, PublishedHost, PublishedImage};
 use crate::output::print::print;
 use crate::progress::Progress;
 use crate::publish::described::Described;
-use crate::request::netboot::{NetbootRequest, refuse_odd_words};
+use crate::request::netboot::{Host, NetbootRequest, refuse_odd_words};
 use crate::request::netboot_config::NetbootConfig;
 use crate::request::slot::{SlotFlags, SlotRequest};
 use crate::words::digest::Digest;
@@ -45,9 +46,7 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
     let _locked = locked(folder)?;
     let hosts = Hosts::open(folder, &request.url)?;
     let published = if let Some(name) = &args.rollback {
-        let boot = hosts.roll_back(name)?;
-        let host = PublishedHost { host: name.clone(), image: boot.image, changed: true };
-        Published::new(folder, vec![host])
+        Published::new(folder, vec![published(hosts.roll_back(name)?, true)])
     } else if let Some(name) = &args.promote {
         Published::new(folder, vec![promote(name, &hosts, &Images::open(folder)?)?])
     } else {
@@ -58,45 +57,65 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
 
 /// Lets a host boot what was written last under the name of its image.
 fn promote(name: &str, hosts: &Hosts, images: &Images) -> Result<PublishedHost> {
-    let of_image = hosts.now(name)?.name.ok_or_else(|| {
+    let now = hosts.now(name)?;
+    let of_image = now.name.ok_or_else(|| {
         let found = format!("the host {name} was published by a flipslot that did not note the name of its image");
         refused(found, format!("publish it: --image IMAGE=REFERENCE --host {name}=IMAGE,mac=…"))
     })?;
     let (folder, described) = images.named(&of_image)?;
-    let changed = hosts.point(&Boot::new(name, (&of_image, &folder), &described.cmdline))?;
-    Ok(PublishedHost { host: name.to_owned(), image: folder, changed })
+    if now.layer.as_ref().is_some_and(|layer| layer.base != *described.root_digest()) {
+        let found = format!("the layer of {name} is for the image that it boots now, and not for {folder}");
+        let hint = format!(
+            "build the host's image on the new one, then: --image {of_image}=… --host {name}={of_image},layer=…"
+        );
+        return Err(refused(found, hint));
+    }
+    let boot = Boot::new(name, (&of_image, &folder), &described.cmdline).with_layer(now.layer, hosts.url());
+    Ok(published(boot.clone(), hosts.point(&boot)?))
 }
 
-/// Writes images, loaders and hosts, in this order.
+fn published(boot: Boot, changed: bool) -> PublishedHost {
+    let layer = boot.layer.map(|layer| layer.file.name().to_owned());
+    PublishedHost { host: boot.host, image: boot.image, layer, changed }
+}
+
+/// Writes images, loaders, layers of hosts and hosts, in this order.
 fn publish(request: &NetbootRequest, boots: &SlotRequest, hosts: &Hosts, progress: &Progress) -> Result<Published> {
     oci::trust::bundle_if_none()?;
     let folder = request.folder.as_path();
     let delivery = Delivery::of(request.format, &boots.access.plain_http)?;
     let session = Session { scratch: &Scratch::enter()?, progress };
-    hosts.images()?; // a damaged host is told before anything is written
+    hosts.used()?; // a damaged host is told before anything is written
     request.hosts.iter().try_for_each(|(name, host)| hosts.refuse_taken(name, host))?;
     let images = Images::open(folder)?;
-    let mut found = Vec::new();
-    for (name, reference) in &request.images {
-        found.push((name, look_up(reference, boots, &delivery, session).with_context(|| format!("image {name}"))?));
-    }
+    let found = Found::of(request, boots, &delivery, session)?;
     let mut made = BTreeMap::new();
-    for (name, image) in found {
+    for (name, image) in &found.images {
         let url = (!request.embeds).then_some(request.url.as_str());
-        let put = put(&images, &image, (boots, &delivery, url), session).with_context(|| format!("image {name}"))?;
+        let put = put(&images, image, (boots, &delivery, url), session).with_context(|| format!("image {name}"))?;
         images.name(name, &put.0)?;
-        made.insert(name, put);
+        made.insert(*name, put);
     }
     put_loaders(request, session)?;
-    let mut published = Vec::new();
+    let layers = Layers::open(folder)?;
+    let mut ready = Vec::new();
     for (name, host) in &request.hosts {
         let Some((folder, described, _)) = made.get(&host.image) else { continue };
-        let changed = hosts.publish(host, &Boot::new(name, (&host.image, folder), &described.cmdline))?;
-        published.push(PublishedHost { host: name.clone(), image: folder.clone(), changed });
+        let layer = found.layer(name, host).map(|(image, base)| {
+            let in_the_clear = !request.url.starts_with("https://");
+            let _step = session.progress.step(None, "writing the layer of a host", None);
+            let of = OfHost { base, root: described.root_digest(), image, in_the_clear };
+            layers.put(&of, &delivery.packing_of_layers()?).with_context(|| format!("layer of {name}"))
+        });
+        let boot = Boot::new(name, (&host.image, folder), &described.cmdline);
+        ready.push((host, boot.with_layer(layer.transpose()?, &request.url)));
     }
-    let mut used = hosts.images()?;
-    used.extend(made.values().map(|(folder, ..)| folder.clone()));
-    let removed = images.remove_unused(&used, request.keep)?;
+    let publish = |(host, boot): (&Host, Boot)| hosts.publish(host, &boot).map(|changed| published(boot, changed));
+    let published = ready.into_iter().map(publish).collect::<Result<_>>()?;
+    let mut used = hosts.used()?;
+    used.images.extend(made.values().map(|(folder, ..)| folder.clone()));
+    let removed = images.remove_unused(&used.images, request.keep)?;
+    layers.remove_unused(&used.layers)?;
     let made = made.into_iter().map(|(name, (folder, described, is_new))| PublishedImage {
         name: name.clone(),
         folder,
@@ -104,6 +123,39 @@ fn publish(request: &NetbootRequest, boots: &SlotRequest, hosts: &Hosts, progres
         described,
     });
     Ok(Published::new(folder, published).with_images(made.collect(), removed))
+}
+
+/// Images that were looked up, by the names of images and of hosts.
+struct Found<'r> {
+    images: BTreeMap<&'r String, oci::Image>,
+    of_hosts: BTreeMap<&'r String, oci::Image>,
+}
+
+impl<'r> Found<'r> {
+    fn of(
+        request: &'r NetbootRequest,
+        boots: &SlotRequest,
+        delivery: &Delivery,
+        session: Session,
+    ) -> Result<Found<'r>> {
+        let mut found = Found { images: BTreeMap::new(), of_hosts: BTreeMap::new() };
+        for (name, reference) in &request.images {
+            let image = look_up(reference, boots, Some(delivery), session).with_context(|| format!("image {name}"))?;
+            found.images.insert(name, image);
+        }
+        for (name, host) in &request.hosts {
+            if let Some(reference) = &host.layer {
+                let image = look_up(reference, boots, None, session).with_context(|| format!("layer of {name}"))?;
+                found.of_hosts.insert(name, image);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the image of a host that has a layer, and the one that it boots.
+    fn layer(&self, name: &String, host: &Host) -> Option<(&oci::Image, &oci::Image)> {
+        self.of_hosts.get(name).zip(self.images.get(&host.image))
+    }
 }
 
 /// Writes the boot loaders, and the configuration of dnsmasq.
@@ -130,9 +182,10 @@ fn boots(args: &NetbootArgs, config: &NetbootConfig) -> Result<SlotRequest> {
     Ok(boots)
 }
 
-fn look_up(reference: &str, boots: &SlotRequest, delivery: &Delivery, session: Session) -> Result<oci::Image> {
+/// Looks up an image; one that machines fetch themselves must be where the delivery takes it from.
+fn look_up(reference: &str, boots: &SlotRequest, delivery: Option<&Delivery>, session: Session) -> Result<oci::Image> {
     let reference = oci::registries::Conf::find()?.reference(reference)?;
-    delivery.refuse_elsewhere(&reference)?;
+    delivery.map_or(Ok(()), |delivery| delivery.refuse_elsewhere(&reference))?;
     let _step = session.progress.step(None, "looking up the image", None);
     oci::resolve(&reference, &boots.platform, &boots.access)
 }
@@ -147,9 +200,9 @@ fn put(
 ) -> Result<(String, Described, bool)> {
     let (request, delivery, url) = how;
     // All that the files depend on, beside the image itself.
-    let SlotRequest { consoles, kargs, policy, inventory, agent, .. } = request;
+    let SlotRequest { consoles, kargs, policy, inventory, agent, initramfs, .. } = request;
     let program = Digest::of_stream(File::open("/proc/self/exe").context("opening this program's own file")?)?;
-    let asked = (consoles, kargs, request.kernel(None), policy, agent, inventory, url, program.hex());
+    let asked = (consoles, kargs, request.kernel(None), policy, (agent, initramfs), inventory, url, program.hex());
     // A registry is a part of the words, and its image may be in several.
     let registry = matches!(delivery, Delivery::Registry { .. }).then_some((&image.reference, delivery));
     let name = name_of(&image.digest, &format!("{:?} {asked:?} {registry:?}", delivery.format()));

@@ -1,5 +1,6 @@
 //! `flipslot status`: prints what is there, what runs, and what the next reset boots.
 
+use crate::boot::configured::Configured;
 use crate::cli::StatusArgs;
 use crate::disk::installed::boot_partition::Access;
 use crate::disk::installed::state_home::StateHome;
@@ -24,5 +25,6 @@ pub fn run(args: &StatusArgs) -> Result<()> {
     let disk = home.disk()?;
     let facts = facts.filter(|_| disk.running.is_some());
     let live = facts.map(|facts| LiveStatus::of(facts, on_trial)).transpose()?;
-    print(&Status::of(&disk)?.with(live), format)
+    let run = disk.running.map(|_| Configured::read()).transpose()?.flatten();
+    print(&Status::of(&disk)?.with(live, run), format)
 }

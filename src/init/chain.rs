@@ -2,6 +2,7 @@
 //! the modules that mount the image, and the image itself, so that nothing is fetched twice.
 
 use crate::error::{Result, failed};
+use crate::init::host_layer;
 use crate::init::image_file::Mounted;
 use crate::init::kernel_log::{Level, log};
 use crate::init::memory::without_swap;
@@ -35,7 +36,7 @@ const IMAGE: &str = "image";
 const KERNEL_MAX: u64 = 256 << 20;
 
 /// Words that the next kernel does not get.
-const OLD: [&str; 3] = ["root=", "flipslot.kexec=", "initrd="];
+const OLD: [&str; 4] = ["root=", "flipslot.kexec=", "initrd=", host_layer::WORD];
 
 /// Returns the kernel of the image if that has no modules for the running one, and exactly one kernel.
 fn another(place: &str) -> Result<Option<Kernel>> {
@@ -99,6 +100,10 @@ fn start(kernel: &Kernel, image: &Mounted) -> Result<()> {
     let memory = memfd("initramfs")?;
     let mut archive = write_own(memory, &program, &plan, &files)?;
     archive.add_from(IMAGE, 0o100_444, size, &mut spent(image.file)?)?;
+    for (index, (path, _)) in image.layers.iter().enumerate() {
+        let size = fs::metadata(path).with_context(|| format!("reading {path}"))?.len();
+        archive.add_from(&layer_name(index), 0o100_444, size, &mut spent(path)?)?;
+    }
     let initramfs = archive.finish()?;
     let line = fs::read_to_string("/proc/cmdline").context("reading the command line")?;
     let line = cmdline(&line, image);
@@ -126,7 +131,21 @@ fn cmdline(line: &str, image: &Mounted) -> String {
     // There is no lease any more that could say it.
     let is_named = ours.iter().any(|word| word.starts_with(HOST_KEY));
     let host = image.host.filter(|_| !is_named).map(|host| format!("{HOST_KEY}{host}"));
-    [first, "flipslot.kexec=no".to_owned()].into_iter().chain(host).chain(quoted).collect::<Vec<_>>().join(" ")
+    let layers = image.layers.iter().enumerate();
+    let layers: Vec<String> = layers.map(|(at, (_, digest))| format!("/{}@sha256:{digest}", layer_name(at))).collect();
+    let layers = (!layers.is_empty()).then(|| format!("{}{}", host_layer::WORD, layers.join(",")));
+    [first, "flipslot.kexec=no".to_owned()]
+        .into_iter()
+        .chain(layers)
+        .chain(host)
+        .chain(quoted)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Returns the name of a layer of the host in the next initramfs.
+fn layer_name(index: usize) -> String {
+    format!("host-layer-{index}")
 }
 
 /// Returns what the next initramfs does, and the files of its modules by their paths.
@@ -186,11 +205,15 @@ mod tests {
     fn the_next_kernel_has_the_image_in_its_initramfs_and_all_other_words() {
         let line = "initrd=initrd root=flipslot:http://srv/x@sha256:ab console=ttyS0 dyndbg=\"a b\" -- init=/x\n";
         let next = "root=flipslot:/image@sha256:cd flipslot.kexec=no console=ttyS0 \"dyndbg=a b\" -- init=/x";
-        let image = |digest, host| Mounted { place: "", file: "", format: "", digest, host };
+        let image = |digest, host| Mounted { place: "", file: "", format: "", digest, layers: &[], host };
         assert_eq!(cmdline(line, &image(Some("cd"), None)), next);
         assert_eq!(cmdline("quiet\n", &image(None, None)), "root=flipslot:/image flipslot.kexec=no quiet");
         let named = "root=flipslot:/image flipslot.kexec=no flipslot.host=rack1 quiet";
         assert_eq!(cmdline("quiet", &image(None, Some("rack1"))), named);
+        let layers = [("/run/x".to_owned(), "ef".to_owned())];
+        let with = Mounted { layers: &layers, ..image(None, None) };
+        let word = "root=flipslot:/image flipslot.kexec=no flipslot.host-layer=/host-layer-0@sha256:ef quiet";
+        assert_eq!(cmdline("flipslot.host-layer=http://srv/x quiet", &with), word);
         let other = "root=flipslot:/image flipslot.kexec=no flipslot.host=x";
         assert_eq!(cmdline("flipslot.host=x", &image(None, Some("rack1"))), other);
     }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown, symlink};
 use std::path::Path;
 
 /// Copies all files of `layer`, whose folders may be missing in `root`. A device 0:0 removes what has its path (kernel:
-/// filesystems/overlayfs.rst). Each file of the layer is removed once it was copied: both are in memory.
+/// filesystems/overlayfs.rst), and so does a folder where something else is: nothing is ever followed out of the root.
 pub fn copy_layer(layer: &Path, root: &Path) -> Result<()> {
     let entries = match fs::read_dir(layer) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -32,11 +32,12 @@ fn copy(entry: &DirEntry, place: &Path) -> Result<()> {
     };
     let kind = found.file_type();
     if kind.is_dir() {
-        match there {
-            None => fs::create_dir(place)?,
-            Some(there) if there.is_dir() => {}
-            // A link would lead out of the root.
-            Some(_) => return Err(failed("the image has another thing where a folder must be", "rebuild the image")),
+        let is_folder = there.as_ref().is_some_and(fs::Metadata::is_dir);
+        if there.is_some() && !is_folder {
+            fs::remove_file(place)?;
+        }
+        if !is_folder {
+            fs::create_dir(place)?;
         }
         copy_layer(&entry.path(), place)?;
         return describe(place, &entry.path(), &found);
@@ -57,8 +58,7 @@ fn copy(entry: &DirEntry, place: &Path) -> Result<()> {
         return Err(failed("it is neither a file nor a folder nor a link", "report this as an error of flipslot"));
     }
     fs::copy(entry.path(), place)?;
-    describe(place, &entry.path(), &found)?;
-    Ok(fs::remove_file(entry.path())?)
+    describe(place, &entry.path(), &found)
 }
 
 #[cfg(test)]
@@ -89,14 +89,15 @@ mod tests {
         assert_eq!(read("etc/kept"), "kept");
         assert_eq!(fs::metadata(root.join("usr/sbin/flipslot")).unwrap().mode() & 0o7777, 0o4755);
         assert_eq!(fs::read_link(root.join("etc/link")).unwrap(), Path::new("../old"));
-        assert!(!root.join("etc/gone").exists() && !layer.join("etc/old").exists());
+        assert!(!root.join("etc/gone").exists());
 
         fs::remove_dir_all(root.join("usr")).unwrap();
         let outside = folder.path().join("outside");
         fs::create_dir(&outside).unwrap();
         symlink(&outside, root.join("usr")).unwrap();
         put(&layer.join("usr/x"), "x");
-        assert!(copy_layer(&layer, &root).is_err());
+        copy_layer(&layer, &root).unwrap();
         assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
+        assert_eq!(read("usr/x"), "x");
     }
 }

@@ -18,6 +18,8 @@ pub struct Mounted<'m> {
     pub format: &'m str,
     /// SHA-256 of the file, in hexadecimal; `None` if it was not compared.
     pub digest: Option<&'m str>,
+    /// Layers of the host, each with its path and digest.
+    pub layers: &'m [(String, String)],
     /// Name that the network has for this machine.
     pub host: Option<&'m str>,
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Result, failed};
 use crate::init::devices::{Events, Wanted};
+use crate::init::host_layer::{self, HostLayer, host_name, mount_layers};
 use crate::init::identity;
 use crate::init::image_file::{Mounted, mount_file};
 use crate::init::kernel_log::{Level, log};
@@ -15,7 +16,7 @@ use crate::init::overlay::{
 #[cfg(feature = "net")]
 use crate::init::pull as network;
 use crate::init::root::{PLACE, mount_device};
-use crate::init::source::{Fetched, Place, SCHEME, Source};
+use crate::init::source::{Fetched, Place, RemoteFile, SCHEME, Source};
 use crate::init::words::{Overlay, Words};
 use crate::init::zram;
 use crate::words::hex::hex_of;
@@ -33,20 +34,23 @@ const UNPACKED: &str = "unpacked";
 
 /// Mounts the image that the command line names, and what is written over it.
 pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result<()> {
-    let source = Source::read(&words.root)?;
+    let source = Source::read("root=", &words.root)?;
+    let layers = host_layer::sources(&words.host_layers)?;
     fs::create_dir_all(FOLDER)?;
     if let Some(size) = &words.zram {
         // Most machines come up without.
         let swapped = zram::swap_into(size, loader);
         swapped.unwrap_or_else(|error| log(Level::Warning, &format!("flipslot.zram={size}: {error:#}")));
     }
-    let Fetched { what: here, host: known } = bring(&source, (words, events), loader)?;
-    let Placed { format, memory, written } = place(&here, &source, known.as_deref(), (words, events), loader)?;
-    let (host, host_from) = name_machine(words, known).unzip();
+    let Fetched { what: brought, host: known } = bring(&source, &layers, (words, events), loader)?;
+    let Placed { format, memory, written, layers } =
+        place(&brought, &source, known.as_ref().map(|(name, _)| name.as_str()), (words, events), loader)?;
+    let (host, host_from) = name_machine(words, &layers, known).unzip();
     let origin = words.root.strip_prefix(SCHEME).unwrap_or(&words.root);
     let origin = origin.split_once("@sha256:").map_or(origin, |(origin, _)| origin).to_owned();
-    let facts =
-        LiveFacts { version: 1, source: origin, digest: source.digest, format, memory, written, host, host_from };
+    let host_layers = layers.into_iter().map(|layer| layer.digest).collect();
+    let digest = source.digest;
+    let facts = LiveFacts { version: 1, source: origin, digest, format, memory, written, host_layers, host, host_from };
     if let Err(error) = facts.write() {
         log(Level::Warning, &format!("flipslot status will not know this boot: {error:#}"));
     }
@@ -60,45 +64,53 @@ struct Placed {
     memory: u64,
     /// Folder on a disk that keeps what is written.
     written: Option<String>,
+    /// Layers of the host over it, the lowest first.
+    layers: Vec<HostLayer>,
 }
 
 /// Makes the image the root: files in memory, or one file that is mounted, with what is written over it. `host` is the name
 /// that the network has for this machine.
 fn place(
-    here: &Here,
+    brought: &Brought,
     source: &Source,
     host: Option<&str>,
     (words, events): (&Words, &Events),
     loader: &mut Loader,
 ) -> Result<Placed> {
     let in_memory = !matches!(source.place, Place::Device(..));
-    let of_files = |format: &str| {
+    let digest = source.digest.as_deref();
+    let of_files = |format: &str, loader: &mut Loader| {
         network::warn_of_another(PLACE);
-        Ok(Placed { format: format.to_owned(), memory: network::used()?, written: None })
+        let layers = mount_layers(&brought.layers, digest, loader)?;
+        network::complete(&layers, &words.overlay)?;
+        Ok(Placed { format: format.to_owned(), memory: network::used()?, written: None, layers })
     };
-    let Here::File(file) = here else { return of_files(UNPACKED) };
+    let Here::File(file) = &brought.here else { return of_files(UNPACKED, loader) };
     let format = format_of(file, words)?;
     if format == ARCHIVE {
-        network::unpack_archive(file, in_memory, words)?;
-        return of_files(ARCHIVE);
+        network::unpack_archive(file, in_memory)?;
+        return of_files(ARCHIVE, loader);
     }
     let base = format!("{FOLDER}/base");
     mount_file("the image", file, &format, &base, loader)?;
     if in_memory && !words.stays {
-        let digest = source.digest.as_deref();
-        network::start_another(&Mounted { place: &base, file, format: &format, digest, host })?;
+        let layers = &brought.layers;
+        network::start_another(&Mounted { place: &base, file, format: &format, digest, layers, host })?;
     }
+    let layers = mount_layers(&brought.layers, digest, loader)?;
     let folder = folder_of(words, source, events, loader)?;
-    lay_over(&words.overlay, &base, &folder)?;
+    let lower = lower_of(&base, &layers.iter().map(|layer| layer.files.as_str()).collect::<Vec<_>>());
+    lay_over(&words.overlay, &lower, &folder)?;
     let memory = if in_memory { fs::metadata(file).map_or(0, |found| found.len()) } else { 0 };
     let written = Some(folder).filter(|_| matches!(words.overlay, Overlay::Data(_)));
-    Ok(Placed { format, memory, written })
+    Ok(Placed { format, memory, written, layers })
 }
 
 /// Gives the machine its name and its identifier. Returns the name that it was given, and its origin.
-fn name_machine(words: &Words, known: Option<String>) -> Option<(String, HostFrom)> {
-    let host = words.host.clone().map(|name| (name, HostFrom::CommandLine));
-    let host = host.or(known.map(|name| (name, HostFrom::Lease)));
+fn name_machine(words: &Words, layers: &[HostLayer], known: Option<(String, HostFrom)>) -> Option<(String, HostFrom)> {
+    let host = host_name(layers).map(|name| (name, HostFrom::HostLayer));
+    let host = host.or(words.host.clone().map(|name| (name, HostFrom::CommandLine)));
+    let host = host.or(known);
     let named = identity::write_identity(PLACE, host.as_ref().map(|(name, _)| name.as_str()));
     let named = named.unwrap_or_else(|error| {
         log(Level::Warning, &format!("the machine has no identity yet: {error:#}"));
@@ -110,13 +122,20 @@ fn name_machine(words: &Words, known: Option<String>) -> Option<(String, HostFro
 /// Removes the layer of an initramfs that was made for another image than the one that is named: fixes of one are wrong for
 /// another.
 pub fn leave_layer_of_another(words: &Words, layer_of: Option<&str>) -> Result<()> {
-    let source = Source::read(&words.root)?;
+    let source = Source::read("root=", &words.root)?;
     let is_other = layer_of.is_some_and(|known| source.digest.as_deref().is_some_and(|digest| digest != known));
     if is_other && Path::new(LAYER).is_dir() {
         log(Level::Warning, "this initramfs was made for another image: this one gets nothing that flipslot adds");
         fs::remove_dir_all(LAYER).context("removing the layer of another image")?;
     }
     Ok(())
+}
+
+/// Files that came, and were compared with their digests.
+struct Brought {
+    here: Here,
+    /// Layers of the host, the lowest first: the path of each, and its digest.
+    layers: Vec<(String, String)>,
 }
 
 /// An image that came.
@@ -127,30 +146,60 @@ enum Here {
     Root,
 }
 
-/// Brings the image here. A file was compared with its digest, if it has one.
-fn bring(source: &Source, known: (&Words, &Events), loader: &mut Loader) -> Result<Fetched<Here>> {
+/// Brings the image here, and the layers of the host. A file was compared with its digest, if it has one.
+fn bring(
+    source: &Source,
+    layers: &[Source],
+    known: (&Words, &Events),
+    loader: &mut Loader,
+) -> Result<Fetched<Brought>> {
     let (words, events) = known;
     let digest = source.digest.as_deref();
-    let here = |file: String| {
+    let far: Vec<RemoteFile> = layers.iter().filter_map(Source::remote).collect();
+    let local = |file: String, loader: &mut Loader| -> Result<_> {
         digest.map_or(Ok(()), |digest| verify(&file, digest))?;
-        Ok(Fetched { what: Here::File(file), host: None })
+        let rest = if far.is_empty() {
+            Fetched { what: Vec::new(), host: None }
+        } else {
+            network::fetch(&far, known, loader)?
+        };
+        Ok(rest.map(|came| (Here::File(file), came)))
     };
-    match &source.place {
-        Place::Initramfs(path) => here(path.clone()),
+    let fetched = match &source.place {
+        Place::Initramfs(path) => local(path.clone(), loader)?,
         Place::Device(device, path) => {
             let wanted = Wanted::read(device).map_err(|found| failed(found, "name it: PARTUUID=…"))?;
             mount_device(&wanted, MEDIUM, words, events, loader)?;
-            here(format!("{MEDIUM}{path}"))
+            local(format!("{MEDIUM}{path}"), loader)?
         }
-        Place::Server(url) => {
-            let Fetched { what, host } = network::fetch(url, digest.unwrap_or_default(), known, loader)?;
-            Ok(Fetched { what: Here::File(what), host })
+        Place::Server(_) => {
+            let files: Vec<RemoteFile> = source.remote().into_iter().chain(far).collect();
+            let mut fetched = network::fetch(&files, known, loader)?;
+            let image = fetched.what.remove(0);
+            fetched.map(|came| (Here::File(image), came))
         }
-        Place::Registry(reference) => {
-            let Fetched { host, .. } = network::pull(reference, known, loader)?;
-            Ok(Fetched { what: Here::Root, host })
-        }
-    }
+        Place::Registry(reference) => network::pull(reference, &far, known, loader)?.map(|came| (Here::Root, came)),
+    };
+    let (here, came) = fetched.what;
+    let layers = with_digests(layers, came)?;
+    Ok(Fetched { what: Brought { here, layers }, host: fetched.host })
+}
+
+/// Returns the path of each layer with its digest; `came` has those that were fetched, in order.
+fn with_digests(layers: &[Source], came: Vec<String>) -> Result<Vec<(String, String)>> {
+    let mut came = came.into_iter();
+    let path_of = |layer: &Source| {
+        let digest = layer.digest.clone().unwrap_or_default();
+        let path = match &layer.place {
+            Place::Initramfs(path) => {
+                verify(path, &digest)?;
+                path.clone()
+            }
+            _ => came.next().context("a layer of this host did not come")?,
+        };
+        Ok((path, digest))
+    };
+    layers.iter().map(path_of).collect()
 }
 
 /// Returns the folder of what is written over the root: in memory, or on a device, which is mounted.
@@ -166,22 +215,21 @@ fn folder_of(words: &Words, source: &Source, events: &Events, loader: &mut Loade
     kept(words.slot.as_deref().unwrap_or("root"), digest)
 }
 
-/// Mounts the root: the image at `base`, with the layer of flipslot over it, and over that what is written.
-fn lay_over(overlay: &Overlay, base: &str, folder: &str) -> Result<()> {
+/// Mounts the root: the folders of [`lower_of`], and over them what is written.
+fn lay_over(overlay: &Overlay, lower: &str, folder: &str) -> Result<()> {
     fs::create_dir_all(PLACE)?;
-    let lower = lower_of(base);
     match overlay {
         Overlay::Ram(size) => {
             mount_scratch(size.as_deref())?;
-            cover(&lower, PLACE, folder)
+            cover(lower, PLACE, folder)
         }
-        Overlay::Data(_) => cover(&lower, PLACE, folder),
+        Overlay::Data(_) => cover(lower, PLACE, folder),
         Overlay::Nothing => {
             mount_scratch(None)?;
-            if lower == base {
-                mount_move(base, PLACE).context("moving the image")?;
+            if !lower.contains(':') {
+                mount_move(lower, PLACE).context("moving the image")?;
             } else {
-                join(&lower, PLACE)?;
+                join(lower, PLACE)?;
             }
             WRITABLE.iter().try_for_each(|folder| cover_folder(PLACE, folder))
         }

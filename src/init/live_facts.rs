@@ -29,6 +29,9 @@ pub struct LiveFacts {
     /// Folder on a disk that keeps what is written; `None` for memory.
     #[serde(default)]
     pub written: Option<String>,
+    /// SHA-256 of the layers of the host over it, the lowest first.
+    #[serde(default)]
+    pub host_layers: Vec<String>,
     /// Name that the machine was given; `None` for that of the image.
     pub host: Option<String>,
     /// Origin of that name.
@@ -39,10 +42,14 @@ pub struct LiveFacts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostFrom {
+    /// A layer of the host.
+    HostLayer,
     /// `flipslot.host=`.
     CommandLine,
     /// The lease of the machine's address.
     Lease,
+    /// The name servers of the network.
+    NameServer,
 }
 
 impl LiveFacts {

@@ -14,6 +14,7 @@ pub mod copy_layer;
 pub mod devices;
 pub mod early;
 pub mod hand_over;
+pub mod host_layer;
 pub mod identity;
 pub mod image_file;
 pub mod keeper;

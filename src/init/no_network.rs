@@ -2,24 +2,25 @@
 
 use crate::error::{Result, failed};
 use crate::init::devices::Events;
+use crate::init::host_layer::HostLayer;
 use crate::init::image_file::Mounted;
 use crate::init::load::Loader;
-use crate::init::source::Fetched;
-use crate::init::words::Words;
+use crate::init::source::{Fetched, RemoteFile};
+use crate::init::words::{Overlay, Words};
 use anyhow::Error;
 
 /// Refuses an image on a server: this build has no network.
-pub fn fetch(url: &str, _: &str, _: (&Words, &Events), _: &mut Loader) -> Result<Fetched<String>> {
-    Err(cannot(&format!("{url} is on a server")))
+pub fn fetch(files: &[RemoteFile], _: (&Words, &Events), _: &mut Loader) -> Result<Fetched<Vec<String>>> {
+    Err(cannot(&format!("{} is on a server", files.first().map_or("the image", |file| file.url.as_str()))))
 }
 
 /// Refuses an image of a registry: this build has no network.
-pub fn pull(reference: &str, _: (&Words, &Events), _: &mut Loader) -> Result<Fetched<()>> {
+pub fn pull(reference: &str, _: &[RemoteFile], _: (&Words, &Events), _: &mut Loader) -> Result<Fetched<Vec<String>>> {
     Err(cannot(&format!("{reference} is in a registry")))
 }
 
 /// Refuses an archive of layers: this build unpacks none.
-pub fn unpack_archive(file: &str, _: bool, _: &Words) -> Result<()> {
+pub fn unpack_archive(file: &str, _: bool) -> Result<()> {
     Err(cannot(&format!("{file} is an archive of layers")))
 }
 
@@ -32,6 +33,11 @@ pub fn start_another(_: &Mounted) -> Result<()> {
 pub fn warn_of_another(_: &str) {}
 
 /// Refuses a root of files: this build makes none.
+pub fn complete(_: &[HostLayer], _: &Overlay) -> Result<()> {
+    Err(cannot("the root is unpacked"))
+}
+
+/// Refuses it, too.
 pub fn used() -> Result<u64> {
     Err(cannot("the root is unpacked"))
 }

@@ -7,14 +7,13 @@ use crate::init::load::Loader;
 use crate::network::addresses;
 use crate::network::cards::{self, Card};
 use crate::network::child;
-use crate::network::dhcp::{self, CLIENT_PORT, SERVER_PORT};
+use crate::network::dhcp::{self, CLIENT_PORT, SERVER_PORT, socket_on};
 use crate::network::lease::{Lease, Route};
 use crate::network::links::Links;
 use crate::network::settings::{Addressing, Settings};
 use anyhow::Context;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -169,7 +168,7 @@ impl<'c, 'p> Cards<'c, 'p> {
 
     fn lease(&self, card: &Card) -> Result<Lease> {
         match &self.settings.addressing {
-            Addressing::Dhcp => child::lease(socket(card)?, card.mac, EACH, self.hall),
+            Addressing::Dhcp => child::lease(socket_on(&card.name)?, card.mac, EACH, self.hall),
             Addressing::RouterAdvertisement { dns } => {
                 advertised(card)?;
                 Ok(Lease { dns: dns.clone(), ..Lease::none() })
@@ -219,17 +218,6 @@ fn advertised(card: &Card) -> Result<()> {
         sleep(EVERY);
     }
     Ok(())
-}
-
-/// Opens the socket for DHCP on a card that has no address yet.
-fn socket(card: &Card) -> Result<UdpSocket> {
-    let opening = || format!("opening a socket on {}", card.name);
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).with_context(opening)?;
-    socket.bind_device(Some(card.name.as_bytes())).with_context(opening)?;
-    socket.set_broadcast(true).with_context(opening)?;
-    socket.set_reuse_address(true).with_context(opening)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, CLIENT_PORT)).into()).with_context(opening)?;
-    Ok(socket.into())
 }
 
 /// Gives a lease back: the system that starts asks for an address of its own, and the server has one for each machine.

@@ -41,12 +41,12 @@ pub fn mount_scratch(size: Option<&str>) -> Result<()> {
         .with_context(|| format!("mounting memory for what is written ({})", options.to_string_lossy()))
 }
 
-/// Returns the lower folders of an overlay: the image at `base`, with the layer of flipslot over it, if there is one. The
-/// first is the topmost.
-pub fn lower_of(base: &str) -> String {
-    let layers = [LAYER.to_owned(), format!("{MEDIUM}{LAYER_OF_SLOT}")];
-    let found = layers.into_iter().filter(|layer| Path::new(layer).is_dir());
-    found.chain([base.to_owned()]).collect::<Vec<_>>().join(":")
+/// Returns the lower folders of an overlay: the image at `base`, with the layer of flipslot over it, if there is one, and
+/// those of the host, the lowest first. The first of the result is the topmost.
+pub fn lower_of(base: &str, layers: &[&str]) -> String {
+    let ours = [LAYER.to_owned(), format!("{MEDIUM}{LAYER_OF_SLOT}")];
+    let ours = ours.into_iter().filter(|layer| Path::new(layer).is_dir());
+    layers.iter().rev().map(ToString::to_string).chain(ours).chain([base.to_owned()]).collect::<Vec<_>>().join(":")
 }
 
 /// Mounts the folders of [`lower_of`] at `place`, for reading alone.
@@ -110,6 +110,7 @@ mod tests {
 
     #[test]
     fn the_layers_are_those_that_are_there() {
-        assert_eq!(lower_of("/run/flipslot/base"), "/run/flipslot/base", "this machine has no others");
+        assert_eq!(lower_of("/run/flipslot/base", &[]), "/run/flipslot/base", "this machine has no others");
+        assert_eq!(lower_of("/base", &["/low", "/top"]), "/top:/low:/base");
     }
 }

@@ -7,10 +7,10 @@ use crate::init::devices::Events;
 use crate::init::kernel_log::{Level, log};
 use crate::init::load::Loader;
 pub use crate::init::remote::fetch;
-use crate::init::remote::over_network;
-use crate::init::source::{Fetched, no_digest};
-pub use crate::init::unpacked::used;
+use crate::init::remote::{fetch_more, over_network};
+use crate::init::source::{Fetched, RemoteFile, no_digest};
 use crate::init::unpacked::{Room, unpack};
+pub use crate::init::unpacked::{complete, used};
 use crate::init::words::Words;
 use crate::network::wanted::Wanted;
 use crate::oci::archive::Archive;
@@ -54,8 +54,13 @@ impl Source for Parts {
     }
 }
 
-/// Unpacks the image that a reference with a digest names.
-pub fn pull(reference: &str, known: (&Words, &Events), loader: &mut Loader) -> Result<Fetched<()>> {
+/// Unpacks the image that a reference with a digest names, and fetches more files. Returns the paths of those.
+pub fn pull(
+    reference: &str,
+    more: &[RemoteFile],
+    known: (&Words, &Events),
+    loader: &mut Loader,
+) -> Result<Fetched<Vec<String>>> {
     let reference: Reference = reference.parse()?;
     let Reference::Registry { host, repository: name, pin: Pin::Digest(digest) } = &reference else {
         return Err(no_digest(&reference.to_string()));
@@ -73,18 +78,19 @@ pub fn pull(reference: &str, known: (&Words, &Events), loader: &mut Loader) -> R
         Ok((parts, manifest.with_context(|| format!("looking up {reference}"))?))
     };
     let keep = |(parts, manifest): (Parts, Vec<u8>)| {
-        let parts = Parts { reach: parts.reach.patient(), ..parts };
+        let reach = parts.reach.patient();
+        let parts = Parts { reach: reach.clone(), ..parts };
         let image = image::of_pinned(&reference, Arc::new(parts), manifest, digest.clone())?;
-        unpack(&image, &known.0.overlay, Room::Beside)?;
+        unpack(&image, Room::Beside)?;
         let (size, seconds) = (Bytes(image.stored_bytes()), begin.elapsed().as_secs_f64());
         log(Level::Info, &format!("{size} from {reference}, unpacked, in {seconds:.1} s"));
-        Ok(())
+        fetch_more(more, &reach)
     };
     over_network(known, loader, ask, keep)
 }
 
 /// Unpacks the only image of an archive. One in memory is given back as it is read, and is gone then.
-pub fn unpack_archive(file: &str, in_memory: bool, words: &Words) -> Result<()> {
+pub fn unpack_archive(file: &str, in_memory: bool) -> Result<()> {
     let path = Path::new(file);
     let (archive, index) = Archive::open(path)?;
     let which = pick(&index, None)?;
@@ -93,7 +99,7 @@ pub fn unpack_archive(file: &str, in_memory: bool, words: &Words) -> Result<()> 
     let archive = if once { Archive::open_once(path)?.0 } else { archive };
     let reference = Reference::Archive { file: file.into(), pin: None };
     let image = image::of_pinned(&reference, Arc::new(archive), manifest, which.digest.clone())?;
-    unpack(&image, &words.overlay, if once { Room::WithThat } else { Room::Beside })?;
+    unpack(&image, if once { Room::WithThat } else { Room::Beside })?;
     if in_memory {
         fs::remove_file(path).with_context(|| format!("removing {file}"))?;
     }

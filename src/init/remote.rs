@@ -4,25 +4,30 @@ use crate::error::Result;
 use crate::init::coming::{Coming, Reach, TO_ANSWER};
 use crate::init::devices::Events;
 use crate::init::kernel_log::{Level, log};
+use crate::init::live_facts::HostFrom;
 use crate::init::load::Loader;
 use crate::init::memory::refuse_too_large;
 use crate::init::online::{Cards, Online};
 use crate::init::overlay::FOLDER;
-use crate::init::source::Fetched;
+use crate::init::source::{Fetched, RemoteFile};
 use crate::init::words::Words;
-use crate::network::fetch;
+use crate::network::lease::Lease;
 use crate::network::settings::Settings;
 use crate::network::wanted::Wanted;
+use crate::network::{child, fetch};
 use crate::words::units::Bytes;
 use anyhow::Context;
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Time for an answer where another card may lead to the server.
 const TO_ANSWER_FIRST: Duration = Duration::from_secs(15);
+/// Time for a name server to answer.
+const TO_NAME: Duration = Duration::from_secs(2);
+
 /// Sets up one network card after another, until a server answers what `ask` asks for; what it answers is kept by `keep`.
 /// Then the cards are as they were found.
 pub fn over_network<A, T>(
@@ -50,42 +55,67 @@ pub fn over_network<A, T>(
                 None
             }
         };
+        let host = kept.as_ref().and_then(|_| name_of(words, lease, &hall));
         let left = cards.leave(&online);
         left.unwrap_or_else(|error| log(Level::Warning, &format!("{}: {error:#}", card.name)));
         // Another card may lead to the server; once it has answered, there is no better one.
         if let Some(kept) = kept {
-            break kept.map(|what| Fetched { what, host: lease.host.clone() });
+            break kept.map(|what| Fetched { what, host });
         }
     };
     cards.switch_off();
     fetched
 }
 
-/// Fetches the file at `url` into memory, and fails unless it has this SHA-256 digest. Returns its path.
-pub fn fetch(url: &str, digest: &str, known: (&Words, &Events), loader: &mut Loader) -> Result<Fetched<String>> {
-    let begin = Instant::now();
-    let ask =
-        |reach: &Reach| Coming::begin(&Wanted::File(url.to_owned()), reach).with_context(|| format!("fetching {url}"));
-    let keep = |coming: Coming| {
-        let length = coming.length();
-        let path = keep(coming, digest)?;
-        log(Level::Info, &format!("{} from {url} in {:.1} s", Bytes(length), begin.elapsed().as_secs_f64()));
-        Ok(path)
+/// Returns the name that the network has for this machine: that of its lease, or else that of its name servers.
+fn name_of(words: &Words, lease: &Lease, hall: &Path) -> Option<(String, HostFrom)> {
+    if let Some(name) = &lease.host {
+        return Some((name.clone(), HostFrom::Lease));
+    }
+    // Nobody asks where the name is known, or the kernel has set the address.
+    if words.host.is_some() || lease.dns.is_empty() || lease.prefix == 0 {
+        return None;
+    }
+    let named = child::name_of(lease.address, &lease.dns, TO_NAME, hall);
+    let named = named.inspect_err(|error| log(Level::Info, &format!("this machine has no name in DNS: {error:#}")));
+    named.ok().flatten().map(|name| (name, HostFrom::NameServer))
+}
+
+/// Fetches files into memory, and fails unless each has its digest. Returns their paths, in order.
+pub fn fetch(files: &[RemoteFile], known: (&Words, &Events), loader: &mut Loader) -> Result<Fetched<Vec<String>>> {
+    let (first, rest) = files.split_first().context("there is nothing to fetch")?;
+    let ask = |reach: &Reach| Ok((begin(first, reach)?, reach.clone(), Instant::now()));
+    let keep = |(coming, reach, begin): (Coming, Reach, Instant)| {
+        let path = keep(coming, first, 0, begin)?;
+        let more = fetch_more(rest, &reach.patient())?;
+        Ok([path].into_iter().chain(more).collect())
     };
     over_network(known, loader, ask, keep)
 }
 
-/// Writes what comes into memory of its size; returns the path of the file.
-fn keep(coming: Coming, digest: &str) -> Result<String> {
-    let length = coming.length();
+/// Fetches more files from a network in which a server has answered. Returns their paths.
+pub fn fetch_more(files: &[RemoteFile], reach: &Reach) -> Result<Vec<String>> {
+    let one = |(index, file): (usize, &RemoteFile)| keep(begin(file, reach)?, file, index + 1, Instant::now());
+    files.iter().enumerate().map(one).collect()
+}
+
+fn begin(file: &RemoteFile, reach: &Reach) -> Result<Coming> {
+    let RemoteFile { url, .. } = file;
+    Coming::begin(&Wanted::File(url.clone()), reach).with_context(|| format!("fetching {url}"))
+}
+
+/// Writes what comes into memory of its size, the `index`th of this boot; returns the path of the file.
+fn keep(coming: Coming, file: &RemoteFile, index: usize, begin: Instant) -> Result<String> {
+    let (RemoteFile { url, digest }, length) = (file, coming.length());
     refuse_too_large(length)?;
-    let place = format!("{FOLDER}/memory");
+    let place = format!("{FOLDER}/memory/{index}");
     fs::create_dir_all(&place).context("making a folder")?;
     let options = CString::new(format!("mode=0700,size={}", length.next_multiple_of(4096).saturating_add(4096)))?;
     mount(c"tmpfs", &place, c"tmpfs", MountFlags::NODEV | MountFlags::NOSUID, options.as_c_str())
         .context("mounting memory for the image")?;
     let path = format!("{place}/image");
-    let mut file = File::create_new(&path).context("making a file in memory")?;
-    fetch::receive(coming, digest, &mut file)?;
+    let mut kept = File::create_new(&path).context("making a file in memory")?;
+    fetch::receive(coming, digest, &mut kept).with_context(|| format!("fetching {url}"))?;
+    log(Level::Info, &format!("{} from {url} in {:.1} s", Bytes(length), begin.elapsed().as_secs_f64()));
     Ok(path)
 }

@@ -1,6 +1,7 @@
 //! The origin of an image: `root=flipslot:`.
 
 use crate::error::{Result, failed};
+use crate::init::live_facts::HostFrom;
 use anyhow::Error;
 
 /// Start of a `root=` that names an image.
@@ -19,8 +20,24 @@ pub struct Source {
 pub struct Fetched<T> {
     /// The value that was fetched.
     pub what: T,
-    /// Name that the network has for this machine.
-    pub host: Option<String>,
+    /// Name that the network has for this machine, and its origin.
+    pub host: Option<(String, HostFrom)>,
+}
+
+impl<T> Fetched<T> {
+    /// Returns something made of it, with the same name of the machine.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Fetched<U> {
+        Fetched { what: make(self.what), host: self.host }
+    }
+}
+
+/// A file of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Address of it.
+    pub url: String,
+    /// SHA-256 that its bytes must have, in lower-case hexadecimal.
+    pub digest: String,
 }
 
 /// Places of an image.
@@ -37,15 +54,21 @@ pub enum Place {
 }
 
 impl Source {
-    /// Reads the word; fails for what this init does not fetch.
-    pub fn read(root: &str) -> Result<Source> {
-        let text = root.strip_prefix(SCHEME).unwrap_or(root);
+    /// Returns the file of a server that this is; `None` for all others.
+    pub fn remote(&self) -> Option<RemoteFile> {
+        let Place::Server(url) = &self.place else { return None };
+        Some(RemoteFile { url: url.clone(), digest: self.digest.clone().unwrap_or_default() })
+    }
+
+    /// Reads the value of `word`, as `root=`; fails for what this init does not fetch.
+    pub fn read(word: &str, value: &str) -> Result<Source> {
+        let text = value.strip_prefix(SCHEME).unwrap_or(value);
         let (place, digest) = match text.split_once("@sha256:") {
             Some((place, hex)) if hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
                 (place, Some(hex.to_ascii_lowercase()))
             }
             Some((_, hex)) => {
-                return Err(failed(format!("root={root}: '{hex}' is not a digest"), "copy all 64 digits"));
+                return Err(failed(format!("{word}{value}: '{hex}' is not a digest"), "copy all 64 digits"));
             }
             None => (text, None),
         };
@@ -55,28 +78,28 @@ impl Source {
             Some(0) => Place::Initramfs(place.to_owned()),
             Some(at) if place.starts_with("PARTUUID=") => Place::Device(place[..at].to_owned(), place[at..].to_owned()),
             _ if (is_address || is_reference) && digest.is_none() => {
-                return Err(no_digest(root));
+                return Err(no_digest(&format!("{word}{value}")));
             }
             _ if is_reference => Place::Registry(text.to_owned()),
             _ if is_address => Place::Server(place.to_owned()),
             _ => {
-                let found = format!("root={root} names no image that this initramfs can reach");
+                let found = format!("{word}{value} names no image that this initramfs can reach");
                 let next = "name one: root=flipslot:/image, PARTUUID=…/path, https://…@sha256:… or docker://…@sha256:…";
                 return Err(failed(found, next));
             }
         };
         if matches!(&place, Place::Initramfs(path) | Place::Device(_, path) if path.split('/').any(|part| part == ".."))
         {
-            return Err(failed(format!("root={root} has a path with .."), "name the file by its own path"));
+            return Err(failed(format!("{word}{value} has a path with .."), "name the file by its own path"));
         }
         Ok(Source { place, digest })
     }
 }
 
 /// Refuses an image on a server without a digest.
-pub fn no_digest(root: &str) -> Error {
-    let found = format!("root={root} has no digest: anyone on the way could send another image");
-    failed(found, "name it: root=flipslot:…@sha256:…")
+pub fn no_digest(named: &str) -> Error {
+    let found = format!("{named} has no digest: anyone on the way could send another image");
+    failed(found, "name it with its digest: …@sha256:…")
 }
 
 #[cfg(test)]
@@ -86,7 +109,7 @@ mod tests {
     #[test]
     fn an_image_is_named_in_the_initramfs_or_on_a_partition() {
         let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        let read = |root: &str| Source::read(root).map(|source| (source.place, source.digest));
+        let read = |root: &str| Source::read("root=", root).map(|source| (source.place, source.digest));
         assert_eq!(read("flipslot:/image").unwrap(), (Place::Initramfs("/image".to_owned()), None));
         assert_eq!(
             read(&format!("flipslot:PARTUUID=ab-01/flipslot/root.erofs@sha256:{digest}")).unwrap(),
@@ -103,7 +126,7 @@ mod tests {
 
     #[test]
     fn n6_an_image_of_a_server_needs_a_digest_of_a_kind_that_is_known() {
-        let said = |root: &str| Source::read(root).unwrap_err().to_string();
+        let said = |root: &str| Source::read("root=", root).unwrap_err().to_string();
         assert!(said("flipslot:http://x/y").contains("has no digest"));
         assert!(said("flipslot:docker://x/y:tag").contains("has no digest"));
         assert!(said("flipslot:https://x/y@sha512:00").contains("has no digest"));

@@ -3,6 +3,7 @@
 
 use crate::error::{Result, failed};
 use crate::init::copy_layer::copy_layer;
+use crate::init::host_layer::HostLayer;
 use crate::init::memory::{available, refuse_too_large, room};
 use crate::init::overlay::{FOLDER, LAYER, WRITABLE, cover_folder, mount_scratch};
 use crate::init::root::PLACE;
@@ -16,6 +17,7 @@ use rustix::fs::statvfs;
 use rustix::mount::{MountFlags, mount, mount_remount};
 use std::ffi::CString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Files in an image: each takes a kilobyte of the kernel's memory. A Debian with a desktop has 400,000.
@@ -30,9 +32,8 @@ pub enum Room {
     WithThat,
 }
 
-/// Fills the place of the root with the files of an image. What is written later has half of the memory that is left, or
-/// as much as the overlay says.
-pub fn unpack(image: &Image, overlay: &Overlay, of: Room) -> Result<()> {
+/// Fills the place of the root with the files of an image.
+pub fn unpack(image: &Image, of: Room) -> Result<()> {
     let room = match of {
         Room::Beside => {
             refuse_too_large(image.stored_bytes())?;
@@ -50,7 +51,18 @@ pub fn unpack(image: &Image, overlay: &Overlay, of: Room) -> Result<()> {
     image
         .unpack_at(&Task { place: PLACE.into(), hall, budget, at: At::Initramfs }, |_| {})
         .with_context(|| format!("unpacking into {} of memory", Bytes(room)))?;
+    Ok(())
+}
+
+/// Copies the layer of flipslot over the root, and those of the host over that. What is written later has half of the
+/// memory that is left, or as much as the overlay says.
+pub fn complete(layers: &[HostLayer], overlay: &Overlay) -> Result<()> {
     copy_layer(Path::new(LAYER), Path::new(PLACE)).context("copying what flipslot adds to the image")?;
+    // Both are in memory.
+    fs::remove_dir_all(LAYER).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    for layer in layers {
+        copy_layer(Path::new(&layer.files), Path::new(PLACE)).context("copying the layer of this host")?;
+    }
     limit(overlay)
 }
 

@@ -5,8 +5,15 @@ use crate::words::kernel_line::{self, BOOT_KEY, DEADLINE, DEADLINE_KEY, HOST_KEY
 use std::time::Duration;
 
 /// Words of other programs that an initramfs of this kind needs nothing for, although they look like its own.
-const OF_OTHERS: [&str; 6] =
-    ["flipslot.slot=", "flipslot.boot=", "flipslot.deadline=", "flipslot.confirm=", "rd.systemd.", "rd.udev."];
+const OF_OTHERS: [&str; 7] = [
+    "flipslot.run=",
+    "flipslot.slot=",
+    "flipslot.boot=",
+    "flipslot.deadline=",
+    "flipslot.confirm=",
+    "rd.systemd.",
+    "rd.udev.",
+];
 /// Words that other initramfs have, for which there is nothing to do here.
 const NEEDLESS: [&str; 6] = ["rd.retry=", "rd.emergency=", "rd.info", "rd.hostonly", "rd.neednet=0", "rd.md=0"];
 /// Words that turn a kind of root off that is not there anyway.
@@ -56,6 +63,8 @@ pub struct Words {
     pub plain_http: Vec<String>,
     /// `flipslot.zram=`: size of a zram device to swap to, before compression, as the kernel reads a size.
     pub zram: Option<String>,
+    /// `flipslot.host-layer=`: layers of this host, as `root=flipslot:` names an image, the lowest first.
+    pub host_layers: Vec<String>,
     /// `flipslot.kexec=no`: never start the kernel of the image in place of the running one.
     pub stays: bool,
     /// `BOOTIF=`: network card that the boot loader used.
@@ -150,6 +159,7 @@ impl Words {
             net: last("flipslot.net=").map(str::to_owned),
             plain_http: listed(last("flipslot.plain-http=")),
             zram: last("flipslot.zram=").filter(|size| !size.is_empty()).map(str::to_owned),
+            host_layers: listed(last("flipslot.host-layer=")),
             stays: last("flipslot.kexec=") == Some("no"),
             booted_by: last("BOOTIF=").map(str::to_owned),
             deadline: is_trial.then(deadline),
@@ -205,7 +215,7 @@ fn parameter(word: &str) -> Option<(String, String)> {
 
 /// Returns what to say about a word for an initramfs that this one does not do; `None` for all others.
 fn objection(word: &str) -> Option<String> {
-    const HANDLED: [&str; 13] = [
+    const HANDLED: [&str; 14] = [
         "rd.break",
         "rd.debug",
         "rd.shell",
@@ -218,6 +228,7 @@ fn objection(word: &str) -> Option<String> {
         "flipslot.net=",
         "flipslot.plain-http=",
         "flipslot.zram=",
+        "flipslot.host-layer=",
         "flipslot.kexec=",
     ];
     if let Some(device) = word.strip_prefix("resume=") {

@@ -26,7 +26,7 @@ const MODULES: [&str; 9] = [
     "usrmount",
 ];
 /// Folder of dracut's modules; each has a folder named by two digits and its name.
-const FOLDER: &str = "usr/lib/dracut/modules.d";
+pub const FOLDER: &str = "usr/lib/dracut/modules.d";
 
 /// Folder in the chamber that dracut copies into the initramfs: files that a slot on trial needs there.
 const INCLUDED: &str = "/run/flipslot-include";
@@ -61,6 +61,8 @@ pub enum Microcode {
 pub enum Extent {
     /// Files for this root alone.
     Needed,
+    /// All that it would put there by itself for any machine, and what fetches this root.
+    Live,
     /// All that it would put there by itself for any machine. Drivers of a first stage are among it: that one loads
     /// those of devices that are there when it finds its root, and others come later.
     All,
@@ -87,6 +89,10 @@ pub fn run(chamber: &Chamber, root: &dyn Tree, kernel: &Kernel, job: Job) -> Res
     arguments.extend(["--kver", &kernel.version].map(str::to_owned));
     match extent {
         Extent::Needed => arguments.extend(needed(chamber, root, recipe)?),
+        Extent::Live => {
+            let modules = recipe.on.dracut_modules().join(" ");
+            arguments.extend(["--no-early-microcode", "--omit", OF_DISKS, "--add", &modules].map(str::to_owned));
+        }
         // A system that slept must not go on over a root that is mounted.
         Extent::All => arguments.extend(["--no-early-microcode", "--omit", "resume"].map(str::to_owned)),
     }
@@ -94,6 +100,9 @@ pub fn run(chamber: &Chamber, root: &dyn Tree, kernel: &Kernel, job: Job) -> Res
     chamber.run("dracut", &arguments).map(drop).context("making the initramfs")
 }
 
+/// Modules for roots on disks, and for sleeping systems (dracut.modules(7)); others, as those of iSCSI, may reach a root
+/// over the network, and dmsquash-live needs dm.
+const OF_DISKS: &str = "resume btrfs crypt dmraid lvm mdraid multipath";
 /// Path of dracut, which is a script.
 const SCRIPT: &str = "usr/bin/dracut";
 /// Most that is read of it, in bytes; that of Debian 13 has 90 kB.

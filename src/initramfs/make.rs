@@ -28,7 +28,8 @@ const RAW: &str = "/run/flipslot-initramfs";
 /// Makes the initramfs of `kernel` according to `recipe`, with the dracut of the image in `root`, and puts it
 /// there. Returns its path.
 pub fn make<R: Edit + Runnable>(scratch: &Scratch, root: &mut R, kernel: &Kernel, recipe: &Recipe) -> Result<String> {
-    let (chamber, raw) = by_dracut(scratch, root, kernel, recipe, Extent::Needed)?;
+    let extent = if recipe.on.is_livenet() { Extent::Live } else { Extent::Needed };
+    let (chamber, raw) = by_dracut(scratch, root, kernel, recipe, extent)?;
     let early = early_length(&raw)?;
     let mut reader = BufReader::with_capacity(1 << 20, &raw);
     reader.seek(SeekFrom::Start(0))?;

@@ -4,15 +4,17 @@ use crate::error::{Result, failed};
 use crate::network::dhcp::{Client, SERVER_PORT};
 use crate::network::fetch;
 use crate::network::lease::Lease;
+use crate::network::reverse;
 use crate::network::walls::{Reach, put_up};
 use crate::network::wanted::{Wanted, is_name};
 use crate::oci::trust;
 use crate::sys::environment;
+use crate::words::host_name::is_host_name;
 use anyhow::{Context, Error};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{Read, stdin, stdout};
+use std::io::{Read, Write, stdin, stdout};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,15 @@ pub enum Order {
         /// Number of the exchange, which nobody can guess.
         exchange: u32,
         /// Seconds to try for.
+        seconds: u64,
+    },
+    /// Print the name that name servers have for an address, or nothing.
+    NameOf {
+        /// It.
+        address: IpAddr,
+        /// Addresses of name servers.
+        dns: Vec<IpAddr>,
+        /// Seconds for a question.
         seconds: u64,
     },
     /// Print what a server has, as [`fetch::send`] does.
@@ -134,6 +145,23 @@ pub fn lease(socket: UdpSocket, mac: [u8; 6], patience: Duration, hall: &Path) -
     serde_json::from_slice(&text).context("reading the lease")
 }
 
+/// Asks name servers for the name of an address, at most so long for each question.
+pub fn name_of(address: IpAddr, dns: &[IpAddr], patience: Duration, hall: &Path) -> Result<Option<String>> {
+    let order = Order::NameOf { address, dns: dns.to_vec(), seconds: patience.as_secs() };
+    let mut child = start(&order, hall, Stdio::null())?;
+    let mut name = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        let limited = fetch::Timed::new(stdout, patience * 4 + Duration::from_secs(10));
+        if let Err(error) = limited.take(TEXT_MAX).read_to_string(&mut name) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error).context("reading the name");
+        }
+    }
+    ended(child)?;
+    Ok(Some(name).filter(|name| is_host_name(name)))
+}
+
 /// Returns a random number. Waits until the kernel has some, which it gathers for getrandom(2) alone: a processor without
 /// RDRAND has none at this time, and who polls /dev/random, as libraries do, would wait for ever.
 fn random() -> Result<u32> {
@@ -160,17 +188,25 @@ pub fn run(order: &str, hall: &str) -> Result<()> {
                 return Err(failed(found, "name the server by its address, or name servers in flipslot.net="));
             }
             let authorities = fs::read(AUTHORITIES).unwrap_or_else(|_| trust::bundle().into_bytes());
-            let search = search.map(|domain| format!("search {domain}\n"));
-            let servers = dns.iter().map(|server| format!("nameserver {server}\n"));
-            let servers: String = search.into_iter().chain(servers).collect();
-            let hosts = b"127.0.0.1 localhost\n::1 localhost\n";
-            let files: [(&str, &[u8]); 3] =
-                [("etc/resolv.conf", servers.as_bytes()), ("etc/hosts", hosts), (OWN_AUTHORITIES, &authorities)];
             environment::set(trust::VARIABLE, &format!("/{OWN_AUTHORITIES}"));
-            put_up(&hall, &files, Reach::Servers)?;
+            reach(&hall, &dns, search.as_deref(), &[(OWN_AUTHORITIES, &authorities)])?;
             fetch::send(&what, Duration::from_secs(seconds), pipe()?)
         }
+        Order::NameOf { address, dns, seconds } => {
+            reach(&hall, &dns, None, &[])?;
+            let name = reverse::name_of(address, Duration::from_secs(seconds))?.unwrap_or_default();
+            pipe()?.write_all(name.as_bytes()).context("reporting the name")
+        }
     }
+}
+
+/// Puts up the walls of a process that reaches servers, with files for the libraries that find them.
+fn reach(hall: &Path, dns: &[IpAddr], search: Option<&str>, more: &[(&str, &[u8])]) -> Result<()> {
+    let search = search.map(|domain| format!("search {domain}\n"));
+    let servers = dns.iter().map(|server| format!("nameserver {server}\n"));
+    let servers: String = search.into_iter().chain(servers).collect();
+    let hosts: &[u8] = b"127.0.0.1 localhost\n::1 localhost\n";
+    put_up(hall, &[&[("etc/resolv.conf", servers.as_bytes()), ("etc/hosts", hosts)], more].concat(), Reach::Servers)
 }
 
 /// Returns standard output without the buffer that Rust puts before it. Comes after the walls, which close everything.

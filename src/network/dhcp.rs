@@ -7,6 +7,7 @@ use crate::words::host_name::is_host_name;
 use anyhow::Context;
 use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::thread;
@@ -31,6 +32,17 @@ const MESSAGE_MIN: usize = 300;
 const MESSAGE_MAX: usize = 1500;
 /// The most name servers, as resolv.conf(5) has it, and the most routes of a lease.
 const LISTED_MAX: usize = 16;
+
+/// Opens the socket for DHCP on a card, which may have no address yet.
+pub fn socket_on(card: &str) -> Result<UdpSocket> {
+    let opening = || format!("opening a socket on {card}");
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).with_context(opening)?;
+    socket.bind_device(Some(card.as_bytes())).with_context(opening)?;
+    socket.set_broadcast(true).with_context(opening)?;
+    socket.set_reuse_address(true).with_context(opening)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, CLIENT_PORT)).into()).with_context(opening)?;
+    Ok(socket.into())
+}
 
 /// A machine that asks for an address.
 pub struct Client<'c> {
@@ -66,6 +78,21 @@ impl Client<'_> {
         }
         let found = format!("no server of DHCP gives an address within {} s", patience.as_secs());
         Err(failed(found, "see that one is on this network, or name the address: flipslot.net="))
+    }
+
+    /// Returns the server that offers an address within `patience`, without taking it; `None` if none does.
+    pub fn offer(&self, patience: Duration) -> Result<Option<Ipv4Addr>> {
+        let end = Instant::now() + patience;
+        let mut pause = PAUSE;
+        while Instant::now() < end {
+            self.send(&self.message(MessageType::Discover, 0))?;
+            let offered = |answer: &Message| answer.opts().has_msg_type(MessageType::Offer);
+            if let Some(offer) = self.answer(end.min(Instant::now() + pause), offered)? {
+                return Ok(Some(server_of(&offer).unwrap_or(Ipv4Addr::UNSPECIFIED)));
+            }
+            pause *= 2;
+        }
+        Ok(None)
     }
 
     /// Asks for what was offered; `None` if the server does not give it.

@@ -8,6 +8,7 @@ pub mod dhcp;
 pub mod fetch;
 pub mod lease;
 pub mod links;
+pub mod reverse;
 pub mod settings;
-mod walls;
+pub mod walls;
 pub mod wanted;

@@ -147,7 +147,8 @@ pub fn put_up(hall: &Path, files: &[(&str, &[u8])], reach: Reach) -> Result<()> 
     }
 }
 
-fn become_nobody() -> rustix::io::Result<()> {
+/// Becomes the user who owns nothing, in this thread and those that it starts.
+pub fn become_nobody() -> rustix::io::Result<()> {
     set_thread_groups(&[])?;
     set_thread_gid(Gid::from_raw(NOBODY))?;
     set_thread_uid(Uid::from_raw(NOBODY))

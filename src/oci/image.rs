@@ -41,6 +41,7 @@ pub struct Image {
 }
 
 /// A layer of an [`Image`], ready to be fetched.
+#[derive(Clone)]
 struct Layer {
     expected: Expected,
     /// Size of the stored blob in bytes.
@@ -57,6 +58,19 @@ impl Image {
     /// Returns the size of all layers in bytes, as they are stored.
     pub fn stored_bytes(&self) -> u64 {
         self.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add)
+    }
+
+    /// Returns this image without the layers of `base`. Refuses one that does not begin with those.
+    pub fn above(&self, base: &Image) -> Result<Image> {
+        let of_base = base.layers.len();
+        let is_same = |(ours, theirs): (&Layer, &Layer)| ours.expected.diff_id == theirs.expected.diff_id;
+        if self.layers.len() < of_base || !self.layers.iter().zip(&base.layers).all(is_same) {
+            let found = format!("{} does not begin with the layers of {}", self.reference, base.reference);
+            return Err(refused(found, format!("build it on that image, and no other version of it: {}", base.digest)));
+        }
+        let layers = self.layers[of_base..].to_vec();
+        let (reference, digest, signature) = (self.reference.clone(), self.digest.clone(), self.signature.clone());
+        Ok(Image { reference, digest, created: self.created, signature, layers })
     }
 
     /// Writes all layers to `sink` in one pass, lowest first, fetching the next layer while one is written. Returns the

@@ -1,5 +1,6 @@
 //! The status of a machine that runs from an image in RAM.
 
+use crate::boot::configured::Configured;
 use crate::boot::trial::BootedBy;
 use crate::disk::installed::open::booted_by;
 use crate::error::Result;
@@ -32,21 +33,23 @@ pub struct LiveStatus {
     /// sorted; `None` where nothing notes them: the root is
     /// files in memory, with nothing over it.
     changed: Option<Vec<String>>,
+    /// Result of what `flipslot.run=` names.
+    run: Option<Configured>,
 }
 
 impl LiveStatus {
     /// Looks at what was written since the start. Needs root.
     pub fn of(facts: LiveFacts, on_trial: bool) -> Result<LiveStatus> {
-        let mut changed = Vec::new();
+        let (mut changed, run) = (Vec::new(), Configured::read()?);
         let by_kexec = booted_by() == Some(BootedBy::Kexec);
         if let Some(folder) = &facts.written {
             list(&Path::new(folder).join("upper"), "", &mut changed).context("listing what was written")?;
             changed.sort();
-            return Ok(LiveStatus { facts, on_trial, by_kexec, changed: Some(changed) });
+            return Ok(LiveStatus { facts, on_trial, by_kexec, changed: Some(changed), run });
         }
         let parts = match fs::read_dir(WRITTEN) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(LiveStatus { facts, on_trial, by_kexec, changed: None });
+                return Ok(LiveStatus { facts, on_trial, by_kexec, changed: None, run });
             }
             parts => parts.with_context(|| format!("reading {WRITTEN}"))?,
         };
@@ -57,7 +60,7 @@ impl LiveStatus {
             list(&part.path().join("upper"), &place, &mut changed).context("listing what was written")?;
         }
         changed.sort();
-        Ok(LiveStatus { facts, on_trial, by_kexec, changed: Some(changed) })
+        Ok(LiveStatus { facts, on_trial, by_kexec, changed: Some(changed), run })
     }
 }
 
@@ -99,12 +102,15 @@ impl Document for LiveStatus {
 
 impl fmt::Display for LiveStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LiveFacts { source, digest, format, memory, host, host_from, .. } = &self.facts;
+        let LiveFacts { source, digest, format, memory, host_layers, host, host_from, .. } = &self.facts;
         let after = if self.by_kexec { "" } else { "; a restart is that image again" };
         writeln!(f, "this machine runs from {} ({format}){after}", plain(source, 1000))?;
         match digest {
             Some(digest) => writeln!(f, "  digest   sha256:{digest}, compared at the start")?,
             None => writeln!(f, "  digest   none was named")?,
+        }
+        for layer in host_layers {
+            writeln!(f, "  layer    sha256:{layer}, of this host")?;
         }
         if *memory > 0 {
             writeln!(f, "  memory   {} for the image", Bytes(*memory))?;
@@ -114,10 +120,15 @@ impl fmt::Display for LiveStatus {
         }
         if let Some(host) = host {
             let from = match host_from {
+                Some(HostFrom::HostLayer) => "by the layer of this host",
+                Some(HostFrom::NameServer) => "by the name servers of its network",
                 Some(HostFrom::Lease) => "by the lease of its address",
                 _ => "by flipslot.host=",
             };
             writeln!(f, "  host     {host}, {from}")?;
+        }
+        if let Some(run) = &self.run {
+            writeln!(f, "{}", run.line())?;
         }
         write!(f, "{}", self.changes())
     }

@@ -41,6 +41,8 @@ pub struct PublishedHost {
     pub host: String,
     /// Folder of the image that it boots.
     pub image: String,
+    /// File of its layer, in the folder `layers`.
+    pub layer: Option<String>,
     /// Set if it booted another one before.
     pub changed: bool,
 }
@@ -72,9 +74,10 @@ impl Document for Published {
             let _ = writeln!(text, "    {}\n    {}", described.reference, described.digest);
             let _ = writeln!(text, "    images/{folder}, for a machine with {}", Bytes(described.least_memory));
         }
-        for PublishedHost { host, image, changed } in &self.hosts {
+        for PublishedHost { host, image, layer, changed } in &self.hosts {
             let when = if *changed { "boots from now on" } else { "boots, as before," };
-            let _ = writeln!(text, "  host {host} {when} images/{image}");
+            let layer = layer.as_ref().map(|layer| format!(", with layers/{layer}")).unwrap_or_default();
+            let _ = writeln!(text, "  host {host} {when} images/{image}{layer}");
         }
         self.removed.iter().for_each(|name| text += &format!("  removed: images/{name}\n"));
         text

@@ -1,10 +1,10 @@
 //! The description of a root as one file, and the result of `image` (docs/image.md).
 
+use crate::boot::root_on::least_memory;
 use crate::oci::Image;
 use crate::oci::signature::Verdict;
 use crate::output::document::Document;
 use crate::progress::Phase;
-use crate::publish::described::least_memory;
 use crate::publish::written_file::WrittenFile;
 use crate::root::packed::{Compression, Format, Packing};
 use crate::words::digest::Digest;

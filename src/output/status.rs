@@ -1,5 +1,6 @@
 //! The facts that `status` prints: what is there, what runs, and what the next reset boots.
 
+use crate::boot::configured::Configured;
 use crate::boot::ledger::{Boot, By, Confirm};
 use crate::boot::slot_facts::SlotFacts;
 use crate::boot::state::State;
@@ -39,6 +40,8 @@ pub struct Status {
     /// The root of this system, if it is one file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) live: Option<LiveStatus>,
+    /// Result of what `flipslot.run=` names.
+    pub(super) run: Option<Configured>,
 }
 
 /// The status of one slot.
@@ -98,12 +101,13 @@ impl Status {
             last_switch: timed(ledger.last_switch()),
             last_firmware_boot: timed(ledger.last_firmware_boot()),
             live: None,
+            run: None,
         })
     }
 
-    /// Adds the root of this system, which is one file of a slot.
-    pub fn with(self, live: Option<LiveStatus>) -> Status {
-        Status { live, ..self }
+    /// Adds the root of this system, which is one file of a slot, and the result of its configuration.
+    pub fn with(self, live: Option<LiveStatus>, run: Option<Configured>) -> Status {
+        Status { live, run, ..self }
     }
 }
 

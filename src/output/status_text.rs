@@ -37,6 +37,9 @@ impl Document for Status {
         if let Some(line) = downtime(self) {
             let _ = writeln!(text, "  {line}");
         }
+        if let Some(run) = &self.run {
+            let _ = writeln!(text, "{}", run.line());
+        }
         if let Some(live) = &self.live {
             let _ = writeln!(text, "{}", live.changes());
         }

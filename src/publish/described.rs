@@ -1,6 +1,6 @@
 //! `image.json`: the description of an image in the folder (docs/netboot.md).
 
-use crate::boot::root_on::LiveFormat;
+use crate::boot::root_on::{LiveFormat, least_memory};
 use crate::error::{Result, failed};
 use crate::oci::Image;
 use crate::publish::written_file::WrittenFile;
@@ -10,15 +10,6 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
-
-/// Memory in bytes that a machine needs beside the file to come up from it in RAM: kernel, initramfs, and a Debian
-/// with systemd, which came up in 512 MiB with a file of 215 MiB.
-const BESIDE: u64 = 288 << 20;
-
-/// Returns the memory in bytes with which a machine comes up that holds `bytes` of images in RAM.
-pub fn least_memory(bytes: u64) -> u64 {
-    bytes.saturating_add(BESIDE).next_multiple_of(1 << 20)
-}
 
 /// Returns the memory in bytes with which the kernel unpacks an initramfs. It is there compressed, which for modules is a
 /// fourth at best, and unpacked; a root in it is there twice.
@@ -102,6 +93,11 @@ impl Described {
             root: about.root,
             files: about.files,
         }
+    }
+
+    /// Returns the digest of the root, as `root=` names it.
+    pub fn root_digest(&self) -> &Digest {
+        self.root.as_ref().map_or(&self.digest, WrittenFile::digest)
     }
 
     /// Reads the description in the folder of an image; `None` if there is none.

@@ -1,5 +1,6 @@
 //! The request of `netboot`: images and hosts, checked before anything is fetched or written.
 
+use crate::boot::initramfs_source::Source;
 use crate::boot::root_on::LiveFormat;
 use crate::cli::NetbootArgs;
 use crate::error::{Result, usage};
@@ -30,6 +31,8 @@ pub struct NetbootRequest {
     pub loaders: Vec<Loader>,
     /// Put images into their initramfs.
     pub embeds: bool,
+    /// Let the image's dracut make the initramfs, which is the stock one for live images.
+    pub by_dracut: bool,
     /// Number of images to keep that no host uses.
     pub keep: usize,
 }
@@ -39,6 +42,8 @@ pub struct NetbootRequest {
 pub struct Host {
     /// Name of its image.
     pub image: String,
+    /// Reference of its own image, whose first layers are those of that one.
+    pub layer: Option<String>,
     /// MAC addresses of its network cards, as `aa-bb-cc-dd-ee-ff`.
     pub macs: Vec<String>,
     /// UUIDs of its firmware, in lower case.
@@ -64,6 +69,7 @@ impl NetbootRequest {
             format: args.format.or(config.format).unwrap_or(LiveFormat::Squashfs),
             loaders: loaders.unwrap_or_else(|| vec![Loader::Ipxe]),
             embeds: args.embed || config.embed.unwrap_or(false),
+            by_dracut: args.boot.initramfs.or(config.initramfs) == Some(Source::Dracut),
             keep: args.keep.or(config.keep).unwrap_or(KEEP),
         };
         request.refuse_odd(args)?;
@@ -78,7 +84,9 @@ impl NetbootRequest {
             return Err(usage("there is nothing to do: no image is named", "name one: --image NAME=REFERENCE"));
         }
         refuse_odd_folder(&self.folder)?;
-        if !self.embeds && self.url.starts_with("tftp:") {
+        if self.by_dracut {
+            self.refuse_beyond_dracut()?;
+        } else if !self.embeds && self.url.starts_with("tftp:") {
             let found = format!("the initramfs fetches no image by TFTP, and the folder is at {}", self.url);
             return Err(usage(found, "serve the folder by HTTP, too: --url http://SERVER/PATH; or add --embed"));
         }
@@ -86,10 +94,28 @@ impl NetbootRequest {
             let found = "--embed puts the root into the initramfs, and --format unpacked leaves it in its registry";
             return Err(usage(found, "omit one of them"));
         }
+        if let Some((name, _)) = self.hosts.iter().find(|(_, host)| host.layer.is_some()).filter(|_| self.embeds) {
+            let found = format!("--embed is for machines without a network, and the layer of {name} comes over one");
+            return Err(usage(found, "omit one of them"));
+        }
         if !args.boot.filesystem.is_empty() {
             return Err(usage("--filesystem is for slots, and these images are files", "choose --format"));
         }
         Ok(())
+    }
+}
+
+impl NetbootRequest {
+    /// Refuses what the stock initramfs of dracut does not do.
+    fn refuse_beyond_dracut(&self) -> Result<()> {
+        let with_layer = self.hosts.iter().find(|(_, host)| host.layer.is_some());
+        let what = match (self.format.filesystem(), with_layer) {
+            _ if self.embeds => "knows no --embed".to_owned(),
+            (None, _) => format!("fetches one file, and unpacks no layers (--format {})", self.format.name()),
+            (_, Some((name, _))) => format!("lays no layer over an image, and {name} has one"),
+            _ => return Ok(()),
+        };
+        Err(usage(format!("the initramfs of dracut {what}"), "omit it, or --initramfs dracut"))
     }
 }
 
@@ -123,16 +149,17 @@ fn hosts(
             return Err(usage(format!("--host {name} is given twice"), "name each host once"));
         }
     }
-    for (name, HostConfig { image, mac, uuid }) in &config.host {
+    for (name, HostConfig { image, layer, mac, uuid }) in &config.host {
         refuse_odd_name(name, "[host]")?;
-        if let Some(odd) = mac.iter().chain(uuid).chain([image]).find(|text| text.contains(',')) {
+        if let Some(odd) = mac.iter().chain(uuid).chain([image]).chain(layer).find(|text| text.contains(',')) {
             return Err(usage(
                 format!("[host.{name}]: '{}' is more than one", odd.escape_debug()),
                 "make a list of them",
             ));
         }
         let addresses = mac.iter().map(|mac| format!(",mac={mac}")).chain(uuid.iter().map(|id| format!(",uuid={id}")));
-        let made = host(name, &format!("{image}{}", addresses.collect::<String>()), images)?;
+        let layer = layer.as_ref().map(|layer| format!(",layer={layer}"));
+        let made = host(name, &format!("{image}{}", addresses.chain(layer).collect::<String>()), images)?;
         hosts.entry(name.clone()).or_insert(made);
     }
     Ok(hosts)
@@ -160,7 +187,8 @@ pub fn refuse_odd_name(name: &str, flag: &str) -> Result<()> {
 
 fn host(name: &str, rest: &str, images: &BTreeMap<String, String>) -> Result<Host> {
     let mut parts = rest.split(',');
-    let mut host = Host { image: parts.next().unwrap_or_default().to_owned(), macs: Vec::new(), uuids: Vec::new() };
+    let image = parts.next().unwrap_or_default().to_owned();
+    let mut host = Host { image, layer: None, macs: Vec::new(), uuids: Vec::new() };
     if !images.contains_key(&host.image) {
         let found = format!("host {name} boots the image '{}', which no --image names", host.image.escape_debug());
         return Err(usage(found, "name it: --image NAME=REFERENCE, or in the table [image]"));
@@ -170,11 +198,15 @@ fn host(name: &str, rest: &str, images: &BTreeMap<String, String>) -> Result<Hos
         let known = match key {
             "mac" => mac(value).map(|mac| host.macs.push(mac)),
             "uuid" => uuid(value).map(|uuid| host.uuids.push(uuid)),
+            "layer" if !value.is_empty() && host.layer.is_none() => {
+                host.layer = Some(value.to_owned());
+                Some(())
+            }
             _ => None,
         };
         if known.is_none() {
-            let found = format!("--host {name}: '{}' is neither a MAC address nor a UUID", part.escape_debug());
-            return Err(usage(found, "write mac=52:54:00:12:34:56 or uuid=4c4c4544-…"));
+            let found = format!("--host {name}: '{}' is neither an address nor a layer", part.escape_debug());
+            return Err(usage(found, "write mac=52:54:00:12:34:56, uuid=4c4c4544-… or, once, layer=REFERENCE"));
         }
     }
     if host.macs.is_empty() && host.uuids.is_empty() {
@@ -206,8 +238,10 @@ fn refuse_odd_folder(folder: &Path) -> Result<()> {
 
 /// Refuses words that iPXE reads as something else (ipxe.org/scripting).
 pub fn refuse_odd_words<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<()> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=,.:_-/+@%[]*~".contains(&byte);
-    let odd = words.into_iter().flat_map(str::split_whitespace).find(|word| !word.bytes().all(is_plain));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=,.:_-/+@%[]*~#".contains(&byte);
+    // A '#' begins a comment where a word begins with it.
+    let is_odd = |word: &&str| word.starts_with('#') || !word.bytes().all(is_plain);
+    let odd = words.into_iter().flat_map(str::split_whitespace).find(is_odd);
     odd.map_or(Ok(()), |odd| {
         let found = format!("'{}' cannot be a word of the kernel here: iPXE could misread it", odd.escape_debug());
         Err(usage(found, "write plain words: key=value"))
@@ -289,7 +323,7 @@ mod tests {
         assert!(said(&["--image=web=x", "--image=web=y"]).contains("twice"));
         assert!(said(&["--image=web=x", "--host=a=db,mac=52:54:00:12:34:56"]).contains("no --image names"));
         assert!(said(&["--image=web=x", "--host=a=web"]).contains("no address"));
-        assert!(said(&["--image=web=x", "--host=a=web,mac=52:54"]).contains("neither a MAC"));
+        assert!(said(&["--image=web=x", "--host=a=web,mac=52:54"]).contains("neither an address nor a layer"));
         let two = ["--image=web=x", "--host=a=web,mac=52:54:00:12:34:56", "--host=b=web,mac=52-54-00-12-34-56"];
         assert!(said(&two).contains("both have 52-54-00-12-34-56"));
         assert!(address("http://srv/a b").is_err() && address("ftp://srv/").is_err() && address("http:///x").is_err());

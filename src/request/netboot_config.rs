@@ -1,5 +1,6 @@
 //! The definition of a netboot folder as a TOML file, in the words of the flags of `netboot`.
 
+use crate::boot::initramfs_source::Source;
 use crate::boot::root_on::LiveFormat;
 use crate::error::{Result, refused, usage};
 use crate::hardware::Choice;
@@ -19,6 +20,8 @@ pub struct NetbootConfig {
     pub format: Option<LiveFormat>,
     /// `--loader`: boot loaders to hand out.
     pub loader: Option<Vec<Loader>>,
+    /// `--initramfs`: `flipslot` or `dracut`.
+    pub initramfs: Option<Source>,
     /// `--embed`: put images into their initramfs.
     pub embed: Option<bool>,
     /// `--no-agent`: leave flipslot out of the booted system.
@@ -65,6 +68,8 @@ pub struct NetbootConfig {
 pub struct HostConfig {
     /// Name of its image.
     pub image: String,
+    /// Reference of its own image, whose first layers are those of that one.
+    pub layer: Option<String>,
     /// MAC addresses.
     #[serde(default)]
     pub mac: Vec<String>,
@@ -93,9 +98,10 @@ impl NetbootConfig {
     /// Returns the part that says how every image boots.
     pub fn boots(&self) -> Config {
         let NetbootConfig { hardware, kernel, fix, allow, kargs, console, arch, plain_http, .. } = self;
-        let NetbootConfig { auth_realm, registry_ca, authfile, verify_key, policy, .. } = self;
+        let NetbootConfig { initramfs, auth_realm, registry_ca, authfile, verify_key, policy, .. } = self;
         Config {
             hardware: hardware.clone(),
+            initramfs: *initramfs,
             kernel: kernel.clone().map(BySlot::All),
             fix: fix.clone(),
             allow: allow.clone(),

@@ -148,13 +148,19 @@ impl SlotRequest {
         })
     }
 
-    /// Returns the request for a root that boots from the network: by flipslot's own initramfs, which nothing else makes for it.
+    /// Returns the request for a root that boots from the network: by flipslot's own initramfs, or the stock one of the image's
+    /// dracut, which knows nothing of what flipslot adds.
     pub fn for_netboot(self) -> Result<SlotRequest> {
         match self.initramfs {
             Source::Auto | Source::Flipslot => Ok(SlotRequest { initramfs: Source::Flipslot, ..self }),
-            Source::Image | Source::Dracut | Source::TwoStage => Err(usage(
-                "netboot always makes flipslot's own initramfs",
-                "omit --initramfs, or write --initramfs flipslot",
+            Source::Dracut if !self.policy.fixes_nothing() => Err(usage(
+                "the initramfs of dracut lays nothing over the root, so that nothing can be fixed in it",
+                "omit --fix, or --initramfs dracut",
+            )),
+            Source::Dracut => Ok(SlotRequest { agent: Agent::LeaveOut, ..self }),
+            Source::Image | Source::TwoStage => Err(usage(
+                "netboot makes an initramfs for the network: flipslot's own, or the stock one of the image's dracut",
+                "omit --initramfs, or write --initramfs dracut",
             )),
         }
     }

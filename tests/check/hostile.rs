@@ -121,8 +121,18 @@ fn report(place: &Path) -> Result<String, String> {
     let looked = ImageFacts::of(&root, Some(VERSION)).and_then(|facts| {
         let initramfs = &Initramfs::read(&root, format!("boot/initrd.img-{VERSION}"), MadeBy::Image)?;
         let (facts, inventory, grub) = (&facts, &machine, OLDEST_GRUB);
-        let subject =
-            Subject { tree: &root, facts, inventory, cmdline, on, features: None, grub, names: None, initramfs };
+        let subject = Subject {
+            tree: &root,
+            facts,
+            inventory,
+            cmdline,
+            on,
+            features: None,
+            grub,
+            names: None,
+            in_memory: None,
+            initramfs,
+        };
         Report::of(&subject, Ask::All, &Policy::default())
     });
     looked.map(|report| serde_json::to_string(&report).unwrap()).map_err(|error| format!("{error:#}"))

@@ -38,6 +38,15 @@ pub fn cases() -> Vec<Case> {
             with([program("usr/bin/podman", fixed())]),
             "/usr/bin/podman, and its root is an overlay",
         ),
+        case("root-memory", with([]), "it needs a machine with 289MiB, and this one has 96MiB")
+            .machine(|machine| machine["memory"] = (96u64 << 20).into()),
+        Case::new(
+            "dracut-live",
+            "by dracut without curl",
+            with(["90livenet", "90dmsquash-live"].map(|name| file(format!("usr/lib/dracut/modules.d/{name}/x"), ""))),
+            "there is no /usr/bin/curl (package curl)",
+        )
+        .words(&[&NETBOOT[..], &["--initramfs=dracut"]].concat()),
         case("units-of-disks", with(enabled), "bootloader-update.service is started"),
     ]
 }

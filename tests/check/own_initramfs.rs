@@ -105,7 +105,18 @@ fn chosen(own: Vec<u8>, more: Vec<Item>, source: Source, fix: &[&str]) -> Chosen
     let facts = ImageFacts::of(&root, None).unwrap();
     let initramfs = &Initramfs::read(&root, path, MadeBy::Image).unwrap();
     let (facts, inventory, grub) = (&facts, &machine, OLDEST_GRUB);
-    let subject = Subject { tree: &root, facts, inventory, cmdline, on, features: None, grub, names: None, initramfs };
+    let subject = Subject {
+        tree: &root,
+        facts,
+        inventory,
+        cmdline,
+        on,
+        features: None,
+        grub,
+        names: None,
+        in_memory: None,
+        initramfs,
+    };
     let fix: Vec<String> = fix.iter().map(ToString::to_string).collect();
     choose(&subject, source, &Policy::new(&fix, &[]).unwrap()).unwrap()
 }

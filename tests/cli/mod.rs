@@ -19,6 +19,7 @@ mod registries;
 mod registry;
 mod registry_faults;
 mod root_file;
+mod serve;
 mod signatures;
 mod sources;
 mod state;

@@ -5,6 +5,7 @@ use flipslot::boot::ledger::Ledger;
 use flipslot::boot::record::Record;
 use flipslot::boot::state::State;
 use flipslot::disk::table::read as table;
+use flipslot::init::host_layer::sources;
 use flipslot::init::source::Source;
 use flipslot::init::words::Words;
 use flipslot::initramfs::read::contents::Contents;
@@ -62,7 +63,9 @@ pub const READERS: &[Reader] = &[
 fn words(bytes: &[u8]) -> bool {
     let Ok(text) = from_utf8(bytes) else { return false };
     let words = Words::read(text);
-    Settings::read(words.net.as_deref(), words.booted_by.as_deref()).is_ok() && Source::read(&words.root).is_ok()
+    Settings::read(words.net.as_deref(), words.booted_by.as_deref()).is_ok()
+        && Source::read("root=", &words.root).is_ok()
+        && sources(&words.host_layers).is_ok()
 }
 
 fn layer(bytes: &[u8]) -> bool {

@@ -1,6 +1,7 @@
 //! `netboot`: a folder of static files from which machines boot by PXE.
 
 mod deliveries;
+mod host_layers;
 
 use crate::check::{case, sound};
 use crate::support::program::{Run, flipslot, tool};
@@ -28,6 +29,11 @@ fn write_image(folder: &Path, text: &str) {
 }
 
 fn write_image_with(folder: &Path, more: &[Item]) {
+    case::write(folder, &[bootable(more)], &sound::machine());
+}
+
+/// Returns a layer whose kernel has what a live root needs, and more.
+fn bootable(more: &[Item]) -> Vec<Item> {
     let dep: String = LIVE.iter().chain(&MORE).map(|module| format!("kernel/{module}.ko:\n")).collect();
     let mut layer = sound::modules(sound::VERSION, &dep);
     for module in LIVE.iter().chain(&MORE) {
@@ -35,7 +41,7 @@ fn write_image_with(folder: &Path, more: &[Item]) {
     }
     layer.push(file(format!("usr/lib/modules/{}/modules.alias", sound::VERSION), ALIASES));
     layer.extend_from_slice(more);
-    case::write(folder, &[layer], &sound::machine());
+    layer
 }
 
 fn netboot(folder: &Path, more: &[&str]) -> Run {

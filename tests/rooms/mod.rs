@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 /// The rooms, lowest first: each uses only rooms before it.
-const ORDER: [&str; 32] = [
+const ORDER: [&str; 34] = [
     "error",
     "progress",
     "sys",
@@ -39,7 +39,9 @@ const ORDER: [&str; 32] = [
     "request",
     "output",
     "build",
+    "configuration",
     "forms",
+    "serve",
     "commands",
     "main",
 ];

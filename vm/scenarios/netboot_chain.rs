@@ -39,8 +39,10 @@ fn boots_by(name: &str, boots: &str, image: &str, release: u32) {
     let folder = tempfile::tempdir().expect("a folder to serve");
     let mut lan = Lan::new(name, folder.path());
     let (boots, image) = (publish(folder.path(), boots), publish(folder.path(), image));
-    lan.serve(&[]);
-    let words = words_of(&image) + " flipslot.host=rack1";
+    // Neither the words nor the lease have a name for it: the name servers have.
+    let known = format!("--dhcp-host={MAC},10.77.0.150");
+    lan.serve(&["--port=53", &known, "--ptr-record=150.0.77.10.in-addr.arpa,rack1.lab.example"]);
+    let words = words_of(&image);
     let (kernel, initrd) = (boots.join("vmlinuz"), boots.join("initrd"));
     let files = ["-kernel", &kernel.to_string_lossy(), "-initrd", &initrd.to_string_lossy(), "-append", &words];
     let mut card = Lan::card(MAC);
@@ -57,6 +59,7 @@ fn boots_by(name: &str, boots: &str, image: &str, release: u32) {
     assert_eq!(machine.run("systemctl --failed --no-legend --plain"), "", "no unit has failed");
     assert_eq!(machine.run("test -d /usr/lib/modules/$(uname -r) && echo its own"), "its own");
     assert!(machine.run("cat /proc/cmdline").contains("root=flipslot:/image@sha256:"));
+    assert!(machine.run("cat /proc/cmdline").contains(" flipslot.host=rack1 "));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::disks::{self, Scratch};
 use crate::images;
 use crate::lan::{Lan, SERVER};
 use crate::machine::{Machine, log};
+use crate::scenarios::netboot::{has_its_layer, host_image};
 use crate::setup::{Firmware, Setup};
 use std::fs;
 use std::path::Path;
@@ -30,9 +31,9 @@ fn registry(lan: &mut Lan, suite: &str, store: &Path) -> String {
 }
 
 /// Publishes an image for the machine, as a machine in the network.
-fn publish(lan: &Lan, image: &str, format: &str, kargs: &str) {
+fn publish(lan: &Lan, image: &str, layer: &str, format: &str, kargs: &str) {
     let folder = lan.folder.to_string_lossy();
-    let (url, host) = (format!("--url=http://{SERVER}"), format!("--host=rack1=os,mac={MAC}"));
+    let (url, host) = (format!("--url=http://{SERVER}"), format!("--host=rack1=os,mac={MAC}{layer}"));
     let (image, plain) = (format!("--image=os={image}"), format!("--plain-http={SERVER}:5000"));
     let (format, kargs) = (format!("--format={format}"), format!("--kargs=norandmaps {kargs}"));
     let words = ["netns", "exec", &lan.namespace, env!("CARGO_BIN_EXE_flipslot"), "netboot", &folder, &url, &image];
@@ -59,7 +60,7 @@ fn layers_of_a_registry_and_of_an_archive_become_a_root_in_memory() {
     let (folder, store) = (tempfile::tempdir().expect("a folder to serve"), tempfile::tempdir().expect("a folder"));
     let mut lan = Lan::new("layers", folder.path());
     let image = registry(&mut lan, "bookworm", store.path());
-    publish(&lan, &image, "unpacked", "");
+    publish(&lan, &image, "", "unpacked", "");
     lan.serve(&[]);
     let disk = Scratch::named("netboot_layers.raw");
     fs::write(&*disk, vec![0; 1 << 20]).expect("an empty disk can be made");
@@ -77,9 +78,11 @@ fn layers_of_a_registry_and_of_an_archive_become_a_root_in_memory() {
     let (from, to) =
         (format!("oci:{}:latest", images::layout("trixie").display()), format!("oci-archive:{}", archive.display()));
     disks::run("skopeo", &["copy", "--quiet", &from, &to]);
-    publish(&lan, &to, "oci-archive", "flipslot.zram=256M");
+    let layer = format!(",layer={}", host_image("trixie", "host_of_layers"));
+    publish(&lan, &to, &layer, "oci-archive", "flipslot.zram=256M");
     machine.leave_by("systemctl reboot -f");
     comes_up(&mut machine, 13, "/root.oci.tar in");
+    has_its_layer(&mut machine);
     assert!(machine.run("cat /proc/swaps").contains("/dev/zram0"));
     assert_eq!(machine.run("test -d /usr/share && echo whole"), "whole");
 }

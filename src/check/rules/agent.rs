@@ -5,8 +5,8 @@ use crate::check::units::{FOLDERS, Unit, unit};
 use crate::error::Result;
 use crate::root::tree::{Last, What};
 
-/// Units that watch over a trial (build/agent.rs).
-const UNITS: [&str; 2] = ["flipslot-trial.service", "flipslot-health.service"];
+/// Units of the agent (build/agent.rs).
+const UNITS: [&str; 3] = ["flipslot-trial.service", "flipslot-health.service", "flipslot-run.service"];
 /// Folder of the agent's own units.
 const OWN: &str = "usr/lib/systemd/system/";
 /// Drop-in folder of every service whose name begins with `flipslot-` (systemd.unit(5)).

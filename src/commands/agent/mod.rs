@@ -2,4 +2,5 @@
 
 pub mod check_health;
 pub mod note_shutdown;
+pub mod run_configuration;
 pub mod watch_trial;

@@ -59,6 +59,14 @@ impl Delivery {
         }
     }
 
+    /// Returns how the layers of hosts are packed: as the roots are, or as a squashfs over files in memory.
+    pub fn packing_of_layers(&self) -> Result<Packing> {
+        match self {
+            Delivery::Packed(Packing { format, .. }) => Packing::of(*format, None),
+            Delivery::Archive | Delivery::Registry { .. } => Packing::of(Format::Squashfs, None),
+        }
+    }
+
     /// Refuses an image that is not where this delivery takes it from.
     pub fn refuse_elsewhere(&self, reference: &Reference) -> Result<()> {
         match (self, reference) {
@@ -133,7 +141,7 @@ impl Delivery {
 }
 
 /// Returns the memory of all files in a tmpfs, in bytes: whole pages, and about a kilobyte each for what describes them.
-fn unpacked_bytes(tree: &dyn Walk) -> Result<u64> {
+pub fn unpacked_bytes(tree: &dyn Walk) -> Result<u64> {
     let (mut bytes, mut seen) = (0u64, BTreeSet::new());
     tree.walk(&mut |node| {
         if node.links == 1 || seen.insert(node.inode) {

@@ -40,6 +40,11 @@ impl<'h> Hosts<'h> {
         Ok(Hosts { folder, url })
     }
 
+    /// Returns the address of the folder.
+    pub fn url(&self) -> &str {
+        self.url
+    }
+
     /// Lets a host boot an image from now on. Returns false if it does already.
     pub fn publish(&self, host: &Host, boot: &Boot) -> Result<bool> {
         let changes = self.point(boot)?;
@@ -65,8 +70,9 @@ impl<'h> Hosts<'h> {
         let now = self.target(name)?;
         let changes = now.as_deref() != Some(target.as_str());
         if changes {
-            // One goes back to another image, and not to other words for this one.
-            if let Some(now) = now.filter(|now| self.boot(now).is_ok_and(|before| before.image != boot.image)) {
+            // One goes back to another image or layer, and not to other words for this one.
+            let is_other = |before: Boot| before.image != boot.image || before.layer != boot.layer;
+            if let Some(now) = now.filter(|now| self.boot(now).is_ok_and(is_other)) {
                 link(&now, &self.previous(name))?;
             }
             link(&target, &self.folder.join(HOSTS).join(name))?; // from here on it boots this
@@ -132,17 +138,18 @@ impl<'h> Hosts<'h> {
         self.boot(&previous)
     }
 
-    /// Returns the folders of the images that hosts boot, or booted before.
-    pub fn images(&self) -> Result<BTreeSet<String>> {
-        let mut images = BTreeSet::new();
+    /// Returns the folders of the images that hosts boot, or booted before, and the files of their layers.
+    pub fn used(&self) -> Result<Used> {
+        let mut used = Used::default();
         for path in entries(&self.folder.join(HOSTS))? {
             if let Some(target) = read_link(&path)? {
                 let hint = || format!("publish this host again, or remove {}", path.display());
                 let boot = self.boot(&target).map_err(|error| failed(format!("{error:#}"), hint()))?;
-                images.insert(boot.image);
+                used.images.insert(boot.image);
+                used.layers.extend(boot.layer.map(|layer| layer.file.name().to_owned()));
             }
         }
-        Ok(images)
+        Ok(used)
     }
 
     fn boot(&self, target: &str) -> Result<Boot> {
@@ -159,6 +166,15 @@ impl<'h> Hosts<'h> {
     fn previous(&self, name: &str) -> PathBuf {
         self.folder.join(HOSTS).join(format!(".{name}.previous"))
     }
+}
+
+/// Things that hosts boot, or booted before.
+#[derive(Debug, Default)]
+pub struct Used {
+    /// Folders of images.
+    pub images: BTreeSet<String>,
+    /// Files of layers of hosts.
+    pub layers: BTreeSet<String>,
 }
 
 /// Returns the addresses of a host, each with the folder of its kind.
@@ -223,7 +239,12 @@ mod tests {
     fn a_host_boots_what_was_published_last_and_goes_back_to_what_it_booted_before() {
         let folder = tempfile::tempdir().unwrap();
         let hosts = Hosts::open(folder.path(), "http://srv").unwrap();
-        let rack = Host { image: "web".to_owned(), macs: vec!["52-54-00-12-34-56".to_owned()], uuids: Vec::new() };
+        let rack = Host {
+            image: "web".to_owned(),
+            layer: None,
+            macs: vec!["52-54-00-12-34-56".to_owned()],
+            uuids: Vec::new(),
+        };
         let now = || fs::read_to_string(folder.path().join("by-mac/52-54-00-12-34-56/boot.ipxe")).unwrap();
         let [one, two] = ["one", "two"].map(|image| Boot::new("rack1", ("web", image), "quiet"));
         assert!(hosts.publish(&rack, &one).unwrap());
@@ -234,7 +255,7 @@ mod tests {
         assert!(now().contains("http://srv/images/two/vmlinuz"));
         assert_eq!(hosts.roll_back("rack1").unwrap(), one);
         assert!(now().contains("http://srv/images/one/vmlinuz"));
-        assert_eq!(hosts.images().unwrap().into_iter().collect::<Vec<_>>(), ["one", "two"], "both are kept");
+        assert_eq!(hosts.used().unwrap().images.into_iter().collect::<Vec<_>>(), ["one", "two"], "both are kept");
         assert!(hosts.roll_back("rack2").unwrap_err().to_string().contains("has no host rack2"));
         assert!(hosts.roll_back("../x").is_err());
     }

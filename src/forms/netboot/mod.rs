@@ -3,6 +3,7 @@
 
 pub mod boot;
 pub mod delivery;
+pub mod host_layer;
 pub mod hosts;
 pub mod images;
 mod layer;
@@ -11,6 +12,7 @@ pub mod loaders;
 use crate::archive::write_cpio::Archive;
 use crate::boot::cmdline::Cmdline;
 use crate::boot::entry::Entry;
+use crate::boot::initramfs_source::Source;
 use crate::boot::root_on::{LiveSource, RootOn};
 use crate::build::bootable::Bootable;
 use crate::build::filled::{Filled, Site};
@@ -78,10 +80,14 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Writte
     let before = Snapshot::of(&tree)?;
     drop(step);
     let format = delivery.format();
-    let from = delivery.source(image, root.as_ref(), address.as_deref(), job.made);
+    let from = match (delivery.source(image, root.as_ref(), address.as_deref(), job.made), request.initramfs) {
+        (LiveSource::Url { url, .. }, Source::Dracut) => LiveSource::Livenet { url },
+        (from, _) => from,
+    };
     let embedded = root.as_ref().filter(|_| from == LiveSource::BesideInitramfs);
     let on = RootOn::Live { format: format.0, from };
-    let site = Site { slot: None, on, features: None, grub: OLDEST_GRUB, names: None };
+    let is_livenet = on.is_livenet();
+    let site = Site { slot: None, on, features: None, grub: OLDEST_GRUB, names: None, in_memory: Some(memory) };
     let Inspection::Passed(mut inspected) = Filled::new(tree, site, verified).inspect(request, session)? else {
         return Err(failed("the rules want another filesystem, and an image in a file has none", "see flipslot check"));
     };
@@ -93,6 +99,9 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Writte
     let kernel_file = written(folder, KERNEL, |out| drop_count(io::copy(&mut opened(&tree, &kernel.path)?, out)))?;
     let initrd = written(folder, INITRD, |out| {
         io::copy(&mut opened(&tree, &initramfs)?, out)?;
+        if is_livenet {
+            return Ok(()); // it lays nothing over the root
+        }
         align(out)?;
         let mut losses = Losses::default();
         let added = |pipe| layer::write(before, &tree, &initramfs, pipe).map(|told| losses = told);

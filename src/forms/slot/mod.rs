@@ -153,7 +153,14 @@ fn site_of(site: &SlotSite, filled: &Contents) -> Result<Site> {
         Some(packed) => packed.on(site, mounted)?,
         None => RootOn::Partition { partuuid, filesystem: mounted.filesystem },
     };
-    Ok(Site { slot: Some(slot), on, features: Some(mounted.features.clone()), grub: site.grub, names: Some(names) })
+    Ok(Site {
+        slot: Some(slot),
+        on,
+        features: Some(mounted.features.clone()),
+        grub: site.grub,
+        names: Some(names),
+        in_memory: None,
+    })
 }
 
 impl BootableSlot {

@@ -29,11 +29,12 @@ const MODULES: [&str; 11] =
 /// Returns the configuration of a host; `$mac` is set by the one that leads to it.
 pub fn host(boot: &Boot) -> String {
     let Boot { host, image, cmdline, .. } = boot;
+    let name = boot.name_word();
     let words: Vec<String> = cmdline.split_whitespace().map(quote).collect();
     format!(
         "# {host}, by flipslot netboot\n\
          echo 'flipslot: {host}'\n\
-         linux /{IMAGES}/{image}/{KERNEL} {} BOOTIF=01-$mac flipslot.host={host}\n\
+         linux /{IMAGES}/{image}/{KERNEL} {} BOOTIF=01-$mac {name}\n\
          initrd /{IMAGES}/{image}/{INITRD}\n\
          boot\n",
         words.join(" ")

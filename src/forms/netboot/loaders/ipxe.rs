@@ -10,11 +10,11 @@ pub const SCRIPT: &str = "boot.ipxe";
 
 /// Returns the script of a host.
 pub fn host(url: &str, boot: &Boot) -> String {
-    let Boot { host, image, cmdline, .. } = boot;
+    let (Boot { host, image, cmdline, .. }, name) = (boot, boot.name_word());
     format!(
         "#!ipxe\n\
          # {host}, by flipslot netboot\n\
-         kernel {url}/{IMAGES}/{image}/{KERNEL} {cmdline} initrd={INITRD} BOOTIF=01-${{netX/mac:hexhyp}} flipslot.host={host}\n\
+         kernel {url}/{IMAGES}/{image}/{KERNEL} {cmdline} initrd={INITRD} BOOTIF=01-${{netX/mac:hexhyp}} {name}\n\
          initrd --name {INITRD} {url}/{IMAGES}/{image}/{INITRD}\n\
          boot\n"
     )
@@ -33,6 +33,12 @@ pub fn first(url: &str) -> String {
     )
 }
 
+/// Returns the address in what [`first`] wrote.
+pub fn address_of(script: &str) -> Option<&str> {
+    let chained = script.lines().find_map(|line| line.strip_prefix("chain --autofree "))?;
+    chained.split_once("/by-mac/").map(|(address, _)| address)
+}
+
 /// Programs for machines without iPXE, as distributions install them (Debian's package ipxe). A machine with iPXE in its
 /// firmware needs none.
 pub const PROGRAMS: [Program; 2] = [
@@ -46,6 +52,12 @@ pub const PROGRAMS: [Program; 2] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_script_says_where_the_folder_is() {
+        assert_eq!(address_of(&first("http://10.0.0.1/boot")), Some("http://10.0.0.1/boot"));
+        assert_eq!(address_of("#!ipxe\nexit\n"), None);
+    }
 
     #[test]
     fn a_host_loads_its_kernel_with_its_words_and_its_initramfs() {

@@ -7,7 +7,7 @@ mod ipxe;
 pub mod pxelinux;
 
 use crate::disk::new::file::Existing;
-use crate::error::{Result, failed};
+use crate::error::{Result, failed, refused};
 use crate::forms::netboot::boot::Boot;
 use crate::mount::scratch::Scratch;
 use crate::publish::written_file::filled;
@@ -42,6 +42,16 @@ fn for_uefi(loader: Loader) -> Option<&'static str> {
 /// Returns the files of a host, by name: one for each loader, so that any of them boots it.
 pub fn of_host(url: &str, boot: &Boot) -> [(&'static str, String); 3] {
     [(ipxe::SCRIPT, ipxe::host(url, boot)), (pxelinux::FILE, pxelinux::host(boot)), (grub::FILE, grub::host(boot))]
+}
+
+/// Returns the address at which machines look for a folder. Refuses one that holds nothing to boot.
+pub fn address_of(folder: &Path) -> Result<String> {
+    let path = folder.join(ipxe::SCRIPT);
+    let script = fs::read_to_string(&path).unwrap_or_default();
+    ipxe::address_of(&script).map(str::to_owned).ok_or_else(|| {
+        let found = format!("{} is not a folder of flipslot netboot: it has no {}", folder.display(), ipxe::SCRIPT);
+        refused(found, "write it first: flipslot netboot FOLDER --url http://ADDRESS/boot --image … --host …")
+    })
 }
 
 /// Writes into `folder` what machines start with. Returns the programs that this machine does not have, and the folder

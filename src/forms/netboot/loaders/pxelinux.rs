@@ -34,14 +34,14 @@ const HINT: &str = "install it: apt-get install pxelinux syslinux-common (Fedora
 /// Returns the configuration of a host. `::` leads to the root of the server, and not to the loader's folder; `IPAPPEND 2`
 /// adds `BOOTIF=`.
 pub fn host(boot: &Boot) -> String {
-    let Boot { host, image, cmdline, .. } = boot;
+    let (Boot { host, image, cmdline, .. }, name) = (boot, boot.name_word());
     format!(
         "# {host}, by flipslot netboot\n\
          DEFAULT {host}\n\
          LABEL {host}\n\
          KERNEL ::/{IMAGES}/{image}/{KERNEL}\n\
          INITRD ::/{IMAGES}/{image}/{INITRD}\n\
-         APPEND {cmdline} flipslot.host={host}\n\
+         APPEND {cmdline} {name}\n\
          IPAPPEND 2\n"
     )
 }

@@ -1,0 +1,75 @@
+//! `/var/lib/flipslot/run.json`: the result of the configuration, which `flipslot status` prints.
+
+use crate::error::Result;
+use crate::words::printable::plain;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Folder of what the configuration is fetched into, and of its result. `/run` may not be executed from.
+pub const FOLDER: &str = "/var/lib/flipslot";
+/// Name of the file.
+const NAME: &str = "run.json";
+
+/// The result of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configured {
+    /// Version of this form: 1.
+    pub version: u32,
+    /// Source, as `flipslot.run=` names it.
+    pub source: String,
+    /// State of it.
+    pub state: State,
+    /// Exit code of what was run; `None` if it was not, or was ended by a signal.
+    pub exit_code: Option<i32>,
+    /// Failure in words, for people.
+    pub error: Option<String>,
+    /// Time of this state, in seconds since 1970.
+    pub at: u64,
+}
+
+/// States of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The configuration is fetched, or runs.
+    Running,
+    /// The configuration has succeeded, and is not run again on this system.
+    Done,
+    /// The configuration has failed; the next boot tries again.
+    Failed,
+}
+
+impl Configured {
+    /// Reads the result; `None` if there is none.
+    pub fn read() -> Result<Option<Configured>> {
+        let path = Path::new(FOLDER).join(NAME);
+        match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display())).map(Some),
+        }
+    }
+
+    /// Writes it in one step.
+    pub fn write(&self) -> Result<()> {
+        let path = Path::new(FOLDER).join(NAME);
+        let writing = || format!("writing {}", path.display());
+        let new = path.with_extension("new");
+        fs::write(&new, serde_json::to_string_pretty(self)? + "\n").with_context(writing)?;
+        fs::rename(&new, &path).with_context(writing)
+    }
+
+    /// Returns the line that `status` prints.
+    pub fn line(&self) -> String {
+        let how = match (self.state, self.exit_code) {
+            (State::Running, _) => "runs".to_owned(),
+            (State::Done, _) => "done".to_owned(),
+            (State::Failed, Some(code)) => format!("failed with exit code {code}"),
+            (State::Failed, None) => format!("failed: {}", plain(self.error.as_deref().unwrap_or_default(), 300)),
+        };
+        format!("  run      {} {how}; its log: journalctl -u flipslot-run", plain(&self.source, 300))
+    }
+}

@@ -1,0 +1,46 @@
+//! `flipslot run-configuration`, run by flipslot-run.service: what `flipslot.run=` names, once the network is there.
+
+use crate::boot::configured::{Configured, FOLDER, State};
+use crate::configuration::run::{execute, fetch};
+use crate::configuration::source::{Source, WORD};
+use crate::disk::installed::open::cmdline;
+use crate::error::{Result, failed};
+use crate::oci::trust;
+use crate::output::print::say_line;
+use crate::words::kernel_line::{last, words};
+use crate::words::origin::Origin;
+use anyhow::Context;
+use std::fs;
+
+/// Fetches the configuration and runs it, unless it has succeeded on this system before. Notes the result.
+pub fn run() -> Result<()> {
+    let words = words(&cmdline());
+    let Some(value) = last(&words, WORD).filter(|value| !value.is_empty()) else { return Ok(()) };
+    if Configured::read().ok().flatten().is_some_and(|before| before.source == value && before.state == State::Done) {
+        return say_line(&format!("{value} was run before, and is not run again"));
+    }
+    trust::bundle_if_none()?;
+    fs::create_dir_all(FOLDER).with_context(|| format!("making {FOLDER}"))?;
+    let note = |state, exit_code, error: Option<String>| -> Result<()> {
+        let at = Origin::of_environment(&[])?.now();
+        Configured { version: 1, source: value.to_owned(), state, exit_code, error, at }.write()
+    };
+    note(State::Running, None, None)?;
+    let ended = Source::read(value).and_then(|source| execute(&source, &fetch(&source)?));
+    match ended {
+        Ok(Some(0)) => {
+            note(State::Done, Some(0), None)?;
+            say_line(&format!("{value} has succeeded"))
+        }
+        Ok(code) => {
+            let how =
+                code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with exit code {code}"));
+            note(State::Failed, code, Some(how.clone()))?;
+            Err(failed(format!("{value} {how}"), "see its log: journalctl -u flipslot-run"))
+        }
+        Err(error) => {
+            note(State::Failed, None, Some(format!("{error:#}")))?;
+            Err(error)
+        }
+    }
+}

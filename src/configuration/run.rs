@@ -1,0 +1,88 @@
+//! Fetches a configuration, and runs it.
+
+use crate::boot::configured::FOLDER;
+use crate::configuration::source::Source;
+use crate::error::{Result, failed};
+use crate::oci::registry::file;
+use crate::output::print::say_line;
+use crate::tool::Tool;
+use crate::words::digest::Digest;
+use anyhow::Context;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Time for the network and the server: as for the root of a boot (docs/netboot.md).
+const PATIENCE: Duration = Duration::from_secs(600);
+/// First pause before it is fetched again; each is twice as long, up to a minute.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Time for one try.
+const ONE_TRY: Duration = Duration::from_secs(30);
+
+/// Fetches the configuration, again and again if that fails; returns the path of its file.
+pub fn fetch(source: &Source) -> Result<PathBuf> {
+    let (begin, mut pause) = (Instant::now(), PAUSE);
+    loop {
+        match fetch_once(source) {
+            Ok(path) => return Ok(path),
+            Err(error) if begin.elapsed() + pause > PATIENCE => return Err(error),
+            Err(error) => say_line(&format!("{error:#}; again in {} s", pause.as_secs()))?,
+        }
+        sleep(pause);
+        pause = (pause * 2).min(Duration::from_secs(60));
+    }
+}
+
+fn fetch_once(source: &Source) -> Result<PathBuf> {
+    let folder = Path::new(FOLDER).join("run");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::set_permissions(&folder, Permissions::from_mode(0o700)))
+        .with_context(|| format!("making {}", folder.display()))?;
+    match source {
+        Source::File { url, digest } => {
+            let path = folder.join(source.name());
+            let (mut stream, _) = file::open(url, ONE_TRY).with_context(|| format!("fetching {url}"))?;
+            let mut out = File::create_new(&path).with_context(|| format!("making {}", path.display()))?;
+            io::copy(&mut stream, &mut out).with_context(|| format!("fetching {url}"))?;
+            let found = Digest::of_stream(File::open(&path).with_context(|| format!("reading {}", path.display()))?)?;
+            if found != *digest {
+                let hint = "name the digest of the file that is there: sha256sum FILE";
+                return Err(failed(format!("{url} has the digest {found}, and {digest} was asked for"), hint));
+            }
+            fs::set_permissions(&path, Permissions::from_mode(0o700)).context("making it a program")?;
+            Ok(path)
+        }
+        Source::Git { repository, commit, file } => {
+            let git = |words: &[&str]| {
+                // Neither a prompt nor the settings of a user.
+                let tool = Tool::new("git").arg("-C").arg(&folder).args(words).variable("GIT_TERMINAL_PROMPT", "0");
+                tool.hint("the image needs the package git").run().map(drop)
+            };
+            git(&["init", "--quiet"])?;
+            git(&["fetch", "--quiet", "--depth=1", repository, commit])?;
+            // A commit's digits are its digest: what came has them.
+            git(&["checkout", "--quiet", commit])?;
+            let path = folder.join(file);
+            if path.is_file() { Ok(path) } else { Err(failed(format!("{repository} has no {file} in {commit}"), "")) }
+        }
+    }
+}
+
+/// Runs what was fetched; what it says goes where this program's words go. Returns its exit code; `None` if it was ended by
+/// a signal.
+pub fn execute(source: &Source, path: &Path) -> Result<Option<i32>> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let tool = if source.is_playbook() {
+        let tool = Tool::new("ansible-playbook").args(["--connection=local", "--inventory=localhost,"]);
+        tool.arg(path).hint("the image needs the package ansible-core")
+    } else {
+        Tool::new(path).hint("it needs a first line like #!/bin/sh")
+    };
+    tool.run_shown(folder)
+}

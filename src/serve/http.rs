@@ -1,0 +1,164 @@
+//! A server of HTTP for the files of `/`, which is the netboot folder: GET and HEAD, whole or in parts.
+
+use crate::error::Result;
+use crate::serve::guests::{Guests, line};
+use crate::words::units::Bytes;
+use anyhow::Context as _;
+use http_body_util::Empty;
+use hyper::body::{Body, Bytes as Chunk, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::{IpAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tower_http::services::ServeDir;
+use tower_http::services::fs::ServeFileSystemResponseBody;
+
+/// Time for a request to come, from the first byte of a connection, or the end of the request before.
+const TO_ASK: Duration = Duration::from_secs(60);
+/// The most connections at a time: each of a rack's machines has a few.
+const CONNECTIONS: usize = 512;
+/// Time between two lines about one file.
+const EVERY: Duration = Duration::from_secs(10);
+/// Pause after the system had no descriptor for a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves at the path `prefix`, and never ends.
+pub async fn serve(listener: TcpListener, prefix: &str, guests: Arc<Guests>) -> Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener).context("preparing the server of HTTP")?;
+    let (files, prefix): (_, Arc<str>) = (ServeDir::new("/").append_index_html_on_directories(false), prefix.into());
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let held = Arc::clone(&room).acquire_owned().await.context("waiting for a connection to end")?;
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                line(&format!("a connection failed: {error}"));
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let (files, prefix, guests) = (files.clone(), Arc::clone(&prefix), Arc::clone(&guests));
+        tokio::spawn(async move {
+            let _held = held;
+            let service = service_fn(|request| answer(request, files.clone(), &prefix, (&guests, peer.ip())));
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(TO_ASK);
+            // A machine that goes away in the middle is seen where its file ends.
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// Answers a request.
+async fn answer(
+    request: Request<Incoming>,
+    mut files: ServeDir,
+    prefix: &str,
+    (guests, address): (&Arc<Guests>, IpAddr),
+) -> std::result::Result<Response<Sent>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let within = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or("/").to_owned();
+    if let Some(mac) = within.strip_prefix("/by-mac/").and_then(|rest| rest.split('/').next()) {
+        guests.note(address, mac);
+    }
+    let is_whole = request.method() == Method::GET;
+    let (mut head, _) = request.into_parts();
+    let found = within.parse::<Uri>().map(|uri| head.uri = uri);
+    let response = match found {
+        Ok(()) => files.try_call(Request::from_parts(head, Empty::<Chunk>::new())).await,
+        Err(error) => Err(std::io::Error::other(error)),
+    };
+    let response = response.unwrap_or_else(|error| {
+        guests.say(address, &format!("{within}: {error}"));
+        let mut response = Response::new(ServeFileSystemResponseBody::default());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    });
+    let status = response.status();
+    if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+        let why = if status == StatusCode::NOT_FOUND { "is not there" } else { "is refused" };
+        guests.say(address, &format!("{within} {why} ({})", status.as_u16()));
+    }
+    let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let of = part(response.headers()).map(|part| format!(" (bytes {part})")).unwrap_or_default();
+    let what = format!("{}{of}", within.trim_start_matches('/'));
+    let tells = is_whole && status.is_success();
+    Ok(response.map(|body| {
+        let total = length.unwrap_or_default();
+        Sent { body, total, count: 0, said: Instant::now(), what, tells, guests: Arc::clone(guests), address }
+    }))
+}
+
+/// Returns the part of a file that an answer has, as its header says.
+fn part(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")
+}
+
+/// The body of an answer, which says how much of it was sent.
+struct Sent {
+    body: ServeFileSystemResponseBody,
+    /// Length in bytes.
+    total: u64,
+    /// Bytes that were handed to the connection.
+    count: u64,
+    /// Time of the last line about it.
+    said: Instant,
+    what: String,
+    /// Set if it is a file, and asked for.
+    tells: bool,
+    guests: Arc<Guests>,
+    address: IpAddr,
+}
+
+impl Sent {
+    fn say(&mut self, how: &str) {
+        self.said = Instant::now();
+        let Sent { count, total, what, .. } = self;
+        let share = if count == total { String::new() } else { format!(" of {}", Bytes(*total)) };
+        self.guests.say(self.address, &format!("{what} {}{share}{how}", Bytes(*count)));
+    }
+}
+
+impl Body for Sent {
+    type Data = Chunk;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context,
+    ) -> Poll<Option<std::result::Result<Frame<Chunk>, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.count += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if self.tells && self.count < self.total && self.said.elapsed() > EVERY {
+                self.say("");
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if self.tells {
+            let how = if self.count == self.total { "" } else { ", broken off" };
+            self.say(how);
+        }
+    }
+}
