@@ -80,6 +80,9 @@ pub enum LiveSource {
         repository: String,
         /// Digest of the image's manifest.
         digest: Digest,
+        /// Tag that machines follow, and the names of keys, one of which must have signed what it names; `None` boots the
+        /// image with this digest.
+        follows: Option<(String, String)>,
         /// Reach the host without TLS.
         plain_http: bool,
         /// Time at which its initramfs was made, as for a file.
@@ -161,6 +164,9 @@ impl RootOn {
                 let source = match from {
                     LiveSource::Livenet { url } => url.clone(),
                     LiveSource::Url { url, digest, .. } => format!("{url}@{digest}"),
+                    LiveSource::Registry { host, repository, follows: Some((tag, _)), .. } => {
+                        format!("docker://{host}/{repository}:{tag}")
+                    }
                     LiveSource::Registry { host, repository, digest, .. } => {
                         format!("docker://{host}/{repository}@{digest}")
                     }
@@ -168,6 +174,9 @@ impl RootOn {
                     LiveSource::BesideInitramfs => "/image".to_owned(),
                 };
                 let mut words = vec![format!("root=flipslot:{source}"), format!("flipslot.format={}", format.name())];
+                if let LiveSource::Registry { follows: Some((_, keys)), .. } = from {
+                    words.push(format!("flipslot.key={keys}"));
+                }
                 if let LiveSource::Registry { host, plain_http: true, .. } = from {
                     words.push(format!("flipslot.plain-http={host}"));
                 }
@@ -320,16 +329,19 @@ mod tests {
     #[test]
     fn a_registry_is_named_with_its_transport() {
         let (host, repository, digest) = ("srv:5000".to_owned(), "os/web".to_owned(), Digest::of(b""));
-        let words = |plain_http| {
+        let words = |plain_http, follows: Option<(&str, &str)>| {
+            let follows = follows.map(|(tag, keys)| (tag.to_owned(), keys.to_owned()));
             let (host, repository, digest) = (host.clone(), repository.clone(), digest.clone());
-            let from = LiveSource::Registry { host, repository, digest, plain_http, made: 7 };
+            let from = LiveSource::Registry { host, repository, digest, follows, plain_http, made: 7 };
             let on = RootOn::Live { format: LiveFormat::Unpacked, from };
             assert!(on.needs_network() && on.made() == 7 && on.filesystem_name().is_none());
             on.words().join(" ")
         };
         let root = format!("root=flipslot:docker://srv:5000/os/web@{digest} flipslot.format=unpacked");
-        assert_eq!(words(false), format!("{root} ro"));
-        assert_eq!(words(true), format!("{root} flipslot.plain-http=srv:5000 ro"));
+        assert_eq!(words(false, None), format!("{root} ro"));
+        assert_eq!(words(true, None), format!("{root} flipslot.plain-http=srv:5000 ro"));
+        let followed = "root=flipslot:docker://srv:5000/os/web:12 flipslot.format=unpacked flipslot.key=ops,new ro";
+        assert_eq!(words(false, Some(("12", "ops,new"))), followed);
     }
 
     #[test]

@@ -65,6 +65,11 @@ pub struct NetbootArgs {
     #[arg(long)]
     pub embed: bool,
 
+    /// Let machines boot what the image's tag names when they start, if a --verify-key
+    /// has signed it and it is not older than the one now (--format unpacked)
+    #[arg(long)]
+    pub follow_tag: bool,
+
     /// Leave flipslot's own program and units out of the booted system
     #[arg(long)]
     pub no_agent: bool,

@@ -2,7 +2,7 @@
 
 use crate::build::session::Session;
 use crate::cli::{NetbootArgs, WriteArgs};
-use crate::error::{Result, refused};
+use crate::error::{Result, refused, usage};
 use crate::forms::netboot::boot::Boot;
 use crate::forms::netboot::delivery::Delivery;
 use crate::forms::netboot::host_layer::{Layers, OfHost};
@@ -83,7 +83,11 @@ fn published(boot: Boot, changed: bool) -> PublishedHost {
 fn publish(request: &NetbootRequest, boots: &SlotRequest, hosts: &Hosts, progress: &Progress) -> Result<Published> {
     oci::trust::bundle_if_none()?;
     let folder = request.folder.as_path();
-    let delivery = Delivery::of(request.format, &boots.access.plain_http)?;
+    let mut delivery = Delivery::of(request.format, &boots.access.plain_http)?;
+    if request.follows {
+        refuse_fixes(boots)?;
+        delivery = delivery.following(&boots.access.rules.keys)?;
+    }
     let session = Session { scratch: &Scratch::enter()?, progress };
     hosts.used()?; // a damaged host is told before anything is written
     request.hosts.iter().try_for_each(|(name, host)| hosts.refuse_taken(name, host))?;
@@ -125,6 +129,15 @@ fn publish(request: &NetbootRequest, boots: &SlotRequest, hosts: &Hosts, progres
     Ok(Published::new(folder, published).with_images(made.collect(), removed))
 }
 
+/// Refuses to fix an image where machines boot another one tomorrow.
+fn refuse_fixes(boots: &SlotRequest) -> Result<()> {
+    if boots.policy.fixes_nothing() {
+        return Ok(());
+    }
+    let found = "a fix is for the image that the tag names now, and --follow-tag boots another one tomorrow";
+    Err(usage(found, "fix the image itself, or omit --follow-tag"))
+}
+
 /// Images that were looked up, by the names of images and of hosts.
 struct Found<'r> {
     images: BTreeMap<&'r String, oci::Image>,
@@ -141,6 +154,7 @@ impl<'r> Found<'r> {
         let mut found = Found { images: BTreeMap::new(), of_hosts: BTreeMap::new() };
         for (name, reference) in &request.images {
             let image = look_up(reference, boots, Some(delivery), session).with_context(|| format!("image {name}"))?;
+            delivery.refuse_unfollowable(&image).with_context(|| format!("image {name}"))?;
             found.images.insert(name, image);
         }
         for (name, host) in &request.hosts {

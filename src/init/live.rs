@@ -10,11 +10,13 @@ use crate::init::live_facts::{HostFrom, LiveFacts};
 use crate::init::load::Loader;
 #[cfg(not(feature = "net"))]
 use crate::init::no_network as network;
+#[cfg(not(feature = "net"))]
+use crate::init::no_network::Pulled;
 use crate::init::overlay::{
     DATA, FOLDER, LAYER, MEDIUM, SCRATCH, WRITABLE, cover, cover_folder, join, kept, lower_of, mount_scratch,
 };
 #[cfg(feature = "net")]
-use crate::init::pull as network;
+use crate::init::pull::{self as network, Pulled};
 use crate::init::root::{PLACE, mount_device};
 use crate::init::source::{Fetched, Place, RemoteFile, SCHEME, Source};
 use crate::init::words::{Overlay, Words};
@@ -34,7 +36,7 @@ const UNPACKED: &str = "unpacked";
 
 /// Mounts the image that the command line names, and what is written over it.
 pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result<()> {
-    let source = Source::read("root=", &words.root)?;
+    let mut source = Source::read_signed("root=", &words.root, !words.keys.is_empty())?;
     let layers = host_layer::sources(&words.host_layers)?;
     fs::create_dir_all(FOLDER)?;
     if let Some(size) = &words.zram {
@@ -43,6 +45,7 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
         swapped.unwrap_or_else(|error| log(Level::Warning, &format!("flipslot.zram={size}: {error:#}")));
     }
     let Fetched { what: brought, host: known } = bring(&source, &layers, (words, events), loader)?;
+    source.digest = source.digest.or_else(|| brought.pulled.clone());
     let Placed { format, memory, written, layers } =
         place(&brought, &source, known.as_ref().map(|(name, _)| name.as_str()), (words, events), loader)?;
     let (host, host_from) = name_machine(words, &layers, known).unzip();
@@ -122,7 +125,7 @@ fn name_machine(words: &Words, layers: &[HostLayer], known: Option<(String, Host
 /// Removes the layer of an initramfs that was made for another image than the one that is named: fixes of one are wrong for
 /// another.
 pub fn leave_layer_of_another(words: &Words, layer_of: Option<&str>) -> Result<()> {
-    let source = Source::read("root=", &words.root)?;
+    let source = Source::read_signed("root=", &words.root, !words.keys.is_empty())?;
     let is_other = layer_of.is_some_and(|known| source.digest.as_deref().is_some_and(|digest| digest != known));
     if is_other && Path::new(LAYER).is_dir() {
         log(Level::Warning, "this initramfs was made for another image: this one gets nothing that flipslot adds");
@@ -136,6 +139,8 @@ struct Brought {
     here: Here,
     /// Layers of the host, the lowest first: the path of each, and its digest.
     layers: Vec<(String, String)>,
+    /// Digest of an image of a registry, which may have been named by a tag.
+    pulled: Option<String>,
 }
 
 /// An image that came.
@@ -165,6 +170,7 @@ fn bring(
         };
         Ok(rest.map(|came| (Here::File(file), came)))
     };
+    let mut pulled = None;
     let fetched = match &source.place {
         Place::Initramfs(path) => local(path.clone(), loader)?,
         Place::Device(device, path) => {
@@ -178,11 +184,15 @@ fn bring(
             let image = fetched.what.remove(0);
             fetched.map(|came| (Here::File(image), came))
         }
-        Place::Registry(reference) => network::pull(reference, &far, known, loader)?.map(|came| (Here::Root, came)),
+        Place::Registry(reference) => {
+            let Fetched { what: Pulled { files, digest }, host } = network::pull(reference, &far, known, loader)?;
+            pulled = Some(digest);
+            Fetched { what: (Here::Root, files), host }
+        }
     };
     let (here, came) = fetched.what;
     let layers = with_digests(layers, came)?;
-    Ok(Fetched { what: Brought { here, layers }, host: fetched.host })
+    Ok(Fetched { what: Brought { here, layers, pulled }, host: fetched.host })
 }
 
 /// Returns the path of each layer with its digest; `came` has those that were fetched, in order.

@@ -36,6 +36,8 @@ pub mod pull;
 pub mod remote;
 pub mod root;
 pub mod second_stage;
+#[cfg(feature = "net")]
+pub mod signed;
 pub mod source;
 pub mod superblock;
 #[cfg(feature = "net")]

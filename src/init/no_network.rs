@@ -14,8 +14,16 @@ pub fn fetch(files: &[RemoteFile], _: (&Words, &Events), _: &mut Loader) -> Resu
     Err(cannot(&format!("{} is on a server", files.first().map_or("the image", |file| file.url.as_str()))))
 }
 
+/// An image that was pulled.
+pub struct Pulled {
+    /// Paths of the files that were fetched after it.
+    pub files: Vec<String>,
+    /// Digest of its manifest or index, in hexadecimal.
+    pub digest: String,
+}
+
 /// Refuses an image of a registry: this build has no network.
-pub fn pull(reference: &str, _: &[RemoteFile], _: (&Words, &Events), _: &mut Loader) -> Result<Fetched<Vec<String>>> {
+pub fn pull(reference: &str, _: &[RemoteFile], _: (&Words, &Events), _: &mut Loader) -> Result<Fetched<Pulled>> {
     Err(cannot(&format!("{reference} is in a registry")))
 }
 

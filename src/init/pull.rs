@@ -8,6 +8,7 @@ use crate::init::kernel_log::{Level, log};
 use crate::init::load::Loader;
 pub use crate::init::remote::fetch;
 use crate::init::remote::{fetch_more, over_network};
+use crate::init::signed::{files_of, refuse_older};
 use crate::init::source::{Fetched, RemoteFile, no_digest};
 use crate::init::unpacked::{Room, unpack};
 pub use crate::init::unpacked::{complete, used};
@@ -19,7 +20,9 @@ use crate::oci::image;
 use crate::oci::layout::{pick, read_limited};
 use crate::oci::reference::{Pin, Reference};
 use crate::oci::registry::part::{Part, Repository};
+use crate::oci::signature::Attached;
 use crate::oci::source::{Source, verified};
+use crate::words::digest::Digest;
 use crate::words::units::Bytes;
 use anyhow::Context;
 use std::collections::BTreeSet;
@@ -49,21 +52,40 @@ impl Source for Parts {
         read_limited(self.coming(part)?, limit)
     }
 
+    fn attached(&self, of: &Digest) -> Result<Vec<Attached>> {
+        let bytes = read_limited(self.coming(Part::Attached(of.clone()))?, DOCUMENT_MAX)?;
+        serde_json::from_slice(&bytes).context("reading the signatures of the image")
+    }
+
     fn blob(&self, which: &Descriptor) -> Result<Box<dyn Read>> {
         Ok(Box::new(self.coming(Part::Blob { digest: which.digest.clone(), size: which.size })?))
     }
 }
 
-/// Unpacks the image that a reference with a digest names, and fetches more files. Returns the paths of those.
+/// An image that was pulled.
+pub struct Pulled {
+    /// Paths of the files that were fetched after it.
+    pub files: Vec<String>,
+    /// Digest of its manifest or index, in hexadecimal.
+    pub digest: String,
+}
+
+/// Unpacks the image that a reference with a digest names, or a tag that one of the keys has signed, and fetches more files.
 pub fn pull(
     reference: &str,
     more: &[RemoteFile],
     known: (&Words, &Events),
     loader: &mut Loader,
-) -> Result<Fetched<Vec<String>>> {
+) -> Result<Fetched<Pulled>> {
     let reference: Reference = reference.parse()?;
-    let Reference::Registry { host, repository: name, pin: Pin::Digest(digest) } = &reference else {
+    let Reference::Registry { host, repository: name, pin } = &reference else {
         return Err(no_digest(&reference.to_string()));
+    };
+    let keys = files_of(&known.0.keys);
+    let top = match pin {
+        Pin::Digest(digest) => Part::Manifest(digest.clone()),
+        Pin::Tag(tag) if !keys.is_empty() => Part::Tag(tag.clone()),
+        Pin::Tag(_) => return Err(no_digest(&reference.to_string())),
     };
     let repository = Repository {
         host: host.clone(),
@@ -73,18 +95,25 @@ pub fn pull(
     let begin = Instant::now();
     let ask = |reach: &Reach| {
         let parts = Parts { repository: repository.clone(), reach: reach.clone() };
-        let manifest =
-            parts.coming(Part::Manifest(digest.clone())).and_then(|coming| read_limited(coming, DOCUMENT_MAX));
+        let manifest = parts.coming(top.clone()).and_then(|coming| read_limited(coming, DOCUMENT_MAX));
         Ok((parts, manifest.with_context(|| format!("looking up {reference}"))?))
     };
     let keep = |(parts, manifest): (Parts, Vec<u8>)| {
         let reach = parts.reach.patient();
         let parts = Parts { reach: reach.clone(), ..parts };
-        let image = image::of_pinned(&reference, Arc::new(parts), manifest, digest.clone())?;
+        let found = Digest::of(&manifest);
+        let image = match pin {
+            Pin::Digest(digest) => image::of_pinned(&reference, Arc::new(parts), manifest, digest.clone())?,
+            Pin::Tag(_) => {
+                let image = image::of_signed(&reference, Arc::new(parts), manifest, &keys)?;
+                refuse_older(&image)?;
+                image
+            }
+        };
         unpack(&image, Room::Beside)?;
         let (size, seconds) = (Bytes(image.stored_bytes()), begin.elapsed().as_secs_f64());
         log(Level::Info, &format!("{size} from {reference}, unpacked, in {seconds:.1} s"));
-        fetch_more(more, &reach)
+        Ok(Pulled { files: fetch_more(more, &reach)?, digest: found.hex().to_owned() })
     };
     over_network(known, loader, ask, keep)
 }

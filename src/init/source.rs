@@ -62,6 +62,11 @@ impl Source {
 
     /// Reads the value of `word`, as `root=`; fails for what this init does not fetch.
     pub fn read(word: &str, value: &str) -> Result<Source> {
+        Source::read_signed(word, value, false)
+    }
+
+    /// Does the same for an image that may be named by a tag, if it is signed.
+    pub fn read_signed(word: &str, value: &str, is_signed: bool) -> Result<Source> {
         let text = value.strip_prefix(SCHEME).unwrap_or(value);
         let (place, digest) = match text.split_once("@sha256:") {
             Some((place, hex)) if hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
@@ -77,7 +82,7 @@ impl Source {
         let place = match place.find('/') {
             Some(0) => Place::Initramfs(place.to_owned()),
             Some(at) if place.starts_with("PARTUUID=") => Place::Device(place[..at].to_owned(), place[at..].to_owned()),
-            _ if (is_address || is_reference) && digest.is_none() => {
+            _ if digest.is_none() && (is_address || (is_reference && !is_signed)) => {
                 return Err(no_digest(&format!("{word}{value}")));
             }
             _ if is_reference => Place::Registry(text.to_owned()),

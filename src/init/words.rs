@@ -63,6 +63,8 @@ pub struct Words {
     pub plain_http: Vec<String>,
     /// `flipslot.zram=`: size of a zram device to swap to, before compression, as the kernel reads a size.
     pub zram: Option<String>,
+    /// `flipslot.key=`: names of keys in the initramfs, one of which must have signed an image that a tag names.
+    pub keys: Vec<String>,
     /// `flipslot.host-layer=`: layers of this host, as `root=flipslot:` names an image, the lowest first.
     pub host_layers: Vec<String>,
     /// `flipslot.kexec=no`: never start the kernel of the image in place of the running one.
@@ -159,6 +161,7 @@ impl Words {
             net: last("flipslot.net=").map(str::to_owned),
             plain_http: listed(last("flipslot.plain-http=")),
             zram: last("flipslot.zram=").filter(|size| !size.is_empty()).map(str::to_owned),
+            keys: listed(last("flipslot.key=")).into_iter().filter(|name| is_host_name(name)).collect(),
             host_layers: listed(last("flipslot.host-layer=")),
             stays: last("flipslot.kexec=") == Some("no"),
             booted_by: last("BOOTIF=").map(str::to_owned),
@@ -215,7 +218,7 @@ fn parameter(word: &str) -> Option<(String, String)> {
 
 /// Returns what to say about a word for an initramfs that this one does not do; `None` for all others.
 fn objection(word: &str) -> Option<String> {
-    const HANDLED: [&str; 14] = [
+    const HANDLED: [&str; 15] = [
         "rd.break",
         "rd.debug",
         "rd.shell",
@@ -229,6 +232,7 @@ fn objection(word: &str) -> Option<String> {
         "flipslot.plain-http=",
         "flipslot.zram=",
         "flipslot.host-layer=",
+        "flipslot.key=",
         "flipslot.kexec=",
     ];
     if let Some(device) = word.strip_prefix("resume=") {
@@ -303,11 +307,11 @@ mod tests {
     #[test]
     fn a_word_that_is_not_done_is_said() {
         let said = Words::read(
-            "rd.luks.uuid=x resume=/dev/sda2 rd.lvm=0 rd.retry=3 rd.debug flipslot.slot=a quiet flipslot.key=x",
+            "rd.luks.uuid=x resume=/dev/sda2 rd.lvm=0 rd.retry=3 rd.debug flipslot.slot=a quiet flipslot.keys=x",
         )
         .objections;
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].contains("rd.luks.uuid=x is not known") && said[1].contains("resume=/dev/sda2 is refused"));
-        assert!(said[2].contains("flipslot.key=x"));
+        assert!(said[2].contains("flipslot.keys=x"));
     }
 }

@@ -22,6 +22,7 @@ use crate::words::digest::Digest;
 use anyhow::Context;
 use std::fs::File;
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The most documents from the reference down to the manifest: tools write at most an index of indexes.
@@ -153,6 +154,13 @@ pub fn resolve(reference: &Reference, platform: &Platform, access: &Access) -> R
 pub fn of_pinned(reference: &Reference, source: Arc<dyn Source>, bytes: Vec<u8>, digest: Digest) -> Result<Image> {
     check(&digest, &bytes)?;
     let demand = Rules::default().demand(reference)?;
+    image(reference, source, &Top { bytes, digest }, &Platform::of_this_machine(), &demand)
+}
+
+/// Reads an image that one of the keys in these files must have signed, and whose manifest or index is there.
+pub fn of_signed(reference: &Reference, source: Arc<dyn Source>, bytes: Vec<u8>, keys: &[PathBuf]) -> Result<Image> {
+    let demand = Rules { keys: keys.to_vec(), policy: None }.demand(reference)?;
+    let digest = Digest::of(&bytes);
     image(reference, source, &Top { bytes, digest }, &Platform::of_this_machine(), &demand)
 }
 

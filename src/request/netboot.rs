@@ -31,6 +31,8 @@ pub struct NetbootRequest {
     pub loaders: Vec<Loader>,
     /// Put images into their initramfs.
     pub embeds: bool,
+    /// Let machines boot what the image's tag names then.
+    pub follows: bool,
     /// Let the image's dracut make the initramfs, which is the stock one for live images.
     pub by_dracut: bool,
     /// Number of images to keep that no host uses.
@@ -69,6 +71,7 @@ impl NetbootRequest {
             format: args.format.or(config.format).unwrap_or(LiveFormat::Squashfs),
             loaders: loaders.unwrap_or_else(|| vec![Loader::Ipxe]),
             embeds: args.embed || config.embed.unwrap_or(false),
+            follows: args.follow_tag || config.follow_tag.unwrap_or(false),
             by_dracut: args.boot.initramfs.or(config.initramfs) == Some(Source::Dracut),
             keep: args.keep.or(config.keep).unwrap_or(KEEP),
         };
@@ -84,6 +87,10 @@ impl NetbootRequest {
             return Err(usage("there is nothing to do: no image is named", "name one: --image NAME=REFERENCE"));
         }
         refuse_odd_folder(&self.folder)?;
+        if let Some((name, _)) = self.hosts.iter().find(|(_, host)| host.layer.is_some()).filter(|_| self.follows) {
+            let found = format!("the layer of {name} is for one image, and --follow-tag boots another one tomorrow");
+            return Err(usage(found, "omit one of them"));
+        }
         if self.by_dracut {
             self.refuse_beyond_dracut()?;
         } else if !self.embeds && self.url.starts_with("tftp:") {

@@ -22,6 +22,8 @@ pub struct NetbootConfig {
     pub loader: Option<Vec<Loader>>,
     /// `--initramfs`: `flipslot` or `dracut`.
     pub initramfs: Option<Source>,
+    /// `--follow-tag`: let machines boot what the tag names then.
+    pub follow_tag: Option<bool>,
     /// `--embed`: put images into their initramfs.
     pub embed: Option<bool>,
     /// `--no-agent`: leave flipslot out of the booted system.

@@ -288,8 +288,12 @@ fn what_cannot_be_published_is_refused_and_hosts_stay_as_they_are() {
     netboot(folder.path(), &["--image=web=oci:missing:1", host]).must_end(3, &["image web", "missing"]);
     netboot(folder.path(), &["--image=web=oci:image:1", "--host=Rack 1=web,mac=52:54:00:12:34:56"])
         .must_end(2, &["cannot be a name"]);
+    netboot(folder.path(), &["--image=web=oci:image:1", host, "--initramfs=two-stage"])
+        .must_end(2, &["flipslot's own, or the stock one"]);
     netboot(folder.path(), &["--image=web=oci:image:1", host, "--initramfs=dracut"])
-        .must_end(2, &["flipslot's own initramfs"]);
+        .must_end(1, &["dracut has no module livenet (package dracut-network"]);
+    netboot(folder.path(), &["--image=web=oci:image:1", host, "--initramfs=dracut", "--embed"])
+        .must_end(2, &["the initramfs of dracut knows no --embed"]);
     netboot(folder.path(), &["--image=web=oci:image:1", host, "--kargs=quiet || reboot"])
         .must_end(2, &["'||' cannot be a word of the kernel here"]);
     fs::write(folder.path().join("words.toml"), "kargs = \"quiet && reboot\"\n").unwrap();

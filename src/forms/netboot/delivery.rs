@@ -2,11 +2,13 @@
 
 use crate::boot::root_on::{LiveFormat, LiveSource};
 use crate::disk::new::file::{Existing, NewFile};
-use crate::error::{Result, usage};
+use crate::error::{Result, refused, usage};
 use crate::forms::image::identity_of;
+use crate::forms::netboot::keys::Keys;
 use crate::oci::archive::Archive;
 use crate::oci::layout::pick;
 use crate::oci::names::is_loopback;
+use crate::oci::reference::Pin;
 use crate::oci::{Image, Reference};
 use crate::publish::written_file::WrittenFile;
 use crate::root::packed::{Compression, Format, Packing};
@@ -15,7 +17,7 @@ use anyhow::Context;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The way in which roots reach the machines.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub enum Delivery {
     Registry {
         /// Hosts that are reached without TLS.
         plain_http: Vec<String>,
+        /// Keys, one of which must have signed what the tag names then; `None` boots the image that it names now.
+        follows: Option<Keys>,
     },
 }
 
@@ -46,8 +50,48 @@ impl Delivery {
             LiveFormat::Squashfs => Delivery::Packed(Packing::of(Format::Squashfs, None)?),
             LiveFormat::Erofs => Delivery::Packed(Packing::of(Format::Erofs, None)?),
             LiveFormat::OciArchive => Delivery::Archive,
-            LiveFormat::Unpacked => Delivery::Registry { plain_http: plain_http.to_vec() },
+            LiveFormat::Unpacked => Delivery::Registry { plain_http: plain_http.to_vec(), follows: None },
         })
+    }
+
+    /// Lets machines boot what the tag names when they start, if one of the keys in these files has signed it.
+    pub fn following(self, keys: &[PathBuf]) -> Result<Delivery> {
+        match self {
+            Delivery::Registry { plain_http, .. } if !keys.is_empty() => {
+                Ok(Delivery::Registry { plain_http, follows: Some(Keys::of(keys)?) })
+            }
+            Delivery::Registry { .. } => Err(usage(
+                "--follow-tag without a key would let anyone who reaches the registry choose what machines boot",
+                "sign images, and name the public key: --verify-key cosign.pub",
+            )),
+            _ => Err(usage(
+                "--follow-tag lets machines ask a registry, which --format unpacked alone does",
+                "add --format unpacked, or omit --follow-tag",
+            )),
+        }
+    }
+
+    /// Returns the keys that the initramfs holds.
+    pub fn keys(&self) -> Option<&Keys> {
+        let Delivery::Registry { follows, .. } = self else { return None };
+        follows.as_ref()
+    }
+
+    /// Refuses an image that no tag names, or that does not say when it was made, where machines follow the tag.
+    pub fn refuse_unfollowable(&self, image: &Image) -> Result<()> {
+        if self.keys().is_none() {
+            return Ok(());
+        }
+        let is_tag = matches!(&image.reference, Reference::Registry { pin: Pin::Tag(_), .. });
+        let what = match (is_tag, image.created) {
+            (false, _) => "names no tag, and --follow-tag follows one",
+            (true, None) => "does not say when it was made, so that an older one could not be told from it",
+            (true, Some(_)) => return Ok(()),
+        };
+        Err(refused(
+            format!("{} {what}", image.reference),
+            "name a tag of an image with a time (created), or omit --follow-tag",
+        ))
     }
 
     /// Returns the format, and the compression that all of it has.
@@ -118,11 +162,15 @@ impl Delivery {
     /// initramfs does not hold the file.
     pub fn source(&self, image: &Image, file: Option<&RootFile>, address: Option<&str>, made: u64) -> LiveSource {
         match (&image.reference, file, address) {
-            (Reference::Registry { host, repository, .. }, None, _) => {
-                let Delivery::Registry { plain_http } = self else { return LiveSource::BesideInitramfs };
+            (Reference::Registry { host, repository, pin }, None, _) => {
+                let Delivery::Registry { plain_http, follows } = self else { return LiveSource::BesideInitramfs };
                 let plain_http = plain_http.contains(host);
                 let (host, repository, digest) = (host.clone(), repository.clone(), image.digest.clone());
-                LiveSource::Registry { host, repository, digest, plain_http, made }
+                let follows = match (pin, follows) {
+                    (Pin::Tag(tag), Some(keys)) => Some((tag.clone(), keys.names())),
+                    _ => None,
+                };
+                LiveSource::Registry { host, repository, digest, follows, plain_http, made }
             }
             (_, Some(RootFile { written, .. }), Some(address)) => {
                 LiveSource::Url { url: format!("{address}/{}", written.name()), digest: written.digest().clone(), made }

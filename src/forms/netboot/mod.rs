@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod host_layer;
 pub mod hosts;
 pub mod images;
+pub mod keys;
 mod layer;
 pub mod loaders;
 
@@ -108,6 +109,10 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Writte
         Method::of(&tree, &kernel)?.compressed(job.effort, &mut *out, added)?;
         warn_of(&losses, session);
         align(out)?;
+        if let Some(keys) = delivery.keys() {
+            keys.write(image.created.unwrap_or_default(), &mut *out)?;
+            align(out)?;
+        }
         embedded.map_or(Ok(()), |root| append(root.new.file(), out))
     })?;
     let words = words(&cmdline, root.as_ref().map(|root| root.written.digest()));

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::oci::document::{DOCUMENT_MAX, INDEX_TYPES, MANIFEST_TYPES};
 use crate::oci::registries::{Endpoint, Transport};
+use crate::oci::registry::attached;
 use crate::oci::registry::blob::BlobStream;
 use crate::oci::registry::{Access, Registry};
 use crate::words::digest::Digest;
@@ -29,6 +30,10 @@ pub struct Repository {
 pub enum Part {
     /// A manifest or an index.
     Manifest(Digest),
+    /// The manifest or index that has this tag now.
+    Tag(String),
+    /// Signatures that are attached to a manifest or an index, as a JSON list.
+    Attached(Digest),
     /// A config or a layer.
     Blob {
         /// Its digest.
@@ -36,6 +41,12 @@ pub enum Part {
         /// Its size in bytes.
         size: u64,
     },
+}
+
+/// Returns a document as a stream, and its length.
+fn whole(bytes: Vec<u8>) -> (Box<dyn Read>, u64) {
+    let length = bytes.len() as u64;
+    (Box::new(Cursor::new(bytes)), length)
 }
 
 impl Repository {
@@ -47,14 +58,17 @@ impl Repository {
         let Registry(session) = Registry::open(&endpoint, &Access::default())?;
         let reading = || format!("reading {part:?} from {}", self.host);
         match part {
-            Part::Manifest(digest) => {
+            Part::Manifest(_) | Part::Tag(_) => {
+                let which = match part {
+                    Part::Tag(tag) => tag.clone(),
+                    Part::Manifest(digest) | Part::Attached(digest) | Part::Blob { digest, .. } => digest.to_string(),
+                };
                 let types = [&INDEX_TYPES[..], &MANIFEST_TYPES].concat().join(", ");
-                let answer = session.get_patiently(&format!("manifests/{digest}"), &types, patience);
+                let answer = session.get_patiently(&format!("manifests/{which}"), &types, patience);
                 let bytes = answer.and_then(|answer| answer.document(DOCUMENT_MAX));
-                let bytes = bytes.map_err(|failure| failure.into_error()).with_context(reading)?;
-                let length = bytes.len() as u64;
-                Ok((Box::new(Cursor::new(bytes)), length))
+                Ok(whole(bytes.map_err(|failure| failure.into_error()).with_context(reading)?))
             }
+            Part::Attached(digest) => Ok(whole(serde_json::to_vec(&attached::find(&session, digest)?)?)),
             Part::Blob { digest, size } => {
                 let path = format!("blobs/{digest}");
                 let answer = session.get_patiently(&path, "", patience);

@@ -1,5 +1,7 @@
 //! Signatures as a registry keeps them beside an image, unverified.
 
+use serde::{Deserialize, Serialize};
+
 /// The media type of a signature's payload in the tag `sha256-….sig` (cosign, "Signature specification").
 pub const SIMPLE_SIGNING_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation of its descriptor that holds the signature, in base64.
@@ -12,7 +14,8 @@ pub const ATTACHED_MAX: u64 = 256 * 1024;
 pub const COUNT_MAX: usize = 50;
 
 /// A signature that is attached to an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Attached {
     /// A payload of containers-signature(5), and its signature in base64.
     SimpleSigning {
