@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::words::printable::plain;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 /// Folder of what the configuration is fetched into, and of its result. `/run` may not be executed from.
@@ -58,7 +58,9 @@ impl Configured {
         let path = Path::new(FOLDER).join(NAME);
         let writing = || format!("writing {}", path.display());
         let new = path.with_extension("new");
-        fs::write(&new, serde_json::to_string_pretty(self)? + "\n").with_context(writing)?;
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        let mut file = File::create(&new).with_context(writing)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(writing)?;
         fs::rename(&new, &path).with_context(writing)
     }
 
@@ -70,6 +72,9 @@ impl Configured {
             (State::Failed, Some(code)) => format!("failed with exit code {code}"),
             (State::Failed, None) => format!("failed: {}", plain(self.error.as_deref().unwrap_or_default(), 300)),
         };
-        format!("  run      {} {how}; its log: journalctl -u flipslot-run", plain(&self.source, 300))
+        format!(
+            "  run      {} {how}; its log: journalctl -u flipslot-run (OpenRC: the console)",
+            plain(&self.source, 300)
+        )
     }
 }

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod record;
 pub mod recorded;
 pub mod root_on;
+pub mod run_source;
 pub mod sealed;
 pub mod slot_facts;
 pub mod state;

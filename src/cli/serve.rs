@@ -7,10 +7,10 @@ use std::path::PathBuf;
 pub const SERVE_HELP: &str = "\
 For a lab or a laptop: runs dnsmasq, which hands out addresses and boot loaders,
 and a server of HTTP, in the foreground, with a line for what each machine gets.
-Ctrl-C ends both. Neither runs as root once it has its port, and neither reads a
-file outside of FOLDER. Needs the package dnsmasq-base.
+Ctrl-C ends both. Neither runs as root once it has its port.
+Needs root and the package dnsmasq-base.
 
-Exit codes: 0 ended by a signal, 1 failed, 2 usage error, 3 refused.
+Exit codes: 1 failed, 2 usage error, 3 refused.
 
 Example:
   flipslot netboot /srv/boot --url http://10.0.0.1/boot …

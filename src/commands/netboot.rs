@@ -66,7 +66,7 @@ fn promote(name: &str, hosts: &Hosts, images: &Images) -> Result<PublishedHost> 
     if now.layer.as_ref().is_some_and(|layer| layer.base != *described.root_digest()) {
         let found = format!("the layer of {name} is for the image that it boots now, and not for {folder}");
         let hint = format!(
-            "build the host's image on the new one, then: --image {of_image}=… --host {name}={of_image},layer=…"
+            "build the host's image on the new one, then: --image {of_image}=… --host {name}={of_image},mac=…,layer=…"
         );
         return Err(refused(found, hint));
     }
@@ -134,7 +134,7 @@ fn refuse_fixes(boots: &SlotRequest) -> Result<()> {
     if boots.policy.fixes_nothing() {
         return Ok(());
     }
-    let found = "a fix is for the image that the tag names now, and --follow-tag boots another one tomorrow";
+    let found = "a fix is for the image that the tag names now, and --follow-tag may boot another one later";
     Err(usage(found, "fix the image itself, or omit --follow-tag"))
 }
 
@@ -186,7 +186,7 @@ fn put_loaders(request: &NetbootRequest, session: Session) -> Result<()> {
     loaders::put_file(&folder.join("dnsmasq.conf"), of_dnsmasq.as_bytes())
 }
 
-/// Returns how every image boots: by flipslot's own initramfs.
+/// Returns how every image boots: by flipslot's own initramfs, or dracut's.
 fn boots(args: &NetbootArgs, config: &NetbootConfig) -> Result<SlotRequest> {
     let no_agent = args.no_agent || config.no_agent.unwrap_or(false);
     let write = WriteArgs { no_agent, ..WriteArgs::default() };

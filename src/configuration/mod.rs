@@ -2,4 +2,3 @@
 //! once the network is there.
 
 pub mod run;
-pub mod source;

@@ -1,7 +1,7 @@
 //! Fetches a configuration, and runs it.
 
 use crate::boot::configured::FOLDER;
-use crate::configuration::source::Source;
+use crate::boot::run_source::Source;
 use crate::error::{Result, failed};
 use crate::oci::registry::file;
 use crate::output::print::say_line;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Time for the network and the server: as for the root of a boot (docs/netboot.md).
+/// Time for the network and the server: a machine that comes up with others after a power cut waits for them.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// First pause before it is fetched again; each is twice as long, up to a minute.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -52,15 +52,14 @@ fn fetch_once(source: &Source) -> Result<PathBuf> {
             io::copy(&mut stream, &mut out).with_context(|| format!("fetching {url}"))?;
             let found = Digest::of_stream(File::open(&path).with_context(|| format!("reading {}", path.display()))?)?;
             if found != *digest {
-                let hint = "name the digest of the file that is there: sha256sum FILE";
+                let hint = "if you changed the file, name its new digest: sha256sum FILE, on the server";
                 return Err(failed(format!("{url} has the digest {found}, and {digest} was asked for"), hint));
             }
-            fs::set_permissions(&path, Permissions::from_mode(0o700)).context("making it a program")?;
-            Ok(path)
+            executable(path)
         }
         Source::Git { repository, commit, file } => {
             let git = |words: &[&str]| {
-                // Neither a prompt nor the settings of a user.
+                // Nobody answers a question.
                 let tool = Tool::new("git").arg("-C").arg(&folder).args(words).variable("GIT_TERMINAL_PROMPT", "0");
                 tool.hint("the image needs the package git").run().map(drop)
             };
@@ -69,12 +68,22 @@ fn fetch_once(source: &Source) -> Result<PathBuf> {
             // A commit's digits are its digest: what came has them.
             git(&["checkout", "--quiet", commit])?;
             let path = folder.join(file);
-            if path.is_file() { Ok(path) } else { Err(failed(format!("{repository} has no {file} in {commit}"), "")) }
+            if !path.is_file() {
+                let hint = "name a file of that commit: git ls-tree -r COMMIT";
+                return Err(failed(format!("{repository} has no {file} in {commit}"), hint));
+            }
+            executable(path)
         }
     }
 }
 
-/// Runs what was fetched; what it says goes where this program's words go. Returns its exit code; `None` if it was ended by
+fn executable(path: PathBuf) -> Result<PathBuf> {
+    let set = fs::set_permissions(&path, Permissions::from_mode(0o700));
+    set.with_context(|| format!("making {} a program", path.display()))?;
+    Ok(path)
+}
+
+/// Runs what was fetched, in its folder; what it says goes where this program's words go. Returns its exit code; `None` if it was ended by
 /// a signal.
 pub fn execute(source: &Source, path: &Path) -> Result<Option<i32>> {
     let folder = path.parent().unwrap_or(Path::new("/"));

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_layer_has_a_digest_and_lies_near() {
+    fn a_layer_needs_a_digest_and_a_server_or_the_initramfs() {
         let digest = "@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let read = |text: &str| sources(&[text.to_owned()]);
         assert!(read(&format!("http://srv/x{digest}")).is_ok() && read(&format!("/host-layer-0{digest}")).is_ok());

@@ -37,7 +37,7 @@ pub fn start_another(_: &Mounted) -> Result<()> {
     Ok(())
 }
 
-/// Says nothing, for the same reason.
+/// Says nothing: the kernel of a disk is that of its slot.
 pub fn warn_of_another(_: &str) {}
 
 /// Refuses a root of files: this build makes none.
@@ -45,7 +45,7 @@ pub fn complete(_: &[HostLayer], _: &Overlay) -> Result<()> {
     Err(cannot("the root is unpacked"))
 }
 
-/// Refuses it, too.
+/// Refuses to measure a root of files, which this build does not make.
 pub fn used() -> Result<u64> {
     Err(cannot("the root is unpacked"))
 }

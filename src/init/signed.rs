@@ -33,8 +33,10 @@ fn refuse_before(made: Option<u64>, oldest: u64) -> Result<()> {
                 || "does not say when it was made".to_owned(),
                 |made| format!("was made at {}", rfc3339(made)),
             );
-            let found =
-                format!("the image is signed, and {made}: the oldest that boots here is of {}", rfc3339(oldest));
+            let found = format!(
+                "the image is signed but too old: it {made}, and this initramfs takes {} or later",
+                rfc3339(oldest)
+            );
             Err(failed(found, "push a newer image under this tag, or publish this one: flipslot netboot"))
         }
     }
@@ -50,7 +52,7 @@ mod tests {
         refuse_before(Some(8), 7).unwrap();
         let said = |made| refuse_before(made, 7).unwrap_err().to_string();
         assert!(
-            said(Some(6)).contains("was made at 1970-01-01T00:00:06Z: the oldest that boots here is of"),
+            said(Some(6)).contains("it was made at 1970-01-01T00:00:06Z, and this initramfs takes"),
             "{}",
             said(Some(6))
         );

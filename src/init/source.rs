@@ -1,4 +1,4 @@
-//! The origin of an image: `root=flipslot:`.
+//! The origin of an image, or of a layer of a host: `root=flipslot:`, `flipslot.host-layer=`.
 
 use crate::error::{Result, failed};
 use crate::init::live_facts::HostFrom;
@@ -49,7 +49,7 @@ pub enum Place {
     Device(String, String),
     /// A server, at this address.
     Server(String),
-    /// A registry, by this reference with its digest.
+    /// A registry, by this reference with its digest, or the tag of a signed image.
     Registry(String),
 }
 
@@ -65,7 +65,7 @@ impl Source {
         Source::read_signed(word, value, false)
     }
 
-    /// Does the same for an image that may be named by a tag, if it is signed.
+    /// Reads it as [`Source::read`] does, but takes a tag of a registry for an image that must be signed.
     pub fn read_signed(word: &str, value: &str, is_signed: bool) -> Result<Source> {
         let text = value.strip_prefix(SCHEME).unwrap_or(value);
         let (place, digest) = match text.split_once("@sha256:") {

@@ -88,7 +88,7 @@ impl NetbootRequest {
         }
         refuse_odd_folder(&self.folder)?;
         if let Some((name, _)) = self.hosts.iter().find(|(_, host)| host.layer.is_some()).filter(|_| self.follows) {
-            let found = format!("the layer of {name} is for one image, and --follow-tag boots another one tomorrow");
+            let found = format!("the layer of {name} is for one image, and --follow-tag may boot another one later");
             return Err(usage(found, "omit one of them"));
         }
         if self.by_dracut {

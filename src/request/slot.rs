@@ -5,6 +5,7 @@ use crate::boot::cmdline::Cmdline;
 use crate::boot::initramfs_source::Source;
 use crate::boot::record::Record;
 use crate::boot::root_on::RootOn;
+use crate::boot::run_source;
 use crate::check::policy::Policy;
 use crate::cli::{FetchArgs, ImageArgs, WriteArgs};
 use crate::error::{Result, usage};
@@ -121,6 +122,8 @@ impl SlotRequest {
         let mkfs_options = write.mkfs_options.as_ref().or(config.mkfs_options.as_ref());
         let platform = args.fetch.arch.as_ref().or(config.arch.as_ref()).map(|arch| arch.parse()).transpose()?;
         Cmdline::new(None, &RootOn::Ram, &consoles, &kargs)?; // refuses invalid words
+        let runs = kargs.split_whitespace().filter_map(|word| word.strip_prefix(run_source::WORD));
+        runs.filter(|value| !value.is_empty()).try_for_each(|value| run_source::Source::read(value).map(drop))?;
         let (older, allow) = Older::taken_from(&listed(&args.allow, config.allow.as_ref()).unwrap_or_default());
         let agent = if write.no_agent { Agent::LeaveOut } else { Agent::Add };
         let root = root::of(write, config, model)?;

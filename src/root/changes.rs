@@ -20,7 +20,7 @@ struct Seen {
 pub enum Change<'c, 'v> {
     /// A node is new, or another one.
     Put(&'c Visited<'v>),
-    /// The node at this path is gone, and those below it.
+    /// The node at this path is gone, and those below it, and the directory around it is there.
     Removed(&'c [u8]),
 }
 
@@ -38,18 +38,23 @@ impl Snapshot {
     /// Calls `visit` with each change of the root since then, and with the directories above it, each before what is
     /// below it.
     pub fn changes(mut self, root: &dyn Walk, visit: &mut dyn FnMut(&Change) -> Result<()>) -> Result<()> {
-        let mut paths = Vec::new();
+        let (mut paths, mut leaves) = (Vec::new(), Vec::new());
         root.walk(&mut |node| {
             if self.0.remove(node.path).as_ref() != Some(&seen(node)) {
                 paths.push(node.path.to_owned());
+                if node.kind != NodeKind::Directory {
+                    leaves.push(node.path.to_owned());
+                }
             }
             Ok(())
         })?;
         paths.sort(); // the walk has the order of names, not of paths
-        let removed = self.0.into_keys().collect::<Vec<_>>();
         let is_above = |folder: &[u8], path: &[u8]| {
             folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
         };
+        // What was in a directory that is another thing now went with it.
+        let is_told = |path: &Vec<u8>| !leaves.iter().any(|leaf| is_above(leaf, path));
+        let removed = self.0.into_keys().filter(is_told).collect::<Vec<_>>();
         root.walk(&mut |node| {
             let is_directory = node.kind == NodeKind::Directory;
             let leads_to_one = || paths.iter().chain(&removed).any(|path| is_above(node.path, path));
@@ -78,6 +83,7 @@ fn seen(node: &Visited) -> Seen {
 mod tests {
     use super::*;
     use crate::layer::LayerPath;
+    use crate::layer::RootSink;
     use crate::root::edit::Edit;
     use crate::root::memory::MemoryTree;
 
@@ -106,5 +112,28 @@ mod tests {
         let put = ["", "etc", "etc/hosts", "opt", "opt/more", "opt/more/file", "usr", "usr/lib", "usr/lib/x"];
         assert_eq!(told[..put.len()], put);
         assert_eq!(told[put.len()..], ["-usr/lib/x/y"]);
+    }
+
+    #[test]
+    fn what_was_in_a_directory_that_is_a_file_now_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = MemoryTree::complete(folder.path().to_owned());
+        let path = |text: &str| LayerPath::clean(text.as_bytes()).unwrap();
+        tree.put_text(&path("/etc/x/deep/file"), b"").unwrap();
+        tree.put_text(&path("/etc/y"), b"").unwrap();
+        let snapshot = Snapshot::of(&tree).unwrap();
+        tree.file(&path("/etc/x"), &Meta::default(), &mut &b"new"[..]).unwrap();
+        tree.remove(&path("/etc/y")).unwrap();
+        let mut told = Vec::new();
+        snapshot
+            .changes(&tree, &mut |change| {
+                told.push(match change {
+                    Change::Put(node) => String::from_utf8_lossy(node.path).into_owned(),
+                    Change::Removed(path) => format!("-{}", String::from_utf8_lossy(path)),
+                });
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(told, ["", "etc", "etc/x", "-etc/y"]);
     }
 }

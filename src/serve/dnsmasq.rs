@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::mount::scratch::Scratch;
-use crate::serve::guests::{Guests, line};
+use crate::serve::clients::{Clients, line};
 use crate::serve::jail;
 use crate::tool::Tool;
 use anyhow::Context;
@@ -41,7 +41,7 @@ impl Dnsmasq {
     pub fn start(folder: &Path, card: &str, addresses: Addresses, scratch: &Scratch) -> Result<Dnsmasq> {
         let root = scratch.directory("dnsmasq")?;
         fs::set_permissions(&root, Permissions::from_mode(0o755)).context("making a root for dnsmasq")?;
-        jail::fill(&root, folder)?;
+        jail::build(&root, folder)?;
         let range = match addresses {
             Addresses::Range(first, last) => format!("--dhcp-range={first},{last},1h"),
             Addresses::OfAnother(network) => format!("--dhcp-range={},proxy", network.network()),
@@ -59,14 +59,16 @@ impl Dnsmasq {
     }
 
     /// Prints what it does for each machine, by a thread. What is returned is its last line, once it has ended.
-    pub fn follow(mut self, guests: Arc<Guests>) -> oneshot::Receiver<String> {
+    pub fn follow(mut self, clients: Arc<Clients>) -> oneshot::Receiver<String> {
         let (sender, ended) = oneshot::channel();
         thread::spawn(move || {
             let mut last = String::new();
             if let Some(stderr) = self.process.stderr.take() {
-                for text in BufReader::new(stderr).lines().map_while(std::result::Result::ok) {
-                    self.tell(&text, &guests);
-                    last = text;
+                let (mut stderr, mut bytes) = (BufReader::new(stderr), Vec::new());
+                while let Ok(1..) = stderr.read_until(b'\n', &mut bytes) {
+                    last = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+                    self.tell(&last, &clients);
+                    bytes.clear();
                 }
             }
             let _ = self.process.wait();
@@ -76,18 +78,18 @@ impl Dnsmasq {
     }
 
     /// Prints a line of its log, if that is about a machine, or a problem.
-    fn tell(&self, text: &str, guests: &Guests) {
+    fn tell(&self, text: &str, clients: &Clients) {
         match read(text) {
             Some(Event::Address { address, mac }) => {
-                guests.note(address, mac);
-                guests.say(address, &format!("{mac} has this address"));
+                clients.note(address, mac);
+                clients.report(address, &format!("{mac} has this address"));
             }
             Some(Event::File { address, what, path }) => {
                 let within = path.strip_prefix(&self.folder).unwrap_or(path);
                 if let Some(mac) = within.strip_prefix("loaders/pxelinux.cfg/01-") {
-                    guests.note(address, mac);
+                    clients.note(address, mac);
                 }
-                guests.say(address, &format!("{within} {what}"));
+                clients.report(address, &format!("{within} {what}"));
             }
             None if text.contains("failed") || text.contains("error") || text.contains("no address") => {
                 line(&crate::words::printable::plain(text, 300));

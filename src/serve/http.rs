@@ -1,7 +1,7 @@
 //! A server of HTTP for the files of `/`, which is the netboot folder: GET and HEAD, whole or in parts.
 
 use crate::error::Result;
-use crate::serve::guests::{Guests, line};
+use crate::serve::clients::{Clients, line};
 use crate::words::units::Bytes;
 use anyhow::Context as _;
 use http_body_util::Empty;
@@ -31,7 +31,7 @@ const EVERY: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves at the path `prefix`, and never ends.
-pub async fn serve(listener: TcpListener, prefix: &str, guests: Arc<Guests>) -> Result<()> {
+pub async fn serve(listener: TcpListener, prefix: &str, clients: Arc<Clients>) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("preparing the server of HTTP")?;
     let (files, prefix): (_, Arc<str>) = (ServeDir::new("/").append_index_html_on_directories(false), prefix.into());
     let room = Arc::new(Semaphore::new(CONNECTIONS));
@@ -45,10 +45,10 @@ pub async fn serve(listener: TcpListener, prefix: &str, guests: Arc<Guests>) -> 
                 continue;
             }
         };
-        let (files, prefix, guests) = (files.clone(), Arc::clone(&prefix), Arc::clone(&guests));
+        let (files, prefix, clients) = (files.clone(), Arc::clone(&prefix), Arc::clone(&clients));
         tokio::spawn(async move {
             let _held = held;
-            let service = service_fn(|request| answer(request, files.clone(), &prefix, (&guests, peer.ip())));
+            let service = service_fn(|request| answer(request, files.clone(), &prefix, (&clients, peer.ip())));
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(TO_ASK);
             // A machine that goes away in the middle is seen where its file ends.
@@ -62,14 +62,14 @@ async fn answer(
     request: Request<Incoming>,
     mut files: ServeDir,
     prefix: &str,
-    (guests, address): (&Arc<Guests>, IpAddr),
+    (clients, address): (&Arc<Clients>, IpAddr),
 ) -> std::result::Result<Response<Sent>, Infallible> {
     let path = request.uri().path().to_owned();
     let within = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or("/").to_owned();
     if let Some(mac) = within.strip_prefix("/by-mac/").and_then(|rest| rest.split('/').next()) {
-        guests.note(address, mac);
+        clients.note(address, mac);
     }
-    let is_whole = request.method() == Method::GET;
+    let is_get = request.method() == Method::GET;
     let (mut head, _) = request.into_parts();
     let found = within.parse::<Uri>().map(|uri| head.uri = uri);
     let response = match found {
@@ -77,7 +77,7 @@ async fn answer(
         Err(error) => Err(std::io::Error::other(error)),
     };
     let response = response.unwrap_or_else(|error| {
-        guests.say(address, &format!("{within}: {error}"));
+        clients.report(address, &format!("{within}: {error}"));
         let mut response = Response::new(ServeFileSystemResponseBody::default());
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
@@ -85,15 +85,17 @@ async fn answer(
     let status = response.status();
     if !status.is_success() && status != StatusCode::NOT_MODIFIED {
         let why = if status == StatusCode::NOT_FOUND { "is not there" } else { "is refused" };
-        guests.say(address, &format!("{within} {why} ({})", status.as_u16()));
+        let where_asked =
+            if path.starts_with(prefix) { within.clone() } else { format!("{path}, which is not below {prefix},") };
+        clients.report(address, &format!("{where_asked} {why} ({})", status.as_u16()));
     }
     let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let of = part(response.headers()).map(|part| format!(" (bytes {part})")).unwrap_or_default();
     let what = format!("{}{of}", within.trim_start_matches('/'));
-    let tells = is_whole && status.is_success();
+    let tells = is_get && status.is_success();
     Ok(response.map(|body| {
         let total = length.unwrap_or_default();
-        Sent { body, total, count: 0, said: Instant::now(), what, tells, guests: Arc::clone(guests), address }
+        Sent { body, total, count: 0, said: Instant::now(), what, tells, clients: Arc::clone(clients), address }
     }))
 }
 
@@ -112,18 +114,18 @@ struct Sent {
     /// Time of the last line about it.
     said: Instant,
     what: String,
-    /// Set if it is a file, and asked for.
+    /// Set for a successful GET.
     tells: bool,
-    guests: Arc<Guests>,
+    clients: Arc<Clients>,
     address: IpAddr,
 }
 
 impl Sent {
-    fn say(&mut self, how: &str) {
+    fn report(&mut self, how: &str) {
         self.said = Instant::now();
         let Sent { count, total, what, .. } = self;
         let share = if count == total { String::new() } else { format!(" of {}", Bytes(*total)) };
-        self.guests.say(self.address, &format!("{what} {}{share}{how}", Bytes(*count)));
+        self.clients.report(self.address, &format!("{what} {}{share}{how}", Bytes(*count)));
     }
 }
 
@@ -139,7 +141,7 @@ impl Body for Sent {
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.count += frame.data_ref().map_or(0, |data| data.len() as u64);
             if self.tells && self.count < self.total && self.said.elapsed() > EVERY {
-                self.say("");
+                self.report("");
             }
         }
         polled
@@ -158,7 +160,7 @@ impl Drop for Sent {
     fn drop(&mut self) {
         if self.tells {
             let how = if self.count == self.total { "" } else { ", broken off" };
-            self.say(how);
+            self.report(how);
         }
     }
 }

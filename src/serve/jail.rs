@@ -1,4 +1,5 @@
-//! A root for dnsmasq, with its libraries and the folder, so that a link in the folder leads nowhere else.
+//! A root for dnsmasq, with the programs and libraries of this machine and the folder, so that a link in the folder leads to
+//! nothing else: neither to settings nor to data.
 
 use crate::error::Result;
 use anyhow::Context;
@@ -20,7 +21,7 @@ const NAMES: [(&str, &str); 3] = [
 ];
 
 /// Fills `root` with mounts and copies, in a mount namespace of this process; `folder` has its own path in it.
-pub fn fill(root: &Path, folder: &Path) -> Result<()> {
+pub fn build(root: &Path, folder: &Path) -> Result<()> {
     for name in OF_PROGRAMS {
         let path = Path::new("/").join(name);
         match fs::symlink_metadata(&path) {

@@ -13,14 +13,16 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// What the agent is, below the slot's root: kind, mode, path.
-const AGENT: [(char, u32, &str); 7] = [
+const AGENT: [(char, u32, &str); 9] = [
     ('f', 0o755, "usr/lib/flipslot/flipslot"),
+    ('l', 0o777, "usr/bin/flipslot"),
     ('f', 0o644, "usr/lib/systemd/system/flipslot-trial.service"),
     ('f', 0o644, "usr/lib/systemd/system/flipslot-health.service"),
+    ('f', 0o644, "usr/lib/systemd/system/flipslot-run.service"),
     ('f', 0o755, "usr/lib/systemd/system-shutdown/flipslot"),
     ('l', 0o777, "usr/lib/systemd/system/sysinit.target.wants/flipslot-trial.service"),
     ('l', 0o777, "usr/lib/systemd/system/basic.target.wants/flipslot-health.service"),
-    ('l', 0o777, "usr/bin/flipslot"),
+    ('l', 0o777, "usr/lib/systemd/system/multi-user.target.wants/flipslot-run.service"),
 ];
 
 /// A disk whose slot b was flashed, with nothing said but the image, and what it was before.

@@ -35,15 +35,27 @@ fn layers_come_from_a_registry_that_machines_reach_or_nothing_is_written() {
     refused("--image=web=oci:image:1", "lets machines fetch layers from a registry", &[]);
     refused("--image=web=docker://127.0.0.1:5000/os/web:1", "machines would ask themselves", &[]);
     refused("--image=web=docker://srv/os/web:1", "leaves it in its registry", &["--embed"]);
-    refused("--image=web=docker://srv/os/web:1", "--follow-tag without a key", &["--follow-tag"]);
-    let fixes = ["--follow-tag", "--verify-key=ops.pub", "--fix=fstab"];
-    refused("--image=web=docker://srv/os/web:1", "--follow-tag boots another one tomorrow", &fixes);
-    let run = netboot(folder.path(), &["--image=web=oci:image:1", "--follow-tag", "--verify-key=ops.pub"]);
-    run.must_end(2, &["which --format unpacked alone does"]);
     assert!(
         !folder.path().join("served/images").exists()
             || fs::read_dir(folder.path().join("served/images")).unwrap().count() == 0
     );
+}
+
+#[test]
+fn following_a_tag_needs_a_key_a_registry_and_an_image_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(folder.path(), "one");
+    let refused = |image: &str, said: &str, more: &[&str]| {
+        let words = [&[image, "--format=unpacked"], more].concat();
+        netboot(folder.path(), &words).must_end(2, &[said]);
+    };
+    refused("--image=web=docker://srv/os/web:1", "--follow-tag without a key", &["--follow-tag"]);
+    let fixes = ["--follow-tag", "--verify-key=ops.pub", "--fix=fstab"];
+    refused("--image=web=docker://srv/os/web:1", "--follow-tag may boot another one later", &fixes);
+    let run = netboot(folder.path(), &["--image=web=oci:image:1", "--follow-tag", "--verify-key=ops.pub"]);
+    run.must_end(2, &["which --format unpacked alone does"]);
+    let run = netboot(folder.path(), &["--image=web=oci:image:1", "--kargs=flipslot.run=https://srv/setup"]);
+    run.must_end(3, &["flipslot.run=https://srv/setup has no digest"]);
 }
 
 #[test]

@@ -11,7 +11,14 @@ use std::path::{Path, PathBuf};
 
 /// Writes the image `image:1`, and `host/image:1`, which has one more layer.
 fn write(folder: &Path, more: &[Item]) {
-    let base = bootable(&[file("etc/motd", "one"), file("etc/old/a", "a"), file("etc/old/b", "b"), file("srv/x", "x")]);
+    let base = bootable(&[
+        file("etc/motd", "one"),
+        file("etc/old/a", "a"),
+        file("etc/old/b", "b"),
+        file("srv/x", "x"),
+        file("srv/y/z", "z"),
+        file("srv/f", "f"),
+    ]);
     case::write(folder, std::slice::from_ref(&base), &sound::machine());
     fs::create_dir_all(folder.join("host")).unwrap();
     case::write(&folder.join("host"), &[base, more.to_vec()], &sound::machine());
@@ -41,6 +48,9 @@ fn a_layer_has_what_the_host_adds_changes_and_removes_and_nothing_else() {
         symlink("etc/link", "/srv/kept/a"),
         file("var/lib/.wh..wh..opq", ""),
         character("dev/special", 10, 200),
+        file("srv/y", "a file where a directory was"),
+        dir("srv/f"),
+        file("srv/f/g", "a directory where a file was"),
     ];
     write(folder.path(), &more);
     let run = published(folder.path(), &[]);
@@ -53,7 +63,17 @@ fn a_layer_has_what_the_host_adds_changes_and_removes_and_nothing_else() {
     let listed = tool("sh", &["-c", "cd \"$1/files\" && find . -not -type d | sort", "sh", &out.to_string_lossy()]);
     assert_eq!(
         listed.lines().collect::<Vec<_>>(),
-        ["./dev/special", "./etc/link", "./etc/motd", "./etc/old", "./srv/kept/a", "./srv/kept/b", "./srv/x"]
+        [
+            "./dev/special",
+            "./etc/link",
+            "./etc/motd",
+            "./etc/old",
+            "./srv/f/g",
+            "./srv/kept/a",
+            "./srv/kept/b",
+            "./srv/x",
+            "./srv/y"
+        ]
     );
     let found = |path: &str| fs::symlink_metadata(out.join("files").join(path)).unwrap();
     assert_eq!((found("etc/old").rdev(), found("etc/old").mode() & 0o170_000), (0, 0o020_000), "it hides the folder");
@@ -69,6 +89,15 @@ fn a_layer_has_what_the_host_adds_changes_and_removes_and_nothing_else() {
         "{}",
         again.stdout
     );
+}
+
+#[test]
+fn a_host_without_a_file_of_its_own_has_an_empty_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[]);
+    let path = layer(folder.path(), &published(folder.path(), &[]));
+    let listed = tool("unsquashfs", &["-l", "-d", "", &path.to_string_lossy()]);
+    assert!(listed.lines().any(|line| line == "/files") && listed.lines().any(|line| line == "/base"), "{listed}");
 }
 
 #[test]

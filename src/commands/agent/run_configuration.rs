@@ -1,8 +1,8 @@
 //! `flipslot run-configuration`, run by flipslot-run.service: what `flipslot.run=` names, once the network is there.
 
 use crate::boot::configured::{Configured, FOLDER, State};
+use crate::boot::run_source::{Source, WORD};
 use crate::configuration::run::{execute, fetch};
-use crate::configuration::source::{Source, WORD};
 use crate::disk::installed::open::cmdline;
 use crate::error::{Result, failed};
 use crate::oci::trust;
@@ -20,13 +20,16 @@ pub fn run() -> Result<()> {
         return say_line(&format!("{value} was run before, and is not run again"));
     }
     trust::bundle_if_none()?;
+    let source = Source::read(value);
+    // What is refused may hold a password.
+    let shown = if source.is_ok() { value } else { "refused" };
     fs::create_dir_all(FOLDER).with_context(|| format!("making {FOLDER}"))?;
     let note = |state, exit_code, error: Option<String>| -> Result<()> {
         let at = Origin::of_environment(&[])?.now();
-        Configured { version: 1, source: value.to_owned(), state, exit_code, error, at }.write()
+        Configured { version: 1, source: shown.to_owned(), state, exit_code, error, at }.write()
     };
     note(State::Running, None, None)?;
-    let ended = Source::read(value).and_then(|source| execute(&source, &fetch(&source)?));
+    let ended = source.and_then(|source| execute(&source, &fetch(&source)?));
     match ended {
         Ok(Some(0)) => {
             note(State::Done, Some(0), None)?;

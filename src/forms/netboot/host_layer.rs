@@ -16,6 +16,7 @@ use crate::root::changes::{Change, Snapshot};
 use crate::root::edit::Edit;
 use crate::root::memory::MemoryTree;
 use crate::root::packed::Packing;
+use crate::root::tree::{Last, Tree};
 use crate::root::walk::{NodeKind, Visited};
 use crate::words::digest::Digest;
 use anyhow::Context;
@@ -82,6 +83,10 @@ impl Layers {
             Change::Removed(path) => layer.hide(path).with_context(|| format!("/{}", path.escape_ascii())),
         })?;
         let mut tree = layer.tree;
+        if tree.look(FILES, Last::NoFollow)?.is_none() {
+            // A host without a file of its own: the folder is mounted all the same.
+            tree.directory(&path_in_layer(b"")?, &Meta { mode: 0o755, ..Meta::default() })?;
+        }
         tree.put_text(&LayerPath::clean(BASE.as_bytes())?, format!("{}\n", of.root).as_bytes())?;
         RootSink::finish(&mut tree)?;
         Ok(tree)
@@ -110,7 +115,7 @@ struct Filling<'f> {
 
 impl Filling<'_> {
     fn put(&mut self, node: &Visited) -> Result<()> {
-        let path = place(node.path)?;
+        let path = path_in_layer(node.path)?;
         if node.kind == NodeKind::Directory {
             return self.tree.directory(&path, &node.meta);
         }
@@ -128,7 +133,9 @@ impl Filling<'_> {
             }
             NodeKind::Block { major, minor } => self.node(&path, node, Node::Block { major: *major, minor: *minor }),
             NodeKind::Fifo => self.node(&path, node, Node::Fifo),
-            NodeKind::Socket => Err(failed("a socket cannot be in the layer of a host", "")),
+            NodeKind::Socket => {
+                Err(failed("a socket cannot be in the layer of a host", "remove it from the image of the host"))
+            }
         }
     }
 
@@ -139,7 +146,7 @@ impl Filling<'_> {
     /// Hides what the base has at a path.
     fn hide(&mut self, path: &[u8]) -> Result<()> {
         self.refuse(path)?;
-        self.tree.node(&place(path)?, &Meta::default(), Node::Character { major: 0, minor: 0 })
+        self.tree.node(&path_in_layer(path)?, &Meta::default(), Node::Character { major: 0, minor: 0 })
     }
 
     /// Refuses what no layer of a host has.
@@ -162,6 +169,6 @@ impl Filling<'_> {
 }
 
 /// Returns the path in the layer's file of a path in the root.
-fn place(path: &[u8]) -> Result<LayerPath> {
+fn path_in_layer(path: &[u8]) -> Result<LayerPath> {
     LayerPath::clean(&[FILES.as_bytes(), b"/", path].concat())
 }

@@ -14,9 +14,9 @@ const REMEMBERED: usize = 4096;
 
 /// Names of machines by their addresses.
 #[derive(Debug, Default)]
-pub struct Guests(Mutex<BTreeMap<IpAddr, String>>);
+pub struct Clients(Mutex<BTreeMap<IpAddr, String>>);
 
-impl Guests {
+impl Clients {
     /// Notes which machine has this address. Its host is what `by-mac` says; this process sees the folder as `/`.
     pub fn note(&self, address: IpAddr, mac: &str) {
         let mac = mac.replace(':', "-").to_ascii_lowercase();
@@ -34,7 +34,7 @@ impl Guests {
     }
 
     /// Prints a line about a machine.
-    pub fn say(&self, address: IpAddr, what: &str) {
+    pub fn report(&self, address: IpAddr, what: &str) {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let name = known.get(&address).map(|name| format!(" {name}")).unwrap_or_default();
         line(&format!("{address}{name}: {}", plain(what, SHOWN)));

@@ -32,13 +32,14 @@ impl Source {
     /// Reads the value of the word. Refuses what is not pinned, and a user or a password, which everyone could read.
     pub fn read(value: &str) -> Result<Source> {
         let (is_git, url) = value.strip_prefix("git+").map_or((false, value), |rest| (true, rest));
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://").filter(|_| !is_git));
-        let Some((authority, _)) = rest.and_then(|rest| rest.split_once('/')) else {
-            return Err(odd(value, "is neither an https address nor a git repository that is reached so"));
-        };
+        let authority = url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
         if authority.contains('@') {
             let found = format!("{WORD} has a user or a password, which everyone can read in the command line");
             return Err(refused(found, "let the server give it without, and name its digest or commit"));
+        }
+        let is_known = url.starts_with("https://") || (url.starts_with("http://") && !is_git);
+        if !is_known || authority.is_empty() {
+            return Err(odd(value, "is not https://SERVER/FILE, http://SERVER/FILE or git+https://SERVER/REPOSITORY"));
         }
         if url.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return Err(odd(&value.escape_debug().to_string(), "is not an address"));
@@ -114,10 +115,14 @@ mod tests {
         assert!(said("git+https://srv/site.git@main#x").contains("names no commit"));
         assert!(said(&format!("git+https://srv/site.git@{COMMIT}#../x")).contains("names no commit"));
         assert!(said(&format!("git+https://srv/site.git@{COMMIT}#--upload-pack=x")).contains("names no commit"));
-        assert!(said(&format!("git+http://srv/site.git@{COMMIT}#x")).contains("neither an https address"));
-        assert!(said(&format!("git+ssh://srv/site.git@{COMMIT}#x")).contains("neither an https address"));
+        assert!(said(&format!("git+http://srv/site.git@{COMMIT}#x")).contains("is not https://SERVER/FILE"));
+        assert!(said(&format!("git+ssh://srv/site.git@{COMMIT}#x")).contains("is not https://SERVER/FILE"));
         assert!(said(&format!("https://me:secret@srv/setup@sha256:{HEX}")).contains("a user or a password"));
-        assert!(!said(&format!("https://me:secret@srv/setup@sha256:{HEX}")).contains("secret"));
+        for secret in
+            [&format!("https://me:secret@srv/setup@sha256:{HEX}"), "https://me:secret@srv", "ssh://me:secret@srv/x"]
+        {
+            assert!(!said(secret).contains("secret"), "{secret}");
+        }
         assert!(said(&format!("https://srv/a\u{7}@sha256:{HEX}")).contains("is not an address"));
     }
 }
