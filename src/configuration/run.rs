@@ -7,9 +7,10 @@ use crate::oci::registry::file;
 use crate::output::print::say_line;
 use crate::tool::Tool;
 use crate::words::digest::Digest;
+use crate::words::units::Bytes;
 use anyhow::Context;
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(600);
 /// First pause before it is fetched again; each is twice as long, up to a minute.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Largest file in bytes: programs and playbooks are a thousand times smaller.
+const LARGEST: u64 = 64 << 20;
 /// Time for one try.
 const ONE_TRY: Duration = Duration::from_secs(30);
 
@@ -47,9 +50,13 @@ fn fetch_once(source: &Source) -> Result<PathBuf> {
     match source {
         Source::File { url, digest } => {
             let path = folder.join(source.name());
-            let (mut stream, _) = file::open(url, ONE_TRY).with_context(|| format!("fetching {url}"))?;
+            let (stream, length) = file::open(url, ONE_TRY).with_context(|| format!("fetching {url}"))?;
+            if length > LARGEST {
+                let found = format!("{url} has {}, and at most {} are taken", Bytes(length), Bytes(LARGEST));
+                return Err(failed(found, "fetch what is larger from within the program"));
+            }
             let mut out = File::create_new(&path).with_context(|| format!("making {}", path.display()))?;
-            io::copy(&mut stream, &mut out).with_context(|| format!("fetching {url}"))?;
+            io::copy(&mut stream.take(length), &mut out).with_context(|| format!("fetching {url}"))?;
             let found = Digest::of_stream(File::open(&path).with_context(|| format!("reading {}", path.display()))?)?;
             if found != *digest {
                 let hint = "if you changed the file, name its new digest: sha256sum FILE, on the server";
@@ -61,6 +68,7 @@ fn fetch_once(source: &Source) -> Result<PathBuf> {
             let git = |words: &[&str]| {
                 // Nobody answers a question.
                 let tool = Tool::new("git").arg("-C").arg(&folder).args(words).variable("GIT_TERMINAL_PROMPT", "0");
+                let tool = tool.deadline(PATIENCE);
                 tool.hint("the image needs the package git").run().map(drop)
             };
             git(&["init", "--quiet"])?;

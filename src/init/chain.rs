@@ -76,11 +76,13 @@ pub fn start_another(image: &Mounted) -> Result<()> {
 /// Starts the kernel. Returns only if that fails.
 fn start(kernel: &Kernel, image: &Mounted) -> Result<()> {
     let size = fs::metadata(image.file).with_context(|| format!("reading {}", image.file))?.len();
+    let layers = image.layers.iter().map(|(path, _)| fs::metadata(path).map_or(0, |found| found.len()));
+    let whole = size.saturating_add(layers.sum());
     let room = without_swap()?;
     // The kernel reads it into one copy, and makes a second one of that (kernel/kexec_file.c); what is copied here is
     // given back as it is read.
-    if room < size.saturating_mul(2).saturating_add(size / 8) {
-        let needed = Bytes(size.saturating_mul(2).saturating_add(size / 8));
+    if room < whole.saturating_mul(2).saturating_add(whole / 8) {
+        let needed = Bytes(whole.saturating_mul(2).saturating_add(whole / 8));
         let found = format!(
             "starting kernel {} of the image takes {needed}, and {} are available",
             kernel.version,

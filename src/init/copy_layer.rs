@@ -1,9 +1,9 @@
 //! Copies the layer of flipslot over a root of files.
 
-use crate::error::{Result, failed};
+use crate::error::Result;
 use crate::root::describe::describe;
 use anyhow::Context;
-use rustix::fs::makedev;
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown, symlink};
@@ -54,17 +54,19 @@ fn copy(entry: &DirEntry, place: &Path) -> Result<()> {
         symlink(fs::read_link(entry.path())?, place)?;
         return Ok(lchown(place, Some(found.uid()), Some(found.gid()))?);
     }
-    if !kind.is_file() {
-        return Err(failed("it is neither a file nor a folder nor a link", "report this as an error of flipslot"));
+    if kind.is_file() {
+        fs::copy(entry.path(), place)?;
+    } else {
+        // A device or a FIFO, of a host's layer.
+        let (kind, mode) = (FileType::from_raw_mode(found.mode()), Mode::from_raw_mode(found.mode()));
+        mknodat(CWD, place, kind, mode, found.rdev())?;
     }
-    fs::copy(entry.path(), place)?;
     describe(place, &entry.path(), &found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -82,6 +84,7 @@ mod tests {
         put(&layer.join("usr/sbin/flipslot"), "program");
         fs::set_permissions(layer.join("usr/sbin/flipslot"), fs::Permissions::from_mode(0o4755)).unwrap();
         symlink("../old", layer.join("etc/link")).unwrap();
+        mknodat(CWD, layer.join("etc/fifo"), FileType::Fifo, Mode::from_raw_mode(0o640), 0).unwrap();
         mknodat(CWD, layer.join("etc/gone"), FileType::CharacterDevice, Mode::empty(), makedev(0, 0)).unwrap();
         copy_layer(&layer, &root).unwrap();
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
@@ -90,6 +93,7 @@ mod tests {
         assert_eq!(fs::metadata(root.join("usr/sbin/flipslot")).unwrap().mode() & 0o7777, 0o4755);
         assert_eq!(fs::read_link(root.join("etc/link")).unwrap(), Path::new("../old"));
         assert!(!root.join("etc/gone").exists());
+        assert_eq!(fs::metadata(root.join("etc/fifo")).unwrap().mode(), 0o010_640);
 
         fs::remove_dir_all(root.join("usr")).unwrap();
         let outside = folder.path().join("outside");

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::layer::entry::Meta;
 use crate::root::walk::{NodeKind, Visited, Walk};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A root as it was: the nodes by their paths.
 pub struct Snapshot(BTreeMap<Vec<u8>, Seen>);
@@ -64,12 +64,11 @@ impl Snapshot {
                 Err(_) => Ok(()),
             }
         })?;
-        let mut last: Option<&[u8]> = None;
-        for path in &removed {
-            if last.is_none_or(|last| !is_above(last, path)) {
-                visit(&Change::Removed(path))?;
-                last = Some(path);
-            }
+        // A name that begins like that of a directory may stand between it and what was in it.
+        let gone: BTreeSet<&[u8]> = removed.iter().map(Vec::as_slice).collect();
+        let above = |path: &[u8]| (0..path.len()).filter(|at| path[*at] == b'/').any(|at| gone.contains(&path[..at]));
+        for path in removed.iter().filter(|path| !above(path)) {
+            visit(&Change::Removed(path))?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::{IpAddr, TcpListener};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -48,12 +48,28 @@ pub async fn serve(listener: TcpListener, prefix: &str, clients: Arc<Clients>) -
         let (files, prefix, clients) = (files.clone(), Arc::clone(&prefix), Arc::clone(&clients));
         tokio::spawn(async move {
             let _held = held;
-            let service = service_fn(|request| answer(request, files.clone(), &prefix, (&clients, peer.ip())));
+            let progress = Arc::new(Mutex::new(Instant::now()));
+            let whom = (&clients, peer.ip());
+            let service = service_fn(|request| answer(request, files.clone(), &prefix, (whom.0, whom.1, &progress)));
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(TO_ASK);
             // A machine that goes away in the middle is seen where its file ends.
-            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+            tokio::select! {
+                _ = http.serve_connection(TokioIo::new(stream), service) => {}
+                () = stalled(&progress) => {}
+            }
         });
+    }
+}
+
+/// Waits until nothing was asked for, or taken, for some time: a machine that went away must not keep others out.
+async fn stalled(progress: &Mutex<Instant>) {
+    loop {
+        let since = progress.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if since > TO_ASK {
+            return;
+        }
+        tokio::time::sleep(TO_ASK.saturating_sub(since) + PAUSE).await;
     }
 }
 
@@ -62,9 +78,10 @@ async fn answer(
     request: Request<Incoming>,
     mut files: ServeDir,
     prefix: &str,
-    (clients, address): (&Arc<Clients>, IpAddr),
+    (clients, address, progress): (&Arc<Clients>, IpAddr, &Arc<Mutex<Instant>>),
 ) -> std::result::Result<Response<Sent>, Infallible> {
     let path = request.uri().path().to_owned();
+    *progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     let within = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or("/").to_owned();
     if let Some(mac) = within.strip_prefix("/by-mac/").and_then(|rest| rest.split('/').next()) {
         clients.note(address, mac);
@@ -95,7 +112,8 @@ async fn answer(
     let tells = is_get && status.is_success();
     Ok(response.map(|body| {
         let total = length.unwrap_or_default();
-        Sent { body, total, count: 0, said: Instant::now(), what, tells, clients: Arc::clone(clients), address }
+        let (clients, progress) = (Arc::clone(clients), Arc::clone(progress));
+        Sent { body, total, count: 0, said: Instant::now(), progress, what, tells, clients, address }
     }))
 }
 
@@ -113,6 +131,8 @@ struct Sent {
     count: u64,
     /// Time of the last line about it.
     said: Instant,
+    /// Time at which the connection took something.
+    progress: Arc<Mutex<Instant>>,
     what: String,
     /// Set for a successful GET.
     tells: bool,
@@ -139,6 +159,7 @@ impl Body for Sent {
     ) -> Poll<Option<std::result::Result<Frame<Chunk>, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
+            *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             self.count += frame.data_ref().map_or(0, |data| data.len() as u64);
             if self.tells && self.count < self.total && self.said.elapsed() > EVERY {
                 self.report("");

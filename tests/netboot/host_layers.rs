@@ -18,6 +18,8 @@ fn write(folder: &Path, more: &[Item]) {
         file("srv/x", "x"),
         file("srv/y/z", "z"),
         file("srv/f", "f"),
+        file("srv/p/a", ""),
+        file("srv/p-data", ""),
     ]);
     case::write(folder, std::slice::from_ref(&base), &sound::machine());
     fs::create_dir_all(folder.join("host")).unwrap();
@@ -50,6 +52,8 @@ fn a_layer_has_what_the_host_adds_changes_and_removes_and_nothing_else() {
         character("dev/special", 10, 200),
         file("srv/y", "a file where a directory was"),
         dir("srv/f"),
+        file("srv/.wh.p", ""),
+        file("srv/.wh.p-data", ""),
         file("srv/f/g", "a directory where a file was"),
     ];
     write(folder.path(), &more);
@@ -71,6 +75,8 @@ fn a_layer_has_what_the_host_adds_changes_and_removes_and_nothing_else() {
             "./srv/f/g",
             "./srv/kept/a",
             "./srv/kept/b",
+            "./srv/p",
+            "./srv/p-data",
             "./srv/x",
             "./srv/y"
         ]
@@ -112,6 +118,7 @@ fn n7_a_layer_that_cannot_be_one_is_refused_and_the_host_boots_what_it_did() {
         assert_eq!(script(folder.path()), before);
     };
     refused(&[file("usr/lib/modules/x", "")], "kernel and modules are those of the image");
+    refused(&[dir("boot/efi")], "kernel and modules are those of the image");
     refused(&[file(".wh.boot", "")], "kernel and modules are those of the image");
     refused(&[file("etc/shadow", "root:x:")], "machines fetch the layer of a host by plain HTTP");
     refused(&[file("etc/ssh/ssh_host_ed25519_key", "")], "machines fetch the layer of a host by plain HTTP");

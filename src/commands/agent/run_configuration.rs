@@ -10,6 +10,7 @@ use crate::output::print::say_line;
 use crate::words::kernel_line::{last, words};
 use crate::words::origin::Origin;
 use anyhow::Context;
+use rustix::fs::sync;
 use std::fs;
 
 /// Fetches the configuration and runs it, unless it has succeeded on this system before. Notes the result.
@@ -32,6 +33,7 @@ pub fn run() -> Result<()> {
     let ended = source.and_then(|source| execute(&source, &fetch(&source)?));
     match ended {
         Ok(Some(0)) => {
+            sync(); // what it wrote is there before it counts as done
             note(State::Done, Some(0), None)?;
             say_line(&format!("{value} has succeeded"))
         }

@@ -56,7 +56,8 @@ impl Layers {
     /// Writes the layer of a host, unless it is there.
     pub fn put(&self, of: &OfHost, packing: &Packing) -> Result<HostLayer> {
         let Packing { format, compression, .. } = packing;
-        let depends = format!("{} {format:?} {compression:?} {}", of.root, of.in_the_clear);
+        let program = Digest::of_stream(File::open("/proc/self/exe").context("opening this program's own file")?)?;
+        let depends = format!("{} {format:?} {compression:?} {} {}", of.root, of.in_the_clear, program.hex());
         let name = format!("{}.{}", name_of(&of.image.digest, &depends), LiveFormat::from(*format).name());
         let path = self.folder.join(&name);
         if !path.exists() {
@@ -116,10 +117,11 @@ struct Filling<'f> {
 impl Filling<'_> {
     fn put(&mut self, node: &Visited) -> Result<()> {
         let path = path_in_layer(node.path)?;
+        refuse_of_kernel(node.path)?;
         if node.kind == NodeKind::Directory {
             return self.tree.directory(&path, &node.meta);
         }
-        self.refuse(node.path)?;
+        self.refuse_secret(node.path)?;
         if let Some(target) = self.names.get(&node.inode).filter(|_| node.links > 1) {
             return self.tree.hardlink(&path, target);
         }
@@ -145,20 +147,12 @@ impl Filling<'_> {
 
     /// Hides what the base has at a path.
     fn hide(&mut self, path: &[u8]) -> Result<()> {
-        self.refuse(path)?;
+        refuse_of_kernel(path)?;
         self.tree.node(&path_in_layer(path)?, &Meta::default(), Node::Character { major: 0, minor: 0 })
     }
 
-    /// Refuses what no layer of a host has.
-    fn refuse(&self, path: &[u8]) -> Result<()> {
-        let is_below = |folder: &str| {
-            path.strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
-        };
-        if OF_KERNEL.iter().any(|folder| is_below(folder)) {
-            let found =
-                "a layer of a host cannot change it: kernel and modules are those of the image that the host boots";
-            return Err(refused(found, "change that image instead, and build the host's image on it again"));
-        }
+    /// Refuses a secret where anyone on the way can read it.
+    fn refuse_secret(&self, path: &[u8]) -> Result<()> {
         let is_key = path.starts_with(b"etc/ssh/ssh_host_") && path.ends_with(b"_key");
         if self.of.in_the_clear && (is_key || SECRETS.iter().any(|secret| path == secret.as_bytes())) {
             let found = "it is a secret, and machines fetch the layer of a host by plain HTTP, as anyone can";
@@ -166,6 +160,18 @@ impl Filling<'_> {
         }
         Ok(())
     }
+}
+
+/// Refuses a path that no layer of a host has: the initramfs takes none with it, either.
+fn refuse_of_kernel(path: &[u8]) -> Result<()> {
+    let is_below = |folder: &str| {
+        path.strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
+    };
+    if OF_KERNEL.iter().any(|folder| is_below(folder)) {
+        let found = "a layer of a host cannot change it: kernel and modules are those of the image that the host boots";
+        return Err(refused(found, "change that image instead, and build the host's image on it again"));
+    }
+    Ok(())
 }
 
 /// Returns the path in the layer's file of a path in the root.
