@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::mount::scratch::Scratch;
-use crate::serve::clients::{Clients, line};
+use crate::serve::clients::Clients;
 use crate::serve::jail;
 use crate::tool::Tool;
 use anyhow::Context;
@@ -30,6 +30,18 @@ pub enum Addresses {
     OfAnother(Ipv4Net),
 }
 
+/// Name of the configuration, in the folder and in the root of dnsmasq.
+const CONFIGURATION: &str = "dnsmasq.conf";
+/// Lines that are taken from the folder's configuration (forms/netboot/loaders/dnsmasq.rs): others could start programs as
+/// root, or keep dnsmasq from becoming another user.
+const TAKEN: [&str; 4] = ["enable-tftp", "tftp-root=", "dhcp-match=", "dhcp-boot="];
+
+/// Returns the lines of a configuration that say what machines boot.
+fn taken(text: &str) -> String {
+    let lines = text.lines().filter(|line| TAKEN.iter().any(|key| line.starts_with(key)));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 /// dnsmasq, which runs.
 pub struct Dnsmasq {
     process: Child,
@@ -42,6 +54,9 @@ impl Dnsmasq {
         let root = scratch.directory("dnsmasq")?;
         fs::set_permissions(&root, Permissions::from_mode(0o755)).context("making a root for dnsmasq")?;
         jail::build(&root, folder)?;
+        let path = folder.join(CONFIGURATION);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        fs::write(root.join(CONFIGURATION), taken(&text)).context("writing the configuration of dnsmasq")?;
         let range = match addresses {
             Addresses::Range(first, last) => format!("--dhcp-range={first},{last},1h"),
             Addresses::OfAnother(network) => format!("--dhcp-range={},proxy", network.network()),
@@ -51,7 +66,7 @@ impl Dnsmasq {
             .arg(&root)
             .args(["/bin/sh", "-c", STARTS, "sh", "dnsmasq", "--keep-in-foreground", "--log-facility=-", "--port=0"])
             .args(["--user=nobody", "--group=nogroup", "--bind-interfaces", "--pid-file", "--dhcp-leasefile=/leases"])
-            .arg(format!("--conf-file={}/dnsmasq.conf", folder.display()))
+            .arg(format!("--conf-file=/{CONFIGURATION}"))
             .arg(format!("--interface={card}"))
             .arg(range)
             .hint("apt-get install dnsmasq-base util-linux");
@@ -92,7 +107,7 @@ impl Dnsmasq {
                 clients.report(address, &format!("{within} {what}"));
             }
             None if text.contains("failed") || text.contains("error") || text.contains("no address") => {
-                line(&crate::words::printable::plain(text, 300));
+                clients.line(crate::words::printable::plain(text, 300));
             }
             None => {}
         }
@@ -131,6 +146,12 @@ fn read(text: &str) -> Option<Event<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_says_what_machines_boot_and_nothing_else() {
+        let text = "# x\nenable-tftp\ntftp-root=/srv\nuser=root\n dhcp-script=/x\ndhcp-script=/x\nconf-file=/x\ndhcp-boot=tag:bios,x\n";
+        assert_eq!(taken(text), "enable-tftp\ntftp-root=/srv\ndhcp-boot=tag:bios,x\n");
+    }
 
     #[test]
     fn what_a_machine_gets_is_read_from_the_log() {

@@ -1,7 +1,7 @@
 //! A server of HTTP for the files of `/`, which is the netboot folder: GET and HEAD, whole or in parts.
 
 use crate::error::Result;
-use crate::serve::clients::{Clients, line};
+use crate::serve::clients::Clients;
 use crate::words::units::Bytes;
 use anyhow::Context as _;
 use http_body_util::Empty;
@@ -24,7 +24,7 @@ use tower_http::services::fs::ServeFileSystemResponseBody;
 /// Time for a request to come, from the first byte of a connection, or the end of the request before.
 const TO_ASK: Duration = Duration::from_secs(60);
 /// The most connections at a time: each of a rack's machines has a few.
-const CONNECTIONS: usize = 512;
+const CONNECTIONS: usize = 400; // with a file each, below the usual limit of 1024 descriptors
 /// Time between two lines about one file.
 const EVERY: Duration = Duration::from_secs(10);
 /// Pause after the system had no descriptor for a connection.
@@ -40,7 +40,7 @@ pub async fn serve(listener: TcpListener, prefix: &str, clients: Arc<Clients>) -
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                line(&format!("a connection failed: {error}"));
+                clients.line(format!("a connection failed: {error}"));
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }

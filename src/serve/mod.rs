@@ -31,7 +31,7 @@ pub fn serve(folder: &Path, prefix: &str, listener: TcpListener, dnsmasq: Dnsmas
         let found = format!("nobody cannot read {}/{FIRST}: {error}", folder.display());
         refused(found, format!("let all users read the folder: chmod -R a+rX {}", folder.display()))
     })?;
-    let clients = Arc::new(Clients::default());
+    let clients = Arc::new(Clients::printing());
     let runtime = runtime::Builder::new_current_thread().enable_all().build().context("starting the server of HTTP")?;
     runtime.block_on(async {
         let ended = dnsmasq.follow(Arc::clone(&clients));
