@@ -86,6 +86,21 @@ mod tests {
     use crate::root::edit::Edit;
     use crate::root::memory::MemoryTree;
 
+    /// The changes since a snapshot, removed paths with a `-` before them.
+    fn told(snapshot: Snapshot, tree: &MemoryTree) -> Vec<String> {
+        let mut told = Vec::new();
+        snapshot
+            .changes(tree, &mut |change| {
+                told.push(match change {
+                    Change::Put(node) => String::from_utf8_lossy(node.path).into_owned(),
+                    Change::Removed(path) => format!("-{}", String::from_utf8_lossy(path)),
+                });
+                Ok(())
+            })
+            .unwrap();
+        told
+    }
+
     #[test]
     fn what_was_put_or_removed_is_told_with_the_directories_above() {
         let folder = tempfile::tempdir().unwrap();
@@ -98,16 +113,7 @@ mod tests {
         tree.put_text(&path("/etc/hosts"), b"new").unwrap();
         tree.put_text(&path("/opt/more/file"), b"new").unwrap();
         tree.remove(&path("/usr/lib/x/y")).unwrap();
-        let mut told = Vec::new();
-        snapshot
-            .changes(&tree, &mut |change| {
-                told.push(match change {
-                    Change::Put(node) => String::from_utf8_lossy(node.path).into_owned(),
-                    Change::Removed(path) => format!("-{}", String::from_utf8_lossy(path)),
-                });
-                Ok(())
-            })
-            .unwrap();
+        let told = told(snapshot, &tree);
         let put = ["", "etc", "etc/hosts", "opt", "opt/more", "opt/more/file", "usr", "usr/lib", "usr/lib/x"];
         assert_eq!(told[..put.len()], put);
         assert_eq!(told[put.len()..], ["-usr/lib/x/y"]);
@@ -123,16 +129,7 @@ mod tests {
         let snapshot = Snapshot::of(&tree).unwrap();
         tree.file(&path("/etc/x"), &Meta::default(), &mut &b"new"[..]).unwrap();
         tree.remove(&path("/etc/y")).unwrap();
-        let mut told = Vec::new();
-        snapshot
-            .changes(&tree, &mut |change| {
-                told.push(match change {
-                    Change::Put(node) => String::from_utf8_lossy(node.path).into_owned(),
-                    Change::Removed(path) => format!("-{}", String::from_utf8_lossy(path)),
-                });
-                Ok(())
-            })
-            .unwrap();
+        let told = told(snapshot, &tree);
         assert_eq!(told, ["", "etc", "etc/x", "-etc/y"]);
     }
 }
