@@ -129,7 +129,7 @@ fn publish(request: &NetbootRequest, boots: &SlotRequest, hosts: &Hosts, progres
     Ok(Published::new(folder, published).with_images(made.collect(), removed))
 }
 
-/// Refuses to fix an image where machines boot another one tomorrow.
+/// Refuses to fix an image where machines may boot another one later.
 fn refuse_fixes(boots: &SlotRequest) -> Result<()> {
     if boots.policy.fixes_nothing() {
         return Ok(());

@@ -1,7 +1,7 @@
 //! `flipslot serve`: a netboot folder, for machines behind one network card.
 
 use crate::cli::ServeArgs;
-use crate::error::{Result, refused};
+use crate::error::{Result, failed, refused};
 use crate::forms::netboot::loaders::address_of;
 use crate::mount::scratch::Scratch;
 use crate::serve::clients::line;
@@ -16,7 +16,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
-/// Serves the folder until a signal comes.
+/// Serves the folder; a signal ends it.
 pub fn run(args: &ServeArgs) -> Result<()> {
     umask(Mode::WGRP | Mode::WOTH); // dnsmasq runs as another user
     refuse_missing(&[("dnsmasq", "dnsmasq-base"), ("ip", "iproute2"), ("unshare", "util-linux")])?;
@@ -58,10 +58,16 @@ fn parts(url: &str) -> Result<(&str, u16, &str)> {
         Some((host, port)) => (host, port.strip_prefix(':').unwrap_or("80")),
         None => authority.split_once(':').unwrap_or((authority, "80")),
     };
-    let port = port.parse().ok().with_context(|| format!("{url}: '{port}' is not a port"))?;
-    Ok((host, port, path))
+    match port.parse() {
+        Ok(port) => Ok((host, port, path)),
+        Err(_) => Err(failed(
+            format!("machines look for the folder at {url}, and '{port}' is not a port"),
+            "write the folder again: flipslot netboot … --url http://ADDRESS:PORT/boot",
+        )),
+    }
 }
 
+/// Returns the refusal of a port that cannot be had.
 fn taken(error: &std::io::Error, host: &str, port: u16) -> anyhow::Error {
     let next = match error.kind() {
         ErrorKind::AddrInUse => format!("stop what listens there: ss -ltnp 'sport = :{port}'"),

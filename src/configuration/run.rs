@@ -85,14 +85,15 @@ fn fetch_once(source: &Source) -> Result<PathBuf> {
     }
 }
 
+/// Lets root execute a file; returns its path.
 fn executable(path: PathBuf) -> Result<PathBuf> {
     let set = fs::set_permissions(&path, Permissions::from_mode(0o700));
     set.with_context(|| format!("making {} a program", path.display()))?;
     Ok(path)
 }
 
-/// Runs what was fetched, in its folder; what it says goes where this program's words go. Returns its exit code; `None` if it was ended by
-/// a signal.
+/// Runs what was fetched, in its folder, with the output of this program. Returns its exit code; `None` if a signal has
+/// ended it.
 pub fn execute(source: &Source, path: &Path) -> Result<Option<i32>> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let tool = if source.is_playbook() {

@@ -21,7 +21,7 @@ use crate::build::inspected::Inspection;
 use crate::build::session::Session;
 use crate::check::subject::OLDEST_GRUB;
 use crate::error::{Result, failed};
-use crate::forms::netboot::delivery::Delivery;
+use crate::forms::netboot::delivery::{Delivery, RootFile};
 use crate::forms::netboot::layer::Losses;
 use crate::initramfs::compress::{Effort, Method};
 use crate::kernel::modules::Modules;
@@ -69,7 +69,7 @@ pub struct Written {
 
 /// Writes an image with its kernel and initramfs into an empty folder.
 pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Written> {
-    let NetbootJob { image, request, delivery, address, .. } = job;
+    let NetbootJob { image, request, delivery, .. } = job;
     let step = session.progress.step(None, "reading layers", Some(image.stored_bytes()));
     let mut tree = MemoryTree::complete(folder.to_owned());
     let verified = image.apply_to(&mut tree, MemoryTree::budget(), step.counter())?;
@@ -81,10 +81,7 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Writte
     let before = Snapshot::of(&tree)?;
     drop(step);
     let format = delivery.format();
-    let from = match (delivery.source(image, root.as_ref(), address.as_deref(), job.made), request.initramfs) {
-        (LiveSource::Url { url, .. }, Source::Dracut) => LiveSource::Livenet { url },
-        (from, _) => from,
-    };
+    let from = source(job, root.as_ref());
     let embedded = root.as_ref().filter(|_| from == LiveSource::BesideInitramfs);
     let on = RootOn::Live { format: format.0, from };
     let is_livenet = on.is_livenet();
@@ -129,6 +126,14 @@ pub fn write(job: &NetbootJob, folder: &Path, session: Session) -> Result<Writte
     }
     let about = About { title, kernel: kernel.version, words, format, root: written, memory, files };
     Ok(Written { described: Described::new(image, about), modules, has_agent })
+}
+
+/// Returns the origin of the root for the initramfs that was asked for.
+fn source(job: &NetbootJob, root: Option<&RootFile>) -> LiveSource {
+    match (job.delivery.source(job.image, root, job.address.as_deref(), job.made), job.request.initramfs) {
+        (LiveSource::Url { url, .. }, Source::Dracut) => LiveSource::Livenet { url },
+        (from, _) => from,
+    }
 }
 
 fn warn_of(losses: &Losses, session: Session) {
