@@ -22,12 +22,12 @@ fn a_server_jumps_into_an_image_in_ram_and_comes_back_unless_it_is_confirmed() {
     let reference = registry.debian_13();
     let said = machine.run(&format!("flipslot switch --ram {reference} --dry-run"));
     assert!(said.contains("would jump from this system into docker://10.0.2.2:"), "{said}");
-    machine.leave_by(&format!("flipslot switch --ram {reference} --confirm manual --deadline 1m --progress plain"));
-    comes_up_in_ram(&mut machine, "flipslot.boot=kexec flipslot.deadline=60 flipslot.confirm=manual");
+    machine.leave_by(&format!("flipslot switch --ram {reference} --confirm manual --deadline 3m --progress plain"));
+    comes_up_in_ram(&mut machine, "flipslot.boot=kexec flipslot.deadline=180 flipslot.confirm=manual");
     assert!(machine.run("flipslot status").contains("trial    not confirmed yet"));
     let said = machine.run("flipslot switch --ram oci:/nowhere");
     assert!(said.contains("this system is itself on trial"), "{said}");
-    machine.wait_for("nobody confirms it", "it was not confirmed within 60 s");
+    machine.wait_for("nobody confirms it", "it was not confirmed within 180 s");
     machine.wait_for("a reset leads to the disk", "GNU GRUB");
     machine.wait_for("which boots what it did before", "Debian GNU/Linux 12 flipslot-vm");
     machine.wait_for("login prompt", "login:");
