@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, TcpListener};
 use std::pin::Pin;
@@ -25,6 +26,8 @@ use tower_http::services::fs::ServeFileSystemResponseBody;
 const TO_ASK: Duration = Duration::from_secs(60);
 /// The most connections at a time: each of a rack's machines has a few.
 const CONNECTIONS: usize = 400; // with a file each, below the usual limit of 1024 descriptors
+/// The most connections of one address at a time: one that opens many must not keep the others out.
+const OF_ONE: usize = 40;
 /// Time between two lines about one file.
 const EVERY: Duration = Duration::from_secs(10);
 /// Pause after the system had no descriptor for a connection.
@@ -34,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, prefix: &str, clients: Arc<Clients>) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("preparing the server of HTTP")?;
     let (files, prefix): (_, Arc<str>) = (ServeDir::new("/").append_index_html_on_directories(false), prefix.into());
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let (room, counts) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::default());
     loop {
         let held = Arc::clone(&room).acquire_owned().await.context("waiting for a connection to end")?;
         let (stream, peer) = match listener.accept().await {
@@ -45,9 +48,13 @@ pub async fn serve(listener: TcpListener, prefix: &str, clients: Arc<Clients>) -
                 continue;
             }
         };
+        let Some(counted) = Counted::one_more(&counts, peer.ip()) else {
+            clients.report(peer.ip(), &format!("has {OF_ONE} connections already, and gets no more"));
+            continue;
+        };
         let (files, prefix, clients) = (files.clone(), Arc::clone(&prefix), Arc::clone(&clients));
         tokio::spawn(async move {
-            let _held = held;
+            let _held = (held, counted);
             let progress = Arc::new(Mutex::new(Instant::now()));
             let whom = (&clients, peer.ip());
             let service = service_fn(|request| answer(request, files.clone(), &prefix, (whom.0, whom.1, &progress)));
@@ -59,6 +66,37 @@ pub async fn serve(listener: TcpListener, prefix: &str, clients: Arc<Clients>) -
                 () = stalled(&progress) => {}
             }
         });
+    }
+}
+
+/// Connections by their addresses.
+type Counts = Mutex<BTreeMap<IpAddr, usize>>;
+
+/// A connection that is counted as long as this lives.
+struct Counted(Arc<Counts>, IpAddr);
+
+impl Counted {
+    /// Counts one more of an address; `None` if it has as many as it may.
+    fn one_more(counts: &Arc<Counts>, address: IpAddr) -> Option<Counted> {
+        let mut known = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = known.entry(address).or_default();
+        let has_room = *count < OF_ONE;
+        if has_room {
+            *count += 1;
+        }
+        has_room.then(|| Counted(Arc::clone(counts), address))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = known.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                known.remove(&self.1);
+            }
+        }
     }
 }
 

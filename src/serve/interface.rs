@@ -13,8 +13,9 @@ use std::time::Duration;
 
 /// The most addresses that are handed out.
 const RANGE_MAX: u32 = 100;
-/// Time for another DHCP server to answer: two questions (network/dhcp.rs).
-const TO_ANSWER: Duration = Duration::from_secs(3);
+/// Time for another DHCP server to answer. One that pings an address before it offers it takes 3 s (dnsmasq, config.h,
+/// PING_WAIT).
+const TO_ANSWER: Duration = Duration::from_secs(7);
 
 /// A network card of this machine.
 #[derive(Debug)]

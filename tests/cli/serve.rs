@@ -3,6 +3,7 @@
 
 use crate::support::program::tool;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -160,6 +161,34 @@ fn machines_get_the_files_of_the_folder_whole_or_in_parts_and_no_others() {
 }
 
 #[test]
+fn one_machine_with_many_connections_does_not_keep_the_others_out() {
+    let (folder, net) = (tempfile::tempdir().unwrap(), Net::new("many"));
+    write(folder.path(), "http://10.78.0.1/boot");
+    let mut child = start(&net, folder.path(), &[]);
+    let theirs = net.theirs();
+    tool("ip", &["-n", &theirs, "address", "add", "10.78.0.10/24", "dev", "v1"]);
+    let hold = "for i in $(seq 40); do exec {held}<>/dev/tcp/10.78.0.1/80; done; echo held; read -r";
+    let mut holds = Command::new("ip");
+    holds.args(["netns", "exec", &theirs, "bash", "-ec", hold]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holds = holds.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(holds.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    let file = "http://10.78.0.1/boot/loaders/core.0";
+    assert_eq!(net.get(&["--interface", "10.78.0.9", file]).0, "000", "{}", said(folder.path()));
+    assert_eq!(net.get(&["--interface", "10.78.0.10", file]).0, "200", "{}", said(folder.path()));
+    holds.kill().unwrap();
+    holds.wait().unwrap();
+    let begin = Instant::now();
+    while net.get(&["--interface", "10.78.0.9", file]).0 != "200" {
+        assert!(begin.elapsed() < Duration::from_secs(30), "what has ended is not counted: {}", said(folder.path()));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    ends(&net);
+}
+
+#[test]
 fn a_server_that_is_killed_leaves_nothing_that_serves() {
     let (folder, net) = (tempfile::tempdir().unwrap(), Net::new("killed"));
     write(folder.path(), "http://10.78.0.1");
@@ -193,6 +222,8 @@ fn a_second_dhcp_server_another_address_and_a_folder_that_is_private_are_refused
     let more = ["--bind-interfaces", "--dhcp-range=10.78.0.20,10.78.0.30", "--pid-file", "--user=root"];
     let leases = format!("--dhcp-leasefile={}", folder.path().join("leases").display());
     let mut other = Command::new("ip").args(words).args(more).arg(leases).stderr(Stdio::null()).spawn().unwrap();
+    let listens = "until [ -n \"$(ip netns exec \"$1\" ss -Hlnu sport = :67)\" ]; do sleep 0.05; done";
+    tool("sh", &["-ec", listens, "sh", &theirs]);
     refused(&[], "10.78.0.9 hands out addresses on v0 already");
     let mut child = start(&net, folder.path(), &["--proxy-dhcp"]);
     refused(&["--proxy-dhcp"], "cannot listen on 10.78.0.1:80");
