@@ -1,5 +1,6 @@
 //! `/var/lib/flipslot/run.json`: the result of the configuration, which `flipslot status` prints.
 
+use crate::boot::trial::boot_id;
 use crate::error::Result;
 use crate::words::printable::plain;
 use anyhow::Context;
@@ -28,6 +29,10 @@ pub struct Configured {
     pub error: Option<String>,
     /// Time of this state, in seconds since 1970.
     pub at: u64,
+    /// Unique id of the boot that wrote this (proc_sys_kernel(5), random/boot_id).
+    pub boot_id: String,
+    /// Boots in a row, with this one, that began with it and were cut, or may be.
+    pub begun: u32,
 }
 
 /// States of the configuration.
@@ -36,6 +41,8 @@ pub struct Configured {
 pub enum State {
     /// The configuration is fetched, or runs.
     Running,
+    /// The machine was restarted in the middle; the next boot tries again.
+    Cut,
     /// The configuration has succeeded, and is not run again on this system.
     Done,
     /// The configuration has failed; the next boot tries again.
@@ -46,11 +53,32 @@ impl Configured {
     /// Reads the result; `None` if there is none.
     pub fn read() -> Result<Option<Configured>> {
         let path = Path::new(FOLDER).join(NAME);
-        match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
-            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display())).map(Some),
-        }
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.with_context(|| format!("reading {}", path.display()))?,
+        };
+        let boot_id = boot_id()?;
+        let unreadable = |error: serde_json::Error| {
+            let error = format!("{} is damaged ({error}); the next boot writes it again", path.display());
+            let (state, exit_code, source) = (State::Failed, None, String::new());
+            Configured {
+                version: 1,
+                source,
+                state,
+                exit_code,
+                error: Some(error),
+                at: 0,
+                boot_id: String::new(),
+                begun: 0,
+            }
+        };
+        Ok(Some(serde_json::from_slice(&text).map_or_else(unreadable, |read: Configured| read.in_boot(&boot_id))))
+    }
+
+    /// Returns what it says in the boot with this id: what another boot has begun was cut.
+    fn in_boot(self, boot_id: &str) -> Configured {
+        let is_cut = self.state == State::Running && self.boot_id != boot_id;
+        if is_cut { Configured { state: State::Cut, ..self } } else { self }
     }
 
     /// Writes it in one step.
@@ -68,6 +96,7 @@ impl Configured {
     pub fn line(&self) -> String {
         let how = match (self.state, self.exit_code) {
             (State::Running, _) => "runs".to_owned(),
+            (State::Cut, _) => "was cut by a restart of the machine; the next boot tries again".to_owned(),
             (State::Done, _) => "done".to_owned(),
             (State::Failed, Some(code)) => format!("failed with exit code {code}"),
             (State::Failed, None) => format!("failed: {}", plain(self.error.as_deref().unwrap_or_default(), 300)),
@@ -76,5 +105,28 @@ impl Configured {
             "  run      {} {how}; its log: journalctl -u flipslot-run (OpenRC: the console)",
             plain(&self.source, 300)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_boot_has_begun_was_cut() {
+        let of = |state| Configured {
+            version: 1,
+            source: "https://srv/x".to_owned(),
+            state,
+            exit_code: None,
+            error: None,
+            at: 0,
+            boot_id: "one".to_owned(),
+            begun: 1,
+        };
+        assert_eq!(of(State::Running).in_boot("one").state, State::Running);
+        assert_eq!(of(State::Running).in_boot("two").state, State::Cut);
+        assert_eq!(of(State::Done).in_boot("two").state, State::Done);
+        assert!(of(State::Cut).line().contains("was cut by a restart"));
     }
 }

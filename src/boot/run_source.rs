@@ -44,7 +44,11 @@ impl Source {
         if url.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return Err(odd(&value.escape_debug().to_string(), "is not an address"));
         }
-        if is_git { Source::read_git(value, url) } else { Source::read_file(value, url) }
+        let source = if is_git { Source::read_git(value, url) } else { Source::read_file(value, url) }?;
+        if ["", ".", ".."].contains(&source.name()) {
+            return Err(odd(value, "names a folder, and not a file"));
+        }
+        Ok(source)
     }
 
     fn read_file(value: &str, url: &str) -> Result<Source> {
@@ -115,6 +119,9 @@ mod tests {
         assert!(said("git+https://srv/site.git@main#x").contains("names no commit"));
         assert!(said(&format!("git+https://srv/site.git@{COMMIT}#../x")).contains("names no commit"));
         assert!(said(&format!("git+https://srv/site.git@{COMMIT}#--upload-pack=x")).contains("names no commit"));
+        assert!(said(&format!("https://srv/a/@sha256:{HEX}")).contains("names a folder"));
+        assert!(said(&format!("https://srv/a/..@sha256:{HEX}")).contains("names a folder"));
+        assert!(said(&format!("git+https://srv/site.git@{COMMIT}#x/.")).contains("names a folder"));
         assert!(said(&format!("git+http://srv/site.git@{COMMIT}#x")).contains("is not https://SERVER/FILE"));
         assert!(said(&format!("git+ssh://srv/site.git@{COMMIT}#x")).contains("is not https://SERVER/FILE"));
         assert!(said(&format!("https://me:secret@srv/setup@sha256:{HEX}")).contains("a user or a password"));

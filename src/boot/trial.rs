@@ -1,8 +1,10 @@
 //! Words on the kernel command line that make a boot a trial, and by which the running system recognises it.
 
 use crate::boot::ledger::Confirm;
+use crate::error::Result;
 use crate::words::kernel_line::{BOOT_KEY, DEADLINE, DEADLINE_KEY, PROVEN, seconds};
-use std::fmt;
+use anyhow::Context;
+use std::{fmt, fs};
 
 /// Words with which a boot that fails resets the machine, which leads back to the proven slot, instead of
 /// waiting for someone at the console:
@@ -13,6 +15,12 @@ pub const WORDS: [&str; 4] = ["panic=10", "rd.emergency=reboot", "rd.shell=0", "
 
 /// Key of the word for the means of confirming a trial.
 pub const CONFIRM_KEY: &str = "flipslot.confirm=";
+
+/// Returns the unique id of this boot (proc_sys_kernel(5), random/boot_id).
+pub fn boot_id() -> Result<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading this boot's id")?;
+    Ok(text.trim().to_owned())
+}
 
 /// Means by which the running kernel was started, from `flipslot.boot=` on its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ use crate::boot::run_source::Source;
 use crate::error::{Result, failed};
 use crate::oci::registry::file;
 use crate::output::print::say_line;
-use crate::tool::Tool;
+use crate::tool::{Tool, is_installed};
 use crate::words::digest::Digest;
 use crate::words::units::Bytes;
 use anyhow::Context;
@@ -30,7 +30,7 @@ pub fn fetch(source: &Source) -> Result<PathBuf> {
     let (begin, mut pause) = (Instant::now(), PAUSE);
     loop {
         match fetch_once(source) {
-            Ok(path) => return Ok(path),
+            Ok(ended) => return ended,
             Err(error) if begin.elapsed() + pause > PATIENCE => return Err(error),
             Err(error) => say_line(&format!("{error:#}; again in {} s", pause.as_secs()))?,
         }
@@ -39,7 +39,8 @@ pub fn fetch(source: &Source) -> Result<PathBuf> {
     }
 }
 
-fn fetch_once(source: &Source) -> Result<PathBuf> {
+/// Tries once. An error inside of the result would be the same in a minute.
+fn fetch_once(source: &Source) -> Result<Result<PathBuf>> {
     let folder = Path::new(FOLDER).join("run");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
@@ -53,23 +54,26 @@ fn fetch_once(source: &Source) -> Result<PathBuf> {
             let (stream, length) = file::open(url, ONE_TRY).with_context(|| format!("fetching {url}"))?;
             if length > LARGEST {
                 let found = format!("{url} has {}, and at most {} are taken", Bytes(length), Bytes(LARGEST));
-                return Err(failed(found, "fetch what is larger from within the program"));
+                return Ok(Err(failed(found, "fetch what is larger from within the program")));
             }
             let mut out = File::create_new(&path).with_context(|| format!("making {}", path.display()))?;
             io::copy(&mut stream.take(length), &mut out).with_context(|| format!("fetching {url}"))?;
             let found = Digest::of_stream(File::open(&path).with_context(|| format!("reading {}", path.display()))?)?;
             if found != *digest {
                 let hint = "if you changed the file, name its new digest: sha256sum FILE, on the server";
-                return Err(failed(format!("{url} has the digest {found}, and {digest} was asked for"), hint));
+                return Ok(Err(failed(format!("{url} has the digest {found}, and {digest} was asked for"), hint)));
             }
-            executable(path)
+            Ok(executable(path))
         }
         Source::Git { repository, commit, file } => {
+            if !is_installed("git") {
+                return Ok(Err(failed("git is not installed", "the image needs the package git")));
+            }
             let git = |words: &[&str]| {
                 // Nobody answers a question.
                 let tool = Tool::new("git").arg("-C").arg(&folder).args(words).variable("GIT_TERMINAL_PROMPT", "0");
                 let tool = tool.deadline(PATIENCE);
-                tool.hint("the image needs the package git").run().map(drop)
+                tool.run().map(drop)
             };
             git(&["init", "--quiet"])?;
             git(&["fetch", "--quiet", "--depth=1", repository, commit])?;
@@ -78,9 +82,9 @@ fn fetch_once(source: &Source) -> Result<PathBuf> {
             let path = folder.join(file);
             if !path.is_file() {
                 let hint = "name a file of that commit: git ls-tree -r COMMIT";
-                return Err(failed(format!("{repository} has no {file} in {commit}"), hint));
+                return Ok(Err(failed(format!("{repository} has no {file} in {commit}"), hint)));
             }
-            executable(path)
+            Ok(executable(path))
         }
     }
 }
@@ -100,7 +104,7 @@ pub fn execute(source: &Source, path: &Path) -> Result<Option<i32>> {
         let tool = Tool::new("ansible-playbook").args(["--connection=local", "--inventory=localhost,"]);
         tool.arg(path).hint("the image needs the package ansible-core")
     } else {
-        Tool::new(path).hint("it needs a first line like #!/bin/sh")
+        Tool::new(path).hint("it needs a first line like #!/bin/sh, and /var a mount without noexec")
     };
     tool.run_shown(folder)
 }

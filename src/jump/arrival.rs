@@ -1,13 +1,11 @@
 //! Records the end of a jump: what the system that came up notes in the ledger.
 
 use crate::boot::ledger::{Boot, By, Ledger, Moment};
-use crate::boot::trial::{BootedBy, Terms};
+use crate::boot::trial::{BootedBy, Terms, boot_id};
 use crate::disk::installed::open::{Disk, booted_by, cmdline};
 use crate::error::Result;
 use crate::tool::Tool;
-use anyhow::Context;
 use rustix::time::{ClockId, clock_gettime};
-use std::fs;
 use std::time::Duration;
 
 /// Path of a marker that exists once this boot is confirmed; `/run` is in memory, and ends with the boot.
@@ -41,9 +39,9 @@ fn find<'l>(disk: &Disk, ledger: &'l mut Ledger) -> Result<&'l mut Boot> {
         _ => By::Firmware,
     };
     let started = Moment(Moment::now().0.saturating_sub(u64::try_from(uptime().as_millis()).unwrap_or(0)));
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading this boot's id")?;
+    let boot_id = boot_id()?;
     let slot = disk.running()?;
-    let boot = ledger.arrived(slot, by, boot_id.trim(), started);
+    let boot = ledger.arrived(slot, by, &boot_id, started);
     // The ledger is not enough: it finds its note by the clock, and may be lost.
     let terms = match by {
         By::Kexec => Terms::of_cmdline(&cmdline()),

@@ -2,6 +2,7 @@
 
 use crate::boot::configured::{Configured, FOLDER, State};
 use crate::boot::run_source::{Source, WORD};
+use crate::boot::trial::boot_id;
 use crate::configuration::run::{execute, fetch};
 use crate::disk::installed::open::cmdline;
 use crate::error::{Result, failed};
@@ -13,13 +14,18 @@ use anyhow::Context;
 use rustix::fs::sync;
 use std::fs;
 
+/// The most boots in a row that begin with it and are cut; after them it is not tried.
+const MOST: u32 = 3; // a power cut or two are nothing of its own
+
 /// Fetches the configuration and runs it, unless it has succeeded on this system before. Notes the result.
 pub fn run() -> Result<()> {
     let words = words(&cmdline());
     let Some(value) = last(&words, WORD).filter(|value| !value.is_empty()) else { return Ok(()) };
-    if Configured::read().ok().flatten().is_some_and(|before| before.source == value && before.state == State::Done) {
+    let before = Configured::read()?.filter(|before| before.source == value);
+    if before.as_ref().is_some_and(|before| before.state == State::Done) {
         return say_line(&format!("{value} was run before, and is not run again"));
     }
+    let begun = before.filter(|before| before.state == State::Cut).map_or(0, |before| before.begun) + 1;
     trust::bundle_if_none()?;
     let source = Source::read(value);
     // What is refused may hold a password.
@@ -27,8 +33,14 @@ pub fn run() -> Result<()> {
     fs::create_dir_all(FOLDER).with_context(|| format!("making {FOLDER}"))?;
     let note = |state, exit_code, error: Option<String>| -> Result<()> {
         let at = Origin::of_environment(&[])?.now();
-        Configured { version: 1, source: shown.to_owned(), state, exit_code, error, at }.write()
+        let (source, boot_id) = (shown.to_owned(), boot_id()?);
+        Configured { version: 1, source, state, exit_code, error, at, boot_id, begun }.write()
     };
+    if begun > MOST {
+        let found = format!("{MOST} boots in a row were cut while it ran: it restarts the machine itself, or hangs it");
+        note(State::Failed, None, Some(found.clone()))?;
+        return Err(failed(format!("{value} is not run: {found}"), "let it end before it restarts the machine"));
+    }
     note(State::Running, None, None)?;
     let ended = source.and_then(|source| execute(&source, &fetch(&source)?));
     match ended {
