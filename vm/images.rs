@@ -42,11 +42,11 @@ pub enum Put<'p> {
     Link(&'p str, &'p str),
 }
 
-/// The OCI layout of a Debian release with one more layer.
-pub fn with_layer(suite: &str, name: &str, puts: &[Put]) -> PathBuf {
+/// The OCI layout of a Debian with one more layer; `base` is its layout.
+pub fn with_layer(base: &Path, name: &str, puts: &[Put]) -> PathBuf {
     let folder = disks::folder().join(format!("image-{name}"));
     let _ = std::fs::remove_dir_all(&folder);
-    disks::run("cp", &["-a", "--reflink=auto", &layout(suite).to_string_lossy(), &folder.to_string_lossy()]);
+    disks::run("cp", &["-a", "--reflink=auto", &base.to_string_lossy(), &folder.to_string_lossy()]);
     let layer = disks::folder().join(format!("image-{name}.tar"));
     std::fs::write(&layer, tar_of(puts).expect("memory can be written")).expect("the layer can be written");
     let image = format!("{}:latest", folder.display());

@@ -74,6 +74,9 @@ pub struct RootFile {
     pub digest: Digest,
     /// Size in bytes.
     pub size: u64,
+    /// Hash at the root of the tree beside it (dm-verity); `None` if there is no tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verity: Option<Digest>,
     /// Place of what is written over it.
     pub overlay: Keeps,
     /// Drivers of hardware watchdogs that the image has.

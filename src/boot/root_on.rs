@@ -4,7 +4,9 @@
 use crate::filesystem::kind::Filesystem;
 use crate::root::packed::Format;
 use crate::words::digest::Digest;
+use crate::words::kernel_line::{AUTH_KEY, KEYS_KEY, VERITY_KEY};
 use crate::words::partuuid::PartUuid;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// The place of a root filesystem.
@@ -85,6 +87,8 @@ pub enum LiveSource {
         follows: Option<(String, String)>,
         /// Reach the host without TLS.
         plain_http: bool,
+        /// File with the login of the machine, as `DEVICE/PATH`; `None` asks without one.
+        auth_on: Option<String>,
         /// Time at which its initramfs was made, as for a file.
         made: u64,
     },
@@ -98,6 +102,9 @@ pub enum LiveSource {
         path: &'static str,
         /// SHA-256 of the file's bytes.
         digest: Digest,
+        /// Hash at the root of the tree beside the file, by which the kernel compares its blocks (dm-verity); `None` if
+        /// there is no tree.
+        verity: Option<Digest>,
         /// Partition that keeps what is written, and its filesystem; `None` keeps it in memory, and forgets it.
         data: Option<(PartUuid, Filesystem)>,
     },
@@ -175,10 +182,16 @@ impl RootOn {
                 };
                 let mut words = vec![format!("root=flipslot:{source}"), format!("flipslot.format={}", format.name())];
                 if let LiveSource::Registry { follows: Some((_, keys)), .. } = from {
-                    words.push(format!("flipslot.key={keys}"));
+                    words.push(format!("{KEYS_KEY}{keys}"));
                 }
                 if let LiveSource::Registry { host, plain_http: true, .. } = from {
                     words.push(format!("flipslot.plain-http={host}"));
+                }
+                if let LiveSource::Registry { auth_on: Some(place), .. } = from {
+                    words.push(format!("{AUTH_KEY}{place}"));
+                }
+                if let LiveSource::File { verity: Some(hash), .. } = from {
+                    words.push(format!("{VERITY_KEY}{}", hash.hex()));
                 }
                 if let LiveSource::File { data: Some((data, _)), .. } = from {
                     words.push(format!("flipslot.overlay=data:PARTUUID={data}"));
@@ -202,8 +215,13 @@ impl RootOn {
                 if format.filesystem().is_none() {
                     modules.extend(["squashfs", "loop"]);
                 }
+                if let LiveSource::Registry { auth_on: Some(_), .. } = from {
+                    // Which of them the disk has is known there.
+                    modules.extend(Filesystem::value_variants().iter().flat_map(|filesystem| filesystem.modules()));
+                }
                 if let LiveSource::File { filesystem, data, .. } = from {
                     modules.extend(filesystem.modules());
+                    modules.extend(["dm_mod", "dm_verity"]);
                     let of_data = data.map_or_else(Vec::new, |(_, filesystem)| filesystem.modules());
                     modules.extend(of_data.into_iter().filter(|_| data.is_some_and(|(_, kind)| kind != *filesystem)));
                 }
@@ -265,9 +283,16 @@ impl RootOn {
         }
     }
 
-    /// Returns whether the root is on a disk, so that the initramfs needs the drivers of disks.
+    /// Returns whether the root, or the login with which it is fetched, is on a disk, so that the initramfs needs the
+    /// drivers of disks.
     pub fn needs_disk(&self) -> bool {
-        matches!(self, RootOn::Partition { .. } | RootOn::Live { from: LiveSource::File { .. }, .. })
+        let is_read =
+            |from: &LiveSource| matches!(from, LiveSource::File { .. } | LiveSource::Registry { auth_on: Some(_), .. });
+        match self {
+            RootOn::Partition { .. } => true,
+            RootOn::Live { from, .. } => is_read(from),
+            RootOn::Ram => false,
+        }
     }
 
     /// Returns the name of the filesystem that the kernel mounts as the root; `None` if it mounts none.
@@ -286,7 +311,7 @@ mod tests {
 
     fn file(data: Option<(PartUuid, Filesystem)>) -> LiveSource {
         let (partuuid, filesystem, digest) = (PartUuid::NONE, Filesystem::Ext4, Digest::of(b""));
-        LiveSource::File { partuuid, filesystem, path: "/flipslot/root", digest, data }
+        LiveSource::File { partuuid, filesystem, path: "/flipslot/root", digest, verity: None, data }
     }
 
     fn all() -> [RootOn; 5] {
@@ -332,7 +357,7 @@ mod tests {
         let words = |plain_http, follows: Option<(&str, &str)>| {
             let follows = follows.map(|(tag, keys)| (tag.to_owned(), keys.to_owned()));
             let (host, repository, digest) = (host.clone(), repository.clone(), digest.clone());
-            let from = LiveSource::Registry { host, repository, digest, follows, plain_http, made: 7 };
+            let from = LiveSource::Registry { host, repository, digest, follows, plain_http, auth_on: None, made: 7 };
             let on = RootOn::Live { format: LiveFormat::Unpacked, from };
             assert!(on.needs_network() && on.made() == 7 && on.filesystem_name().is_none());
             on.words().join(" ")
@@ -342,6 +367,18 @@ mod tests {
         assert_eq!(words(true, None), format!("{root} flipslot.plain-http=srv:5000 ro"));
         let followed = "root=flipslot:docker://srv:5000/os/web:12 flipslot.format=unpacked flipslot.key=ops,new ro";
         assert_eq!(words(false, Some(("12", "ops,new"))), followed);
+    }
+
+    #[test]
+    fn a_login_on_a_disk_needs_the_drivers_of_disks_and_the_filesystem_that_it_has() {
+        let auth_on = Some("PARTLABEL=data/flipslot/auth.json".to_owned());
+        let (host, repository, digest) = ("srv".to_owned(), "web".to_owned(), Digest::of(b""));
+        let from =
+            LiveSource::Registry { host, repository, digest, follows: None, plain_http: false, auth_on, made: 7 };
+        let on = RootOn::Live { format: LiveFormat::Unpacked, from };
+        assert!(on.needs_disk() && on.needs_network());
+        assert!(["ext4", "xfs", "btrfs"].iter().all(|name| on.modules().contains(name)), "{:?}", on.modules());
+        assert!(on.words().contains(&"flipslot.auth=PARTLABEL=data/flipslot/auth.json".to_owned()));
     }
 
     #[test]

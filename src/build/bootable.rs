@@ -58,10 +58,15 @@ impl<R: Edit + Runnable> Inspected<R> {
     pub fn make_bootable(mut self, request: &SlotRequest, session: Session) -> Result<Bootable<R>> {
         let subject = self.subject(request)?;
         let modules = subject.on.modules();
-        let of = |known: &Modules| match &subject.on {
-            on if on.needs_disk() => drivers::of_initramfs(&request.inventory, known, &modules),
-            on if on.needs_network() => drivers::of_network(&request.inventory, known, &modules),
-            _ => known.with_needs(modules.iter().map(ToString::to_string)),
+        let of = |known: &Modules| {
+            let mut drivers = known.with_needs(modules.iter().map(ToString::to_string));
+            if subject.on.needs_disk() {
+                drivers.extend(drivers::of_initramfs(&request.inventory, known, &modules));
+            }
+            if subject.on.needs_network() {
+                drivers.extend(drivers::of_network(&request.inventory, known, &modules));
+            }
+            drivers
         };
         let drivers = subject.modules.as_ref().map(of).unwrap_or_default();
         let named = subject.modules.as_ref().map(|known| drivers::named(&request.inventory, known)).unwrap_or_default();

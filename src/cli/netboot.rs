@@ -70,6 +70,11 @@ pub struct NetbootArgs {
     #[arg(long)]
     pub follow_tag: bool,
 
+    /// File with the login of machines at their registry, on a disk of their own:
+    /// PARTLABEL=data/flipslot/auth.json (--format unpacked)
+    #[arg(long, value_name = "DEVICE/PATH")]
+    pub auth_on: Option<String>,
+
     /// Leave flipslot's own program and units out of the booted system
     #[arg(long)]
     pub no_agent: bool,

@@ -45,6 +45,7 @@ pub fn run(args: &NetbootArgs) -> Result<()> {
     umask(Mode::WGRP | Mode::WOTH); // servers run as other users
     let _locked = locked(folder)?;
     let hosts = Hosts::open(folder, &request.url)?;
+    hosts.refuse_in_the_clear()?;
     let published = if let Some(name) = &args.rollback {
         Published::new(folder, vec![published(hosts.roll_back(name)?, true)])
     } else if let Some(name) = &args.promote {
@@ -63,6 +64,10 @@ fn promote(name: &str, hosts: &Hosts, images: &Images) -> Result<PublishedHost> 
         refused(found, format!("publish it: --image IMAGE=REFERENCE --host {name}=IMAGE,mac=…"))
     })?;
     let (folder, described) = images.named(&of_image)?;
+    if now.layer.is_some() && described.follows_tag() {
+        let found = format!("the layer of {name} is for one image, and {folder} follows a tag, which may be moved");
+        return Err(refused(found, format!("publish {of_image} without --follow-tag, or the host without its layer")));
+    }
     if now.layer.as_ref().is_some_and(|layer| layer.base != *described.root_digest()) {
         let found = format!("the layer of {name} is for the image that it boots now, and not for {folder}");
         let hint = format!(
@@ -84,6 +89,7 @@ fn publish(request: &NetbootRequest, boots: &SlotRequest, hosts: &Hosts, progres
     oci::trust::bundle_if_none()?;
     let folder = request.folder.as_path();
     let mut delivery = Delivery::of(request.format, &boots.access.plain_http)?;
+    delivery = delivery.with_auth_on(request.auth_on.as_deref());
     if request.follows {
         refuse_fixes(boots)?;
         delivery = delivery.following(&boots.access.rules.keys)?;

@@ -7,6 +7,7 @@ use crate::init::overlay::FOLDER;
 use crate::init::source::{Place, Source};
 use crate::words::host_name::is_host_name;
 use anyhow::Context;
+use rustix::mount::{UnmountFlags, unmount};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -42,22 +43,39 @@ pub struct HostLayer {
     pub files: String,
     /// SHA-256 of the layer, in hexadecimal.
     pub digest: String,
+    /// Host name that it has.
+    pub host: Option<String>,
 }
 
 /// Mounts layers, the lowest first: for each the path of its file, and its digest. Refuses one that was made for another
 /// image than that with the digest `base`.
 pub fn mount_layers(layers: &[(String, String)], base: Option<&str>, loader: &mut Loader) -> Result<Vec<HostLayer>> {
     let mount = |(index, (file, digest)): (usize, &(String, String))| {
-        let place = format!("{FOLDER}/host/{index}");
+        let place = place_of(index);
         let mut head = [0; 4];
         File::open(file).and_then(|mut file| file.read_exact(&mut head)).with_context(|| format!("reading {file}"))?;
         let filesystem = if &head == b"hsqs" { "squashfs" } else { "erofs" }; // squashfs_fs.h, SQUASHFS_MAGIC
         mount_file("the layer of this host", file, filesystem, &place, loader)?;
         refuse_other_base(&place, base)?;
         refuse_kernel(&place)?;
-        Ok(HostLayer { files: format!("{place}/{FILES}"), digest: digest.clone() })
+        let files = format!("{place}/{FILES}");
+        Ok(HostLayer { host: host_of(&files), files, digest: digest.clone() })
     };
     layers.iter().enumerate().map(mount).collect()
+}
+
+/// Unmounts layers whose files were copied, and gives their memory back.
+pub fn give_back(layers: &[(String, String)]) -> Result<()> {
+    for (index, (file, _)) in layers.iter().enumerate() {
+        unmount(place_of(index), UnmountFlags::empty()).context("unmounting the layer of this host")?;
+        fs::remove_file(file).with_context(|| format!("removing {file}"))?;
+    }
+    Ok(())
+}
+
+/// Returns the place at which a layer is mounted.
+fn place_of(index: usize) -> String {
+    format!("{FOLDER}/host/{index}")
 }
 
 /// Refuses a layer that was made for another image.
@@ -84,12 +102,14 @@ fn refuse_kernel(place: &str) -> Result<()> {
 
 /// Returns the host name that the topmost layer with one has.
 pub fn host_name(layers: &[HostLayer]) -> Option<String> {
-    let of_layer = |layer: &HostLayer| {
-        let path = format!("{}/etc/hostname", layer.files);
-        let is_file = fs::symlink_metadata(Path::new(&path)).is_ok_and(|found| found.is_file());
-        is_file.then(|| first_line(&path).ok()).flatten()
-    };
-    layers.iter().rev().find_map(of_layer).filter(|name| is_host_name(name))
+    layers.iter().rev().find_map(|layer| layer.host.clone())
+}
+
+/// Returns the host name that the files of a layer have.
+fn host_of(files: &str) -> Option<String> {
+    let path = format!("{files}/etc/hostname");
+    let is_file = fs::symlink_metadata(Path::new(&path)).is_ok_and(|found| found.is_file());
+    is_file.then(|| first_line(&path).ok()).flatten().filter(|name| is_host_name(name))
 }
 
 /// Returns the first line of a file that is not a comment (hostname(5)).
@@ -147,7 +167,8 @@ mod tests {
             let files = folder.path().join(name);
             fs::create_dir_all(files.join("etc")).unwrap();
             fs::write(files.join("etc/hostname"), text).unwrap();
-            HostLayer { files: files.to_str().unwrap().to_owned(), digest: String::new() }
+            let files = files.to_str().unwrap().to_owned();
+            HostLayer { host: host_of(&files), files, digest: String::new() }
         };
         let layers = [layer("low", "low\n"), layer("top", "# mine\nrack1\n")];
         assert_eq!(host_name(&layers).as_deref(), Some("rack1"));

@@ -26,17 +26,29 @@ pub struct Mounted<'m> {
 
 /// Mounts the file at `path` at `place`, for reading alone, with the drivers that this needs. `what` names it in errors.
 pub fn mount_file(what: &str, path: &str, filesystem: &str, place: &str, loader: &mut Loader) -> Result<()> {
-    loader.load(&["loop", "overlay", filesystem]);
-    fs::create_dir_all(place)?;
+    loader.load(&["loop"]);
     let (device, attached) = looped(path).with_context(|| format!("attaching {what} {path}"))?;
-    mount(&*device, place, filesystem, MountFlags::RDONLY | MountFlags::NODEV, c"")
-        .with_context(|| format!("mounting {what} {path} as {filesystem}"))?;
+    mount_at(&device, (what, path), filesystem, place, loader)?;
     drop(attached);
     Ok(())
 }
 
+/// Mounts the device of a file at `place`, for reading alone. Its name and path are for errors.
+pub fn mount_at(
+    device: &str,
+    (what, path): (&str, &str),
+    filesystem: &str,
+    place: &str,
+    loader: &mut Loader,
+) -> Result<()> {
+    loader.load(&["overlay", filesystem]);
+    fs::create_dir_all(place)?;
+    mount(device, place, filesystem, MountFlags::RDONLY | MountFlags::NODEV, c"")
+        .with_context(|| format!("mounting {what} {path} as {filesystem}"))
+}
+
 /// Attaches a file to a loop device; returns the path of that, and what keeps it attached until it is mounted.
-fn looped(path: &str) -> Result<(String, File)> {
+pub fn looped(path: &str) -> Result<(String, File)> {
     let file = File::open(path)?;
     let control = File::open("/dev/loop-control")?;
     let device = format!("/dev/loop{}", free_number(&control)?);

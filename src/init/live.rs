@@ -4,7 +4,7 @@ use crate::error::{Result, failed};
 use crate::init::devices::{Events, Wanted};
 use crate::init::host_layer::{self, HostLayer, host_name, mount_layers};
 use crate::init::identity;
-use crate::init::image_file::{Mounted, mount_file};
+use crate::init::image_file::{Mounted, mount_at, mount_file};
 use crate::init::kernel_log::{Level, log};
 use crate::init::live_facts::{HostFrom, LiveFacts};
 use crate::init::load::Loader;
@@ -19,6 +19,7 @@ use crate::init::overlay::{
 use crate::init::pull::{self as network, Pulled};
 use crate::init::root::{PLACE, mount_device};
 use crate::init::source::{Fetched, Place, RemoteFile, SCHEME, Source};
+use crate::init::verity;
 use crate::init::words::{Overlay, Words};
 use crate::init::zram;
 use crate::words::hex::hex_of;
@@ -52,8 +53,9 @@ pub fn mount_live(words: &Words, events: &Events, loader: &mut Loader) -> Result
     let origin = words.root.strip_prefix(SCHEME).unwrap_or(&words.root);
     let origin = origin.split_once("@sha256:").map_or(origin, |(origin, _)| origin).to_owned();
     let host_layers = layers.into_iter().map(|layer| layer.digest).collect();
-    let digest = source.digest;
-    let facts = LiveFacts { version: 1, source: origin, digest, format, memory, written, host_layers, host, host_from };
+    let (digest, by_blocks) = (source.digest, brought.device.is_some());
+    let (version, source) = (1, origin);
+    let facts = LiveFacts { version, source, digest, by_blocks, format, memory, written, host_layers, host, host_from };
     if let Err(error) = facts.write() {
         log(Level::Warning, &format!("flipslot status will not know this boot: {error:#}"));
     }
@@ -86,6 +88,7 @@ fn place(
         network::warn_of_another(PLACE);
         let layers = mount_layers(&brought.layers, digest, loader)?;
         network::complete(&layers, &words.overlay)?;
+        host_layer::give_back(&brought.layers)?;
         Ok(Placed { format: format.to_owned(), memory: network::used()?, written: None, layers })
     };
     let Here::File(file) = &brought.here else { return of_files(UNPACKED, loader) };
@@ -95,13 +98,16 @@ fn place(
         return of_files(ARCHIVE, loader);
     }
     let base = format!("{FOLDER}/base");
-    mount_file("the image", file, &format, &base, loader)?;
+    match &brought.device {
+        Some(device) => mount_at(device, ("the image", file), &format, &base, loader)?,
+        None => mount_file("the image", file, &format, &base, loader)?,
+    }
     if in_memory && !words.stays {
         let layers = &brought.layers;
         network::start_another(&Mounted { place: &base, file, format: &format, digest, layers, host })?;
     }
     let layers = mount_layers(&brought.layers, digest, loader)?;
-    let folder = folder_of(words, source, events, loader)?;
+    let folder = folder_of(words, (source, &layers), events, loader)?;
     let lower = lower_of(&base, &layers.iter().map(|layer| layer.files.as_str()).collect::<Vec<_>>());
     lay_over(&words.overlay, &lower, &folder)?;
     let memory = if in_memory { fs::metadata(file).map_or(0, |found| found.len()) } else { 0 };
@@ -137,6 +143,8 @@ pub fn leave_layer_of_another(words: &Words, layer_of: Option<&str>) -> Result<(
 /// Files that came, and were compared with their digests.
 struct Brought {
     here: Here,
+    /// Device of a file whose blocks the kernel compares; `None` for all others.
+    device: Option<String>,
     /// Layers of the host, the lowest first: the path of each, and its digest.
     layers: Vec<(String, String)>,
     /// Digest of an image of a registry, which may have been named by a tag.
@@ -159,10 +167,8 @@ fn bring(
     loader: &mut Loader,
 ) -> Result<Fetched<Brought>> {
     let (words, events) = known;
-    let digest = source.digest.as_deref();
     let far: Vec<RemoteFile> = layers.iter().filter_map(Source::remote).collect();
     let local = |file: String, loader: &mut Loader| -> Result<_> {
-        digest.map_or(Ok(()), |digest| verify(&file, digest))?;
         let rest = if far.is_empty() {
             Fetched { what: Vec::new(), host: None }
         } else {
@@ -170,13 +176,22 @@ fn bring(
         };
         Ok(rest.map(|came| (Here::File(file), came)))
     };
-    let mut pulled = None;
+    let whole = |file: &str| source.digest.as_deref().map_or(Ok(()), |digest| verify(file, digest));
+    let (mut pulled, mut device) = (None, None);
     let fetched = match &source.place {
-        Place::Initramfs(path) => local(path.clone(), loader)?,
-        Place::Device(device, path) => {
-            let wanted = Wanted::read(device).map_err(|found| failed(found, "name it: PARTUUID=…"))?;
+        Place::Initramfs(path) => {
+            whole(path)?;
+            local(path.clone(), loader)?
+        }
+        Place::Device(partition, path) => {
+            let wanted = Wanted::read(partition).map_err(|found| failed(found, "name it: PARTUUID=…"))?;
             mount_device(&wanted, MEDIUM, words, events, loader)?;
-            local(format!("{MEDIUM}{path}"), loader)?
+            let file = format!("{MEDIUM}{path}");
+            device = by_blocks(&file, words, loader);
+            if device.is_none() {
+                whole(&file)?;
+            }
+            local(file, loader)?
         }
         Place::Server(_) => {
             let files: Vec<RemoteFile> = source.remote().into_iter().chain(far).collect();
@@ -192,7 +207,14 @@ fn bring(
     };
     let (here, came) = fetched.what;
     let layers = with_digests(layers, came)?;
-    Ok(Fetched { what: Brought { here, layers, pulled }, host: fetched.host })
+    Ok(Fetched { what: Brought { here, device, layers, pulled }, host: fetched.host })
+}
+
+/// Returns the device of a file whose blocks the kernel compares; `None` if the words have no hash for that, or the kernel
+/// cannot do it: the file is read once instead.
+fn by_blocks(file: &str, words: &Words, loader: &mut Loader) -> Option<String> {
+    let opened = verity::open(file, words.verity.as_deref()?, loader);
+    opened.inspect_err(|error| log(Level::Warning, &format!("all of {file} is read: {error:#}"))).ok()
 }
 
 /// Returns the path of each layer with its digest; `came` has those that were fetched, in order.
@@ -213,7 +235,12 @@ fn with_digests(layers: &[Source], came: Vec<String>) -> Result<Vec<(String, Str
 }
 
 /// Returns the folder of what is written over the root: in memory, or on a device, which is mounted.
-fn folder_of(words: &Words, source: &Source, events: &Events, loader: &mut Loader) -> Result<String> {
+fn folder_of(
+    words: &Words,
+    (source, layers): (&Source, &[HostLayer]),
+    events: &Events,
+    loader: &mut Loader,
+) -> Result<String> {
     let Overlay::Data(device) = &words.overlay else { return Ok(format!("{SCRATCH}/root")) };
     let Some(digest) = &source.digest else {
         let found = format!("root={} has no digest: what is kept could belong to another image", words.root);
@@ -222,7 +249,16 @@ fn folder_of(words: &Words, source: &Source, events: &Events, loader: &mut Loade
     let wanted = Wanted::read(device).map_err(|found| failed(found, "name it: flipslot.overlay=data:PARTUUID=…"))?;
     let writable = Words { writable: true, filesystems: Vec::new(), options: String::new(), ..words.clone() };
     mount_device(&wanted, DATA, &writable, events, loader).context("mounting the partition of what is kept")?;
-    kept(words.slot.as_deref().unwrap_or("root"), digest)
+    kept(words.slot.as_deref().unwrap_or("root"), &of_all(digest, layers))
+}
+
+/// Returns a digest of an image and of the layers over it; that of the image, where there are no layers.
+fn of_all(image: &str, layers: &[HostLayer]) -> String {
+    if layers.is_empty() {
+        return image.to_owned();
+    }
+    let digests = layers.iter().map(|layer| format!(" {}", layer.digest)).collect::<String>();
+    hex_of(&Sha256::digest(format!("{image}{digests}")))
 }
 
 /// Mounts the root: the folders of [`lower_of`], and over them what is written.
@@ -310,6 +346,15 @@ mod tests {
         verify(path, &digest(b"image")).unwrap();
         let error = verify(path, &digest(b"imagf")).unwrap_err().to_string();
         assert!(error.contains("has the digest sha256:") && error.contains("was asked for"), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_over_a_layer_is_not_kept_for_another_layer() {
+        let layer = |digest: &str| HostLayer { files: String::new(), digest: digest.to_owned(), host: None };
+        assert_eq!(of_all("ab", &[]), "ab", "what was kept before layers were there stays");
+        let one = of_all("ab", &[layer("1")]);
+        assert_ne!(one, of_all("ab", &[layer("2")]));
+        assert_ne!(one, of_all("ac", &[layer("1")]));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct LiveFacts {
     pub source: String,
     /// SHA-256 of its bytes, which were compared; `None` if none was named.
     pub digest: Option<String>,
+    /// Set if the kernel compares each block as it is read (dm-verity), and not the digest at the start.
+    #[serde(default)]
+    pub by_blocks: bool,
     /// Its filesystem.
     pub format: String,
     /// Memory that its file takes, in bytes; 0 for one on a disk.

@@ -42,6 +42,7 @@ pub mod source;
 pub mod superblock;
 #[cfg(feature = "net")]
 pub mod unpacked;
+pub mod verity;
 pub mod words;
 #[cfg(feature = "net")]
 pub mod write_own;

@@ -27,6 +27,8 @@ pub const LAYER: &str = "/layer";
 pub const WRITABLE: [&str; 2] = ["etc", "var"];
 /// Path of the root in a slot whose root is one file.
 pub const ROOT_OF_SLOT: &str = "/flipslot/root";
+/// End of the name of the tree of hashes beside such a root, by which the kernel compares its blocks.
+pub const TREE_OF_ROOT: &str = ".verity";
 /// Folder with flipslot's layer in such a slot.
 pub const LAYER_OF_SLOT: &str = "/flipslot/layer";
 /// Memory in [`FOLDER`] for what is written.
@@ -78,7 +80,7 @@ pub fn cover(lower: &str, place: &str, folder: &str) -> Result<()> {
     mounted.with_context(|| format!("laying {folder} over {lower}"))
 }
 
-/// Returns the folder in the data partition that keeps what a slot has written over the image with this digest, and no
+/// Returns the folder in the data partition that keeps what a slot has written over the root with this digest, and no
 /// other. It is emptied first, if that was asked for.
 pub fn kept(slot: &str, digest: &str) -> Result<String> {
     let of_slot = format!("{DATA}{KEPT}/{slot}");

@@ -1,6 +1,6 @@
 //! An image of a registry, or in an archive: its layers are unpacked into memory, which becomes the root.
 
-use crate::error::Result;
+use crate::error::{Result, failed};
 pub use crate::init::chain::{start_another, warn_of_another};
 use crate::init::coming::{Coming, Reach};
 use crate::init::devices::Events;
@@ -8,13 +8,15 @@ use crate::init::kernel_log::{Level, log};
 use crate::init::load::Loader;
 pub use crate::init::remote::fetch;
 use crate::init::remote::{fetch_more, over_network};
+use crate::init::root::mount_device;
 use crate::init::signed::{files_of, refuse_older};
-use crate::init::source::{Fetched, RemoteFile, no_digest};
+use crate::init::source::{Fetched, Place, RemoteFile, no_digest};
 use crate::init::unpacked::{Room, unpack};
 pub use crate::init::unpacked::{complete, used};
 use crate::init::words::Words;
 use crate::network::wanted::Wanted;
 use crate::oci::archive::Archive;
+use crate::oci::credentials::{self, Credential};
 use crate::oci::document::{self, DOCUMENT_MAX, Descriptor, Document, INDEX_TYPES, MANIFEST_TYPES};
 use crate::oci::image;
 use crate::oci::layout::{pick, read_limited};
@@ -23,14 +25,19 @@ use crate::oci::registry::part::{Part, Repository};
 use crate::oci::signature::Attached;
 use crate::oci::source::{Source, verified};
 use crate::words::digest::Digest;
+use crate::words::kernel_line::AUTH_KEY;
 use crate::words::units::Bytes;
 use anyhow::Context;
+use rustix::mount::{UnmountFlags, unmount};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Place at which the disk is mounted that has the login at a registry.
+const OF_LOGIN: &str = "/run/flipslot/login";
 
 /// A repository, each part of which is read by a process of its own. What they send is verified here.
 struct Parts {
@@ -91,6 +98,7 @@ pub fn pull(
         host: host.clone(),
         name: name.clone(),
         plain_http: known.0.plain_http.iter().any(|plain| plain == host),
+        credential: login(host, name, known, loader)?,
     };
     let begin = Instant::now();
     let ask = |reach: &Reach| {
@@ -116,6 +124,25 @@ pub fn pull(
         Ok(Pulled { files: fetch_more(more, &reach)?, digest: found.hex().to_owned() })
     };
     over_network(known, loader, ask, keep)
+}
+
+/// Returns the login at a registry, from a disk of this machine; none if the words name no such file.
+fn login(host: &str, repository: &str, (words, events): (&Words, &Events), loader: &mut Loader) -> Result<Credential> {
+    let Some(place) = &words.auth else { return Ok(Credential::None) };
+    let reading = || format!("reading the login for {host} ({AUTH_KEY}{place})");
+    let (device, path) =
+        Place::read_on_disk(place).map_err(|found| failed(found, "name it: flipslot.auth=PARTLABEL=data/…"))?;
+    let only_read = Words { filesystems: Vec::new(), options: String::new(), writable: false, ..words.clone() };
+    mount_device(&device, OF_LOGIN, &only_read, events, loader).with_context(reading)?;
+    let found = credentials::find(host, repository, Some(&Path::new(OF_LOGIN).join(path.trim_start_matches('/'))));
+    unmount(OF_LOGIN, UnmountFlags::empty()).with_context(reading)?;
+    match found? {
+        Credential::None => {
+            let next = format!("log in there: podman login --authfile FILE {host}");
+            Err(failed(format!("{AUTH_KEY}{place} has no login for {host}"), next))
+        }
+        found => Ok(found),
+    }
 }
 
 /// Unpacks the only image of an archive. One in memory is given back as it is read, and is gone then.

@@ -1,6 +1,7 @@
 //! The origin of an image, or of a layer of a host: `root=flipslot:`, `flipslot.host-layer=`.
 
 use crate::error::{Result, failed};
+use crate::init::devices::Wanted;
 use crate::init::live_facts::HostFrom;
 use anyhow::Error;
 
@@ -51,6 +52,18 @@ pub enum Place {
     Server(String),
     /// A registry, by this reference with its digest, or the tag of a signed image.
     Registry(String),
+}
+
+impl Place {
+    /// Reads `DEVICE/PATH`, a file on a device; an error says what it is not.
+    pub fn read_on_disk(text: &str) -> Result<(Wanted, String), String> {
+        let odd = || format!("{text} is not a file on a device, as DEVICE/PATH");
+        // Names of devices have a '/', too; none of those below /dev/ is the same on two machines.
+        let (device, path) = text.find('/').filter(|at| *at > 0).map(|at| text.split_at(at)).ok_or_else(odd)?;
+        let is_file = !path.ends_with('/') && !path.split('/').any(|part| part == "..");
+        let device = Wanted::read(device).ok().filter(|_| is_file).ok_or_else(odd)?;
+        Ok((device, path.to_owned()))
+    }
 }
 
 impl Source {
@@ -126,6 +139,15 @@ mod tests {
         );
         for odd in ["flipslot:", "flipslot:/a/../b", "flipslot:/i@sha256:1"] {
             assert!(read(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_file_on_a_disk_has_a_device_and_a_path() {
+        let (device, path) = Place::read_on_disk("PARTLABEL=data/flipslot/auth.json").unwrap();
+        assert_eq!((device, path.as_str()), (Wanted::PartLabel("data".to_owned()), "/flipslot/auth.json"));
+        for odd in ["", "/auth.json", "/dev/sda1/auth.json", "PARTLABEL=data", "LABEL=x/", "LABEL=x/../y", "what/x"] {
+            assert!(Place::read_on_disk(odd).is_err_and(|said| said.contains("is not a file on a device")), "{odd}");
         }
     }
 

@@ -1,7 +1,9 @@
 //! Words of the kernel's command line for the initramfs: each is done, or said not to be.
 
 use crate::words::host_name::is_host_name;
-use crate::words::kernel_line::{self, BOOT_KEY, DEADLINE, DEADLINE_KEY, HOST_KEY, PROVEN};
+use crate::words::kernel_line::{
+    self, AUTH_KEY, BOOT_KEY, DEADLINE, DEADLINE_KEY, HOST_KEY, KEYS_KEY, PROVEN, VERITY_KEY,
+};
 use std::time::Duration;
 
 /// Words of other programs that an initramfs of this kind needs nothing for, although they look like its own.
@@ -63,6 +65,10 @@ pub struct Words {
     pub plain_http: Vec<String>,
     /// `flipslot.zram=`: size of a zram device to swap to, before compression, as the kernel reads a size.
     pub zram: Option<String>,
+    /// `flipslot.verity=`: hash to which the tree beside an image on a partition leads, in hexadecimal.
+    pub verity: Option<String>,
+    /// `flipslot.auth=`: file with the login of this machine at the registry of its image, as `DEVICE/PATH`.
+    pub auth: Option<String>,
     /// `flipslot.key=`: names of keys in the initramfs, one of which must have signed an image that a tag names.
     pub keys: Vec<String>,
     /// `flipslot.host-layer=`: layers of this host, as `root=flipslot:` names an image, the lowest first.
@@ -161,7 +167,9 @@ impl Words {
             net: last("flipslot.net=").map(str::to_owned),
             plain_http: listed(last("flipslot.plain-http=")),
             zram: last("flipslot.zram=").filter(|size| !size.is_empty()).map(str::to_owned),
-            keys: listed(last("flipslot.key=")).into_iter().filter(|name| is_host_name(name)).collect(),
+            verity: last(VERITY_KEY).filter(|hash| !hash.is_empty()).map(str::to_owned),
+            auth: last(AUTH_KEY).filter(|place| !place.is_empty()).map(str::to_owned),
+            keys: listed(last(KEYS_KEY)).into_iter().filter(|name| is_host_name(name)).collect(),
             host_layers: listed(last("flipslot.host-layer=")),
             stays: last("flipslot.kexec=") == Some("no"),
             booted_by: last("BOOTIF=").map(str::to_owned),
@@ -218,7 +226,7 @@ fn parameter(word: &str) -> Option<(String, String)> {
 
 /// Returns what to say about a word for an initramfs that this one does not do; `None` for all others.
 fn objection(word: &str) -> Option<String> {
-    const HANDLED: [&str; 15] = [
+    const HANDLED: [&str; 17] = [
         "rd.break",
         "rd.debug",
         "rd.shell",
@@ -232,7 +240,9 @@ fn objection(word: &str) -> Option<String> {
         "flipslot.plain-http=",
         "flipslot.zram=",
         "flipslot.host-layer=",
-        "flipslot.key=",
+        KEYS_KEY,
+        AUTH_KEY,
+        VERITY_KEY,
         "flipslot.kexec=",
     ];
     if let Some(device) = word.strip_prefix("resume=") {

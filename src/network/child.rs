@@ -75,6 +75,7 @@ pub enum Order {
 pub fn start(order: &Order, hall: &Path, input: Stdio) -> Result<Child> {
     random()?;
     let mut command = Command::new("/proc/self/exe");
+    // Before there is a system, nobody else runs who could see its arguments, which may have a login.
     command.arg(VERB).arg(serde_json::to_string(order)?).arg(hall).env_clear();
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().context("starting a process that reads the network")

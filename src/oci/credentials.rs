@@ -5,13 +5,13 @@ use crate::tool::Tool;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::geteuid;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::env;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{env, fmt};
 
 /// Time limit for a credential helper; those of clouds ask a service over the network.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,7 +19,7 @@ const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 const TOKEN_USER: &str = "<token>";
 
 /// The login to use at one registry.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credential {
     /// No login: the registry is read anonymously.
     None,
@@ -27,6 +27,17 @@ pub enum Credential {
     Password(String, String),
     /// An identity token (OAuth 2.0 refresh token), which is exchanged for an access token.
     Token(String),
+}
+
+/// Shows no secret: what is shown may end in a log.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Credential::None => "None",
+            Credential::Password(..) => "Password(…)",
+            Credential::Token(_) => "Token(…)",
+        })
+    }
 }
 
 /// A file of credentials.

@@ -6,6 +6,7 @@ use crate::oci::Image;
 use crate::publish::written_file::WrittenFile;
 use crate::root::packed::Compression;
 use crate::words::digest::Digest;
+use crate::words::kernel_line::KEYS_KEY;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -93,6 +94,11 @@ impl Described {
             root: about.root,
             files: about.files,
         }
+    }
+
+    /// Returns true if machines boot what a tag names, signed by a key, and not this image alone.
+    pub fn follows_tag(&self) -> bool {
+        self.cmdline.split(' ').any(|word| word.starts_with(KEYS_KEY))
     }
 
     /// Returns the digest of the root, as `root=` names it.

@@ -4,6 +4,7 @@ use crate::boot::initramfs_source::Source;
 use crate::boot::root_on::LiveFormat;
 use crate::cli::NetbootArgs;
 use crate::error::{Result, usage};
+use crate::init::source::Place;
 use crate::request::netboot_config::{HostConfig, NetbootConfig};
 use crate::words::loader::Loader;
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub struct NetbootRequest {
     pub embeds: bool,
     /// Let machines boot what the image's tag names then.
     pub follows: bool,
+    /// File with the login of machines at their registry, on a disk of their own, as `DEVICE/PATH`.
+    pub auth_on: Option<String>,
     /// Let the image's dracut make the initramfs, which is the stock one for live images.
     pub by_dracut: bool,
     /// Number of images to keep that no host uses.
@@ -72,6 +75,7 @@ impl NetbootRequest {
             loaders: loaders.unwrap_or_else(|| vec![Loader::Ipxe]),
             embeds: args.embed || config.embed.unwrap_or(false),
             follows: args.follow_tag || config.follow_tag.unwrap_or(false),
+            auth_on: args.auth_on.clone().or_else(|| config.auth_on.clone()),
             by_dracut: args.boot.initramfs.or(config.initramfs) == Some(Source::Dracut),
             keep: args.keep.or(config.keep).unwrap_or(KEEP),
         };
@@ -105,6 +109,9 @@ impl NetbootRequest {
             let found = format!("--embed is for machines without a network, and the layer of {name} comes over one");
             return Err(usage(found, "omit one of them"));
         }
+        if let Some(place) = &self.auth_on {
+            self.refuse_odd_auth(place)?;
+        }
         if !args.boot.filesystem.is_empty() {
             return Err(usage("--filesystem is for slots, and these images are files", "choose --format"));
         }
@@ -113,6 +120,18 @@ impl NetbootRequest {
 }
 
 impl NetbootRequest {
+    /// Refuses a place of the machines' login that they would not find, or do not need.
+    fn refuse_odd_auth(&self, place: &str) -> Result<()> {
+        if self.format != LiveFormat::Unpacked {
+            let found = "--auth-on is for a registry that machines ask, which --format unpacked alone does";
+            return Err(usage(found, "add --format unpacked, or omit --auth-on"));
+        }
+        refuse_odd_words([place])?;
+        Place::read_on_disk(place)
+            .map(drop)
+            .map_err(|found| usage(format!("--auth-on {found}"), "write --auth-on PARTLABEL=data/flipslot/auth.json"))
+    }
+
     /// Refuses what the stock initramfs of dracut does not do.
     fn refuse_beyond_dracut(&self) -> Result<()> {
         let with_layer = self.hosts.iter().find(|(_, host)| host.layer.is_some());
@@ -319,6 +338,19 @@ mod tests {
         std::fs::write(file.path(), "url = 'http://x/'\nimages = 3\n").unwrap();
         let said = request(&[&config]).unwrap_err().to_string();
         assert!(said.contains("line 2") && said.contains("images"), "{said}");
+    }
+
+    #[test]
+    fn machines_log_in_where_they_ask_a_registry_and_the_file_is_on_a_disk() {
+        let with = |format: &str, place: &str| {
+            request(&["--image=web=docker://srv/x:1", &format!("--format={format}"), &format!("--auth-on={place}")])
+        };
+        let place = "PARTLABEL=data/flipslot/auth.json";
+        assert_eq!(with("unpacked", place).unwrap().auth_on.as_deref(), Some(place));
+        let said = |format, place| with(format, place).unwrap_err().to_string();
+        assert!(said("erofs", place).contains("--format unpacked alone does"));
+        assert!(said("unpacked", "/etc/auth.json").contains("--auth-on /etc/auth.json is not a file on a device"));
+        assert!(said("unpacked", "LABEL=a/b$c").contains("cannot be a word of the kernel"));
     }
 
     #[test]

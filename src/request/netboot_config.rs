@@ -24,6 +24,8 @@ pub struct NetbootConfig {
     pub initramfs: Option<Source>,
     /// `--follow-tag`: let machines boot what the tag names then.
     pub follow_tag: Option<bool>,
+    /// `--auth-on`: file with the login of machines, on a disk of their own.
+    pub auth_on: Option<String>,
     /// `--embed`: put images into their initramfs.
     pub embed: Option<bool>,
     /// `--no-agent`: leave flipslot out of the booted system.

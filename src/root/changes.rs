@@ -38,40 +38,35 @@ impl Snapshot {
     /// Calls `visit` with each change of the root since then, and with the directories above it, each before what is
     /// below it.
     pub fn changes(mut self, root: &dyn Walk, visit: &mut dyn FnMut(&Change) -> Result<()>) -> Result<()> {
-        let (mut paths, mut leaves) = (Vec::new(), Vec::new());
+        let (mut paths, mut leaves) = (BTreeSet::new(), BTreeSet::new());
         root.walk(&mut |node| {
             if self.0.remove(node.path).as_ref() != Some(&seen(node)) {
-                paths.push(node.path.to_owned());
+                paths.insert(node.path.to_owned());
                 if node.kind != NodeKind::Directory {
-                    leaves.push(node.path.to_owned());
+                    leaves.insert(node.path.to_owned());
                 }
             }
             Ok(())
         })?;
-        paths.sort(); // the walk has the order of names, not of paths
-        let is_above = |folder: &[u8], path: &[u8]| {
-            folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
-        };
         // What was in a directory that is another thing now went with it.
-        let is_told = |path: &Vec<u8>| !leaves.iter().any(|leaf| is_above(leaf, path));
-        let removed = self.0.into_keys().filter(is_told).collect::<Vec<_>>();
+        let removed: BTreeSet<_> =
+            self.0.into_keys().filter(|path| !above(path).any(|it| leaves.contains(it))).collect();
+        let leading: BTreeSet<_> = paths.iter().chain(&removed).flat_map(|path| above(path)).collect();
         root.walk(&mut |node| {
-            let is_directory = node.kind == NodeKind::Directory;
-            let leads_to_one = || paths.iter().chain(&removed).any(|path| is_above(node.path, path));
-            match paths.binary_search_by(|path| path.as_slice().cmp(node.path)) {
-                Ok(_) => visit(&Change::Put(node)),
-                Err(_) if is_directory && leads_to_one() => visit(&Change::Put(node)),
-                Err(_) => Ok(()),
-            }
+            let leads_to_one = node.kind == NodeKind::Directory && leading.contains(node.path);
+            if leads_to_one || paths.contains(node.path) { visit(&Change::Put(node)) } else { Ok(()) }
         })?;
-        // A name that begins like that of a directory may stand between it and what was in it.
-        let gone: BTreeSet<&[u8]> = removed.iter().map(Vec::as_slice).collect();
-        let above = |path: &[u8]| (0..path.len()).filter(|at| path[*at] == b'/').any(|at| gone.contains(&path[..at]));
-        for path in removed.iter().filter(|path| !above(path)) {
+        for path in removed.iter().filter(|path| !above(path).any(|it| removed.contains(it))) {
             visit(&Change::Removed(path))?;
         }
         Ok(())
     }
+}
+
+/// Returns the directories above a path, the root with its empty path first; the root has none.
+fn above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let root = (!path.is_empty()).then_some(&path[..0]);
+    root.into_iter().chain((0..path.len()).filter(|at| path[*at] == b'/').map(|at| &path[..at]))
 }
 
 fn seen(node: &Visited) -> Seen {

@@ -18,4 +18,5 @@ pub mod packed;
 pub mod runnable;
 pub mod tar_writer;
 pub mod tree;
+pub mod verity;
 pub mod walk;

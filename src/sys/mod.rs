@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod descriptors;
+pub mod device_mapper;
 pub mod environment;
 pub mod fiemap;
 pub mod kexec;

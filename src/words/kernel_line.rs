@@ -8,6 +8,12 @@ pub const PROVEN: &str = "proven";
 pub const DEADLINE_KEY: &str = "flipslot.deadline=";
 /// Key of the word for the name of a machine.
 pub const HOST_KEY: &str = "flipslot.host=";
+/// Key of the word for the names of the keys that sign what a tag names.
+pub const KEYS_KEY: &str = "flipslot.key=";
+/// Key of the word for the file with the login at a registry, on a disk of the machine.
+pub const AUTH_KEY: &str = "flipslot.auth=";
+/// Key of the word for the hash by which the kernel compares the blocks of an image on a partition (dm-verity).
+pub const VERITY_KEY: &str = "flipslot.verity=";
 /// Seconds after the kernel's start at which an unconfirmed trial ends, unless another deadline is named: a server with
 /// many disks and services takes a few minutes.
 pub const DEADLINE: u64 = 600;

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::process::Command;
 
 fn debian() -> String {
     format!("oci:{}:latest", images::debian().display())
@@ -23,6 +24,23 @@ fn names(folder: &Path) -> BTreeSet<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// Fails unless veritysetup(8) finds the root whole, and one with a wrong byte not.
+#[allow(clippy::disallowed_methods)] // tests start programs by themselves
+fn judge(root: &Path, hash: &str) {
+    let (tree, hash) = (root.with_extension("verity"), hash.trim_start_matches("sha256:"));
+    let is_whole = |root: &Path| {
+        let words = [Path::new("verify"), root, &tree, Path::new(hash)];
+        Command::new("veritysetup").args(words).output().unwrap().status.success()
+    };
+    assert!(is_whole(root));
+    let mut bytes = fs::read(root).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let other = tempfile::NamedTempFile::new().unwrap();
+    fs::write(other.path(), bytes).unwrap();
+    assert!(!is_whole(other.path()), "one wrong byte is found");
+}
+
 #[test]
 fn the_root_has_the_bytes_of_image_and_what_flipslot_adds_is_beside_it() {
     let disk = Disk::made(&images::debian(), &["--root=squashfs"]);
@@ -33,10 +51,11 @@ fn the_root_has_the_bytes_of_image_and_what_flipslot_adds_is_beside_it() {
     let version = record["entry"]["kernel"]["version"].as_str().unwrap().to_owned();
     disk.look_into(&SLOT_A, |slot| {
         assert_eq!(names(slot), ["boot", "flipslot", "lost+found"].map(str::to_owned).into());
-        assert_eq!(names(&slot.join("flipslot")), ["layer", "root"].map(str::to_owned).into());
+        assert_eq!(names(&slot.join("flipslot")), ["layer", "root", "root.verity"].map(str::to_owned).into());
         let boot = [format!("initramfs-{version}.img"), format!("vmlinuz-{version}")];
         assert_eq!(names(&slot.join("boot")), boot.into());
         assert!(fs::read(slot.join("flipslot/root")).unwrap() == fs::read(&alone).unwrap(), "one digest in every form");
+        judge(&slot.join("flipslot/root"), record["root"]["verity"].as_str().unwrap());
         let layer = slot.join("flipslot/layer");
         assert!(layer.join("usr/lib/flipslot/flipslot").is_file() && !layer.join("etc/os-release").exists());
         assert!(names(&layer.join("boot")).is_empty(), "the initramfs is beside the root, and not in it");
@@ -47,6 +66,8 @@ fn the_root_has_the_bytes_of_image_and_what_flipslot_adds_is_beside_it() {
     assert_eq!(record["root"]["digest"], format!("sha256:{digest}"));
     let entry = disk.boot_file("flipslot/slot-a.cfg");
     assert!(entry.contains(&format!("/flipslot/root@sha256:{digest}'")) && entry.contains("/boot/vmlinuz-"), "{entry}");
+    let hash = record["root"]["verity"].as_str().unwrap().trim_start_matches("sha256:");
+    assert!(entry.contains(&format!("'flipslot.verity={hash}'")), "{entry}");
     assert!(!entry.contains("rootfstype=") && entry.contains("'ro'"), "{entry}");
     let status = disk.status_text();
     assert!(status.contains("root: one squashfs of ") && status.contains("a restart is the image again"), "{status}");

@@ -100,10 +100,23 @@ fn a_layer_has_what_the_host_adds_changes_and_removes_and_nothing_else() {
 #[test]
 fn a_host_without_a_file_of_its_own_has_an_empty_layer() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), &[]);
+    // As tools list a directory again, with another time.
+    write(folder.path(), &[dir("boot").mtime(7, 0)]);
     let path = layer(folder.path(), &published(folder.path(), &[]));
     let listed = tool("unsquashfs", &["-l", "-d", "", &path.to_string_lossy()]);
     assert!(listed.lines().any(|line| line == "/files") && listed.lines().any(|line| line == "/base"), "{listed}");
+}
+
+#[test]
+fn a_layer_with_secrets_does_not_go_by_http_later() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[file("etc/shadow", "root:x:")]);
+    layer(folder.path(), &published(folder.path(), &["--url=https://10.0.0.1/boot"]));
+    let before = script(folder.path());
+    for words in [&["--image=web=oci:image:1"][..], &["--promote=rack1"], &["--rollback=rack1"]] {
+        netboot(folder.path(), words).must_end(3, &["the layer of rack1 was made for https and may have secrets"]);
+        assert_eq!(script(folder.path()), before);
+    }
 }
 
 #[test]
@@ -119,6 +132,7 @@ fn n7_a_layer_that_cannot_be_one_is_refused_and_the_host_boots_what_it_did() {
     };
     refused(&[file("usr/lib/modules/x", "")], "kernel and modules are those of the image");
     refused(&[dir("boot/efi")], "kernel and modules are those of the image");
+    refused(&[dir("boot"), file("boot/x", "")], "kernel and modules are those of the image");
     refused(&[file(".wh.boot", "")], "kernel and modules are those of the image");
     refused(&[file("etc/shadow", "root:x:")], "machines fetch the layer of a host by plain HTTP");
     refused(&[file("etc/ssh/ssh_host_ed25519_key", "")], "machines fetch the layer of a host by plain HTTP");

@@ -45,8 +45,10 @@ fn bootable(more: &[Item]) -> Vec<Item> {
 }
 
 fn netboot(folder: &Path, more: &[&str]) -> Run {
-    let always = ["netboot", "served", "--url=http://10.0.0.1/boot", "--console=ttyS0", "--progress=none", "--json"];
-    flipslot(folder, &[&always[..], more].concat())
+    let url =
+        ["--url=http://10.0.0.1/boot"].into_iter().filter(|_| !more.iter().any(|flag| flag.starts_with("--url=")));
+    let always = ["netboot", "served", "--console=ttyS0", "--progress=none", "--json"];
+    flipslot(folder, &[&always[..], more, &url.collect::<Vec<_>>()].concat())
 }
 
 fn published(folder: &Path) -> Value {

@@ -8,6 +8,8 @@
 # $FLIPSLOT_CACHE (default ~/.cache/flipslot), outside the tree; without the
 # cache it is built again. Needs root and: mmdebstrap umoci skopeo.
 #
+# With the package sysvinit-core, that is its init, and not systemd.
+#
 # Small means without what only costs an emulated machine time: the files in `small.dpkg`, and the
 # units in `masked`. Debian 13 keeps logind and D-Bus, so jumps are made with them and without.
 # FLIPSLOT_IMAGES=whole builds the image with all of that: the bench and the demo use it.
@@ -28,12 +30,20 @@ rm -rf "$layout" && mkdir -p "$layout"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+mapfile -t packages < "$here/packages"
+of_init=()
+if [[ " $* " = *' sysvinit-core '* ]]; then
+  mapfile -t packages < <(grep -vxE 'systemd-sysv|dbus' "$here/packages")
+  # Debian's inittab has no login on a serial port.
+  of_init=(--customize-hook='echo "S0:12345:respawn:/sbin/getty -L 115200 ttyS0 vt100" >> "$1/etc/inittab"')
+fi
 less=()
 if [[ -z $whole ]]; then
   mapfile -t masked < "$here/masked"
   [[ $suite = trixie ]] || masked+=(systemd-logind.service dbus.service dbus.socket)
   less=(
     --dpkgopt="$here/small.dpkg"
+    --customize-hook='mkdir -p "$1/etc/systemd/system"'
     --customize-hook="for unit in ${masked[*]}; do ln -sf /dev/null \"\$1/etc/systemd/system/\$unit\"; done"
     --customize-hook='rm -f "$1"/etc/systemd/system/getty.target.wants/getty@tty1.service'
     --customize-hook='rm -f "$1/usr/lib/udev/hwdb.bin" "$1/etc/udev/hwdb.bin"'
@@ -47,11 +57,11 @@ patience='[Manager]\nDefaultTimeoutStartSec=900\nDefaultDeviceTimeoutSec=900\n'
 # INITRD=No: the kernel's postinst runs no dracut; flipslot makes the initramfs.
 # The test logs in as root on the serial console, so root has no password here.
 INITRD=No mmdebstrap --quiet --mode=root --variant=minbase \
-  --include="$(paste -sd, "$here/packages")${*:+,}$(IFS=,; echo "$*")" \
+  --include="$(IFS=,; echo "${packages[*]}${*:+,}$*")" \
   --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
-  "${less[@]}" \
+  "${less[@]}" "${of_init[@]}" \
   --essential-hook='mkdir -p "$1/etc/dracut.conf.d"' \
   --customize-hook='chroot "$1" passwd -d root >/dev/null' \
   --customize-hook='rm -f "$1"/boot/initrd.img-* "$1"/boot/initramfs-*; : > "$1/etc/machine-id"' \

@@ -104,7 +104,7 @@ pub fn host_image(suite: &str, name: &str) -> String {
             "/lib/systemd/system/systemd-networkd.service",
         ),
     ];
-    format!("oci:{}:latest", images::with_layer(suite, name, &puts).display())
+    format!("oci:{}:latest", images::with_layer(&images::layout(suite), name, &puts).display())
 }
 
 /// Fails unless the layer of [`host_image`] lies over the root.

@@ -39,6 +39,11 @@ impl Boot {
         format!("{key}{}", self.host)
     }
 
+    /// Returns true if it has a layer that machines fetch by https alone.
+    pub fn is_secret(&self) -> bool {
+        self.layer.is_some() && self.cmdline.contains(&format!("{WORD}https://"))
+    }
+
     /// Adds a layer of the host, in the folder that machines reach at `url`.
     pub fn with_layer(self, layer: Option<HostLayer>, url: &str) -> Boot {
         let word = layer.as_ref().map(|layer| format!(" {}", layer.word(url))).unwrap_or_default();

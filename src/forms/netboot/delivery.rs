@@ -32,6 +32,8 @@ pub enum Delivery {
         plain_http: Vec<String>,
         /// Keys, one of which must have signed what the tag names then; `None` boots the image that it names now.
         follows: Option<Keys>,
+        /// File with the login of a machine, on a disk of its own, as `DEVICE/PATH`.
+        auth_on: Option<String>,
     },
 }
 
@@ -50,15 +52,17 @@ impl Delivery {
             LiveFormat::Squashfs => Delivery::Packed(Packing::of(Format::Squashfs, None)?),
             LiveFormat::Erofs => Delivery::Packed(Packing::of(Format::Erofs, None)?),
             LiveFormat::OciArchive => Delivery::Archive,
-            LiveFormat::Unpacked => Delivery::Registry { plain_http: plain_http.to_vec(), follows: None },
+            LiveFormat::Unpacked => {
+                Delivery::Registry { plain_http: plain_http.to_vec(), follows: None, auth_on: None }
+            }
         })
     }
 
     /// Lets machines boot what the tag names when they start, if one of the keys in these files has signed it.
     pub fn following(self, keys: &[PathBuf]) -> Result<Delivery> {
         match self {
-            Delivery::Registry { plain_http, .. } if !keys.is_empty() => {
-                Ok(Delivery::Registry { plain_http, follows: Some(Keys::of(keys)?) })
+            Delivery::Registry { plain_http, auth_on, .. } if !keys.is_empty() => {
+                Ok(Delivery::Registry { plain_http, follows: Some(Keys::of(keys)?), auth_on })
             }
             Delivery::Registry { .. } => Err(usage(
                 "--follow-tag without a key would let anyone who reaches the registry choose what machines boot",
@@ -68,6 +72,16 @@ impl Delivery {
                 "--follow-tag lets machines ask a registry, which --format unpacked alone does",
                 "add --format unpacked, or omit --follow-tag",
             )),
+        }
+    }
+
+    /// Lets machines log in at the registry with what they find in this file of a disk of their own.
+    pub fn with_auth_on(self, place: Option<&str>) -> Delivery {
+        match self {
+            Delivery::Registry { plain_http, follows, .. } => {
+                Delivery::Registry { plain_http, follows, auth_on: place.map(str::to_owned) }
+            }
+            other => other,
         }
     }
 
@@ -163,14 +177,16 @@ impl Delivery {
     pub fn source(&self, image: &Image, file: Option<&RootFile>, address: Option<&str>, made: u64) -> LiveSource {
         match (&image.reference, file, address) {
             (Reference::Registry { host, repository, pin }, None, _) => {
-                let Delivery::Registry { plain_http, follows } = self else { return LiveSource::BesideInitramfs };
-                let plain_http = plain_http.contains(host);
+                let Delivery::Registry { plain_http, follows, auth_on } = self else {
+                    return LiveSource::BesideInitramfs;
+                };
+                let (plain_http, auth_on) = (plain_http.contains(host), auth_on.clone());
                 let (host, repository, digest) = (host.clone(), repository.clone(), image.digest.clone());
                 let follows = match (pin, follows) {
                     (Pin::Tag(tag), Some(keys)) => Some((tag.clone(), keys.names())),
                     _ => None,
                 };
-                LiveSource::Registry { host, repository, digest, follows, plain_http, made }
+                LiveSource::Registry { host, repository, digest, follows, plain_http, auth_on, made }
             }
             (_, Some(RootFile { written, .. }), Some(address)) => {
                 LiveSource::Url { url: format!("{address}/{}", written.name()), digest: written.digest().clone(), made }

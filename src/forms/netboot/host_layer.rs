@@ -17,7 +17,7 @@ use crate::root::edit::Edit;
 use crate::root::memory::MemoryTree;
 use crate::root::packed::Packing;
 use crate::root::tree::{Last, Tree};
-use crate::root::walk::{NodeKind, Visited};
+use crate::root::walk::{NodeKind, Visited, Walk};
 use crate::words::digest::Digest;
 use anyhow::Context;
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,8 +77,10 @@ impl Layers {
         let mut whole = MemoryTree::complete(self.folder.clone());
         of.base.apply_to(&mut whole, MemoryTree::budget(), |_| {})?;
         let before = Snapshot::of(&whole)?;
+        let of_kernel = directories_of_kernel(&whole)?;
         above.apply_to(&mut whole, MemoryTree::budget(), |_| {})?;
-        let mut layer = Filling { tree: MemoryTree::complete(self.folder.clone()), of, names: BTreeMap::new() };
+        let mut layer =
+            Filling { tree: MemoryTree::complete(self.folder.clone()), of, of_kernel, names: BTreeMap::new() };
         before.changes(&whole, &mut |change| match change {
             Change::Put(node) => layer.put(node).with_context(|| format!("/{}", node.path.escape_ascii())),
             Change::Removed(path) => layer.hide(path).with_context(|| format!("/{}", path.escape_ascii())),
@@ -110,6 +112,8 @@ impl Layers {
 struct Filling<'f> {
     tree: MemoryTree,
     of: &'f OfHost<'f>,
+    /// The kernel's directories in the base.
+    of_kernel: BTreeSet<Vec<u8>>,
     /// First name of each file that has several.
     names: BTreeMap<u64, LayerPath>,
 }
@@ -117,6 +121,9 @@ struct Filling<'f> {
 impl Filling<'_> {
     fn put(&mut self, node: &Visited) -> Result<()> {
         let path = path_in_layer(node.path)?;
+        if node.kind == NodeKind::Directory && self.of_kernel.contains(node.path) {
+            return Ok(()); // listed again, with another time: it stays as it is
+        }
         refuse_of_kernel(node.path)?;
         if node.kind == NodeKind::Directory {
             return self.tree.directory(&path, &node.meta);
@@ -162,12 +169,29 @@ impl Filling<'_> {
     }
 }
 
-/// Refuses a path that no layer of a host has: the initramfs takes none with it, either.
-fn refuse_of_kernel(path: &[u8]) -> Result<()> {
+/// Returns the paths of the kernel's directories.
+fn directories_of_kernel(root: &dyn Walk) -> Result<BTreeSet<Vec<u8>>> {
+    let mut found = BTreeSet::new();
+    root.walk(&mut |node| {
+        if node.kind == NodeKind::Directory && is_of_kernel(node.path) {
+            found.insert(node.path.to_owned());
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Returns true for a path of the kernel's.
+fn is_of_kernel(path: &[u8]) -> bool {
     let is_below = |folder: &str| {
         path.strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
     };
-    if OF_KERNEL.iter().any(|folder| is_below(folder)) {
+    OF_KERNEL.iter().any(|folder| is_below(folder))
+}
+
+/// Refuses a path that no layer of a host has: the initramfs takes none with it, either.
+fn refuse_of_kernel(path: &[u8]) -> Result<()> {
+    if is_of_kernel(path) {
         let found = "a layer of a host cannot change it: kernel and modules are those of the image that the host boots";
         return Err(refused(found, "change that image instead, and build the host's image on it again"));
     }

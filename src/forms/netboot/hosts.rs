@@ -138,6 +138,27 @@ impl<'h> Hosts<'h> {
         self.boot(&previous)
     }
 
+    /// Refuses a folder by plain HTTP with a layer that was made for https: it may have secrets.
+    pub fn refuse_in_the_clear(&self) -> Result<()> {
+        if self.url.starts_with("https://") {
+            return Ok(());
+        }
+        for path in entries(&self.folder.join(HOSTS))? {
+            // One that is damaged is told where it is used.
+            let boot = read_link(&path)?.and_then(|target| self.boot(&target).ok());
+            if let Some(boot) = boot.filter(Boot::is_secret) {
+                let found = format!(
+                    "the layer of {} was made for https and may have secrets, and the folder is at {}",
+                    boot.host, self.url
+                );
+                let hint =
+                    format!("serve the folder by https: --url; or remove {} and publish it again", path.display());
+                return Err(refused(found, hint));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the folders of the images that hosts boot, or booted before, and the files of their layers.
     pub fn used(&self) -> Result<Used> {
         let mut used = Used::default();

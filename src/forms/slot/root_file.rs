@@ -7,7 +7,7 @@ use crate::build::bootable::Built;
 use crate::error::{Result, refused};
 use crate::forms::image::identity_of;
 use crate::forms::slot::formatted::{Mounted, SlotSite};
-use crate::init::overlay::{LAYER_OF_SLOT, ROOT_OF_SLOT};
+use crate::init::overlay::{LAYER_OF_SLOT, ROOT_OF_SLOT, TREE_OF_ROOT};
 use crate::kernel::modules::Modules;
 use crate::oci::Image;
 use crate::publish::written_file::WrittenFile;
@@ -17,15 +17,18 @@ use crate::root::describe::describe;
 use crate::root::mounted::directory::Root;
 use crate::root::packed::Packing;
 use crate::root::tree::Tree;
+use crate::root::verity;
 use crate::root::walk::NodeKind;
+use crate::words::digest::Digest;
 use anyhow::Context;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, BufWriter, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// Folder in the slot into which layers are unpacked; it is gone when the slot is done.
 pub const TREE: &str = "flipslot/tree";
@@ -37,6 +40,7 @@ pub struct Packed {
     /// The slot's own root.
     top: PathBuf,
     written: WrittenFile,
+    verity: Option<Digest>,
     before: Snapshot,
     request: RootFileRequest,
 }
@@ -79,7 +83,24 @@ pub fn pack(mounted: &Mounted, files: &Root, image: &Image, request: RootFileReq
     let file = options.open(&path).with_context(writing)?;
     Packing::of(request.format, None)?.pack(files, identity_of(image), &file, &path).with_context(writing)?;
     let written = WrittenFile::of(ROOT_OF_SLOT, &file)?;
-    Ok(Packed { top, written, before: Snapshot::of(files)?, request })
+    let verity = put_tree(&path, &file, &written)?;
+    Ok(Packed { top, written, verity, before: Snapshot::of(files)?, request })
+}
+
+/// Writes the tree of hashes beside the root, by which the kernel compares its blocks.
+fn put_tree(path: &Path, file: &File, written: &WrittenFile) -> Result<Option<Digest>> {
+    let tree = path.with_extension(TREE_OF_ROOT.trim_start_matches('.'));
+    let writing = || format!("writing {ROOT_OF_SLOT}{TREE_OF_ROOT} of the slot");
+    let out = File::options().write(true).create_new(true).mode(0o600).open(&tree).with_context(writing)?;
+    let mut data = file.try_clone().with_context(writing)?;
+    data.rewind().with_context(writing)?;
+    // Twice the same bytes for the same root.
+    let uuid = Uuid::try_parse(&written.digest().hex()[..32]).with_context(writing)?;
+    let hash = verity::write(&data, uuid.into_bytes(), BufWriter::new(out)).with_context(writing)?;
+    if hash.is_none() {
+        fs::remove_file(&tree).with_context(writing)?;
+    }
+    Ok(hash)
 }
 
 impl Packed {
@@ -90,8 +111,8 @@ impl Packed {
             Keeps::Data => Some(site.data.context("the disk has no data partition")?),
         };
         let (partuuid, filesystem) = (site.location.partuuid, mounted.filesystem);
-        let from =
-            LiveSource::File { partuuid, filesystem, path: ROOT_OF_SLOT, digest: self.written.digest().clone(), data };
+        let (digest, verity) = (self.written.digest().clone(), self.verity.clone());
+        let from = LiveSource::File { partuuid, filesystem, path: ROOT_OF_SLOT, digest, verity, data };
         Ok(RootOn::Live { format: self.request.format.into(), from })
     }
 
@@ -107,7 +128,7 @@ impl Packed {
         self.copy(&files, &entry.initramfs, &initramfs)?;
         let tree = self.top.join(TREE);
         let layer = self.top.join(LAYER_OF_SLOT.trim_start_matches('/'));
-        let Packed { top, written, before, request } = self;
+        let Packed { top, written, verity, before, request } = self;
         let steps = steps(before, &files, &entry.initramfs)?;
         drop(files);
         let described = fs::symlink_metadata(&tree).context("reading the root's own folder")?;
@@ -119,7 +140,7 @@ impl Packed {
         let (digest, size) = (written.digest().clone(), written.size());
         Ok((
             Root::open(&top)?,
-            RootFile { format: request.format.into(), digest, size, overlay: request.keeps, watchdogs },
+            RootFile { format: request.format.into(), digest, size, verity, overlay: request.keeps, watchdogs },
         ))
     }
 

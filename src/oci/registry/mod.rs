@@ -65,15 +65,22 @@ impl Registry {
     fn open(endpoint: &Endpoint, access: &Access) -> Result<Registry> {
         let Endpoint { host, repository, transport } = endpoint;
         refuse_if_unresolvable(host)?;
+        let credential = match *transport == Transport::Tls || is_loopback(host) {
+            true => credentials::find(host, repository, access.authfile.as_deref())?,
+            false => Credential::None, // anyone on the way could read it
+        };
+        Registry::open_as(endpoint, access, credential)
+    }
+
+    /// Like [`Registry::open`], with a credential that is known.
+    fn open_as(endpoint: &Endpoint, access: &Access, credential: Credential) -> Result<Registry> {
+        let Endpoint { host, repository, transport } = endpoint;
+        refuse_if_unresolvable(host)?;
         let certificates = Certificates::find(host);
         let has_certificates = !access.certificates.is_empty() || certificates != Certificates::default();
         let is_local = is_loopback(host);
         let is_verified = *transport == Transport::Tls;
         let plain = access.plain_http.contains(host) || *transport == Transport::Plain;
-        let credential = match is_verified || is_local {
-            true => credentials::find(host, repository, access.authfile.as_deref())?,
-            false => Credential::None, // anyone on the way could read it
-        };
         if plain && !is_local && !matches!(credential, Credential::None) {
             let found = format!("without TLS, anyone on the way could read the credentials for {host}");
             let next = format!("log out (podman logout {host}), or give {host} a certificate and --registry-ca");

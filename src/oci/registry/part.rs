@@ -1,6 +1,7 @@
 //! One part of a repository at a time: each is read by a process of its own, before there is a system.
 
 use crate::error::Result;
+use crate::oci::credentials::Credential;
 use crate::oci::document::{DOCUMENT_MAX, INDEX_TYPES, MANIFEST_TYPES};
 use crate::oci::registries::{Endpoint, Transport};
 use crate::oci::registry::attached;
@@ -13,7 +14,7 @@ use std::io::{Cursor, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A repository that needs no login.
+/// A repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repository {
     /// Registry host, with its port if one is given.
@@ -22,6 +23,8 @@ pub struct Repository {
     pub name: String,
     /// Reach the host without TLS.
     pub plain_http: bool,
+    /// Login there.
+    pub credential: Credential,
 }
 
 /// A part of a repository.
@@ -55,7 +58,7 @@ impl Repository {
     pub fn open(&self, part: &Part, patience: Duration) -> Result<(Box<dyn Read>, u64)> {
         let transport = if self.plain_http { Transport::Plain } else { Transport::Tls };
         let endpoint = Endpoint { host: self.host.clone(), repository: self.name.clone(), transport };
-        let Registry(session) = Registry::open(&endpoint, &Access::default())?;
+        let Registry(session) = Registry::open_as(&endpoint, &Access::default(), self.credential.clone())?;
         let reading = || format!("reading {part:?} from {}", self.host);
         match part {
             Part::Manifest(_) | Part::Tag(_) => {

@@ -9,7 +9,7 @@ pub const LINK: Put = Put::Link("etc/systemd/system/default.target", "/usr/lib/s
 pub fn trap() -> Trap {
     Trap {
         name: "default-target",
-        layout: images::with_layer("bookworm", "default-target", &[LINK]),
+        layout: images::with_layer(&images::layout("bookworm"), "default-target", &[LINK]),
         more: &[],
         rule: "default-target",
         found: "leads to /usr/lib/systemd/system/appliance.target, which is not there",

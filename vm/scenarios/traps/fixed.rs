@@ -6,7 +6,7 @@ use crate::images;
 #[test]
 fn two_traps_that_were_fixed_together_come_up() {
     let puts = [&getty::MASKS[..], &[default_target::LINK]].concat();
-    let layout = images::with_layer("bookworm", "fixed", &puts);
+    let layout = images::with_layer(&images::layout("bookworm"), "fixed", &puts);
     comes_up(start("fixed", &layout, &flags(&["--fix=getty,default-target"])));
 }
 

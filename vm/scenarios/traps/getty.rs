@@ -23,7 +23,7 @@ pub fn trap() -> Trap {
     let wanted = Put::Link("etc/systemd/system/multi-user.target.wants/witness.service", "../witness.service");
     Trap {
         name: "getty",
-        layout: images::with_layer("bookworm", "getty", &[&MASKS[..], &[witness, wanted]].concat()),
+        layout: images::with_layer(&images::layout("bookworm"), "getty", &[&MASKS[..], &[witness, wanted]].concat()),
         more: &[],
         rule: "getty",
         found: "serial-getty@.service is masked",

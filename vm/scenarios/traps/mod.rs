@@ -103,5 +103,5 @@ fn with_initramfs_for(inventory: &Path, name: &str) -> PathBuf {
         own = boot.into_iter().find_map(|entry| Some((of_kernel(&entry)?, fs::read(entry.path()).ok()?)));
     });
     let (version, bytes) = own.expect("dracut made one");
-    images::with_layer("bookworm", name, &[Put::File(&format!("boot/initrd.img-{version}"), bytes)])
+    images::with_layer(&images::layout("bookworm"), name, &[Put::File(&format!("boot/initrd.img-{version}"), bytes)])
 }
