@@ -20,6 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(30 * 60);
 /// Time for the last output of a program that has ended. A process that it left behind may hold its output open
 /// for as long as it likes: nobody waits for that one.
 const GRACE: Duration = Duration::from_millis(500);
+/// Interval at which a program is looked at whose output is not read.
+const EVERY: Duration = Duration::from_millis(200);
 /// The part of each output stream that is kept, in bytes: its end.
 const TAIL: usize = 8 * 1024;
 
@@ -125,15 +127,27 @@ impl Tool {
         }
     }
 
-    /// Runs the program in a folder to its end, however long that takes; what it says goes where this process's own words
-    /// go. Returns its exit code; `None` if it was ended by a signal.
+    /// Runs the program in a folder; what it says goes where this process's own words go. Returns its exit code; `None` if it
+    /// was ended by a signal. Its process group is killed at the deadline, which is an error.
     pub fn run_shown(&self, folder: &Path) -> Result<Option<i32>> {
         #[allow(clippy::disallowed_methods)] // the one place
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).current_dir(folder).stdin(Stdio::null());
-        let status =
-            command.status().map_err(|error| failed(format!("starting `{self}`: {error}"), self.hint.clone()))?;
-        Ok(status.code())
+        command.args(&self.arguments).current_dir(folder).stdin(Stdio::null()).process_group(0);
+        let starting = |error| failed(format!("starting `{self}`: {error}"), self.hint.clone());
+        let mut child = command.spawn().map_err(starting)?;
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().with_context(|| format!("waiting for `{self}`"))? {
+                return Ok(status.code());
+            }
+            if begin.elapsed() > self.deadline {
+                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                let _ = child.wait();
+                let found = format!("`{self}` did not end within {} min, and was ended", self.deadline.as_secs() / 60);
+                return Err(failed(found, "see what it waits for"));
+            }
+            thread::sleep(EVERY);
+        }
     }
 
     /// Starts the program, which goes on beside this one. Its standard input is a pipe that is closed when this process

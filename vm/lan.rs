@@ -75,10 +75,32 @@ impl Lan {
         self.start(&["python3", "-c", HTTP]);
     }
 
-    /// Serves the folder as a lab does that has no servers.
-    pub fn serve_by_flipslot(&mut self) {
+    /// Serves the folder as a lab does that has no servers; these flags come last.
+    pub fn serve_by_flipslot(&mut self, more: &[&str]) {
         let folder = self.folder.to_string_lossy().into_owned();
-        self.start(&[env!("CARGO_BIN_EXE_flipslot"), "serve", &folder, "--interface=br0"]);
+        let words = [env!("CARGO_BIN_EXE_flipslot"), "serve", &folder, "--interface=br0"];
+        self.start(&[&words[..], more].concat());
+    }
+
+    /// Starts another machine of the network, which hands out addresses and knows nothing of the folder.
+    pub fn add_dhcp_server(&mut self) {
+        let router = self.router();
+        quietly("ip", &["netns", "delete", &router]); // of a run that was killed
+        run("ip", &["netns", "add", &router]);
+        let script = "ip -n \"$1\" link add r0 type veth peer name r1 netns \"$2\"
+            ip -n \"$1\" link set r0 master br0 up
+            ip -n \"$2\" address add 10.77.0.2/24 dev r1; ip -n \"$2\" link set r1 up
+            ip netns exec \"$2\" ethtool -K r1 tx off > /dev/null";
+        run("sh", &["-ec", script, "sh", &self.namespace, &router]);
+        let leases = format!("--dhcp-leasefile={}", self.folder.join(".leases").display());
+        let always = ["dnsmasq", "--keep-in-foreground", "--port=0", "--user=root", "--interface=r1"];
+        let words = ["ip", "netns", "exec", &router];
+        let range = ["--bind-interfaces", "--dhcp-range=10.77.0.100,10.77.0.200,1h", "--conf-file=/dev/null"];
+        self.start(&[&words[..], &always, &range, &[&leases]].concat());
+    }
+
+    fn router(&self) -> String {
+        format!("{}-r", self.namespace)
     }
 
     /// Returns the arguments of QEMU for a card in this network, with this address, from which the machine boots.
@@ -105,7 +127,9 @@ impl Drop for Lan {
             let _ = server.kill();
             let _ = server.wait();
         }
-        quietly("ip", &["netns", "delete", &self.namespace]);
+        for name in [self.namespace.clone(), self.router()] {
+            quietly("ip", &["netns", "delete", &name]);
+        }
     }
 }
 

@@ -30,8 +30,10 @@ pub struct Configured {
     /// Time of this state, in seconds since 1970.
     pub at: u64,
     /// Unique id of the boot that wrote this (proc_sys_kernel(5), random/boot_id).
+    #[serde(default)]
     pub boot_id: String,
     /// Boots in a row, with this one, that began with it and were cut, or may be.
+    #[serde(default)]
     pub begun: u32,
 }
 
@@ -89,7 +91,19 @@ impl Configured {
         let text = serde_json::to_string_pretty(self)? + "\n";
         let mut file = File::create(&new).with_context(writing)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(writing)?;
-        fs::rename(&new, &path).with_context(writing)
+        fs::rename(&new, &path).with_context(writing)?;
+        // The restart that it counts may come right after.
+        File::open(FOLDER).and_then(|folder| folder.sync_all()).with_context(writing)
+    }
+
+    /// Returns how many boots in a row, with the next one, have begun with this configuration and were cut; `None` if it
+    /// was given up.
+    pub fn tries(before: Option<&Configured>, most: u32) -> Option<u32> {
+        let begun = match before {
+            Some(before) if before.state == State::Cut || before.begun > most => before.begun + 1,
+            _ => 1,
+        };
+        Some(begun).filter(|begun| *begun <= most)
     }
 
     /// Returns the line that `status` prints.
@@ -112,18 +126,29 @@ impl Configured {
 mod tests {
     use super::*;
 
+    fn of(state: State) -> Configured {
+        let (source, boot_id) = ("https://srv/x".to_owned(), "one".to_owned());
+        Configured { version: 1, source, state, exit_code: None, error: None, at: 0, boot_id, begun: 1 }
+    }
+
+    #[test]
+    fn a_configuration_that_was_cut_three_times_is_given_up_for_good() {
+        let tries = |state, begun| Configured::tries(Some(&Configured { begun, ..of(state) }), 3);
+        assert_eq!(Configured::tries(None, 3), Some(1));
+        assert_eq!((tries(State::Cut, 1), tries(State::Cut, 3)), (Some(2), None));
+        assert_eq!(tries(State::Failed, 4), None, "as it was noted when it was given up");
+        assert_eq!(tries(State::Failed, 2), Some(1), "one that ends with an error is tried at each boot");
+    }
+
+    #[test]
+    fn a_result_of_a_flipslot_before_is_read() {
+        let text = r#"{"version":1,"source":"https://srv/x","state":"done","exit_code":0,"error":null,"at":7}"#;
+        let read: Configured = serde_json::from_str(text).unwrap();
+        assert_eq!((read.state, read.begun), (State::Done, 0));
+    }
+
     #[test]
     fn what_another_boot_has_begun_was_cut() {
-        let of = |state| Configured {
-            version: 1,
-            source: "https://srv/x".to_owned(),
-            state,
-            exit_code: None,
-            error: None,
-            at: 0,
-            boot_id: "one".to_owned(),
-            begun: 1,
-        };
         assert_eq!(of(State::Running).in_boot("one").state, State::Running);
         assert_eq!(of(State::Running).in_boot("two").state, State::Cut);
         assert_eq!(of(State::Done).in_boot("two").state, State::Done);

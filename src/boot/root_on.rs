@@ -4,7 +4,7 @@
 use crate::filesystem::kind::Filesystem;
 use crate::root::packed::Format;
 use crate::words::digest::Digest;
-use crate::words::kernel_line::{AUTH_KEY, KEYS_KEY, VERITY_KEY};
+use crate::words::kernel_line::{AUTH_KEY, KEYS_KEY, REALMS_KEY, VERITY_KEY};
 use crate::words::partuuid::PartUuid;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -87,8 +87,8 @@ pub enum LiveSource {
         follows: Option<(String, String)>,
         /// Reach the host without TLS.
         plain_http: bool,
-        /// File with the login of the machine, as `DEVICE/PATH`; `None` asks without one.
-        auth_on: Option<String>,
+        /// Login of the machine; `None` asks without one.
+        login: Option<Login>,
         /// Time at which its initramfs was made, as for a file.
         made: u64,
     },
@@ -110,6 +110,15 @@ pub enum LiveSource {
     },
     /// The file `/image` in the initramfs, or appended to it by the boot loader.
     BesideInitramfs,
+}
+
+/// A login at a registry, which a machine has on a disk of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// File with it, as `DEVICE/PATH`.
+    pub auth_on: String,
+    /// Hosts of token services to which it may be sent.
+    pub realms: Vec<String>,
 }
 
 /// Memory in bytes that a machine needs beside a root in one file to come up from it in RAM: kernel, initramfs, and a Debian
@@ -187,8 +196,9 @@ impl RootOn {
                 if let LiveSource::Registry { host, plain_http: true, .. } = from {
                     words.push(format!("flipslot.plain-http={host}"));
                 }
-                if let LiveSource::Registry { auth_on: Some(place), .. } = from {
-                    words.push(format!("{AUTH_KEY}{place}"));
+                if let LiveSource::Registry { login: Some(Login { auth_on, realms }), .. } = from {
+                    words.push(format!("{AUTH_KEY}{auth_on}"));
+                    words.extend((!realms.is_empty()).then(|| format!("{REALMS_KEY}{}", realms.join(","))));
                 }
                 if let LiveSource::File { verity: Some(hash), .. } = from {
                     words.push(format!("{VERITY_KEY}{}", hash.hex()));
@@ -215,7 +225,7 @@ impl RootOn {
                 if format.filesystem().is_none() {
                     modules.extend(["squashfs", "loop"]);
                 }
-                if let LiveSource::Registry { auth_on: Some(_), .. } = from {
+                if let LiveSource::Registry { login: Some(_), .. } = from {
                     // Which of them the disk has is known there.
                     modules.extend(Filesystem::value_variants().iter().flat_map(|filesystem| filesystem.modules()));
                 }
@@ -287,7 +297,7 @@ impl RootOn {
     /// drivers of disks.
     pub fn needs_disk(&self) -> bool {
         let is_read =
-            |from: &LiveSource| matches!(from, LiveSource::File { .. } | LiveSource::Registry { auth_on: Some(_), .. });
+            |from: &LiveSource| matches!(from, LiveSource::File { .. } | LiveSource::Registry { login: Some(_), .. });
         match self {
             RootOn::Partition { .. } => true,
             RootOn::Live { from, .. } => is_read(from),
@@ -357,7 +367,7 @@ mod tests {
         let words = |plain_http, follows: Option<(&str, &str)>| {
             let follows = follows.map(|(tag, keys)| (tag.to_owned(), keys.to_owned()));
             let (host, repository, digest) = (host.clone(), repository.clone(), digest.clone());
-            let from = LiveSource::Registry { host, repository, digest, follows, plain_http, auth_on: None, made: 7 };
+            let from = LiveSource::Registry { host, repository, digest, follows, plain_http, login: None, made: 7 };
             let on = RootOn::Live { format: LiveFormat::Unpacked, from };
             assert!(on.needs_network() && on.made() == 7 && on.filesystem_name().is_none());
             on.words().join(" ")
@@ -371,14 +381,15 @@ mod tests {
 
     #[test]
     fn a_login_on_a_disk_needs_the_drivers_of_disks_and_the_filesystem_that_it_has() {
-        let auth_on = Some("PARTLABEL=data/flipslot/auth.json".to_owned());
+        let auth_on = "PARTLABEL=data/flipslot/auth.json".to_owned();
+        let login = Some(Login { auth_on, realms: vec!["gitlab.shop".to_owned()] });
         let (host, repository, digest) = ("srv".to_owned(), "web".to_owned(), Digest::of(b""));
-        let from =
-            LiveSource::Registry { host, repository, digest, follows: None, plain_http: false, auth_on, made: 7 };
+        let from = LiveSource::Registry { host, repository, digest, follows: None, plain_http: false, login, made: 7 };
         let on = RootOn::Live { format: LiveFormat::Unpacked, from };
         assert!(on.needs_disk() && on.needs_network());
         assert!(["ext4", "xfs", "btrfs"].iter().all(|name| on.modules().contains(name)), "{:?}", on.modules());
-        assert!(on.words().contains(&"flipslot.auth=PARTLABEL=data/flipslot/auth.json".to_owned()));
+        let words = "flipslot.auth=PARTLABEL=data/flipslot/auth.json flipslot.auth-realm=gitlab.shop ro";
+        assert!(on.words().join(" ").ends_with(words), "{:?}", on.words());
     }
 
     #[test]

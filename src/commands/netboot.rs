@@ -1,5 +1,6 @@
 //! `flipslot netboot`: OCI images in, a folder out from which machines boot by PXE.
 
+use crate::boot::root_on::Login;
 use crate::build::session::Session;
 use crate::cli::{NetbootArgs, WriteArgs};
 use crate::error::{Result, refused, usage};
@@ -89,7 +90,8 @@ fn publish(request: &NetbootRequest, boots: &SlotRequest, hosts: &Hosts, progres
     oci::trust::bundle_if_none()?;
     let folder = request.folder.as_path();
     let mut delivery = Delivery::of(request.format, &boots.access.plain_http)?;
-    delivery = delivery.with_auth_on(request.auth_on.as_deref());
+    let realms = &boots.access.realms;
+    delivery = delivery.with_login(request.auth_on.clone().map(|auth_on| Login { auth_on, realms: realms.clone() }));
     if request.follows {
         refuse_fixes(boots)?;
         delivery = delivery.following(&boots.access.rules.keys)?;

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_secs(2);
 /// Largest file in bytes: programs and playbooks are a thousand times smaller.
 const LARGEST: u64 = 64 << 20;
+/// Time for what is run: a playbook may take an hour, and one that waits for a unit which starts after this one would wait
+/// for ever.
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
 /// Time for one try.
 const ONE_TRY: Duration = Duration::from_secs(30);
 
@@ -61,7 +64,8 @@ fn fetch_once(source: &Source) -> Result<Result<PathBuf>> {
             let found = Digest::of_stream(File::open(&path).with_context(|| format!("reading {}", path.display()))?)?;
             if found != *digest {
                 let hint = "if you changed the file, name its new digest: sha256sum FILE, on the server";
-                return Ok(Err(failed(format!("{url} has the digest {found}, and {digest} was asked for"), hint)));
+                // A proxy may answer with a page of its own for a while.
+                return Err(failed(format!("{url} has the digest {found}, and {digest} was asked for"), hint));
             }
             Ok(executable(path))
         }
@@ -106,5 +110,5 @@ pub fn execute(source: &Source, path: &Path) -> Result<Option<i32>> {
     } else {
         Tool::new(path).hint("it needs a first line like #!/bin/sh, and /var a mount without noexec")
     };
-    tool.run_shown(folder)
+    tool.deadline(LONGEST).run_shown(folder)
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use rustix::pipe::fcntl_setpipe_size;
 use std::io::{self, ErrorKind, Read};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
 /// Time for a server to answer. Machines that come up together after a power cut wait for one another.
@@ -51,7 +51,7 @@ impl Coming {
         let Reach { lease, hall, patience } = reach;
         let (dns, search) = (lease.dns.clone(), lease.domain.clone());
         let order = Order::Fetch { what: what.clone(), dns, search, seconds: patience.as_secs() };
-        let mut process = child::start(&order, hall, Stdio::null())?;
+        let mut process = child::start_in_private(&order, hall)?;
         let input = process.stdout.take().context("reading what comes")?;
         let _ = fcntl_setpipe_size(&input, PIPE); // a smaller one is slower, and no more than that
         // One connection that was begun in time may take longer.

@@ -88,7 +88,8 @@ fn place(
         network::warn_of_another(PLACE);
         let layers = mount_layers(&brought.layers, digest, loader)?;
         network::complete(&layers, &words.overlay)?;
-        host_layer::give_back(&brought.layers)?;
+        let given = host_layer::give_back(&brought.layers);
+        given.unwrap_or_else(|error| log(Level::Warning, &format!("memory is not given back: {error:#}")));
         Ok(Placed { format: format.to_owned(), memory: network::used()?, written: None, layers })
     };
     let Here::File(file) = &brought.here else { return of_files(UNPACKED, loader) };
@@ -213,7 +214,7 @@ fn bring(
 /// Returns the device of a file whose blocks the kernel compares; `None` if the words have no hash for that, or the kernel
 /// cannot do it: the file is read once instead.
 fn by_blocks(file: &str, words: &Words, loader: &mut Loader) -> Option<String> {
-    let opened = verity::open(file, words.verity.as_deref()?, loader);
+    let opened = verity::open(file, words.verity.as_deref()?, words.deadline.is_some(), loader);
     opened.inspect_err(|error| log(Level::Warning, &format!("all of {file} is read: {error:#}"))).ok()
 }
 

@@ -34,10 +34,13 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Place at which the disk is mounted that has the login at a registry.
 const OF_LOGIN: &str = "/run/flipslot/login";
+
+/// Time for that disk to turn up: a controller with many disks takes two minutes.
+const TO_COME: Duration = Duration::from_secs(180);
 
 /// A repository, each part of which is read by a process of its own. What they send is verified here.
 struct Parts {
@@ -99,6 +102,7 @@ pub fn pull(
         name: name.clone(),
         plain_http: known.0.plain_http.iter().any(|plain| plain == host),
         credential: login(host, name, known, loader)?,
+        realms: known.0.realms.clone(),
     };
     let begin = Instant::now();
     let ask = |reach: &Reach| {
@@ -132,7 +136,14 @@ fn login(host: &str, repository: &str, (words, events): (&Words, &Events), loade
     let reading = || format!("reading the login for {host} ({AUTH_KEY}{place})");
     let (device, path) =
         Place::read_on_disk(place).map_err(|found| failed(found, "name it: flipslot.auth=PARTLABEL=data/…"))?;
-    let only_read = Words { filesystems: Vec::new(), options: String::new(), writable: false, ..words.clone() };
+    let only_read = Words {
+        root: place.clone(),
+        filesystems: Vec::new(),
+        options: String::new(),
+        writable: false,
+        patience: words.patience.or(Some(TO_COME)),
+        ..words.clone()
+    };
     mount_device(&device, OF_LOGIN, &only_read, events, loader).with_context(reading)?;
     let found = credentials::find(host, repository, Some(&Path::new(OF_LOGIN).join(path.trim_start_matches('/'))));
     unmount(OF_LOGIN, UnmountFlags::empty()).with_context(reading)?;

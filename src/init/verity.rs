@@ -12,9 +12,9 @@ use std::fs::{self, File};
 /// Name of the device.
 const NAME: &str = "flipslot-root";
 
-/// Makes a device of the file at `path`, with the tree of hashes beside it, which leads to this hash; returns its path. What
-/// has another one is told by the kernel, which restarts the machine.
-pub fn open(path: &str, root_hash: &str, loader: &mut Loader) -> Result<String> {
+/// Makes a device of the file at `path`, with the tree of hashes beside it, which leads to this hash; returns its path. A
+/// block that has another one cannot be read; if the start is a trial, it ends it.
+pub fn open(path: &str, root_hash: &str, is_trial: bool, loader: &mut Loader) -> Result<String> {
     if root_hash.len() != 64 || !root_hash.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(failed(format!("'{root_hash}' is not a hash"), "write the slot again: flipslot flash"));
     }
@@ -26,11 +26,11 @@ pub fn open(path: &str, root_hash: &str, loader: &mut Loader) -> Result<String> 
     let (hashes, hashes_attached) = looped(&tree).with_context(|| format!("attaching {tree}"))?;
     let (blocks, sectors) = (size / BLOCK as u64, size / 512);
     // Version of the hashes, devices, sizes of blocks, number of blocks, first block of the tree behind its superblock,
-    // algorithm, hash, no salt, one option (kernel: admin-guide/device-mapper/verity.rst).
-    let table = format!(
-        "1 {data} {hashes} {BLOCK} {BLOCK} {blocks} 1 sha256 {} - 1 restart_on_corruption",
-        root_hash.to_ascii_lowercase()
-    );
+    // algorithm, hash, no salt, an option (kernel: admin-guide/device-mapper/verity.rst).
+    // A proven slot would restart for ever.
+    let option = if is_trial { " 1 restart_on_corruption" } else { "" };
+    let table =
+        format!("1 {data} {hashes} {BLOCK} {BLOCK} {blocks} 1 sha256 {} -{option}", root_hash.to_ascii_lowercase());
     let number = make_read_only(&control, NAME, sectors, "verity", &table)
         .with_context(|| format!("comparing the blocks of {path} (dm-verity)"))?;
     drop((data_attached, hashes_attached)); // the device keeps both

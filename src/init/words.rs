@@ -2,7 +2,7 @@
 
 use crate::words::host_name::is_host_name;
 use crate::words::kernel_line::{
-    self, AUTH_KEY, BOOT_KEY, DEADLINE, DEADLINE_KEY, HOST_KEY, KEYS_KEY, PROVEN, VERITY_KEY,
+    self, AUTH_KEY, BOOT_KEY, DEADLINE, DEADLINE_KEY, HOST_KEY, KEYS_KEY, PROVEN, REALMS_KEY, VERITY_KEY,
 };
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ pub struct Words {
     pub plain_http: Vec<String>,
     /// `flipslot.zram=`: size of a zram device to swap to, before compression, as the kernel reads a size.
     pub zram: Option<String>,
+    /// `flipslot.auth-realm=`: hosts of token services to which that login may be sent.
+    pub realms: Vec<String>,
     /// `flipslot.verity=`: hash to which the tree beside an image on a partition leads, in hexadecimal.
     pub verity: Option<String>,
     /// `flipslot.auth=`: file with the login of this machine at the registry of its image, as `DEVICE/PATH`.
@@ -167,6 +169,7 @@ impl Words {
             net: last("flipslot.net=").map(str::to_owned),
             plain_http: listed(last("flipslot.plain-http=")),
             zram: last("flipslot.zram=").filter(|size| !size.is_empty()).map(str::to_owned),
+            realms: listed(last(REALMS_KEY)),
             verity: last(VERITY_KEY).filter(|hash| !hash.is_empty()).map(str::to_owned),
             auth: last(AUTH_KEY).filter(|place| !place.is_empty()).map(str::to_owned),
             keys: listed(last(KEYS_KEY)).into_iter().filter(|name| is_host_name(name)).collect(),
@@ -226,7 +229,7 @@ fn parameter(word: &str) -> Option<(String, String)> {
 
 /// Returns what to say about a word for an initramfs that this one does not do; `None` for all others.
 fn objection(word: &str) -> Option<String> {
-    const HANDLED: [&str; 17] = [
+    const HANDLED: [&str; 18] = [
         "rd.break",
         "rd.debug",
         "rd.shell",
@@ -242,6 +245,7 @@ fn objection(word: &str) -> Option<String> {
         "flipslot.host-layer=",
         KEYS_KEY,
         AUTH_KEY,
+        REALMS_KEY,
         VERITY_KEY,
         "flipslot.kexec=",
     ];

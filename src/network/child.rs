@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// First argument with which this program becomes such a process.
 pub const VERB: &str = "read-network";
+/// Second argument, where the order is on standard input.
+const ON_INPUT: &str = "-";
 /// Certificate authorities of an initramfs; without this file, those of Mozilla count.
 pub const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// File in the process's own root, for code that loads the system's authorities (openssl(1), SSL_CERT_FILE).
@@ -75,10 +77,22 @@ pub enum Order {
 pub fn start(order: &Order, hall: &Path, input: Stdio) -> Result<Child> {
     random()?;
     let mut command = Command::new("/proc/self/exe");
-    // Before there is a system, nobody else runs who could see its arguments, which may have a login.
     command.arg(VERB).arg(serde_json::to_string(order)?).arg(hall).env_clear();
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().context("starting a process that reads the network")
+}
+
+/// Starts a process whose order may hold a login: it is on its standard input, for arguments can be read by all that run.
+#[allow(clippy::disallowed_methods)] // as above
+pub fn start_in_private(order: &Order, hall: &Path) -> Result<Child> {
+    random()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.args([VERB, ON_INPUT]).arg(hall).env_clear();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("starting a process that reads the network")?;
+    let input = child.stdin.take().context("handing over the order")?;
+    serde_json::to_writer(input, order).context("handing over the order")?;
+    Ok(child)
 }
 
 /// Waits for the end of a process; an error is what it said.
@@ -173,7 +187,11 @@ fn random() -> Result<u32> {
 
 /// Does what was ordered. The arguments are the order and the folder.
 pub fn run(order: &str, hall: &str) -> Result<()> {
-    let order: Order = serde_json::from_str(order).context("reading the order")?;
+    let order: Order = match order {
+        ON_INPUT => serde_json::from_reader(stdin()),
+        order => serde_json::from_str(order),
+    }
+    .context("reading the order")?;
     let hall = PathBuf::from(hall);
     match order {
         Order::Lease { mac, exchange, seconds } => {

@@ -102,14 +102,11 @@ impl Document for LiveStatus {
 
 impl fmt::Display for LiveStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LiveFacts { source, digest, by_blocks, format, memory, host_layers, host, host_from, .. } = &self.facts;
+        let LiveFacts { source, digest, format, memory, host_layers, host, host_from, .. } = &self.facts;
         let after = if self.by_kexec { "" } else { "; a restart is that image again" };
         writeln!(f, "this machine runs from {} ({format}){after}", plain(source, 1000))?;
         match digest {
-            Some(digest) if *by_blocks => {
-                writeln!(f, "  digest   sha256:{digest}; each block is compared as it is read (dm-verity)")?;
-            }
-            Some(digest) => writeln!(f, "  digest   sha256:{digest}, compared at the start")?,
+            Some(digest) => writeln!(f, "  digest   sha256:{digest}, {}", self.compared())?,
             None => writeln!(f, "  digest   none was named")?,
         }
         for layer in host_layers {
@@ -138,6 +135,15 @@ impl fmt::Display for LiveStatus {
 }
 
 impl LiveStatus {
+    /// Returns when the root was compared.
+    pub(super) fn compared(&self) -> &'static str {
+        if self.facts.by_blocks {
+            "compared block by block, as it is read (dm-verity)"
+        } else {
+            "compared at the start"
+        }
+    }
+
     /// Returns the lines about what was written.
     pub(super) fn changes(&self) -> String {
         let Some(changed) = &self.changed else {

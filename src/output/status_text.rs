@@ -41,7 +41,7 @@ impl Document for Status {
             let _ = writeln!(text, "{}", run.line());
         }
         if let Some(live) = &self.live {
-            let _ = writeln!(text, "{}", live.changes());
+            let _ = writeln!(text, "  root     {}\n{}", live.compared(), live.changes());
         }
         text
     }

@@ -26,6 +26,7 @@ pub fn write(data: &File, uuid: [u8; 16], mut out: impl Write) -> Result<Option<
     for level in levels.iter().rev() {
         out.write_all(level)?; // the top comes first
     }
+    out.flush()?;
     Ok(Some(Digest::parse(&format!("sha256:{}", hex_of(&root)))?))
 }
 

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use anyhow::Context;
-use rustix::mount::{MountFlags, mount_bind, mount_bind_recursive, mount_remount};
+use rustix::mount::{MountFlags, mount_bind, mount_remount};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -46,12 +46,12 @@ pub fn build(root: &Path, folder: &Path) -> Result<()> {
     show(folder, root)
 }
 
-/// Shows a folder with what is mounted in it in a root, at its own path; the folder itself to be read only.
+/// Shows a folder in a root, at its own path, to be read only.
 fn show(folder: &Path, root: &Path) -> Result<()> {
     let place = root.join(folder.strip_prefix("/").unwrap_or(folder));
     let showing = || format!("showing {} to dnsmasq", folder.display());
     fs::create_dir_all(&place).with_context(showing)?;
-    mount_bind_recursive(folder, &place).with_context(showing)?;
+    mount_bind(folder, &place).with_context(showing)?;
     let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
     mount_remount(&place, flags, c"").with_context(showing)
 }

@@ -12,6 +12,8 @@ pub const HOST_KEY: &str = "flipslot.host=";
 pub const KEYS_KEY: &str = "flipslot.key=";
 /// Key of the word for the file with the login at a registry, on a disk of the machine.
 pub const AUTH_KEY: &str = "flipslot.auth=";
+/// Key of the word for the hosts of token services to which that login may be sent.
+pub const REALMS_KEY: &str = "flipslot.auth-realm=";
 /// Key of the word for the hash by which the kernel compares the blocks of an image on a partition (dm-verity).
 pub const VERITY_KEY: &str = "flipslot.verity=";
 /// Seconds after the kernel's start at which an unconfirmed trial ends, unless another deadline is named: a server with

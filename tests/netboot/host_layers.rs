@@ -133,6 +133,7 @@ fn n7_a_layer_that_cannot_be_one_is_refused_and_the_host_boots_what_it_did() {
     refused(&[file("usr/lib/modules/x", "")], "kernel and modules are those of the image");
     refused(&[dir("boot/efi")], "kernel and modules are those of the image");
     refused(&[dir("boot"), file("boot/x", "")], "kernel and modules are those of the image");
+    refused(&[dir("boot").mode(0o700)], "kernel and modules are those of the image");
     refused(&[file(".wh.boot", "")], "kernel and modules are those of the image");
     refused(&[file("etc/shadow", "root:x:")], "machines fetch the layer of a host by plain HTTP");
     refused(&[file("etc/ssh/ssh_host_ed25519_key", "")], "machines fetch the layer of a host by plain HTTP");

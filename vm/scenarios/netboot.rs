@@ -121,7 +121,7 @@ fn boots_by(name: &str, firmware: Firmware, loader: &str, rom: &str, sign: &str)
     let folder = tempfile::tempdir().expect("a folder to serve");
     let mut lan = Lan::new(name, folder.path());
     publish(folder.path(), "bookworm", &[&format!("--loader={loader}")]);
-    lan.serve_by_flipslot();
+    lan.serve_by_flipslot(&[]);
     let disk = Scratch::named(&format!("{name}.raw"));
     let mut machine = start(name, &lan, firmware, &disk, rom);
     comes_up(&mut machine, 12, "squashfs");
@@ -158,7 +158,7 @@ fn the_stock_initramfs_of_dracut_boots_a_machine() {
     let (image, served) = (format!("--image=os=oci:{}:latest", image.display()), folder.path().to_string_lossy());
     let words = ["netboot", &served, &url, &image, &host, "--console=ttyS0", "--progress=none", "--initramfs=dracut"];
     disks::run(env!("CARGO_BIN_EXE_flipslot"), &words);
-    lan.serve_by_flipslot();
+    lan.serve_by_flipslot(&[]);
     let disk = Scratch::named("livenet.raw");
     let mut machine = start("livenet", &lan, Firmware::Bios, &disk, "");
     machine.wait_for("the image comes up", "Debian GNU/Linux 13 rack1");
@@ -173,4 +173,18 @@ fn the_stock_initramfs_of_dracut_boots_a_machine() {
 #[ignore = "make test-all"]
 fn ipxe_boots_a_machine_with_uefi() {
     boots_by("ipxe_uefi", Firmware::Uefi, "ipxe", ",romfile=", "loaders/ipxe.efi");
+}
+
+#[test]
+#[ignore = "make test-all"]
+fn a_machine_gets_its_address_from_another_server_and_its_image_from_serve() {
+    let folder = tempfile::tempdir().expect("a folder to serve");
+    let mut lan = Lan::new("proxy", folder.path());
+    publish(folder.path(), "bookworm", &[]);
+    lan.add_dhcp_server();
+    lan.serve_by_flipslot(&["--proxy-dhcp"]);
+    let disk = Scratch::named("proxy.raw");
+    let mut machine = start("proxy", &lan, Firmware::Bios, &disk, "");
+    comes_up(&mut machine, 12, "squashfs");
+    assert!(lan.said("flipslot").contains("another server hands out addresses"), "{}", lan.said("flipslot"));
 }

@@ -38,6 +38,7 @@ import http.server, os, ssl, sys
 folder = sys.argv[1]
 os.environ.update(GIT_PROJECT_ROOT=folder, GIT_HTTP_EXPORT_ALL='1', GIT_CONFIG_COUNT='1',
                   GIT_CONFIG_KEY_0='safe.directory', GIT_CONFIG_VALUE_0='*')
+http.server.CGIHTTPRequestHandler.have_fork = False  # a child of it would write past TLS
 server = http.server.ThreadingHTTPServer(('', 443), http.server.CGIHTTPRequestHandler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(folder + '/srv.crt', folder + '/srv.key')

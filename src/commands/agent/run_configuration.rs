@@ -14,7 +14,7 @@ use anyhow::Context;
 use rustix::fs::sync;
 use std::fs;
 
-/// The most boots in a row that begin with it and are cut; after them it is not tried.
+/// The most boots in a row that begin with it and are cut; after them, it is given up.
 const MOST: u32 = 3; // a power cut or two are nothing of its own
 
 /// Fetches the configuration and runs it, unless it has succeeded on this system before. Notes the result.
@@ -25,7 +25,8 @@ pub fn run() -> Result<()> {
     if before.as_ref().is_some_and(|before| before.state == State::Done) {
         return say_line(&format!("{value} was run before, and is not run again"));
     }
-    let begun = before.filter(|before| before.state == State::Cut).map_or(0, |before| before.begun) + 1;
+    let tries = Configured::tries(before.as_ref(), MOST);
+    let begun = tries.unwrap_or(MOST + 1);
     trust::bundle_if_none()?;
     let source = Source::read(value);
     // What is refused may hold a password.
@@ -36,7 +37,7 @@ pub fn run() -> Result<()> {
         let (source, boot_id) = (shown.to_owned(), boot_id()?);
         Configured { version: 1, source, state, exit_code, error, at, boot_id, begun }.write()
     };
-    if begun > MOST {
+    if tries.is_none() {
         let found = format!("{MOST} boots in a row were cut while it ran: it restarts the machine itself, or hangs it");
         note(State::Failed, None, Some(found.clone()))?;
         return Err(failed(format!("{value} is not run: {found}"), "let it end before it restarts the machine"));

@@ -3,6 +3,7 @@
 
 use crate::error::{Result, refused};
 use crate::hardware::this;
+use crate::init::live_facts::LiveFacts;
 use crate::init::overlay::MEDIUM;
 use crate::words::region::Region;
 use rustix::fs::{fstat, major, minor, stat};
@@ -29,6 +30,7 @@ impl Running {
         of(stat("/").ok()?.st_dev)
             .or_else(|| of(this::sources_of_root().ok()?.first()?.st_rdev))
             .or_else(Running::of_medium)
+            .or_else(Running::of_live)
     }
 
     /// Finds the partition that the root is a file of; the init has mounted it.
@@ -41,6 +43,15 @@ impl Running {
             let device = stat(source).ok()?.st_rdev;
             of(&format!("{}:{}", major(device), minor(device)))
         })
+    }
+
+    /// Finds it by what the init of this boot has noted: at the end of a shutdown, systemd has moved the mount (seen with version 257,
+    /// /run/shutdown/mounts).
+    fn of_live() -> Option<Running> {
+        let source = LiveFacts::read().ok()??.source;
+        let partuuid = source.strip_prefix("PARTUUID=")?.split('/').next()?.to_ascii_lowercase();
+        let device = stat(format!("/dev/disk/by-partuuid/{partuuid}")).ok()?.st_rdev;
+        Running::of(Path::new(&format!("/sys/dev/block/{}:{}", major(device), minor(device))))
     }
 
     fn of(sys: &Path) -> Option<Running> {

@@ -1,6 +1,6 @@
 //! The delivery of a root to the machines: as one file of the folder, or by the registry itself.
 
-use crate::boot::root_on::{LiveFormat, LiveSource};
+use crate::boot::root_on::{LiveFormat, LiveSource, Login};
 use crate::disk::new::file::{Existing, NewFile};
 use crate::error::{Result, refused, usage};
 use crate::forms::image::identity_of;
@@ -32,8 +32,8 @@ pub enum Delivery {
         plain_http: Vec<String>,
         /// Keys, one of which must have signed what the tag names then; `None` boots the image that it names now.
         follows: Option<Keys>,
-        /// File with the login of a machine, on a disk of its own, as `DEVICE/PATH`.
-        auth_on: Option<String>,
+        /// Login of a machine.
+        login: Option<Login>,
     },
 }
 
@@ -52,17 +52,15 @@ impl Delivery {
             LiveFormat::Squashfs => Delivery::Packed(Packing::of(Format::Squashfs, None)?),
             LiveFormat::Erofs => Delivery::Packed(Packing::of(Format::Erofs, None)?),
             LiveFormat::OciArchive => Delivery::Archive,
-            LiveFormat::Unpacked => {
-                Delivery::Registry { plain_http: plain_http.to_vec(), follows: None, auth_on: None }
-            }
+            LiveFormat::Unpacked => Delivery::Registry { plain_http: plain_http.to_vec(), follows: None, login: None },
         })
     }
 
     /// Lets machines boot what the tag names when they start, if one of the keys in these files has signed it.
     pub fn following(self, keys: &[PathBuf]) -> Result<Delivery> {
         match self {
-            Delivery::Registry { plain_http, auth_on, .. } if !keys.is_empty() => {
-                Ok(Delivery::Registry { plain_http, follows: Some(Keys::of(keys)?), auth_on })
+            Delivery::Registry { plain_http, login, .. } if !keys.is_empty() => {
+                Ok(Delivery::Registry { plain_http, follows: Some(Keys::of(keys)?), login })
             }
             Delivery::Registry { .. } => Err(usage(
                 "--follow-tag without a key would let anyone who reaches the registry choose what machines boot",
@@ -75,12 +73,10 @@ impl Delivery {
         }
     }
 
-    /// Lets machines log in at the registry with what they find in this file of a disk of their own.
-    pub fn with_auth_on(self, place: Option<&str>) -> Delivery {
+    /// Lets machines log in at the registry.
+    pub fn with_login(self, login: Option<Login>) -> Delivery {
         match self {
-            Delivery::Registry { plain_http, follows, .. } => {
-                Delivery::Registry { plain_http, follows, auth_on: place.map(str::to_owned) }
-            }
+            Delivery::Registry { plain_http, follows, .. } => Delivery::Registry { plain_http, follows, login },
             other => other,
         }
     }
@@ -137,6 +133,16 @@ impl Delivery {
                 format!("machines would ask themselves for the image: {host} is this machine"),
                 "name the registry as they reach it, by its address or name in their network",
             )),
+            (Delivery::Registry { plain_http, login: Some(_), .. }, Reference::Registry { host, .. })
+                if plain_http.contains(host) =>
+            {
+                Err(usage(
+                    format!(
+                        "--auth-on would send the login of machines to {host} without TLS, as anyone could read it"
+                    ),
+                    format!("give {host} a certificate, or omit --auth-on"),
+                ))
+            }
             (Delivery::Registry { .. }, Reference::Registry { .. }) => Ok(()),
             (Delivery::Registry { .. }, _) => Err(usage(
                 format!("--format unpacked lets machines fetch layers from a registry, and {reference} is in none"),
@@ -177,16 +183,16 @@ impl Delivery {
     pub fn source(&self, image: &Image, file: Option<&RootFile>, address: Option<&str>, made: u64) -> LiveSource {
         match (&image.reference, file, address) {
             (Reference::Registry { host, repository, pin }, None, _) => {
-                let Delivery::Registry { plain_http, follows, auth_on } = self else {
+                let Delivery::Registry { plain_http, follows, login } = self else {
                     return LiveSource::BesideInitramfs;
                 };
-                let (plain_http, auth_on) = (plain_http.contains(host), auth_on.clone());
+                let (plain_http, login) = (plain_http.contains(host), login.clone());
                 let (host, repository, digest) = (host.clone(), repository.clone(), image.digest.clone());
                 let follows = match (pin, follows) {
                     (Pin::Tag(tag), Some(keys)) => Some((tag.clone(), keys.names())),
                     _ => None,
                 };
-                LiveSource::Registry { host, repository, digest, follows, plain_http, auth_on, made }
+                LiveSource::Registry { host, repository, digest, follows, plain_http, login, made }
             }
             (_, Some(RootFile { written, .. }), Some(address)) => {
                 LiveSource::Url { url: format!("{address}/{}", written.name()), digest: written.digest().clone(), made }

@@ -113,7 +113,7 @@ struct Filling<'f> {
     tree: MemoryTree,
     of: &'f OfHost<'f>,
     /// The kernel's directories in the base.
-    of_kernel: BTreeSet<Vec<u8>>,
+    of_kernel: BTreeMap<Vec<u8>, Meta>,
     /// First name of each file that has several.
     names: BTreeMap<u64, LayerPath>,
 }
@@ -121,7 +121,8 @@ struct Filling<'f> {
 impl Filling<'_> {
     fn put(&mut self, node: &Visited) -> Result<()> {
         let path = path_in_layer(node.path)?;
-        if node.kind == NodeKind::Directory && self.of_kernel.contains(node.path) {
+        let is_same = |before: &Meta| Meta { mtime: node.meta.mtime, ..before.clone() } == node.meta;
+        if node.kind == NodeKind::Directory && self.of_kernel.get(node.path).is_some_and(is_same) {
             return Ok(()); // listed again, with another time: it stays as it is
         }
         refuse_of_kernel(node.path)?;
@@ -169,12 +170,12 @@ impl Filling<'_> {
     }
 }
 
-/// Returns the paths of the kernel's directories.
-fn directories_of_kernel(root: &dyn Walk) -> Result<BTreeSet<Vec<u8>>> {
-    let mut found = BTreeSet::new();
+/// Returns the kernel's directories by their paths.
+fn directories_of_kernel(root: &dyn Walk) -> Result<BTreeMap<Vec<u8>, Meta>> {
+    let mut found = BTreeMap::new();
     root.walk(&mut |node| {
         if node.kind == NodeKind::Directory && is_of_kernel(node.path) {
-            found.insert(node.path.to_owned());
+            found.insert(node.path.to_owned(), node.meta.clone());
         }
         Ok(())
     })?;

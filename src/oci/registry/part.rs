@@ -25,6 +25,8 @@ pub struct Repository {
     pub plain_http: bool,
     /// Login there.
     pub credential: Credential,
+    /// Hosts of token services to which it may be sent.
+    pub realms: Vec<String>,
 }
 
 /// A part of a repository.
@@ -58,7 +60,8 @@ impl Repository {
     pub fn open(&self, part: &Part, patience: Duration) -> Result<(Box<dyn Read>, u64)> {
         let transport = if self.plain_http { Transport::Plain } else { Transport::Tls };
         let endpoint = Endpoint { host: self.host.clone(), repository: self.name.clone(), transport };
-        let Registry(session) = Registry::open_as(&endpoint, &Access::default(), self.credential.clone())?;
+        let access = Access { realms: self.realms.clone(), ..Access::default() };
+        let Registry(session) = Registry::open_as(&endpoint, &access, self.credential.clone())?;
         let reading = || format!("reading {part:?} from {}", self.host);
         match part {
             Part::Manifest(_) | Part::Tag(_) => {
