@@ -7,6 +7,7 @@ use crate::network::lease::Lease;
 use crate::network::wanted::Wanted;
 use anyhow::Context;
 use rustix::pipe::fcntl_setpipe_size;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout};
@@ -51,11 +52,15 @@ impl Coming {
         let Reach { lease, hall, patience } = reach;
         let (dns, search) = (lease.dns.clone(), lease.domain.clone());
         let order = Order::Fetch { what: what.clone(), dns, search, seconds: patience.as_secs() };
-        let mut process = child::start_in_private(&order, hall)?;
+        Coming::of(child::start_in_private(&order, hall)?, *patience)
+    }
+
+    /// Waits for the length that a process says first.
+    fn of(mut process: Child, patience: Duration) -> Result<Coming> {
         let input = process.stdout.take().context("reading what comes")?;
         let _ = fcntl_setpipe_size(&input, PIPE); // a smaller one is slower, and no more than that
         // One connection that was begun in time may take longer.
-        let mut input = Timed::new(input, *patience * 2 + Duration::from_secs(60));
+        let mut input = Timed::new(input, patience * 2 + Duration::from_secs(60));
         match fetch::length(&mut input) {
             Ok(length) => {
                 let (base, rate) = TO_FETCH;
@@ -82,6 +87,34 @@ impl Coming {
     /// Waits for the end of the process, and returns what it had to say.
     fn end(&mut self) -> io::Result<()> {
         self.process.take().map_or(Ok(()), |process| child::ended(process).map_err(into_io))
+    }
+}
+
+/// A file that comes from a server which has answered, into a file in memory. It is not verified.
+pub struct Keeping {
+    process: Coming,
+}
+
+impl Keeping {
+    /// Asks a server for the file at an address, which is to have at most `room` bytes; fails if none answers in time.
+    pub fn begin(url: &str, into: File, room: u64, reach: &Reach) -> Result<Keeping> {
+        let Reach { lease, hall, patience } = reach;
+        let (dns, search) = (lease.dns.clone(), lease.domain.clone());
+        let order = Order::Keep { url: url.to_owned(), dns, search, seconds: patience.as_secs(), room };
+        let process = Coming::of(child::start(&order, hall, into.into())?, *patience)?;
+        Ok(Keeping { process })
+    }
+
+    /// Returns the length that the server says, in bytes.
+    pub fn length(&self) -> u64 {
+        self.process.input.length()
+    }
+
+    /// Waits until all has come, and the process has ended that writes it.
+    pub fn finish(mut self) -> Result<()> {
+        // It prints nothing more: this is its end.
+        io::copy(self.process.input.whole(), &mut io::sink()).context("waiting for what comes")?;
+        Ok(self.process.end()?)
     }
 }
 

@@ -70,6 +70,19 @@ pub enum Order {
         /// Seconds for which a server that does not answer is asked.
         seconds: u64,
     },
+    /// Print the length of the file at an address, and write its bytes into the file that is standard input.
+    Keep {
+        /// The address.
+        url: String,
+        /// Addresses of name servers.
+        dns: Vec<IpAddr>,
+        /// Domain in which short names are looked for.
+        search: Option<String>,
+        /// Seconds for which a server that does not answer is asked.
+        seconds: u64,
+        /// The most bytes that it may have.
+        room: u64,
+    },
 }
 
 /// Starts a process with `order`; `hall` is an empty folder for its root.
@@ -202,30 +215,41 @@ pub fn run(order: &str, hall: &str) -> Result<()> {
             serde_json::to_writer(pipe()?, &lease).context("reporting the lease")
         }
         Order::Fetch { what, dns, search, seconds } => {
-            if dns.is_empty() && is_name(what.host()) {
-                let found = format!("{} is a name, and this network has no name servers", what.host());
-                return Err(failed(found, "name the server by its address, or name servers in flipslot.net="));
-            }
-            let authorities = fs::read(AUTHORITIES).unwrap_or_else(|_| trust::bundle().into_bytes());
-            environment::set(trust::VARIABLE, &format!("/{OWN_AUTHORITIES}"));
-            reach(&hall, &dns, search.as_deref(), &[(OWN_AUTHORITIES, &authorities)])?;
-            fetch::send(&what, Duration::from_secs(seconds), pipe()?)
+            reach_server(&hall, what.host(), (&dns, search.as_deref()), Reach::Servers)?;
+            fetch::send(&what, Duration::from_secs(seconds), pipe()?, pipe()?)
+        }
+        Order::Keep { url, dns, search, seconds, room } => {
+            let what = Wanted::File(url);
+            reach_server(&hall, what.host(), (&dns, search.as_deref()), Reach::Into(room))?;
+            let file = File::from(stdin().as_fd().try_clone_to_owned().context("taking the file")?);
+            fetch::send(&what, Duration::from_secs(seconds), pipe()?, file)
         }
         Order::NameOf { address, dns, seconds } => {
-            reach(&hall, &dns, None, &[])?;
+            reach(&hall, (&dns, None), &[], Reach::Servers)?;
             let name = reverse::name_of(address, Duration::from_secs(seconds))?.unwrap_or_default();
             pipe()?.write_all(name.as_bytes()).context("reporting the name")
         }
     }
 }
 
+/// Puts up the walls of a process that reaches this host, by TLS if it is asked to.
+fn reach_server(hall: &Path, host: &str, names: (&[IpAddr], Option<&str>), reach_of: Reach) -> Result<()> {
+    if names.0.is_empty() && is_name(host) {
+        let found = format!("{host} is a name, and this network has no name servers");
+        return Err(failed(found, "name the server by its address, or name servers in flipslot.net="));
+    }
+    let authorities = fs::read(AUTHORITIES).unwrap_or_else(|_| trust::bundle().into_bytes());
+    environment::set(trust::VARIABLE, &format!("/{OWN_AUTHORITIES}"));
+    reach(hall, names, &[(OWN_AUTHORITIES, &authorities)], reach_of)
+}
+
 /// Puts up the walls of a process that reaches servers, with files for the libraries that find them.
-fn reach(hall: &Path, dns: &[IpAddr], search: Option<&str>, more: &[(&str, &[u8])]) -> Result<()> {
+fn reach(hall: &Path, (dns, search): (&[IpAddr], Option<&str>), more: &[(&str, &[u8])], reach_of: Reach) -> Result<()> {
     let search = search.map(|domain| format!("search {domain}\n"));
     let servers = dns.iter().map(|server| format!("nameserver {server}\n"));
     let servers: String = search.into_iter().chain(servers).collect();
     let hosts: &[u8] = b"127.0.0.1 localhost\n::1 localhost\n";
-    put_up(hall, &[&[("etc/resolv.conf", servers.as_bytes()), ("etc/hosts", hosts)], more].concat(), Reach::Servers)
+    put_up(hall, &[&[("etc/resolv.conf", servers.as_bytes()), ("etc/hosts", hosts)], more].concat(), reach_of)
 }
 
 /// Returns standard output without the buffer that Rust puts before it. Comes after the walls, which close everything.

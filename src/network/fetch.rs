@@ -1,6 +1,6 @@
 //! Downloads a file: one process behind walls speaks to the server, this one counts and compares what it sends.
 
-use crate::error::{Result, failed, from_io};
+use crate::error::{Result, failed};
 use crate::network::wanted::Wanted;
 use crate::oci::registry::file::open;
 use crate::words::hex::hex_of;
@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 /// Bytes that are taken at a time.
 const CHUNK: usize = 1 << 20;
 
-/// Sends what a server has: eight bytes of its length, least significant first, and then its own. A server that does not
-/// answer is asked for `patience`.
-pub fn send(what: &Wanted, patience: Duration, mut out: impl Write) -> Result<()> {
+/// Sends what a server has: eight bytes of its length, least significant first, and then, to `out`, its own. A server that
+/// does not answer is asked for `patience`.
+pub fn send(what: &Wanted, patience: Duration, mut announced: impl Write, mut out: impl Write) -> Result<()> {
     let (mut stream, length): (Box<dyn Read>, u64) = match what {
         Wanted::File(url) => open(url, patience).map(|(stream, length)| (Box::new(stream) as Box<dyn Read>, length))?,
         Wanted::Part(repository, part) => repository.open(part, patience)?,
     };
-    out.write_all(&length.to_le_bytes()).context("handing over what came")?;
+    announced.write_all(&length.to_le_bytes()).context("handing over what came")?;
     let mut buffer = vec![0; CHUNK];
     loop {
         let count = stream.read(&mut buffer)?;
@@ -90,6 +90,11 @@ impl<R: Read> Measured<R> {
         self.length
     }
 
+    /// Returns the stream itself.
+    pub fn whole(&mut self) -> &mut R {
+        &mut self.input
+    }
+
     /// Returns true if all came.
     pub fn is_complete(&self) -> bool {
         self.left == 0
@@ -112,19 +117,13 @@ impl<R: Read> Read for Measured<R> {
     }
 }
 
-/// Writes what is sent to `out`, and fails unless it has this digest.
-pub fn receive(mut input: impl Read, digest: &str, mut out: impl Write) -> Result<()> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let count = input.read(&mut buffer).map_err(from_io).context("reading what came")?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-        out.write_all(&buffer[..count]).context("keeping what came in memory")?;
+/// Fails unless what came has this length and digest.
+pub fn compare(came: &[u8], length: u64, digest: &str) -> Result<()> {
+    if came.len() as u64 != length {
+        let (came, whole) = (Bytes(came.len() as u64), Bytes(length));
+        return Err(failed(format!("{came} of {whole} came"), "see the server's log"));
     }
-    let found = hex_of(&hasher.finalize());
+    let found = hex_of(&Sha256::digest(came));
     if found == digest {
         return Ok(());
     }
@@ -142,21 +141,22 @@ mod tests {
 
     #[test]
     fn n1_one_wrong_byte_is_refused_wherever_it_is() {
-        let mut out = Vec::new();
-        receive(&b"image"[..], &digest(), &mut out).unwrap();
-        assert_eq!(out, b"image");
+        compare(b"image", 5, &digest()).unwrap();
         for wrong in [b"Image", b"imAge", b"imagE"] {
-            let error = receive(&wrong[..], &digest(), io::sink()).unwrap_err().to_string();
+            let error = compare(wrong, 5, &digest()).unwrap_err().to_string();
             assert!(error.contains("was asked for"), "{error}");
         }
     }
 
     #[test]
     fn n2_what_is_shorter_or_longer_than_announced_is_bounded() {
-        let error = receive(Measured::new(&b"ima"[..], 5), &digest(), io::sink()).unwrap_err();
+        let error = compare(b"ima", 5, &digest()).unwrap_err();
         assert!(format!("{error:#}").contains("3B of 5B came"), "{error:#}");
+        assert!(compare(b"image and more", 5, &digest()).is_err());
+        let error = Measured::new(&b"ima"[..], 5).read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("3B of 5B came"), "{error}");
         let mut out = Vec::new();
-        receive(Measured::new(&b"image and more"[..], 5), &digest(), &mut out).unwrap();
+        Measured::new(&b"image and more"[..], 5).read_to_end(&mut out).unwrap();
         assert_eq!(out, b"image", "no byte beyond the length is taken");
         assert_eq!(length(&mut &7u64.to_le_bytes()[..]).unwrap(), 7);
         assert!(length(&mut &b"1234567"[..]).is_err());

@@ -31,6 +31,8 @@ pub enum Reach {
     Given,
     /// Connect to servers.
     Servers,
+    /// Connect to servers, and fill the file that it was given, up to this size in bytes.
+    Into(u64),
 }
 
 /// Calls of the program itself and of its libraries.
@@ -128,8 +130,9 @@ pub fn put_up(hall: &Path, files: &[(&str, &[u8])], reach: Reach) -> Result<()> 
     }
     mount_remount(hall, flags | MountFlags::RDONLY, c"").context("making the root read-only")?;
     chroot(hall).and_then(|()| chdir("/")).context("entering the root")?;
+    let written = if let Reach::Into(size) = reach { size } else { 0 };
     for (resource, limit) in
-        [(Resource::Data, MEMORY), (Resource::Nofile, OPEN_FILES), (Resource::Fsize, 0), (Resource::Core, 0)]
+        [(Resource::Data, MEMORY), (Resource::Nofile, OPEN_FILES), (Resource::Fsize, written), (Resource::Core, 0)]
     {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
             .with_context(|| format!("limiting {resource:?} to {limit}"))?;
@@ -143,7 +146,7 @@ pub fn put_up(hall: &Path, files: &[(&str, &[u8])], reach: Reach) -> Result<()> 
     let internet = Call { call: libc::SYS_socket, with: &[libc::AF_INET, libc::AF_INET6] };
     match reach {
         Reach::Given => apply_allowed(&ALLOWED, &[thread], &[]),
-        Reach::Servers => apply_allowed(&[&ALLOWED[..], &OF_SERVERS].concat(), &[thread], &[internet]),
+        Reach::Servers | Reach::Into(_) => apply_allowed(&[&ALLOWED[..], &OF_SERVERS].concat(), &[thread], &[internet]),
     }
 }
 

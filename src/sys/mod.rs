@@ -9,6 +9,7 @@ pub mod fiemap;
 pub mod kexec;
 pub mod lease;
 pub mod loop_device;
+pub mod mapped;
 pub mod namespace;
 pub mod process;
 pub mod swap;

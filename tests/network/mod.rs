@@ -73,6 +73,28 @@ fn fetched(url: &str) -> (Vec<u8>, String) {
     (output.stdout, String::from_utf8(output.stderr).unwrap())
 }
 
+#[test]
+fn n2_a_file_is_written_where_it_stays_and_never_beyond_the_room_for_it() {
+    let server = Server::start(|_, from, stream| send(stream, from, usize::MAX));
+    let (hall, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let keep = |room: usize| {
+        let path = folder.path().join(room.to_string());
+        let order = format!(
+            "{{\"keep\":{{\"url\":\"{}\",\"dns\":[],\"search\":null,\"seconds\":60,\"room\":{room}}}}}",
+            server.url
+        );
+        #[allow(clippy::disallowed_methods)] // tests start programs by themselves
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flipslot-init"));
+        command.args(["read-network", &order]).arg(hall.path()).stdin(fs::File::create(&path).unwrap());
+        (command.output().unwrap(), fs::read(&path).unwrap())
+    };
+    let (output, kept) = keep(file().len());
+    assert!(output.status.success() && kept == file(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, (file().len() as u64).to_le_bytes(), "its length, and nothing else");
+    let (output, kept) = keep(100_000);
+    assert!(!output.status.success() && kept.len() == 100_000);
+}
+
 fn is_whole(printed: &[u8]) -> bool {
     let file = file();
     printed.len() == file.len() + 8 && printed[..8] == (file.len() as u64).to_le_bytes() && printed[8..] == file

@@ -39,7 +39,14 @@ folder = sys.argv[1]
 os.environ.update(GIT_PROJECT_ROOT=folder, GIT_HTTP_EXPORT_ALL='1', GIT_CONFIG_COUNT='1',
                   GIT_CONFIG_KEY_0='safe.directory', GIT_CONFIG_VALUE_0='*')
 http.server.CGIHTTPRequestHandler.have_fork = False  # a child of it would write past TLS
-server = http.server.ThreadingHTTPServer(('', 443), http.server.CGIHTTPRequestHandler)
+class Server(http.server.ThreadingHTTPServer):
+    def shutdown_request(self, request):
+        try:
+            request.unwrap()  # the end of an answer without a length
+        except OSError:
+            pass
+        super().shutdown_request(request)
+server = Server(('', 443), http.server.CGIHTTPRequestHandler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(folder + '/srv.crt', folder + '/srv.key')
 server.socket = context.wrap_socket(server.socket, server_side=True)
