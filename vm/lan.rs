@@ -5,6 +5,8 @@ use crate::disks::run;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 /// Address of the servers.
 pub const SERVER: &str = "10.77.0.1";
@@ -80,6 +82,10 @@ impl Lan {
         let folder = self.folder.to_string_lossy().into_owned();
         let words = [env!("CARGO_BIN_EXE_flipslot"), "serve", &folder, "--interface=br0"];
         self.start(&[&words[..], more].concat());
+        // A machine that gets an address, and nothing to boot, does not ask again.
+        while !self.said("flipslot").contains("Ctrl-C ends it") {
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Starts another machine of the network, which hands out addresses and knows nothing of the folder.
@@ -97,6 +103,8 @@ impl Lan {
         let words = ["ip", "netns", "exec", &router];
         let range = ["--bind-interfaces", "--dhcp-range=10.77.0.100,10.77.0.200,1h", "--conf-file=/dev/null"];
         self.start(&[&words[..], &always, &range, &[&leases]].concat());
+        let listens = "until [ -n \"$(ip netns exec \"$1\" ss -Hlnu sport = :67)\" ]; do sleep 0.05; done";
+        run("sh", &["-ec", listens, "sh", &router]);
     }
 
     fn router(&self) -> String {
