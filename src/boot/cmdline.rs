@@ -4,7 +4,7 @@ use crate::boot::ledger::Confirm;
 use crate::boot::root_on::RootOn;
 use crate::boot::trial::{BootedBy, CONFIRM_KEY};
 use crate::error::{Result, usage};
-use crate::words::kernel_line::DEADLINE_KEY;
+use crate::words::kernel_line::{AUTH_KEY, DEADLINE_KEY, KEYS_KEY, REALMS_KEY, VERITY_KEY};
 use crate::words::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,7 +20,11 @@ pub struct Cmdline(Vec<String>);
 const KEEP_WATCHDOG: &str = "watchdog.stop_on_reboot=0";
 
 /// Beginnings of words that flipslot adds.
-const OURS: [&str; 8] = [
+const OURS: [&str; 12] = [
+    VERITY_KEY,
+    KEYS_KEY,
+    AUTH_KEY,
+    REALMS_KEY,
     "root=PARTUUID=",
     "root=flipslot:",
     "rootfstype=",

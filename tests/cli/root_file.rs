@@ -79,11 +79,18 @@ fn a_flash_has_the_root_of_the_slot_before_unless_another_is_asked_for() {
     disk.flash(&debian(), "b", &[]).must_end(0, &[]);
     assert_eq!(record(&disk, 'b')["root"]["format"], "erofs");
     disk.must_be_clean(&SLOT_B);
+    let words = disk.boot_file("flipslot/slot-b.cfg");
+    assert_eq!(
+        words.matches("flipslot.verity=").count(),
+        1,
+        "the hash of this root, and not that of the slot before: {words}"
+    );
     disk.flash(&debian(), "b", &["--root=files"]).must_end(0, &[]);
     assert_eq!(record(&disk, 'b').get("root"), None, "and files, if that is asked for");
     disk.look_into(&SLOT_B, |slot| assert!(slot.join("etc/os-release").exists() && !slot.join("flipslot").exists()));
     let words = disk.boot_file("flipslot/slot-b.cfg");
     assert!(words.contains("'rw'") && !words.contains("'ro'") && !words.contains("root=flipslot"), "{words}");
+    assert!(!words.contains("flipslot.verity="), "{words}");
 }
 
 #[test]

@@ -23,6 +23,11 @@ const NEW: &str = ".new-";
 /// File that says what a host boots.
 const DESCRIPTION: &str = "host.json";
 
+/// Longest command line of a kernel in bytes (x86: asm/setup.h, COMMAND_LINE_SIZE, with a NUL).
+const LONGEST: usize = 2047;
+/// Bytes that loaders add: names of files, and `BOOTIF=` with a MAC address.
+const BY_LOADERS: usize = 128;
+
 /// The hosts of a netboot folder.
 pub struct Hosts<'h> {
     folder: &'h Path,
@@ -55,6 +60,7 @@ impl<'h> Hosts<'h> {
     /// Lets a host that has its addresses boot an image from now on. Returns false if it does already.
     pub fn point(&self, boot: &Boot) -> Result<bool> {
         let name = &boot.host;
+        refuse_too_long(boot)?;
         let text = serde_json::to_string_pretty(boot)? + "\n";
         let files = loaders::of_host(self.url, boot);
         let mark = Digest::of(format!("{text}{files:?}").as_bytes());
@@ -189,6 +195,17 @@ impl<'h> Hosts<'h> {
     }
 }
 
+/// Refuses a command line that the kernel would cut without a word, with what loaders add to it: a MAC address and names.
+fn refuse_too_long(boot: &Boot) -> Result<()> {
+    let length = boot.cmdline.len() + boot.name_word().len() + BY_LOADERS;
+    if length <= LONGEST {
+        return Ok(());
+    }
+    let found =
+        format!("the kernel's command line of {} would be {length} bytes long, and it takes {LONGEST}", boot.host);
+    Err(refused(found, "give the folder a shorter --url, or fewer words: --kargs"))
+}
+
 /// Things that hosts boot, or booted before.
 #[derive(Debug, Default)]
 pub struct Used {
@@ -279,5 +296,15 @@ mod tests {
         assert_eq!(hosts.used().unwrap().images.into_iter().collect::<Vec<_>>(), ["one", "two"], "both are kept");
         assert!(hosts.roll_back("rack2").unwrap_err().to_string().contains("has no host rack2"));
         assert!(hosts.roll_back("../x").is_err());
+    }
+
+    #[test]
+    fn n11_words_that_the_kernel_would_cut_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = Hosts::open(folder.path(), "http://srv").unwrap();
+        let point = |length| hosts.point(&Boot::new("rack1", ("web", "one"), &"x".repeat(length)));
+        assert!(point(1800).unwrap());
+        let said = point(4000).unwrap_err().to_string();
+        assert!(said.contains("command line of rack1 would be 41") && said.contains("takes 2047"), "{said}");
     }
 }
