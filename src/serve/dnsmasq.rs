@@ -1,6 +1,7 @@
 //! dnsmasq(8): addresses, and boot loaders by TFTP.
 
 use crate::error::Result;
+use crate::forms::netboot::loaders::dnsmasq::PROXY;
 use crate::mount::scratch::Scratch;
 use crate::serve::clients::Clients;
 use crate::serve::jail;
@@ -36,10 +37,11 @@ const CONFIGURATION: &str = "dnsmasq.conf";
 /// root, or keep dnsmasq from becoming another user.
 const TAKEN: [&str; 4] = ["enable-tftp", "tftp-root=", "dhcp-match=", "dhcp-boot="];
 
-/// Returns the lines of a configuration that say what machines boot.
-fn taken(text: &str) -> String {
-    let lines = text.lines().filter(|line| TAKEN.iter().any(|key| line.starts_with(key)));
-    lines.map(|line| format!("{line}\n")).collect()
+/// Returns the lines of a configuration that say what machines boot; with those for a network of another server, if it is
+/// one.
+fn taken(text: &str, is_proxy: bool) -> String {
+    let is_taken = |line: &&str| TAKEN.iter().any(|key| line.starts_with(key)) || is_proxy && line.starts_with(PROXY);
+    text.lines().filter(is_taken).map(|line| format!("{}\n", line.trim_start_matches('#'))).collect()
 }
 
 /// dnsmasq, which runs.
@@ -56,7 +58,8 @@ impl Dnsmasq {
         jail::build(&root, folder)?;
         let path = folder.join(CONFIGURATION);
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        fs::write(root.join(CONFIGURATION), taken(&text)).context("writing the configuration of dnsmasq")?;
+        fs::write(root.join(CONFIGURATION), taken(&text, matches!(addresses, Addresses::OfAnother(_))))
+            .context("writing the configuration of dnsmasq")?;
         let range = match addresses {
             Addresses::Range(first, last) => format!("--dhcp-range={first},{last},1h"),
             Addresses::OfAnother(network) => format!("--dhcp-range={},proxy", network.network()),
@@ -150,7 +153,10 @@ mod tests {
     #[test]
     fn a_configuration_says_what_machines_boot_and_nothing_else() {
         let text = "# x\nenable-tftp\ntftp-root=/srv\nuser=root\n dhcp-script=/x\ndhcp-script=/x\nconf-file=/x\ndhcp-boot=tag:bios,x\n";
-        assert_eq!(taken(text), "enable-tftp\ntftp-root=/srv\ndhcp-boot=tag:bios,x\n");
+        let proxy = format!("{text}#pxe-service=tag:bios,x86PC,flipslot,x\n");
+        assert!(taken(&proxy, true).ends_with("\npxe-service=tag:bios,x86PC,flipslot,x\n"));
+        assert_eq!(taken(&proxy, false), taken(text, false));
+        assert_eq!(taken(text, false), "enable-tftp\ntftp-root=/srv\ndhcp-boot=tag:bios,x\n");
     }
 
     #[test]
